@@ -1,0 +1,117 @@
+// LaunchSpec: everything one start needs, resolved; the daemon plans it, the monitor executes it and decides nothing.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lxmgr::spec
+{
+
+/// `count` ids from `container` inside are those from `host` outside (user_namespaces(7)).
+struct IdRange {
+    std::uint32_t container = 0;
+    std::uint32_t host = 0;
+    std::uint32_t count = 0;
+    bool operator==(const IdRange &) const = default;
+};
+
+/// Both empty: a privileged guest without a user namespace.
+struct IdMap {
+    std::vector<IdRange> uids;
+    std::vector<IdRange> gids;
+    bool operator==(const IdMap &) const = default;
+};
+
+/// The root file system, with the image's own ids on disk; the monitor id-maps it (or its layers).
+struct Rootfs {
+    enum class Kind : std::uint32_t { Directory = 0, Overlay = 1 };
+    Kind kind = Kind::Directory;
+    std::string directory;          ///< Directory: the tree.
+    std::vector<std::string> lower; ///< Overlay: layers, topmost first.
+    std::string layer;              ///< Overlay: folder that holds "upper" and "work".
+    bool readOnly = false;
+};
+
+/// One more mount inside, made before the root is entered. `target` is resolved inside the guest's root.
+struct Mount {
+    enum class Kind : std::uint32_t { Bind = 0, Tmpfs = 1 };
+    Kind kind = Kind::Bind;
+    std::string source;  ///< Bind: path on the host, opened by the monitor.
+    std::string target;  ///< Below the guest's root, without leading slash.
+    std::string options; ///< Tmpfs: "size=…,mode=…".
+    bool readOnly = false;
+    bool recursive = false;
+    bool idmapped = false;   ///< Owners on the host are the guest's own numbers (shift).
+    bool nosuid = false;
+    bool nodev = true;
+    bool createTarget = true; ///< Make a missing folder or file at `target`.
+};
+
+/// A node the monitor makes on a tmpfs of its own and binds below the guest's /dev.
+struct DeviceNode {
+    std::string path; ///< Below /dev, e.g. "net/tun".
+    bool block = false;
+    std::uint32_t major = 0, minor = 0;
+    std::uint32_t mode = 0666, uid = 0, gid = 0; ///< uid, gid: inside.
+};
+
+/// A file written inside by the guest's root just before init starts (rendered image templates).
+struct GuestFile {
+    std::string path; ///< Absolute, inside.
+    std::string content;
+    std::uint32_t uid = 0, gid = 0;
+    std::uint32_t mode = 0644; ///< An existing file keeps its own.
+    bool createOnly = false;   ///< Leave an existing file alone.
+};
+
+/// A veth pair, made by the monitor with its peer born inside.
+struct Nic {
+    std::string device;    ///< Device name in the configuration, for errors.
+    std::string hostName;  ///< Interface name outside.
+    std::string guestName; ///< Interface name inside.
+    std::string bridge;    ///< Outside end is attached to it; empty: left free.
+    std::string mac;       ///< Of the inside end.
+    std::uint32_t mtu = 0; ///< 0: the bridge's.
+};
+
+/// `value` is written to `file` of the guest's limits folder under `controller` ("" is cgroup2), in the order given.
+struct CgroupWrite {
+    std::string controller;
+    std::string file;
+    std::string value;
+    bool required = true; ///< false: a missing file is passed over (a refinement, not a limit).
+};
+
+struct ResourceLimit {
+    std::uint32_t resource = 0; ///< RLIMIT_*
+    std::uint64_t soft = 0, hard = 0;
+};
+
+struct LaunchSpec {
+    std::string project;
+    std::string instance;
+    std::string runDir;    ///< 0700; the monitor's socket "monitor.sock", "exit" record and spec live here.
+    std::string consoleLog; ///< File the console's ring buffer is saved to at the end; "" for none.
+    std::string cgroup;    ///< Below each hierarchy's root, e.g. "lxmgr/web1".
+    std::vector<CgroupWrite> cgroupWrites;
+    IdMap idmap;
+    Rootfs rootfs;
+    std::vector<Mount> mounts;
+    std::vector<DeviceNode> devices;
+    std::vector<GuestFile> files;
+    std::vector<Nic> nics;
+    std::string hostname;
+    std::vector<std::string> init;                                   ///< argv of PID 1.
+    std::vector<std::pair<std::string, std::string>> environment;    ///< Of PID 1; nothing else is passed.
+    std::vector<std::pair<std::string, std::string>> sysctls;        ///< "net.ipv4.ip_forward" → value.
+    std::uint64_t boundingSet = 0;                                   ///< capabilities(7), bit per capability.
+    std::string seccomp;                                             ///< struct sock_filter[], "" for none.
+    std::vector<ResourceLimit> rlimits;
+    std::int32_t oomScoreAdj = 0;
+    bool nesting = false;
+    std::uint64_t consoleBuffer = 1 << 20; ///< Bytes kept of the console.
+};
+
+} // namespace lxmgr::spec
