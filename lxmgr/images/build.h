@@ -1,0 +1,39 @@
+// Builds an image tree from a template: bootstrap, packages, files and actions, all confined in namespaces of their own.
+#pragma once
+
+#include "images/template.h"
+
+#include <functional>
+
+namespace lxmgr::images
+{
+
+struct BuildOptions {
+    std::string mirror;      ///< Archive to use instead of the template's ("http://mirror/debian").
+    std::string suite;       ///< Suite to bootstrap instead of the release.
+    std::string directory;   ///< Where the result goes; made new, must not exist; on the pool's file system so that it can be moved in.
+    std::uint32_t idBase = 1879048192; ///< First of 65 536 host ids the build runs as: none of an instance, none of the host.
+};
+
+/// How a long job talks to its caller. Both may be called from the thread that builds.
+struct BuildWatch {
+    std::function<void(const std::string &line)> report;
+    std::function<bool()> cancelled; ///< Asked at least every 100 ms.
+};
+
+struct BuiltImage {
+    std::string directory;                         ///< Holds metadata.yaml, templates/ and rootfs/ with 0-based ids.
+    std::map<std::string, std::string> properties; ///< os, release, version, variant, architecture, description, serial, mirror.
+    std::vector<std::string> aliases;
+    std::string cacheKey;
+};
+
+/// Blocking; any thread. Spawns the confined helper and follows it; cancelling kills all of it and removes the directory, as does any
+/// error. Unavailable: the mirror (host, reason and cure in the message) or a helper program is missing; Cancelled; NoSpace.
+Result<BuiltImage> build(const Paths &paths, const ResolvedImage &image, const BuildOptions &options, const BuildWatch &watch);
+
+/// The same from a definition already read (a file given by path).
+Result<BuiltImage> build(const Paths &paths, const Template &definition, const ResolvedImage &image, const BuildOptions &options,
+                         const BuildWatch &watch);
+
+} // namespace lxmgr::images
