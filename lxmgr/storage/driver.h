@@ -1,0 +1,131 @@
+// The one interface to a storage pool: images as immutable trees, volumes made from them, deletion that does not wait.
+//
+// Layout of a pool folder (0700: files on disk keep the image's own ids, so a setuid program in a tree is one of the host's):
+//   images/<fingerprint>/{metadata.yaml,templates/,rootfs/}   shared, never written to after addImage
+//   containers/<volume>/{backup.yaml,…}                       <name>, or <project>_<name> outside the default project
+//   scratch/<random>/                                         trees being made; what a crash leaves is removed by prepare()
+//   trash/<random>                                            renamed away, removed by a thread of its own
+//
+// Life of a volume: reserve the row, createVolume, root() → LaunchSpec, deleteVolume. Every call here is idempotent or says
+// AlreadyExists/NotFound, so that recovery may simply call it again. All calls may be made from any thread.
+#pragma once
+
+#include "base/fd.h"
+#include "base/progress.h"
+#include "base/result.h"
+#include "base/types.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lxmgr::storage
+{
+
+struct PoolConfig {
+    std::string name = "default";
+    std::string driver = "overlay"; ///< A name of driverNames().
+    std::string source;             ///< The pool's folder; empty: <state>/storage-pools/<name>.
+};
+
+/// A root file system as the monitor mounts it (instances turns it into spec::Rootfs). Paths are absolute.
+struct RootTree {
+    enum class Kind { Directory, Overlay };
+    Kind kind = Kind::Directory;
+    std::string directory;          ///< Directory: the tree.
+    std::vector<std::string> lower; ///< Overlay: layers, topmost first.
+    std::string layer;              ///< Overlay: folder that holds "upper" and "work".
+};
+
+struct Space {
+    Bytes total;
+    Bytes used;
+    Bytes available; ///< To us, not counting what the file system keeps back for root.
+    std::uint64_t inodesTotal = 0;
+    std::uint64_t inodesFree = 0;
+};
+
+/// A folder below the pool to make a tree in. It is removed with this object unless addImage took it.
+class Scratch
+{
+public:
+    Scratch(Scratch &&) noexcept;
+    Scratch &operator=(Scratch &&) noexcept;
+    ~Scratch();
+    const std::string &path() const;
+    const Fd &directory() const;
+    struct State;
+    explicit Scratch(std::unique_ptr<State> state);
+    std::unique_ptr<State> take() &&;
+
+private:
+    std::unique_ptr<State> m_state;
+};
+
+class Driver
+{
+public:
+    /// Makes the driver for `config`; touches nothing yet. Invalid: an unknown driver (naming those there are) or bad name.
+    static Result<std::unique_ptr<Driver>> open(const PoolConfig &config, const std::string &stateDir);
+    static std::vector<std::string_view> driverNames();
+
+    Driver() = default;
+    Driver(const Driver &) = delete;
+    Driver &operator=(const Driver &) = delete;
+    virtual ~Driver() = default; ///< Waits for the removal of the tree at hand; the rest stays in the trash for prepare().
+
+    virtual std::string_view driverName() const = 0;
+    virtual const std::string &name() const = 0;
+    /// The pool's folder, absolute.
+    virtual const std::string &directory() const = 0;
+
+    /// Makes the folders and sets their modes, drops what a crash left in scratch, starts emptying the trash in the background.
+    /// Unsupported: the file system cannot carry this driver, with what is missing.
+    virtual Status prepare() = 0;
+
+    /// An empty folder on the pool's own file system (image being unpacked or built).
+    virtual Result<Scratch> newScratch() = 0;
+
+    /// Makes image `fingerprint` from what `fill` puts into the empty folder it is given ("metadata.yaml", "templates/",
+    /// "rootfs/"). Made durable (one syncfs) and visible at once or not at all. AlreadyExists if it is there.
+    /// NoSpace: says how much is free; nothing stays.
+    using Fill = std::function<Status(const Fd &directory)>;
+    virtual Status addImage(const std::string &fingerprint, const Fill &fill) = 0;
+    /// Takes a finished tree of newScratch() as image `fingerprint`: a rename, no copying.
+    virtual Status addImage(const std::string &fingerprint, Scratch tree) = 0;
+    virtual bool hasImage(const std::string &fingerprint) const = 0;
+    /// The image's folder (metadata.yaml, templates/, rootfs/). NotFound.
+    virtual Result<Fd> openImage(const std::string &fingerprint) const = 0;
+    virtual Result<std::vector<std::string>> listImages() const = 0;
+    /// Forgets the image; its tree stays for as long as a volume is layered on it. Missing is no error.
+    virtual Status deleteImage(const std::string &fingerprint) = 0;
+
+    /// Makes the volume of an instance from an image, or empty. AlreadyExists; NotFound: no such image.
+    virtual Status createVolume(const std::string &project, const std::string &name, const std::optional<std::string> &image) = 0;
+    virtual bool hasVolume(const std::string &project, const std::string &name) const = 0;
+    /// Folder names of all volumes ("web1", "project_web1").
+    virtual Result<std::vector<std::string>> listVolumes() const = 0;
+    /// Gone when this returns; the tree is removed in the background. Missing is no error.
+    virtual Status deleteVolume(const std::string &project, const std::string &name) = 0;
+    virtual Status renameVolume(const std::string &project, const std::string &from, const std::string &to) = 0;
+    /// The volume's own folder, host side only: backup.yaml lies here. NotFound.
+    virtual Result<Fd> openVolume(const std::string &project, const std::string &name) const = 0;
+    virtual std::string volumeDir(const std::string &project, const std::string &name) const = 0;
+    /// NotFound: no such volume.
+    virtual Result<RootTree> root(const std::string &project, const std::string &name) const = 0;
+    /// What the volume itself takes (overlay: without the image). Walks the tree.
+    virtual Result<Bytes> usage(const std::string &project, const std::string &name) const = 0;
+
+    virtual Result<Space> space() const = 0;
+    /// Removes now what deletions left; returns when all is gone.
+    virtual Status emptyTrash() = 0;
+};
+
+/// "<name>", or "<project>_<name>" outside the default project.
+std::string volumeName(const std::string &project, const std::string &name);
+
+} // namespace lxmgr::storage
