@@ -6,6 +6,7 @@
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 
 namespace lxmgr
@@ -20,6 +21,11 @@ struct Millis {
     std::int64_t count = 0;
     auto operator<=>(const Millis &) const = default;
 };
+
+/// Keys and values as people write them, before (or after) config gave them types.
+using StringMap = std::map<std::string, std::string>;
+/// Device name → its keys, among them "type".
+using DeviceMap = std::map<std::string, StringMap>;
 
 /// Checks an instance name: 1–63 letters, digits and hyphens, starting with a letter, not ending with a hyphen
 /// (RFC 1123 host name, as LXD). Invalid with the rule that was broken.

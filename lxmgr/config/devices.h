@@ -1,0 +1,76 @@
+// Devices: one struct a type this version carries out; everything else is refused by name.
+#pragma once
+
+#include "config/keys.h"
+
+#include <variant>
+
+namespace lxmgr::config
+{
+
+/// Masks an inherited device of the same name.
+struct NoneDevice {
+};
+
+/// veth into a managed network, or into a bridge of the host (nictype=bridged, parent=…).
+struct NicDevice {
+    std::optional<ObjectName> network;
+    std::optional<std::string> nictype; ///< "bridged".
+    std::optional<InterfaceName> parent;
+    std::optional<InterfaceName> name;     ///< Inside; unset: eth0, eth1, … by device name.
+    std::optional<InterfaceName> hostName; ///< Outside; unset: generated.
+    std::optional<MacAddress> hwaddr;      ///< Unset: volatile.<device>.hwaddr.
+    std::optional<std::uint32_t> mtu;
+    std::optional<Ipv4Address> ipv4Address; ///< A fixed DHCP lease; managed network only.
+};
+
+/// The root (path "/", with a pool), or a folder or file of the host bound inside.
+struct DiskDevice {
+    std::optional<AbsolutePath> path;
+    std::optional<ObjectName> pool;
+    std::optional<AbsolutePath> source;
+    std::optional<bool> readonly;
+    std::optional<bool> recursive;
+    std::optional<bool> required; ///< Unset means true.
+    std::optional<bool> shift;    ///< Owners on the host are the guest's own numbers.
+
+    bool isRoot() const { return path && path->text == "/"; }
+};
+
+/// A character device of the host below the guest's /dev.
+struct UnixCharDevice {
+    std::optional<AbsolutePath> source; ///< On the host; unset: `path`.
+    std::optional<AbsolutePath> path;   ///< Inside, below /dev; unset: `source`.
+    std::optional<std::uint32_t> major, minor; ///< Both or neither; then nothing is looked up on the host.
+    std::optional<std::uint32_t> uid, gid;
+    std::optional<FileMode> mode; ///< Unset: 0660.
+};
+
+struct Device {
+    std::string name;
+    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice> value;
+
+    template <class T> const T *as() const { return std::get_if<T>(&value); }
+};
+
+/// 1 to 64 of letters, digits, "-_.:", not starting with ".".
+Status checkDeviceName(const std::string &name);
+/// Types one device and checks keys, values and what goes together. Errors name device, key and value.
+Result<Device> parseDevice(const std::string &name, const StringMap &keys);
+inline Status validateDevice(const std::string &name, const StringMap &keys)
+{
+    TRY(parseDevice(name, keys));
+    return {};
+}
+/// The keys again, with "type".
+StringMap formatDevice(const Device &device);
+
+/// Local: the devices as somebody wrote them. Expanded: what the guest gets, with exactly one root disk.
+enum class DeviceSet { Local, Expanded };
+/// All devices, in the order of their names, and what must not meet: two at one path, two NICs of one name, two roots.
+Result<std::vector<Device>> parseDevices(const DeviceMap &devices, DeviceSet set);
+
+/// The root disk among expanded devices; nullptr where there is none.
+const Device *rootDisk(const std::vector<Device> &devices);
+
+} // namespace lxmgr::config

@@ -1,0 +1,66 @@
+// What an instance's config keys say, typed. Past parseInstanceConfig nobody looks at key names again.
+#pragma once
+
+#include "config/keys.h"
+
+#include <span>
+
+namespace lxmgr::config
+{
+
+/// Unset keys are nullopt; what that means is the reader's to say (the key table states it for people).
+struct InstanceConfig {
+    std::optional<bool> autostart; ///< Unset: as it was when the daemon's host went down.
+    std::optional<Seconds> autostartDelay;
+    std::optional<std::int32_t> autostartPriority;
+    std::optional<Seconds> hostShutdownTimeout;
+
+    std::map<std::string, std::string> environment; ///< Name without "environment.".
+    std::map<std::string, std::string> image;
+    std::map<std::string, std::string> user;
+    std::map<std::string, std::string> volatileKeys;
+    std::map<std::string, std::string> sysctls; ///< "net.ipv4.ip_forward".
+
+    std::optional<CpuLimit> cpu;
+    std::optional<CpuAllowance> cpuAllowance;
+    std::optional<MemoryLimit> memory;
+    std::optional<MemoryEnforce> memoryEnforce;
+    std::optional<bool> memorySwap;
+    std::optional<std::uint32_t> processes;
+    std::map<std::string, KernelLimit> kernelLimits; ///< "nofile".
+
+    std::optional<bool> nesting;
+    std::optional<bool> privileged;
+    std::optional<bool> protectionDelete;
+    std::optional<std::uint32_t> idmapBase;
+    std::optional<bool> idmapIsolated;
+    std::optional<std::uint32_t> idmapSize;
+    std::optional<LineList> syscallsAllow;
+    std::optional<LineList> syscallsDeny;
+    std::optional<bool> syscallsDenyCompat;
+    std::optional<bool> syscallsDenyDefault;
+};
+
+/// Whose keys: a profile may not have image.* and volatile.*.
+enum class Holder { Instance, Profile };
+
+/// Checks and types every key; empty values count as unset. Invalid or Unsupported with all that is wrong, each with its
+/// key, the value quoted, and the nearest key where the name is unknown.
+Result<InstanceConfig> parseInstanceConfig(const StringMap &config, Holder holder = Holder::Instance);
+/// Checks one key alone ("config set"): the same errors.
+Status checkInstanceKey(const std::string &name, const std::string &value, Holder holder = Holder::Instance);
+/// The keys again; parseInstanceConfig(formatInstanceConfig(x)) == x.
+StringMap formatInstanceConfig(const InstanceConfig &config);
+
+/// volatile.* is the daemon's: a change a person asks for may keep or drop such keys, not add or alter them.
+Status checkVolatileKept(const StringMap &before, const StringMap &after);
+
+/// What copies take along: all but volatile.*, of which `volatile.base_image` stays.
+StringMap withoutVolatile(const StringMap &config);
+
+/// Row of `name` ("limits.memory", "user.x" gives the row of "user.*"), or nullptr.
+const KeyInfo *findInstanceKey(std::string_view name);
+/// True where a change of these keys takes effect on a running instance at once.
+bool appliesLive(std::string_view name);
+
+} // namespace lxmgr::config

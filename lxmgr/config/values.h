@@ -1,0 +1,110 @@
+// Value types of configuration keys, each with the one parser and writer of its text form.
+#pragma once
+
+#include "base/result.h"
+#include "base/types.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lxmgr::config
+{
+
+/// limits.cpu: so many, or exactly these.
+struct CpuLimit {
+    std::uint32_t count = 0;        ///< 0: `set` counts.
+    std::vector<std::uint32_t> set; ///< Sorted, no doubles.
+    bool operator==(const CpuLimit &) const = default;
+};
+
+/// limits.cpu.allowance: "50%" is a share under contention, "25ms/100ms" a hard quota.
+struct CpuAllowance {
+    std::uint32_t percent = 0; ///< Soft share, 1 to 100; 0: quota and period count.
+    Millis quota, period;
+    bool operator==(const CpuAllowance &) const = default;
+};
+
+/// limits.memory: bytes, or percent of the host's memory.
+struct MemoryLimit {
+    Bytes bytes;
+    std::uint32_t percent = 0; ///< 1 to 100; 0: `bytes` count.
+    bool operator==(const MemoryLimit &) const = default;
+};
+
+enum class MemoryEnforce { Hard, Soft };
+
+struct Seconds {
+    std::uint32_t count = 0;
+    auto operator<=>(const Seconds &) const = default;
+};
+
+/// limits.kernel.*: setrlimit(2) of PID 1; `kUnlimited` is RLIM_INFINITY.
+struct KernelLimit {
+    static constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
+    std::uint64_t soft = 0, hard = 0;
+    bool operator==(const KernelLimit &) const = default;
+};
+
+/// The text forms below are checked for what they stand for, so that no other room needs to.
+struct LineList {
+    std::vector<std::string> lines; ///< Trimmed, empty ones dropped.
+    bool operator==(const LineList &) const = default;
+};
+struct MacAddress {
+    std::string text; ///< Lower case, "10:66:6a:00:00:01", unicast.
+    bool operator==(const MacAddress &) const = default;
+};
+struct InterfaceName {
+    std::string text; ///< 1 to 15 of letters, digits, "-_.", as netdevice(7) takes them.
+    bool operator==(const InterfaceName &) const = default;
+};
+struct Ipv4Address {
+    std::string text; ///< Dotted quad.
+    bool operator==(const Ipv4Address &) const = default;
+};
+struct AbsolutePath {
+    std::string text; ///< Starts with "/", no "." or ".." part, no double or trailing slash.
+    bool operator==(const AbsolutePath &) const = default;
+};
+struct ObjectName {
+    std::string text; ///< Of a pool or network.
+    bool operator==(const ObjectName &) const = default;
+};
+struct FileMode {
+    std::uint32_t bits = 0;
+    bool operator==(const FileMode &) const = default;
+};
+
+/// How a type is written: `kType` (for help), `parse` (Invalid, quoting the text) and `format`; parse(format(x)) == x.
+template <class T> struct Codec;
+
+#define LXMGR_CODEC(Type, name)                                                                                        \
+    template <> struct Codec<Type> {                                                                                   \
+        static constexpr std::string_view kType = name;                                                               \
+        static Result<Type> parse(std::string_view text);                                                              \
+        static std::string format(const Type &value);                                                                  \
+    }
+LXMGR_CODEC(bool, "bool");
+LXMGR_CODEC(std::uint32_t, "integer");
+LXMGR_CODEC(std::int32_t, "integer");
+LXMGR_CODEC(std::string, "string");
+LXMGR_CODEC(Bytes, "size");
+LXMGR_CODEC(Seconds, "seconds");
+LXMGR_CODEC(CpuLimit, "count or set");
+LXMGR_CODEC(CpuAllowance, "percent or ms/ms");
+LXMGR_CODEC(MemoryLimit, "size or percent");
+LXMGR_CODEC(MemoryEnforce, "hard or soft");
+LXMGR_CODEC(KernelLimit, "soft[:hard]");
+LXMGR_CODEC(LineList, "lines");
+LXMGR_CODEC(MacAddress, "MAC address");
+LXMGR_CODEC(InterfaceName, "interface name");
+LXMGR_CODEC(Ipv4Address, "IPv4 address");
+LXMGR_CODEC(AbsolutePath, "absolute path");
+LXMGR_CODEC(ObjectName, "name");
+LXMGR_CODEC(FileMode, "octal mode");
+#undef LXMGR_CODEC
+
+} // namespace lxmgr::config

@@ -1,0 +1,66 @@
+// Tables images, image_properties, image_aliases.
+#pragma once
+
+#include "store/projects.h"
+
+namespace lxmgr::store
+{
+
+enum class ImageStatus { Creating, Ready, Deleting };
+
+struct Image {
+    std::int64_t id = 0;
+    std::string project = kDefaultProject;
+    std::string fingerprint; ///< 64 hex digits.
+    std::string filename;
+    std::string architecture;
+    std::string format;     ///< How the files lie in the image store, its room's own word: "unified", "split".
+    std::uint64_t size = 0; ///< Bytes.
+    ImageStatus status = ImageStatus::Ready;
+    bool isPublic = false;
+    bool cached = false;
+    bool autoUpdate = false;
+    std::string source; ///< What it was made or fetched from, as the resolver writes it ("template:debian/13"); "" for none.
+    std::int64_t createdAt = 0; ///< Of the image itself (its metadata).
+    std::int64_t uploadedAt = 0;
+    std::int64_t expiresAt = 0; ///< 0: never.
+    std::int64_t lastUsedAt = 0;
+    StringMap properties;
+    std::vector<std::string> aliases; ///< Read only.
+};
+
+struct ImageAlias {
+    std::int64_t id = 0;
+    std::string project = kDefaultProject;
+    std::string name;
+    std::string description;
+    std::string fingerprint;
+};
+
+/// Fills uploadedAt when 0. AlreadyExists.
+Result<std::int64_t> insertImage(Database &db, const Image &image);
+/// By the whole fingerprint or the start of it. NotFound; Invalid where the start fits several.
+Result<Image> findImage(Database &db, const std::string &project, const std::string &fingerprint);
+/// The newest ready image of that source. NotFound.
+Result<Image> findImageBySource(Database &db, const std::string &project, const std::string &source);
+/// By alias, else by fingerprint: what people type.
+Result<Image> resolveImage(Database &db, const std::string &project, const std::string &aliasOrFingerprint);
+Result<std::vector<Image>> listImages(Database &db, const std::string &project);
+Result<std::vector<Image>> listImagesIn(Database &db, ImageStatus status);
+/// Replaces properties, isPublic, autoUpdate, cached, expiresAt, source of `image.id`.
+Status updateImage(Database &db, const Image &image);
+Status setImageStatus(Database &db, std::int64_t id, ImageStatus status);
+Status setImageUsed(Database &db, std::int64_t id, std::int64_t at);
+/// With its aliases.
+Status deleteImage(Database &db, std::int64_t id);
+
+Result<ImageAlias> findAlias(Database &db, const std::string &project, const std::string &name);
+Result<std::vector<ImageAlias>> listAliases(Database &db, const std::string &project);
+/// AlreadyExists; NotFound where no image has the fingerprint.
+Result<std::int64_t> insertAlias(Database &db, const ImageAlias &alias);
+/// New description and image.
+Status updateAlias(Database &db, const ImageAlias &alias);
+Status renameAlias(Database &db, std::int64_t id, const std::string &name);
+Status deleteAlias(Database &db, const std::string &project, const std::string &name);
+
+} // namespace lxmgr::store

@@ -1,0 +1,30 @@
+// Table projects. Every other object lives in one; "default" is made with the schema.
+#pragma once
+
+#include "store/database.h"
+
+#include <vector>
+
+namespace lxmgr::store
+{
+
+inline const std::string kDefaultProject = "default";
+
+struct Project {
+    std::int64_t id = 0;
+    std::string name;
+    std::string description;
+    std::int64_t createdAt = 0; ///< Unix milliseconds, as all times in this room.
+};
+
+Result<Project> findProject(Database &db, const std::string &name);
+Result<std::vector<Project>> listProjects(Database &db);
+/// AlreadyExists where the name is taken.
+Result<std::int64_t> insertProject(Database &db, const Project &project);
+/// WrongState while something lives in it.
+Status deleteProject(Database &db, const std::string &name);
+
+/// Now, for the time columns.
+std::int64_t unixMillis();
+
+} // namespace lxmgr::store
