@@ -1,0 +1,71 @@
+// Limits in the user's terms → what to write into which control group file on this host. Planning only, nothing is touched.
+#pragma once
+
+#include "kernel/cgroup.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace lxmgr::cgroup
+{
+
+/// One line of the device list: kind 'a' all, 'b' block, 'c' character; no number means any. access of "rwm".
+struct DeviceRule {
+    char kind = 'c';
+    std::optional<std::uint32_t> major, minor;
+    std::string access = "rwm";
+    bool operator==(const DeviceRule &) const = default;
+};
+/// "c 10:229 rwm", as devices.allow(v1) takes it.
+std::string formatDeviceRule(const DeviceRule &rule);
+Result<std::vector<DeviceRule>> parseDeviceRules(std::string_view lines);
+/// What every guest may use: mknod of anything, open of null zero full random urandom tty console ptmx pts fuse tun.
+std::vector<DeviceRule> defaultDevices();
+
+struct CpuQuota {
+    Millis slice, period;
+};
+enum class MemoryEnforce { Hard, Soft };
+
+/// Everything absent: no limit (processes excepted: a finite default).
+struct Limits {
+    std::optional<unsigned> cpuCount;           ///< limits.cpu "2": pinned to the least used CPUs.
+    std::vector<unsigned> cpuSet;               ///< limits.cpu "0-3": pinned to these.
+    std::optional<unsigned> cpuPercent;         ///< limits.cpu.allowance "50%": soft share.
+    std::optional<CpuQuota> cpuQuota;           ///< limits.cpu.allowance "25ms/100ms": hard.
+    std::optional<Bytes> memory;                ///< limits.memory.
+    std::optional<unsigned> memoryPercent;      ///< limits.memory "50%" of the host's.
+    MemoryEnforce memoryEnforce = MemoryEnforce::Hard;
+    bool swap = true;                           ///< limits.memory.swap.
+    std::optional<Bytes> swapBytes;             ///< limits.memory.swap as a size.
+    std::optional<std::uint64_t> processes;     ///< limits.processes.
+    std::vector<DeviceRule> devices = defaultDevices();
+    bool allDevices = false;                    ///< No device filter at all.
+};
+
+/// What planning has to know of the host. `cpuLoad[i]` guests are pinned to `cpus[i]`.
+struct HostFacts {
+    std::vector<unsigned> cpus;
+    std::vector<unsigned> cpuLoad;
+    Bytes memory, swap;
+    bool swapAccounting = true; ///< v1: memory.memsw.* is there.
+    std::uint64_t pidMax = 32'768;
+
+    /// Reads them; `base` ("lxmgr") is where pinned guests are counted.
+    static Result<HostFacts> read(const Layout &layout, const std::string &base);
+};
+
+/// Fresh: only what differs from an untouched folder. Live: also what takes an earlier limit back.
+enum class PlanFor { Fresh, Live };
+
+/// Unsupported, naming key and missing controller, where this host cannot keep a limit; Invalid where the value is senseless.
+Result<std::vector<Write>> planLimits(const Limits &limits, const Layout &layout, const HostFacts &host,
+                                      PlanFor scope = PlanFor::Fresh);
+
+/// "0-2,5" ↔ {0,1,2,5}: sorted, no duplicates, at most 8192.
+Result<std::vector<unsigned>> parseCpuList(std::string_view text);
+std::string formatCpuList(std::span<const unsigned> cpus);
+/// The `count` CPUs with the fewest guests pinned to them, lowest number first among equals.
+std::vector<unsigned> balancedCpus(unsigned count, std::span<const unsigned> cpus, std::span<const unsigned> load);
+
+} // namespace lxmgr::cgroup

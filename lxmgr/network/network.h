@@ -1,0 +1,68 @@
+// Managed bridges: link, addresses, NAT, DHCP, DNS and router advertisements. Everything is in the caller's network
+// namespace. Blocking; one caller per network at a time.
+#pragma once
+
+#include "base/result.h"
+#include "base/types.h"
+#include "kernel/netlink.h"
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lxmgr::network
+{
+
+using Config = std::map<std::string, std::string>;
+
+/// Interface name as network name: 1–15 of letters, digits, "-_.", starting with a letter.
+Status checkName(const std::string &name);
+/// Checks keys and values. Unknown key: Invalid with the nearest; known elsewhere but not carried out: Unsupported.
+Status validate(const Config &config);
+/// `config` with missing and "auto" addresses replaced by free private ranges (and NAT on for those), ready to be stored.
+Result<Config> withDefaults(Config config);
+
+struct Subnets {
+    netlink::Address ipv4, ipv6; ///< The bridge's own address in each, with prefix.
+};
+/// A 10.x.y.1/24 and an fd42:…::1/64 that no route of this host covers.
+Result<Subnets> pickSubnets();
+
+/// A network and where its files lie.
+struct Network {
+    std::string name;
+    Config config;
+    std::string directory; ///< <state>/networks/<name>: leases, hosts, pid.
+};
+
+/// Makes everything so, as often as called: what is right already is left alone, a running dnsmasq is kept.
+/// A few milliseconds when nothing is to be done. Unsupported naming the package where dnsmasq is missing.
+Status ensureUp(const Network &network);
+/// Takes link, firewall table and dnsmasq away; leases are kept unless the folder is removed. Idempotent.
+Status tearDown(const Network &network);
+
+/// Which name and address a MAC gets. Takes effect at once; calling it again replaces.
+struct Reservation {
+    std::string instance; ///< DNS name.
+    std::string mac;
+    std::string ipv4; ///< "" lets the server choose.
+    std::string ipv6;
+};
+/// AlreadyExists when another MAC holds the name or the address on this network.
+Status reserve(const Network &network, const Reservation &reservation);
+/// Forgets name and lease of `mac`. Idempotent.
+Status release(const Network &network, const std::string &mac);
+
+struct Lease {
+    std::string hostname;
+    std::string mac;
+    std::string address;
+    enum class Type { Static, Dynamic, Gateway } type = Type::Dynamic;
+};
+Result<std::vector<Lease>> leases(const Network &network);
+
+/// What may keep guests off the network, one text for people each: foreign firewall policy, forwarding off, helper missing.
+std::vector<std::string> diagnose(const Network &network);
+
+} // namespace lxmgr::network
