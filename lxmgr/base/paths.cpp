@@ -60,6 +60,7 @@ Paths Paths::fromEnvironment()
     paths.configDir = environment("LXMGR_CONFIG_DIR", "/etc/lxmgr");
     paths.dataDir = environment("LXMGR_DATA_DIR", LXMGR_DATA_DIR);
     paths.monitor = environment("LXMGR_MONITOR", firstProgram({here + "/lxmgr-monitor", LXMGR_LIBEXEC_DIR "/lxmgr-monitor"}));
+    paths.helper = environment("LXMGR_HELPER", firstProgram({here + "/lxmgr-helper", LXMGR_LIBEXEC_DIR "/lxmgr-helper"}));
     paths.daemon = environment("LXMGRD", firstProgram({here + "/lxmgrd", LXMGR_SBIN_DIR "/lxmgrd"}));
     paths.cgroupBase = environment("LXMGR_CGROUP", paths.stateDir == defaultState ? "lxmgr" : "lxmgr-" + shortHash(paths.stateDir));
     return paths;

@@ -12,6 +12,7 @@ struct Paths {
     std::string configDir;  ///< LXMGR_CONFIG_DIR, default /etc/lxmgr: templates.d, profiles.d.
     std::string dataDir;    ///< LXMGR_DATA_DIR, default <prefix>/share/lxmgr: templates, image keys, shipped profiles.
     std::string monitor;    ///< LXMGR_MONITOR, else lxmgr-monitor beside this program or in libexec.
+    std::string helper;     ///< LXMGR_HELPER, else lxmgr-helper beside this program or in libexec.
     std::string daemon;     ///< LXMGRD, else lxmgrd beside this program or in sbin.
     std::string cgroupBase; ///< LXMGR_CGROUP, default "lxmgr": the folder of ours in every hierarchy.
 

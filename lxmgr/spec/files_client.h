@@ -1,0 +1,54 @@
+// Files inside a guest, running or stopped, through a helper process that has entered it; host paths never appear.
+#pragma once
+
+#include "base/fd.h"
+#include "base/paths.h"
+#include "base/result.h"
+#include "spec/channel.h"
+#include "spec/launch.h"
+#include "spec/messages.h"
+
+#include <string>
+#include <vector>
+
+namespace lxmgr::spec
+{
+
+/// One helper process, which ends with this object. Calls block; one thread at a time.
+/// Errors: NotFound, AlreadyExists, Forbidden and Invalid as the errno says.
+class FilesClient
+{
+public:
+    static Result<FilesClient> forRunning(const Paths &paths, const Fd &initPidfd);
+    /// Mounts the tree privately with its id map; nothing shows on the host.
+    static Result<FilesClient> forStopped(const Paths &paths, const Rootfs &rootfs, const IdMap &idmap);
+
+    struct Opened {
+        Fd fd; ///< Regular files and folders only.
+        FileStat stat;
+        bool created = false;
+    };
+    /// `flags` as open(2). uid, gid and mode of -1: of a new file 0, 0, 0644; of an existing one unchanged.
+    Result<Opened> open(const std::string &path, int flags, std::int64_t mode = -1, std::int64_t uid = -1,
+                        std::int64_t gid = -1);
+    /// Does not follow a link at the end.
+    Result<FileStat> stat(const std::string &path);
+    /// Sorted by name.
+    Result<std::vector<FileEntry>> list(const std::string &path);
+    Status mkdir(const std::string &path, std::int64_t mode = -1, std::int64_t uid = -1, std::int64_t gid = -1,
+                 bool parents = false);
+    /// A file, link or folder; a folder that is not empty only with `recursive`.
+    Status remove(const std::string &path, bool recursive = false);
+    Status rename(const std::string &from, const std::string &to);
+    Status symlink(const std::string &path, const std::string &target, std::int64_t uid = -1, std::int64_t gid = -1);
+    Result<std::string> readlink(const std::string &path);
+    /// Owner and mode; -1 is left alone.
+    Status change(const std::string &path, std::int64_t mode, std::int64_t uid, std::int64_t gid);
+
+private:
+    explicit FilesClient(Channel channel) : m_channel(std::move(channel)) {}
+    Result<Packet> ask(MessageType type, const FileRequest &request);
+    Channel m_channel;
+};
+
+} // namespace lxmgr::spec
