@@ -1,0 +1,158 @@
+/* probe: a static program run inside guests, so that tests ask the kernel and not us. One word says what to do. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* eat MIB: touches that much memory, page by page */
+static int eat(int argc, char **argv)
+{
+    size_t mib = argc > 0 ? strtoul(argv[0], NULL, 10) : 64;
+    for (size_t i = 0; i < mib; i++) {
+        char *block = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (block == MAP_FAILED)
+            return perror("mmap"), 1;
+        for (size_t at = 0; at < 1 << 20; at += 4096)
+            block[at] = 1;
+    }
+    puts("ate");
+    return 0;
+}
+
+/* forks N: starts up to N sleeping children, prints how many it got, ends them */
+static int forks(int argc, char **argv)
+{
+    int wanted = argc > 0 ? atoi(argv[0]) : 100, got = 0;
+    pid_t *children = calloc((size_t)wanted, sizeof *children);
+    while (got < wanted) {
+        pid_t child = fork();
+        if (child == 0) {
+            pause();
+            _exit(0);
+        }
+        if (child < 0)
+            break;
+        children[got++] = child;
+    }
+    printf("%d %s\n", got, got < wanted ? strerrorname_np(errno) : "all");
+    for (int i = 0; i < got; i++)
+        kill(children[i], SIGKILL);
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+
+/* spin MS: uses one CPU for that wall time, prints the CPU time it got, in ms */
+static int spin(int argc, char **argv)
+{
+    long ms = argc > 0 ? atol(argv[0]) : 1000;
+    struct timespec start, now, used;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < ms);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    printf("%ld\n", used.tv_sec * 1000 + used.tv_nsec / 1000000);
+    return 0;
+}
+
+/* call NAME: one system call a guest must not be able to make; prints its errno's name */
+static int call(int argc, char **argv)
+{
+    const char *name = argc > 0 ? argv[0] : "";
+    long result = -1;
+    errno = EINVAL;
+    if (!strcmp(name, "init_module"))
+        result = syscall(SYS_init_module, NULL, 0, "");
+    else if (!strcmp(name, "kexec_load"))
+        result = syscall(SYS_kexec_load, 0, 0, NULL, 0);
+    else if (!strcmp(name, "open_by_handle_at"))
+        result = syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, O_RDONLY);
+    else if (!strcmp(name, "bpf"))
+        result = syscall(SYS_bpf, 0, NULL, 0);
+    else if (!strcmp(name, "perf_event_open"))
+        result = syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0);
+    else if (!strcmp(name, "swapon"))
+        result = syscall(SYS_swapon, "/", 0);
+    else if (!strcmp(name, "clock_settime"))
+        result = syscall(SYS_clock_settime, CLOCK_REALTIME, NULL);
+    else if (!strcmp(name, "af_alg"))
+        result = socket(AF_ALG, SOCK_SEQPACKET, 0);
+    else if (!strcmp(name, "af_vsock"))
+        result = socket(AF_VSOCK, SOCK_STREAM, 0);
+    else if (!strcmp(name, "mknod"))
+        result = mknod("/probe-node", S_IFBLK | 0600, makedev(7, 0));
+    else if (!strcmp(name, "umount_force"))
+        result = umount2("/proc", MNT_FORCE);
+    printf("%s\n", result >= 0 ? "allowed" : strerrorname_np(errno));
+    return 0;
+}
+
+/* open PATH [w]: prints "ok" or the errno's name */
+static int openIt(int argc, char **argv)
+{
+    int fd = argc > 0 ? open(argv[0], argc > 1 ? O_RDWR : O_RDONLY) : -1;
+    printf("%s\n", fd >= 0 ? "ok" : strerrorname_np(errno));
+    return 0;
+}
+
+/* fds: the numbers of all open descriptors */
+static int fds(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    for (int fd = 0; fd < 1024; fd++)
+        if (fcntl(fd, F_GETFD) >= 0)
+            printf("%d ", fd);
+    puts("");
+    return 0;
+}
+
+/* die SIGNAL: ends by that signal */
+static int die(int argc, char **argv)
+{
+    int number = argc > 0 ? atoi(argv[0]) : SIGKILL;
+    signal(number, SIG_DFL);
+    raise(number);
+    return 0;
+}
+
+/* count FILE: appends a growing number to FILE every 20 ms, to see whether it runs on */
+static int count(int argc, char **argv)
+{
+    FILE *file = argc > 0 ? fopen(argv[0], "w") : NULL;
+    for (unsigned long i = 0; file; i++) {
+        rewind(file);
+        fprintf(file, "%lu\n", i);
+        fflush(file);
+        usleep(20000);
+    }
+    return 1;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int, char **);
+} kWords[] = {{"eat", eat},     {"forks", forks}, {"spin", spin}, {"call", call},
+              {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count}};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < sizeof kWords / sizeof kWords[0]; i++)
+        if (!strcmp(argv[1], kWords[i].name))
+            return kWords[i].run(argc - 2, argv + 2);
+    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count\n");
+    return 2;
+}
