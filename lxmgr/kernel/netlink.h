@@ -37,6 +37,8 @@ Status createBridge(const Bridge &bridge);
 /// NotFound when there is none.
 Status deleteLink(const std::string &name);
 bool linkExists(const std::string &name);
+/// "" when no link has that index in this namespace.
+std::string linkName(int index);
 Status setUp(const std::string &name);
 Status setMaster(const std::string &name, const std::string &bridge);
 Status setMtu(const std::string &name, std::uint32_t mtu);
