@@ -2,7 +2,7 @@
 //
 // {{ expression }}, {% if %} {% elif %} {% else %} {% endif %}, {% for x in list %} {% for k, v in map %} {% endfor %}, {# comment #},
 // a.b and a["b"] access, and or not in == != < > <= >= + - *, "text" and numbers, config_get("key", "default"), filters
-// (default, default_if_none, length, lower, upper, capfirst, trim, join, replace, first, last, yesno, addslashes, linenumbers-free).
+// (default, default_if_none, length, lower, upper, capfirst, trim, join, replace, first, last, yesno, addslashes).
 // {% include %} and its kin do not exist. Steps, depth and output are bounded.
 #pragma once
 

@@ -91,14 +91,15 @@ public:
     virtual Result<Scratch> newScratch() = 0;
 
     /// Makes image `fingerprint` from what `fill` puts into the empty folder it is given ("metadata.yaml", "templates/",
-    /// "rootfs/"). Made durable (one syncfs) and visible at once or not at all. AlreadyExists if it is there.
+    /// "rootfs/"). Made durable (one syncfs) and visible at once or not at all. Is it there already, nothing is done.
     /// NoSpace: says how much is free; nothing stays.
     using Fill = std::function<Status(const Fd &directory)>;
     virtual Status addImage(const std::string &fingerprint, const Fill &fill) = 0;
     /// Takes a finished tree of newScratch() as image `fingerprint`: a rename, no copying.
     virtual Status addImage(const std::string &fingerprint, Scratch tree) = 0;
+    /// False for one that deleteImage forgot.
     virtual bool hasImage(const std::string &fingerprint) const = 0;
-    /// The image's folder (metadata.yaml, templates/, rootfs/). NotFound.
+    /// The image's folder (metadata.yaml, templates/, rootfs/), also of one that is forgotten but still used. NotFound.
     virtual Result<Fd> openImage(const std::string &fingerprint) const = 0;
     virtual Result<std::vector<std::string>> listImages() const = 0;
     /// Forgets the image; its tree stays for as long as a volume is layered on it. Missing is no error.
@@ -117,6 +118,8 @@ public:
     virtual std::string volumeDir(const std::string &project, const std::string &name) const = 0;
     /// NotFound: no such volume.
     virtual Result<RootTree> root(const std::string &project, const std::string &name) const = 0;
+    /// Fingerprint of the image the volume was made from; none for an empty one. NotFound: no such volume.
+    virtual Result<std::optional<std::string>> volumeImage(const std::string &project, const std::string &name) const = 0;
     /// What the volume itself takes (overlay: without the image). Walks the tree.
     virtual Result<Bytes> usage(const std::string &project, const std::string &name) const = 0;
 

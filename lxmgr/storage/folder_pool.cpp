@@ -1,0 +1,374 @@
+#include "storage/folder_pool.h"
+
+#include "base/failpoint.h"
+#include "base/text.h"
+#include "storage/tree.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+namespace lxmgr::storage
+{
+
+namespace
+{
+
+constexpr const char *kOrigin = "image";        ///< In a volume folder: fingerprint of the image it was made from.
+constexpr const char *kForgotten = "forgotten"; ///< In an image folder: deleted, but a volume is still layered on it.
+
+Status checkFingerprint(const std::string &text)
+{
+    const bool good = text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+    return good ? Status() : Status(Error(Code::Invalid, quoted(text) + " is not an image fingerprint (64 hex digits)"));
+}
+
+/// Whether a commit of the database also commits earlier renames in `pool`.
+bool sharesJournal(const Fd &pool, const std::string &databaseDir)
+{
+    struct stat ours{};
+    struct stat theirs{};
+    struct statfs kind{};
+    if (::fstat(pool.get(), &ours) < 0 || ::stat(databaseDir.c_str(), &theirs) < 0 || ::fstatfs(pool.get(), &kind) < 0)
+        return false;
+    return ours.st_dev == theirs.st_dev && (kind.f_type == EXT4_SUPER_MAGIC || kind.f_type == XFS_SUPER_MAGIC);
+}
+
+} // namespace
+
+struct Scratch::State {
+    std::shared_ptr<Trash> trash;
+    Fd parent;
+    std::string name;
+    std::string path;
+    Fd directory;
+};
+
+Scratch::Scratch(std::unique_ptr<State> state) : m_state(std::move(state)) {}
+Scratch::Scratch(Scratch &&) noexcept = default;
+Scratch &Scratch::operator=(Scratch &&) noexcept = default;
+Scratch::~Scratch()
+{
+    // A failure leaves it in scratch, where the next prepare() finds it.
+    if (m_state)
+        (void)m_state->trash->discard(m_state->parent, m_state->name);
+}
+const std::string &Scratch::path() const { return m_state->path; }
+const Fd &Scratch::directory() const { return m_state->directory; }
+std::unique_ptr<Scratch::State> Scratch::take() && { return std::move(m_state); }
+
+std::string volumeName(const std::string &project, const std::string &name)
+{
+    return project == "default" ? name : project + "_" + name;
+}
+
+Error unsuitable(const FolderPool &pool, const std::string &why)
+{
+    return {Code::Unsupported, "storage pool " + quoted(pool.name()) + " on " + quoted(pool.directory()) + ": " + why};
+}
+
+Status FolderPool::prepare()
+{
+    const std::lock_guard lock(m_mutex);
+    Folders folders;
+    // The parents may be shared with others and keep their modes; the pool itself nobody may look into.
+    const std::size_t slash = m_directory.rfind('/');
+    const Fd parent = TRY_IN("storage pool " + quoted(m_name), makeFolderPath(slash == 0 ? "/" : m_directory.substr(0, slash), 0711));
+    folders.pool = TRY(makeFolder(parent, m_directory.substr(slash + 1), 0700));
+    TRY(checkFileSystem(folders.pool));
+    folders.images = TRY(makeFolder(folders.pool, "images", 0700));
+    folders.volumes = TRY(makeFolder(folders.pool, "containers", 0700));
+    folders.scratch = TRY(makeFolder(folders.pool, "scratch", 0700));
+    folders.trash = std::make_shared<Trash>(TRY(makeFolder(folders.pool, "trash", 0700)));
+    for (const std::string &name : TRY(namesIn(folders.scratch)))
+        TRY(folders.trash->discard(folders.scratch, name));
+    folders.trash->kick();
+    folders.flushRenames = !sharesJournal(folders.pool, m_databaseDir);
+    m_folders = std::move(folders);
+    return {};
+}
+
+Status FolderPool::needPrepared() const
+{
+    return m_folders.pool ? Status() : Status(Error(Code::WrongState, "storage pool " + quoted(m_name) + " is not prepared"));
+}
+
+Result<std::string> FolderPool::checkedVolume(const std::string &project, const std::string &name) const
+{
+    TRY(needPrepared());
+    TRY(checkObjectName("project", project));
+    TRY(checkInstanceName(name));
+    return volumeName(project, name);
+}
+
+Error FolderPool::withFreeSpace(Error error) const
+{
+    if (error.code != Code::NoSpace)
+        return error;
+    const auto free = space();
+    if (!free)
+        return error;
+    std::string text = humanBytes(free->available) + " free in storage pool " + quoted(m_name) + " at " + m_directory;
+    if (free->inodesTotal != 0 && free->inodesFree < 1000)
+        text += ", " + std::to_string(free->inodesFree) + " inodes free";
+    return std::move(error).hint(text);
+}
+
+/// A rename is durable once its folder is. ext4 and xfs have one journal, in order: the database's own commit that follows takes
+/// our rename along when it lies on the same file system, and a create stays below a millisecond.
+Status FolderPool::flushRename(const Fd &folder) const
+{
+    if (!m_folders.flushRenames || ::fsync(folder.get()) == 0)
+        return {};
+    return withFreeSpace(Error::fromErrno(errno, "fsync", m_directory));
+}
+
+Result<Scratch> FolderPool::newScratch()
+{
+    TRY(needPrepared());
+    auto state = std::make_unique<Scratch::State>();
+    state->trash = m_folders.trash;
+    state->parent = TRY(openFolder(m_folders.pool, "scratch"));
+    state->name = randomName();
+    state->path = m_directory + "/scratch/" + state->name;
+    auto made = makeFolder(state->parent, state->name, 0700);
+    if (!made)
+        return withFreeSpace(std::move(made.error()));
+    state->directory = std::move(*made);
+    return Scratch(std::move(state));
+}
+
+Status FolderPool::addImage(const std::string &fingerprint, const Fill &fill)
+{
+    TRY(checkFingerprint(fingerprint));
+    if (hasImage(fingerprint))
+        return {};
+    Scratch tree = TRY(newScratch());
+    if (!isForgotten(fingerprint))
+        if (Status filled = fill(tree.directory()); !filled)
+            return withFreeSpace(std::move(filled.error()));
+    return publishImage(fingerprint, std::move(tree));
+}
+
+Status FolderPool::addImage(const std::string &fingerprint, Scratch tree)
+{
+    TRY(checkFingerprint(fingerprint));
+    return publishImage(fingerprint, std::move(tree));
+}
+
+Status FolderPool::publishImage(const std::string &fingerprint, Scratch tree)
+{
+    const bool remembered = isForgotten(fingerprint);
+    if (!remembered && ::syncfs(m_folders.pool.get()) < 0)
+        return withFreeSpace(Error::fromErrno(errno, "syncfs", m_directory));
+    const std::lock_guard lock(m_mutex);
+    if (isForgotten(fingerprint)) {
+        const Fd image = TRY(openFolder(m_folders.images, fingerprint));
+        if (::unlinkat(image.get(), kForgotten, 0) < 0 && errno != ENOENT)
+            return Error::fromErrno(errno, "remove", kForgotten);
+        return flushRename(image);
+    }
+    if (remembered)
+        return Error(Code::Unavailable, "image " + fingerprint + " was just removed; try again");
+    const auto state = std::move(tree).take();
+    const Status moved = renameNew(state->parent, state->name, m_folders.images, fingerprint);
+    if (!moved) {
+        (void)state->trash->discard(state->parent, state->name); // the next prepare() finds what stays
+        if (moved.error().code == Code::AlreadyExists)
+            return {}; // somebody else was quicker; the name says that it is the same
+        return moved.error();
+    }
+    return flushRename(m_folders.images);
+}
+
+bool FolderPool::isForgotten(const std::string &fingerprint) const
+{
+    return m_folders.images && exists(m_folders.images, fingerprint + "/" + kForgotten);
+}
+
+bool FolderPool::hasImage(const std::string &fingerprint) const
+{
+    return checkFingerprint(fingerprint) && m_folders.images && exists(m_folders.images, fingerprint) && !isForgotten(fingerprint);
+}
+
+Result<Fd> FolderPool::openImage(const std::string &fingerprint) const
+{
+    TRY(needPrepared());
+    TRY(checkFingerprint(fingerprint));
+    return openFolder(m_folders.images, fingerprint);
+}
+
+Result<std::vector<std::string>> FolderPool::listImages() const
+{
+    TRY(needPrepared());
+    auto names = TRY(namesIn(m_folders.images));
+    std::erase_if(names, [&](const std::string &name) { return !hasImage(name); });
+    std::ranges::sort(names);
+    return names;
+}
+
+Result<bool> FolderPool::imageInUse(const std::string &fingerprint) const
+{
+    if (!layersOnImage())
+        return false;
+    for (const std::string &volume : TRY(namesIn(m_folders.volumes))) {
+        const auto origin = readSmallFile(m_folders.volumes, volume + "/" + kOrigin, 64);
+        if (origin && *origin == fingerprint)
+            return true;
+    }
+    return false;
+}
+
+/// With the mutex held.
+Status FolderPool::dropIfUnused(const std::string &fingerprint)
+{
+    if (!isForgotten(fingerprint) || TRY(imageInUse(fingerprint)))
+        return {};
+    return m_folders.trash->discard(m_folders.images, fingerprint);
+}
+
+Status FolderPool::deleteImage(const std::string &fingerprint)
+{
+    TRY(needPrepared());
+    TRY(checkFingerprint(fingerprint));
+    const std::lock_guard lock(m_mutex);
+    if (!hasImage(fingerprint))
+        return {};
+    if (!TRY(imageInUse(fingerprint)))
+        return m_folders.trash->discard(m_folders.images, fingerprint);
+    const Fd image = TRY(openFolder(m_folders.images, fingerprint));
+    return writeNewFile(image, kForgotten, "");
+}
+
+Status FolderPool::makeVolume(const Fd &folder, const std::optional<std::string> &image) const
+{
+    if (!image) {
+        (void)TRY(makeFolder(folder, "rootfs", 0755));
+        return {};
+    }
+    const Fd imageFolder = TRY_IN("image " + *image, openImage(*image));
+    const Fd rootfs = TRY_IN("image " + *image, openFolder(imageFolder, "rootfs"));
+    TRY(writeNewFile(folder, kOrigin, *image));
+    TRY(makeRoot(folder, rootfs));
+    // A copied tree must be on disk before the row says so; an empty layer has nothing to lose.
+    if (!layersOnImage() && ::syncfs(folder.get()) < 0)
+        return Error::fromErrno(errno, "syncfs", m_directory);
+    return {};
+}
+
+/// Made aside and renamed in, so that it is there whole or not at all.
+Status FolderPool::createVolume(const std::string &project, const std::string &name, const std::optional<std::string> &image)
+{
+    const std::string volume = TRY(checkedVolume(project, name));
+    if (exists(m_folders.volumes, volume))
+        return Error(Code::AlreadyExists, "volume " + quoted(volume) + " exists in storage pool " + quoted(m_name));
+    // Taken in the order of use by deleteImage: from here to the rename the image has a user that can be seen.
+    std::unique_lock lock(m_mutex, std::defer_lock);
+    if (layersOnImage())
+        lock.lock();
+    Scratch scratch = TRY(newScratch());
+    if (Status made = makeVolume(scratch.directory(), image); !made)
+        return withFreeSpace(std::move(made.error()));
+    TRY(failpoint("volume.create.made"));
+    const auto state = std::move(scratch).take();
+    Status moved = renameNew(state->parent, state->name, m_folders.volumes, volume);
+    if (!moved)
+        (void)state->trash->discard(state->parent, state->name); // the next prepare() finds what stays
+    TRY(moved);
+    return flushRename(m_folders.volumes);
+}
+
+bool FolderPool::hasVolume(const std::string &project, const std::string &name) const
+{
+    const auto volume = checkedVolume(project, name);
+    return volume && exists(m_folders.volumes, *volume);
+}
+
+Result<std::vector<std::string>> FolderPool::listVolumes() const
+{
+    TRY(needPrepared());
+    auto names = TRY(namesIn(m_folders.volumes));
+    std::ranges::sort(names);
+    return names;
+}
+
+Status FolderPool::deleteVolume(const std::string &project, const std::string &name)
+{
+    const std::string volume = TRY(checkedVolume(project, name));
+    const std::lock_guard lock(m_mutex);
+    const auto origin = readSmallFile(m_folders.volumes, volume + "/" + kOrigin, 64);
+    TRY(m_folders.trash->discard(m_folders.volumes, volume));
+    TRY(failpoint("volume.delete.moved"));
+    TRY(flushRename(m_folders.volumes));
+    return origin ? dropIfUnused(*origin) : Status();
+}
+
+Status FolderPool::renameVolume(const std::string &project, const std::string &from, const std::string &to)
+{
+    const std::string old = TRY(checkedVolume(project, from));
+    const std::string now = TRY(checkedVolume(project, to));
+    TRY_IN("volume " + quoted(old), renameNew(m_folders.volumes, old, m_folders.volumes, now));
+    return flushRename(m_folders.volumes);
+}
+
+Result<Fd> FolderPool::openVolume(const std::string &project, const std::string &name) const
+{
+    return openFolder(m_folders.volumes, TRY(checkedVolume(project, name)));
+}
+
+std::string FolderPool::volumeDir(const std::string &project, const std::string &name) const
+{
+    return m_directory + "/containers/" + volumeName(project, name);
+}
+
+Result<std::optional<std::string>> FolderPool::volumeImage(const std::string &project, const std::string &name) const
+{
+    const Fd volume = TRY(openVolume(project, name));
+    auto origin = readSmallFile(volume, kOrigin, 64);
+    if (!origin && origin.error().code == Code::NotFound)
+        return std::optional<std::string>();
+    std::string fingerprint = TRY(std::move(origin));
+    if (!checkFingerprint(fingerprint))
+        return Error(Code::Corrupt, "volume " + quoted(name) + ": its file " + quoted(kOrigin) + " does not hold a fingerprint");
+    return std::optional<std::string>(std::move(fingerprint));
+}
+
+Result<RootTree> FolderPool::root(const std::string &project, const std::string &name) const
+{
+    const auto image = TRY(volumeImage(project, name));
+    const std::string folder = volumeDir(project, name);
+    if (!image)
+        return RootTree{RootTree::Kind::Directory, folder + "/rootfs", {}, {}};
+    return rootOf(folder, m_directory + "/images/" + *image + "/rootfs");
+}
+
+Result<Bytes> FolderPool::usage(const std::string &project, const std::string &name) const
+{
+    const auto image = TRY(volumeImage(project, name));
+    const Fd volume = TRY(openVolume(project, name));
+    const Fd own = TRY(openFolder(volume, image ? ownPart() : "rootfs"));
+    return treeUsage(own);
+}
+
+Result<Space> FolderPool::space() const
+{
+    TRY(needPrepared());
+    struct statvfs info{};
+    if (::fstatvfs(m_folders.pool.get(), &info) < 0)
+        return Error::fromErrno(errno, "statvfs", m_directory);
+    const auto bytes = [&](fsblkcnt_t blocks) { return Bytes{static_cast<std::uint64_t>(blocks) * info.f_frsize}; };
+    return Space{bytes(info.f_blocks), bytes(info.f_blocks - info.f_bfree), bytes(info.f_bavail), info.f_files, info.f_favail};
+}
+
+Status FolderPool::emptyTrash()
+{
+    TRY(needPrepared());
+    return m_folders.trash->empty();
+}
+
+} // namespace lxmgr::storage

@@ -1,0 +1,75 @@
+#include "storage/trash.h"
+
+#include "base/log.h"
+#include "storage/tree.h"
+
+#include <linux/ioprio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace lxmgr::storage
+{
+
+Trash::~Trash()
+{
+    m_stop = true;
+    if (m_thread.joinable())
+        m_thread.join();
+}
+
+Status Trash::discard(const Fd &parent, const std::string &name)
+{
+    const Status moved = renameNew(parent, name, m_folder, randomName());
+    if (!moved && moved.error().code == Code::NotFound)
+        return {};
+    TRY(moved);
+    kick();
+    return {};
+}
+
+void Trash::kick()
+{
+    const std::lock_guard lock(m_mutex);
+    m_more = true;
+    if (m_working || m_stop)
+        return;
+    if (m_thread.joinable())
+        m_thread.join(); // it has left its loop: m_working is false
+    m_working = true;
+    m_thread = std::thread([this] { work(); });
+}
+
+/// Ends when the trash is empty, so that an idle daemon has no thread of it.
+void Trash::work()
+{
+    // Behind everybody else: nobody waits for this. Best effort, as both only make it quieter.
+    (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
+    (void)::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+    for (;;) {
+        {
+            const std::lock_guard lock(m_mutex);
+            if (!m_more || m_stop) {
+                m_working = false;
+                return;
+            }
+            m_more = false;
+        }
+        if (const Status removed = empty(); !removed && removed.error().code != Code::Cancelled)
+            log::warning("trash: " + removed.error().message + ", ignoring until the next start");
+    }
+}
+
+Status Trash::empty()
+{
+    const std::lock_guard lock(m_removing);
+    for (;;) {
+        const auto names = TRY(namesIn(m_folder));
+        if (names.empty())
+            return {};
+        for (const std::string &name : names)
+            TRY(removeTree(m_folder, name, m_folder, m_stop));
+    }
+}
+
+} // namespace lxmgr::storage

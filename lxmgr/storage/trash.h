@@ -1,0 +1,44 @@
+// The trash of a pool: a deletion is one rename, the tree goes later on a thread of its own that waits for nobody.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace lxmgr::storage
+{
+
+class Trash
+{
+public:
+    /// `folder` is on the same file system as everything that is thrown in.
+    explicit Trash(Fd folder) : m_folder(std::move(folder)) {}
+    Trash(const Trash &) = delete;
+    Trash &operator=(const Trash &) = delete;
+    ~Trash(); ///< Stops between two files; the rest is left to the next start.
+
+    /// Moves `name` of `parent` in; it is out of sight when this returns. Missing is no error.
+    Status discard(const Fd &parent, const std::string &name);
+    /// Starts removing in the background what is there.
+    void kick();
+    /// Removes all now, in this thread.
+    Status empty();
+    const Fd &folder() const { return m_folder; }
+
+private:
+    void work();
+
+    Fd m_folder;
+    std::mutex m_mutex;      ///< Guards the two below.
+    std::thread m_thread;
+    bool m_working = false;
+    bool m_more = false;
+    std::mutex m_removing;   ///< Held by whoever removes.
+    std::atomic<bool> m_stop = false;
+};
+
+} // namespace lxmgr::storage

@@ -1,0 +1,47 @@
+// Whole trees, by directory descriptors only: copy, remove, measure. No path of an image or instance ever reaches the kernel.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/types.h"
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+namespace lxmgr::storage
+{
+
+/// Opens the folder `name` (one component) of `at`; a symbolic link there is an error.
+Result<Fd> openFolder(const Fd &at, const std::string &name);
+/// The same, made first if missing, with exactly `mode`.
+Result<Fd> makeFolder(const Fd &at, const std::string &name, unsigned mode);
+/// Opens the absolute path `path`, making missing folders with `mode`. Only for paths an administrator chose.
+Result<Fd> makeFolderPath(const std::string &path, unsigned mode);
+bool exists(const Fd &at, const std::string &name);
+/// Names in `folder` except those that start with a dot, in no order.
+Result<std::vector<std::string>> namesIn(const Fd &folder);
+/// renameat2(2) that never replaces; AlreadyExists, NotFound.
+Status renameNew(const Fd &from, const std::string &name, const Fd &to, const std::string &newName);
+/// The first bytes of a small regular file. NotFound.
+Result<std::string> readSmallFile(const Fd &at, const std::string &name, std::size_t most);
+/// Makes the new file `name` with `content`; not flushed.
+Status writeNewFile(const Fd &at, const std::string &name, const std::string &content);
+/// Sixteen random hex digits.
+std::string randomName();
+
+/// Removes `name` of `parent`, whatever it is. Folders nested deeper than we hold descriptors for are first moved up into
+/// `trash`, a folder on the same file system whose entries are all rubbish. `stop` ends it early (Cancelled).
+Status removeTree(const Fd &parent, const std::string &name, const Fd &trash, const std::atomic<bool> &stop);
+
+/// Copies what is in `from` into the empty folder `to` with owners, modes, times, links and extended attributes; shares blocks where
+/// the file system can. `to`'s own attributes become those of `from`.
+Status copyTree(const Fd &from, const Fd &to);
+
+/// Owner, mode, times and extended attributes of `from` on `to`.
+Status copyAttributes(const Fd &from, const Fd &to);
+
+/// Blocks taken by `folder` and all below, each file with several names counted once.
+Result<Bytes> treeUsage(const Fd &folder);
+
+} // namespace lxmgr::storage
