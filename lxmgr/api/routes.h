@@ -1,0 +1,248 @@
+// Every request the daemon answers, one row each: the router, the client, the documentation and the tests read this table.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace lxmgr::api
+{
+
+enum class Verb { Get, Head, Post, Put, Patch, Delete };
+std::string_view verbName(Verb verb);
+std::optional<Verb> parseVerb(std::string_view method);
+
+/// The least a caller must be allowed to do.
+enum class Access {
+    Public,  ///< Anybody who reaches the socket.
+    View,    ///< Read what is not secret.
+    Operate, ///< Start, stop, enter, move files.
+    Manage,  ///< Create, change, delete in a project.
+    Admin,   ///< What concerns the host.
+};
+enum class Reply {
+    Now,     ///< A sync envelope.
+    Later,   ///< An operation.
+    Either,  ///< One or the other.
+    Raw,     ///< Bytes.
+    Upgrade, ///< A websocket.
+};
+enum class Body {
+    Json,   ///< None or JSON, at most 1 MiB.
+    Upload, ///< Whatever comes; beyond 1 MiB it goes to a file.
+};
+
+enum class RouteId {
+    Root,
+    ServerGet,
+    ServerPut,
+    ServerPatch,
+    Events,
+    OperationList,
+    OperationGet,
+    OperationDelete,
+    OperationWait,
+    OperationWebsocket,
+    InstanceList,
+    InstanceCreate,
+    InstancesPut,
+    InstanceGet,
+    InstancePut,
+    InstancePatch,
+    InstancePost,
+    InstanceDelete,
+    InstanceStateGet,
+    InstanceStatePut,
+    InstanceExec,
+    InstanceConsole,
+    InstanceConsoleLog,
+    InstanceConsoleClear,
+    InstanceFileGet,
+    InstanceFileHead,
+    InstanceFilePost,
+    InstanceFileDelete,
+    InstanceLogList,
+    InstanceLogGet,
+    InstanceLogDelete,
+    InstanceMetadataGet,
+    InstanceSnapshotList,
+    InstanceSnapshotGet,
+    InstanceBackupList,
+    InstanceWait,
+    ImageList,
+    ImageCreate,
+    ImageGet,
+    ImagePut,
+    ImagePatch,
+    ImageDelete,
+    ImageExport,
+    ImageAliasList,
+    ImageAliasCreate,
+    ImageAliasGet,
+    ImageAliasPut,
+    ImageAliasPatch,
+    ImageAliasPost,
+    ImageAliasDelete,
+    ProfileList,
+    ProfileCreate,
+    ProfileGet,
+    ProfilePut,
+    ProfilePatch,
+    ProfilePost,
+    ProfileDelete,
+    ProjectList,
+    ProjectGet,
+    NetworkList,
+    NetworkCreate,
+    NetworkGet,
+    NetworkPut,
+    NetworkPatch,
+    NetworkDelete,
+    NetworkStateGet,
+    NetworkLeases,
+    PoolList,
+    PoolGet,
+    PoolResources,
+    Resources,
+    Cluster,
+    WarningList,
+    CertificateList,
+    TemplateList,
+    TemplateGet,
+    TemplateBuild,
+    InternalReady,
+    InternalShutdown,
+};
+
+struct Route {
+    RouteId id;
+    Verb verb;
+    std::string_view pattern; ///< "{name}" is one segment, "{name...}" all the rest.
+    Access access;
+    Reply reply;
+    std::string_view summary;
+    Body body = Body::Json;
+};
+
+// clang-format off
+inline constexpr Route kRoutes[] = {
+    {RouteId::Root,                 Verb::Get,    "/",                                        Access::Public,  Reply::Now,     "Versions of the API."},
+    {RouteId::ServerGet,            Verb::Get,    "/1.0",                                     Access::Public,  Reply::Now,     "The server: extensions, configuration, environment."},
+    {RouteId::ServerPut,            Verb::Put,    "/1.0",                                     Access::Admin,   Reply::Now,     "Replace the server configuration."},
+    {RouteId::ServerPatch,          Verb::Patch,  "/1.0",                                     Access::Admin,   Reply::Now,     "Change keys of the server configuration."},
+    {RouteId::Events,               Verb::Get,    "/1.0/events",                              Access::View,    Reply::Upgrade, "Events as they happen."},
+    {RouteId::OperationList,        Verb::Get,    "/1.0/operations",                          Access::View,    Reply::Now,     "Operations by status."},
+    {RouteId::OperationGet,         Verb::Get,    "/1.0/operations/{id}",                     Access::View,    Reply::Now,     "One operation."},
+    {RouteId::OperationDelete,      Verb::Delete, "/1.0/operations/{id}",                     Access::Operate, Reply::Now,     "Cancel an operation."},
+    {RouteId::OperationWait,        Verb::Get,    "/1.0/operations/{id}/wait",                Access::Public,  Reply::Now,     "Wait until an operation has ended."},
+    {RouteId::OperationWebsocket,   Verb::Get,    "/1.0/operations/{id}/websocket",           Access::Public,  Reply::Upgrade, "A stream of an operation, by its secret."},
+    {RouteId::InstanceList,         Verb::Get,    "/1.0/instances",                           Access::View,    Reply::Now,     "Instances."},
+    {RouteId::InstanceCreate,       Verb::Post,   "/1.0/instances",                           Access::Manage,  Reply::Later,   "Create an instance.", Body::Upload},
+    {RouteId::InstancesPut,         Verb::Put,    "/1.0/instances",                           Access::Operate, Reply::Later,   "Change the state of all instances."},
+    {RouteId::InstanceGet,          Verb::Get,    "/1.0/instances/{name}",                    Access::View,    Reply::Now,     "One instance."},
+    {RouteId::InstancePut,          Verb::Put,    "/1.0/instances/{name}",                    Access::Manage,  Reply::Later,   "Replace the definition of an instance."},
+    {RouteId::InstancePatch,        Verb::Patch,  "/1.0/instances/{name}",                    Access::Manage,  Reply::Now,     "Change parts of the definition of an instance."},
+    {RouteId::InstancePost,         Verb::Post,   "/1.0/instances/{name}",                    Access::Manage,  Reply::Later,   "Rename an instance."},
+    {RouteId::InstanceDelete,       Verb::Delete, "/1.0/instances/{name}",                    Access::Manage,  Reply::Later,   "Delete an instance."},
+    {RouteId::InstanceStateGet,     Verb::Get,    "/1.0/instances/{name}/state",              Access::View,    Reply::Now,     "What an instance is doing: processes, memory, addresses."},
+    {RouteId::InstanceStatePut,     Verb::Put,    "/1.0/instances/{name}/state",              Access::Operate, Reply::Later,   "Start, stop, restart, freeze or unfreeze."},
+    {RouteId::InstanceExec,         Verb::Post,   "/1.0/instances/{name}/exec",               Access::Operate, Reply::Later,   "Run a command inside."},
+    {RouteId::InstanceConsole,      Verb::Post,   "/1.0/instances/{name}/console",            Access::Operate, Reply::Later,   "Attach to the console."},
+    {RouteId::InstanceConsoleLog,   Verb::Get,    "/1.0/instances/{name}/console",            Access::Operate, Reply::Raw,     "What the console has shown."},
+    {RouteId::InstanceConsoleClear, Verb::Delete, "/1.0/instances/{name}/console",            Access::Operate, Reply::Now,     "Forget what the console has shown."},
+    {RouteId::InstanceFileGet,      Verb::Get,    "/1.0/instances/{name}/files",              Access::Operate, Reply::Raw,     "A file, the names in a folder, or the target of a link."},
+    {RouteId::InstanceFileHead,     Verb::Head,   "/1.0/instances/{name}/files",              Access::Operate, Reply::Raw,     "Owner, mode and type of a file."},
+    {RouteId::InstanceFilePost,     Verb::Post,   "/1.0/instances/{name}/files",              Access::Operate, Reply::Now,     "Write a file, make a folder or a link.", Body::Upload},
+    {RouteId::InstanceFileDelete,   Verb::Delete, "/1.0/instances/{name}/files",              Access::Operate, Reply::Now,     "Delete a file or an empty folder."},
+    {RouteId::InstanceLogList,      Verb::Get,    "/1.0/instances/{name}/logs",               Access::View,    Reply::Now,     "Log files."},
+    {RouteId::InstanceLogGet,       Verb::Get,    "/1.0/instances/{name}/logs/{file}",        Access::Operate, Reply::Raw,     "A log file."},
+    {RouteId::InstanceLogDelete,    Verb::Delete, "/1.0/instances/{name}/logs/{file}",        Access::Operate, Reply::Now,     "Delete a log file."},
+    {RouteId::InstanceMetadataGet,  Verb::Get,    "/1.0/instances/{name}/metadata",           Access::View,    Reply::Now,     "The image metadata of an instance."},
+    {RouteId::InstanceSnapshotList, Verb::Get,    "/1.0/instances/{name}/snapshots",          Access::View,    Reply::Now,     "Snapshots."},
+    {RouteId::InstanceSnapshotGet,  Verb::Get,    "/1.0/instances/{name}/snapshots/{snapshot}", Access::View,  Reply::Now,     "One snapshot."},
+    {RouteId::InstanceBackupList,   Verb::Get,    "/1.0/instances/{name}/backups",            Access::View,    Reply::Now,     "Backups."},
+    {RouteId::InstanceWait,         Verb::Get,    "/1.0/instances/{name}/wait",               Access::View,    Reply::Now,     "Wait until an instance has booted (lxmgr_wait)."},
+    {RouteId::ImageList,            Verb::Get,    "/1.0/images",                              Access::View,    Reply::Now,     "Images."},
+    {RouteId::ImageCreate,          Verb::Post,   "/1.0/images",                              Access::Manage,  Reply::Later,   "Upload or publish an image.", Body::Upload},
+    {RouteId::ImageGet,             Verb::Get,    "/1.0/images/{fingerprint}",                Access::View,    Reply::Now,     "One image, by any unique beginning of its fingerprint."},
+    {RouteId::ImagePut,             Verb::Put,    "/1.0/images/{fingerprint}",                Access::Manage,  Reply::Now,     "Replace the properties of an image."},
+    {RouteId::ImagePatch,           Verb::Patch,  "/1.0/images/{fingerprint}",                Access::Manage,  Reply::Now,     "Change properties of an image."},
+    {RouteId::ImageDelete,          Verb::Delete, "/1.0/images/{fingerprint}",                Access::Manage,  Reply::Later,   "Delete an image."},
+    {RouteId::ImageExport,          Verb::Get,    "/1.0/images/{fingerprint}/export",         Access::View,    Reply::Raw,     "The file, or the files, of an image."},
+    {RouteId::ImageAliasList,       Verb::Get,    "/1.0/images/aliases",                      Access::View,    Reply::Now,     "Aliases of images."},
+    {RouteId::ImageAliasCreate,     Verb::Post,   "/1.0/images/aliases",                      Access::Manage,  Reply::Now,     "Create an alias."},
+    {RouteId::ImageAliasGet,        Verb::Get,    "/1.0/images/aliases/{alias...}",           Access::View,    Reply::Now,     "One alias."},
+    {RouteId::ImageAliasPut,        Verb::Put,    "/1.0/images/aliases/{alias...}",           Access::Manage,  Reply::Now,     "Replace an alias."},
+    {RouteId::ImageAliasPatch,      Verb::Patch,  "/1.0/images/aliases/{alias...}",           Access::Manage,  Reply::Now,     "Change an alias."},
+    {RouteId::ImageAliasPost,       Verb::Post,   "/1.0/images/aliases/{alias...}",           Access::Manage,  Reply::Now,     "Rename an alias."},
+    {RouteId::ImageAliasDelete,     Verb::Delete, "/1.0/images/aliases/{alias...}",           Access::Manage,  Reply::Now,     "Delete an alias."},
+    {RouteId::ProfileList,          Verb::Get,    "/1.0/profiles",                            Access::View,    Reply::Now,     "Profiles."},
+    {RouteId::ProfileCreate,        Verb::Post,   "/1.0/profiles",                            Access::Manage,  Reply::Now,     "Create a profile."},
+    {RouteId::ProfileGet,           Verb::Get,    "/1.0/profiles/{name}",                     Access::View,    Reply::Now,     "One profile."},
+    {RouteId::ProfilePut,           Verb::Put,    "/1.0/profiles/{name}",                     Access::Manage,  Reply::Now,     "Replace a profile."},
+    {RouteId::ProfilePatch,         Verb::Patch,  "/1.0/profiles/{name}",                     Access::Manage,  Reply::Now,     "Change parts of a profile."},
+    {RouteId::ProfilePost,          Verb::Post,   "/1.0/profiles/{name}",                     Access::Manage,  Reply::Now,     "Rename a profile."},
+    {RouteId::ProfileDelete,        Verb::Delete, "/1.0/profiles/{name}",                     Access::Manage,  Reply::Now,     "Delete a profile."},
+    {RouteId::ProjectList,          Verb::Get,    "/1.0/projects",                            Access::View,    Reply::Now,     "Projects."},
+    {RouteId::ProjectGet,           Verb::Get,    "/1.0/projects/{name}",                     Access::View,    Reply::Now,     "One project."},
+    {RouteId::NetworkList,          Verb::Get,    "/1.0/networks",                            Access::View,    Reply::Now,     "Networks and the host's interfaces."},
+    {RouteId::NetworkCreate,        Verb::Post,   "/1.0/networks",                            Access::Admin,   Reply::Now,     "Create a network."},
+    {RouteId::NetworkGet,           Verb::Get,    "/1.0/networks/{name}",                     Access::View,    Reply::Now,     "One network."},
+    {RouteId::NetworkPut,           Verb::Put,    "/1.0/networks/{name}",                     Access::Admin,   Reply::Now,     "Replace the configuration of a network."},
+    {RouteId::NetworkPatch,         Verb::Patch,  "/1.0/networks/{name}",                     Access::Admin,   Reply::Now,     "Change keys of a network."},
+    {RouteId::NetworkDelete,        Verb::Delete, "/1.0/networks/{name}",                     Access::Admin,   Reply::Now,     "Delete a network."},
+    {RouteId::NetworkStateGet,      Verb::Get,    "/1.0/networks/{name}/state",               Access::View,    Reply::Now,     "Addresses and counters of a network."},
+    {RouteId::NetworkLeases,        Verb::Get,    "/1.0/networks/{name}/leases",              Access::View,    Reply::Now,     "Leases of a network."},
+    {RouteId::PoolList,             Verb::Get,    "/1.0/storage-pools",                       Access::View,    Reply::Now,     "Storage pools."},
+    {RouteId::PoolGet,              Verb::Get,    "/1.0/storage-pools/{name}",                Access::View,    Reply::Now,     "One storage pool."},
+    {RouteId::PoolResources,        Verb::Get,    "/1.0/storage-pools/{name}/resources",      Access::View,    Reply::Now,     "Space of a storage pool."},
+    {RouteId::Resources,            Verb::Get,    "/1.0/resources",                           Access::View,    Reply::Now,     "The host's hardware."},
+    {RouteId::Cluster,              Verb::Get,    "/1.0/cluster",                             Access::View,    Reply::Now,     "The cluster: none."},
+    {RouteId::WarningList,          Verb::Get,    "/1.0/warnings",                            Access::View,    Reply::Now,     "Warnings."},
+    {RouteId::CertificateList,      Verb::Get,    "/1.0/certificates",                        Access::View,    Reply::Now,     "Trusted certificates."},
+    {RouteId::TemplateList,         Verb::Get,    "/1.0/lxmgr/templates",                     Access::View,    Reply::Now,     "Templates (lxmgr_templates)."},
+    {RouteId::TemplateGet,          Verb::Get,    "/1.0/lxmgr/templates/{name}",              Access::View,    Reply::Now,     "One template with its text (lxmgr_templates)."},
+    {RouteId::TemplateBuild,        Verb::Post,   "/1.0/lxmgr/templates/{name}/build",        Access::Manage,  Reply::Later,   "Build an image from a template (lxmgr_templates)."},
+    {RouteId::InternalReady,        Verb::Get,    "/internal/ready",                          Access::Public,  Reply::Now,     "Answers once the daemon has adopted what runs."},
+    {RouteId::InternalShutdown,     Verb::Put,    "/internal/shutdown",                       Access::Admin,   Reply::Now,     "Stop all instances, remember which ran, and end."},
+};
+// clang-format on
+
+inline constexpr std::size_t kRouteCount = std::size(kRoutes);
+
+constexpr bool routesAreInOrder()
+{
+    for (std::size_t i = 0; i < kRouteCount; ++i)
+        if (static_cast<std::size_t>(kRoutes[i].id) != i)
+            return false;
+    return true;
+}
+static_assert(routesAreInOrder(), "kRoutes[i].id must be i, so that tables can be indexed by it");
+
+constexpr const Route &route(RouteId id) { return kRoutes[static_cast<std::size_t>(id)]; }
+
+/// Which word an instance path was asked under; URLs in the answer use the same.
+enum class InstanceFamily { Instances, Containers, VirtualMachines };
+std::string_view familyName(InstanceFamily family);
+
+struct Match {
+    const Route *route = nullptr;
+    std::vector<std::pair<std::string_view, std::string>> params; ///< Name in the pattern → decoded value.
+    InstanceFamily family = InstanceFamily::Instances;
+};
+enum class Miss {
+    None,
+    NoPath, ///< 404 "not found"
+    NoVerb, ///< 501 "not implemented"
+};
+/// The row for `method` on the decoded `segments`; a literal segment wins over a "{name}". HEAD falls back to GET.
+Miss matchRoute(std::string_view method, std::span<const std::string> segments, Match &match);
+
+/// The URL of a route: each "{…}" replaced by the next of `values`, percent-encoded.
+std::string routePath(RouteId id, std::initializer_list<std::string_view> values = {});
+
+} // namespace lxmgr::api
