@@ -1,9 +1,10 @@
 // Builds an image tree from a template: bootstrap, packages, files and actions, all confined in namespaces of their own.
 #pragma once
 
+#include "base/progress.h"
 #include "images/template.h"
 
-#include <functional>
+#include <cstdint>
 
 namespace lxmgr::images
 {
@@ -11,14 +12,8 @@ namespace lxmgr::images
 struct BuildOptions {
     std::string mirror;      ///< Archive to use instead of the template's ("http://mirror/debian").
     std::string suite;       ///< Suite to bootstrap instead of the release.
-    std::string directory;   ///< Where the result goes; made new, must not exist; on the pool's file system so that it can be moved in.
-    std::uint32_t idBase = 1879048192; ///< First of 65 536 host ids the build runs as: none of an instance, none of the host.
-};
-
-/// How a long job talks to its caller. Both may be called from the thread that builds.
-struct BuildWatch {
-    std::function<void(const std::string &line)> report;
-    std::function<bool()> cancelled; ///< Asked at least every 100 ms.
+    std::string directory;   ///< Where the result goes: an empty folder or none yet, on the pool's file system (a storage::Scratch).
+    std::uint32_t idBase = 1879048192; ///< First of 65 536 host ids the build runs as: no instance's and nobody's on the host.
 };
 
 struct BuiltImage {
@@ -28,12 +23,13 @@ struct BuiltImage {
     std::string cacheKey;
 };
 
-/// Blocking; any thread. Spawns the confined helper and follows it; cancelling kills all of it and removes the directory, as does any
-/// error. Unavailable: the mirror (host, reason and cure in the message) or a helper program is missing; Cancelled; NoSpace.
-Result<BuiltImage> build(const Paths &paths, const ResolvedImage &image, const BuildOptions &options, const BuildWatch &watch);
+/// Blocking; any thread. Spawns the confined helper and follows it; cancelling kills all of it. On any error nothing is left in the
+/// folder. Unavailable: the mirror (host, reason and cure in the message) or a helper program is missing; Cancelled; NoSpace.
+Result<BuiltImage> build(const Paths &paths, const ResolvedImage &image, const BuildOptions &options,
+                         Progress &progress = Progress::none());
 
 /// The same from a definition already read (a file given by path).
 Result<BuiltImage> build(const Paths &paths, const Template &definition, const ResolvedImage &image, const BuildOptions &options,
-                         const BuildWatch &watch);
+                         Progress &progress = Progress::none());
 
 } // namespace lxmgr::images

@@ -27,21 +27,17 @@ struct TemplateSource {
     std::string downloader;                  ///< "debootstrap", "apk", "busybox".
     std::string url;                         ///< The archive; may be overridden by mirror=.
     std::string suite;                       ///< Instead of the release.
-    std::string sameAs;                      ///< debootstrap's script; has no meaning for mmdebstrap, kept for show.
     std::string variant;                     ///< debootstrap's variant, "" for the default.
     std::vector<std::string> components;
     std::vector<std::string> keys;           ///< Armoured public keys or fingerprints; only these are trusted if given.
     std::vector<std::string> earlyPackages;
     std::string aptSources;                  ///< Instead of the source list that follows from url.
-    bool skipVerification = false;
 };
 
 struct TemplateFile {
     Filter filter;
     std::string generator, path, name, content;
-    std::string source;
     std::optional<unsigned> mode, uid, gid;
-    bool templated = false;                  ///< The content is an image template, rendered at each start.
     bool pongo = false;                      ///< Path and content are rendered at build time.
     std::map<std::string, std::string> properties;
     std::vector<std::string> when;
@@ -79,6 +75,8 @@ struct Template {
     bool hostMirror = false;               ///< Take the archive the host's own package manager uses if it is this distribution.
     std::vector<std::string> keyrings;     ///< Files below images/keys or /usr/share/keyrings, used when `source.keys` is empty.
     std::string mirror, suite;             ///< From <config>/templates.d.
+    std::string securityMirror;            ///< Archive of <release>-security; "" for the same archive, "none" for none.
+    bool updatesSuite = false, securitySuite = false; ///< The archive has <release>-updates, <release>-security beside <release>.
     TemplateSource source;
     std::vector<TemplateFile> files;
     std::string packageManager;
@@ -86,8 +84,7 @@ struct Template {
     std::vector<TemplatePackages> packages;
     std::vector<TemplateRepository> repositories;
     std::vector<TemplateAction> actions;
-    std::map<std::string, std::string> architectureMap;
-    std::string architectureMapName;
+    std::map<std::string, std::string> architectureMap; ///< Kernel's name → the distribution's.
     std::vector<std::pair<std::string, std::string>> environment;
     bool clearEnvironment = false;
 };
