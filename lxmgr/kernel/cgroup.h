@@ -90,6 +90,8 @@ Status thaw(const Layout &layout, const std::string &path);
 Status remove(const Layout &layout, const std::string &path, Millis most = {5'000});
 
 bool exists(const Layout &layout, const std::string &path);
+/// Names of the folders in an open one.
+Result<std::vector<std::string>> folders(const Fd &folder);
 /// Folders directly below `base`, in any hierarchy, sorted: what runs or was left behind.
 std::vector<std::string> children(const Layout &layout, const std::string &base);
 /// Pids of all processes in the guest, sorted (as seen from the caller's pid namespace).

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernel/cgroup.h"
+#include "kernel/cgroup_devices.h"
 
 #include <cstdint>
 #include <vector>
@@ -9,16 +10,6 @@
 namespace lxmgr::cgroup
 {
 
-/// One line of the device list: kind 'a' all, 'b' block, 'c' character; no number means any. access of "rwm".
-struct DeviceRule {
-    char kind = 'c';
-    std::optional<std::uint32_t> major, minor;
-    std::string access = "rwm";
-    bool operator==(const DeviceRule &) const = default;
-};
-/// "c 10:229 rwm", as devices.allow(v1) takes it.
-std::string formatDeviceRule(const DeviceRule &rule);
-Result<std::vector<DeviceRule>> parseDeviceRules(std::string_view lines);
 /// What every guest may use: mknod of anything, open of null zero full random urandom tty console ptmx pts fuse tun.
 std::vector<DeviceRule> defaultDevices();
 

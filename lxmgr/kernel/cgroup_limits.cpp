@@ -1,0 +1,346 @@
+#include "kernel/cgroup_limits.h"
+
+#include "base/text.h"
+#include "kernel/files.h"
+
+#include <algorithm>
+#include <map>
+
+namespace lxmgr::cgroup
+{
+
+namespace
+{
+
+using Writes = std::vector<Write>;
+
+/// One planner per key: adds its rows or says why this host cannot keep it.
+struct Planning {
+    const Limits &limits;
+    const Layout &layout;
+    const HostFacts &host;
+    bool live;
+    Writes writes;
+
+    void add(std::string_view controller, std::string_view file, std::string value)
+    {
+        // On cgroup2 every controller's files are in the one folder.
+        const std::string at = layout.unified(controller) ? "" : std::string(controller);
+        writes.push_back({at, std::string(file), std::move(value), true});
+    }
+    void refine(std::string_view controller, std::string_view file, std::string value)
+    {
+        add(controller, file, std::move(value));
+        writes.back().required = false;
+    }
+    Status need(std::string_view key, std::string_view controller) const
+    {
+        if (layout.has(controller))
+            return {};
+        return Error(Code::Unsupported, std::string(key) + " cannot be kept on this host: no control group controller " +
+                                            quoted(controller))
+            .hint("see \"lxmgr info\"");
+    }
+};
+
+Status planCpuSet(Planning &plan)
+{
+    const Limits &limits = plan.limits;
+    const bool limited = limits.cpuCount || !limits.cpuSet.empty();
+    if (!limited && !(plan.live && plan.layout.has("cpuset")))
+        return {};
+    if (limited)
+        TRY(plan.need("limits.cpu", "cpuset"));
+    std::vector<unsigned> cpus = plan.host.cpus;
+    if (!limits.cpuSet.empty()) {
+        cpus = limits.cpuSet;
+        for (const unsigned cpu : cpus)
+            if (std::ranges::find(plan.host.cpus, cpu) == plan.host.cpus.end())
+                return Error(Code::Unsupported, "limits.cpu: this host has no CPU " + std::to_string(cpu) + " online")
+                    .hint("online are " + formatCpuList(plan.host.cpus));
+    } else if (limits.cpuCount && *limits.cpuCount == 0) {
+        return Error(Code::Invalid, "limits.cpu: 0 CPUs are not enough to run on");
+    } else if (limits.cpuCount) {
+        cpus = balancedCpus(*limits.cpuCount, plan.host.cpus, plan.host.cpuLoad);
+    }
+    plan.add("cpuset", "cpuset.cpus", formatCpuList(cpus));
+    return {};
+}
+
+/// limits.cpu.allowance as a percentage: v1 counts shares of 1024, v2 weights of 100.
+Status planCpuShare(Planning &plan)
+{
+    if (!plan.limits.cpuPercent && !(plan.live && plan.layout.has("cpu")))
+        return {};
+    if (plan.limits.cpuPercent)
+        TRY(plan.need("limits.cpu.allowance", "cpu"));
+    const unsigned percent = plan.limits.cpuPercent.value_or(100);
+    if (percent < 1 || percent > 10'000)
+        return Error(Code::Invalid, "limits.cpu.allowance: a percentage is between 1% and 10000%");
+    if (plan.layout.unified("cpu"))
+        plan.add("cpu", "cpu.weight", std::to_string(percent));
+    else
+        plan.add("cpu", "cpu.shares", std::to_string(std::max(2U, percent * 1024 / 100)));
+    return {};
+}
+
+Status planCpuQuota(Planning &plan)
+{
+    const std::optional<CpuQuota> &quota = plan.limits.cpuQuota;
+    if (!quota && !(plan.live && plan.layout.has("cpu")))
+        return {};
+    if (quota)
+        TRY(plan.need("limits.cpu.allowance", "cpu"));
+    // kernel: scheduler/sched-bwc, both within 1 ms and 1 s (a slice may be longer: several CPUs).
+    if (quota && (quota->slice.count < 1 || quota->period.count < 1 || quota->period.count > 1000))
+        return Error(Code::Invalid, "limits.cpu.allowance: a slice is at least 1ms, a period 1ms to 1000ms");
+    const std::string period = std::to_string((quota ? quota->period.count : 100) * 1000);
+    const std::string slice = quota ? std::to_string(quota->slice.count * 1000) : "";
+    if (plan.layout.unified("cpu")) {
+        plan.add("cpu", "cpu.max", (quota ? slice : "max") + " " + period);
+        return {};
+    }
+    plan.add("cpu", "cpu.cfs_period_us", period);
+    plan.add("cpu", "cpu.cfs_quota_us", quota ? slice : "-1");
+    return {};
+}
+
+Result<std::optional<std::uint64_t>> memoryLimit(const Planning &plan)
+{
+    const Limits &limits = plan.limits;
+    if (limits.memoryPercent && (*limits.memoryPercent < 1 || *limits.memoryPercent > 100))
+        return Error(Code::Invalid, "limits.memory: a percentage is between 1% and 100%");
+    if (limits.memoryPercent)
+        return std::optional(plan.host.memory.count / 100 * *limits.memoryPercent);
+    if (!limits.memory)
+        return std::optional<std::uint64_t>();
+    // Below this no init comes up at all, and the refusal would be an OOM kill without a word.
+    if (limits.memory->count < 1 << 20)
+        return Error(Code::Invalid, "limits.memory: less than 1MiB is not enough to run on");
+    return std::optional(limits.memory->count);
+}
+
+/// How much swap beside the memory: none, as asked, or as much again as there is memory; absent: no bound.
+std::optional<std::uint64_t> swapLimit(const Limits &limits, const std::optional<std::uint64_t> &memory)
+{
+    if (!limits.swap)
+        return 0;
+    if (limits.swapBytes)
+        return limits.swapBytes->count;
+    return limits.memoryEnforce == MemoryEnforce::Hard ? memory : std::nullopt;
+}
+
+void planMemoryV2(Planning &plan, const std::optional<std::uint64_t> &memory, const std::optional<std::uint64_t> &swap)
+{
+    const bool hard = plan.limits.memoryEnforce == MemoryEnforce::Hard;
+    const auto text = [](const std::optional<std::uint64_t> &value) { return value ? std::to_string(*value) : "max"; };
+    if ((memory && hard) || plan.live)
+        plan.add("memory", "memory.max", hard ? text(memory) : "max");
+    // Soft: what it holds beyond this is the first to be taken back when the host runs short.
+    if ((memory && !hard) || plan.live)
+        plan.add("memory", "memory.low", memory && !hard ? std::to_string(*memory) : "0");
+    if (swap || plan.live)
+        plan.refine("memory", "memory.swap.max", text(swap));
+}
+
+void planMemoryV1(Planning &plan, const std::optional<std::uint64_t> &memory, const std::optional<std::uint64_t> &swap)
+{
+    const bool hard = memory && plan.limits.memoryEnforce == MemoryEnforce::Hard;
+    const bool soft = memory && !hard;
+    if (hard || plan.live)
+        plan.add("memory", "memory.limit_in_bytes", hard ? std::to_string(*memory) : "-1");
+    // Memory and swap together; never below the line above.
+    if (plan.host.swapAccounting && ((hard && swap) || plan.live))
+        plan.add("memory", "memory.memsw.limit_in_bytes", hard && swap ? std::to_string(*memory + *swap) : "-1");
+    if (soft || plan.live)
+        plan.add("memory", "memory.soft_limit_in_bytes", soft ? std::to_string(*memory) : "-1");
+    if (!plan.limits.swap || plan.live)
+        plan.refine("memory", "memory.swappiness", plan.limits.swap ? "60" : "0");
+}
+
+Status planMemory(Planning &plan)
+{
+    const std::optional<std::uint64_t> memory = TRY(memoryLimit(plan));
+    const std::optional<std::uint64_t> swap = swapLimit(plan.limits, memory);
+    const bool limited = memory || swap;
+    if (memory)
+        TRY(plan.need("limits.memory", "memory"));
+    if (!plan.limits.swap || plan.limits.swapBytes)
+        TRY(plan.need("limits.memory.swap", "memory"));
+    if ((!limited && !plan.live) || !plan.layout.has("memory"))
+        return {};
+    if (plan.layout.unified("memory")) {
+        planMemoryV2(plan, memory, swap);
+        return {};
+    }
+    const bool bounded = memory && plan.limits.memoryEnforce == MemoryEnforce::Hard;
+    if (plan.limits.swapBytes && !bounded)
+        return Error(Code::Unsupported, "limits.memory.swap: on control groups v1 a size needs a hard limits.memory beside it");
+    if (plan.limits.swapBytes && !plan.host.swapAccounting && plan.host.swap.count > 0)
+        return Error(Code::Unsupported, "limits.memory.swap: this host does not count swap")
+            .hint("boot the kernel with swapaccount=1");
+    planMemoryV1(plan, memory, swap);
+    return {};
+}
+
+/// Always finite: one guest must not take the host's last pid.
+Status planProcesses(Planning &plan)
+{
+    if (plan.limits.processes)
+        TRY(plan.need("limits.processes", "pids"));
+    if (!plan.layout.has("pids"))
+        return {};
+    if (plan.limits.processes == std::uint64_t(0))
+        return Error(Code::Invalid, "limits.processes: 0 processes are not enough to run an init");
+    const std::uint64_t fallback = std::min<std::uint64_t>(plan.host.pidMax / 4, 32'768);
+    plan.add("pids", "pids.max", std::to_string(plan.limits.processes.value_or(fallback)));
+    return {};
+}
+
+Status planDevices(Planning &plan)
+{
+    std::vector<DeviceRule> rules = plan.limits.devices;
+    if (plan.limits.allDevices)
+        rules = {{'a', {}, {}, "rwm"}};
+    if (plan.limits.allDevices && !plan.live)
+        return {};
+    if (plan.layout.has("devices")) {
+        plan.add("devices", "devices.deny", "a");
+        for (const DeviceRule &rule : rules)
+            plan.add("devices", "devices.allow", rule.kind == 'a' ? "a" : formatDeviceRule(rule));
+        return {};
+    }
+    if (!plan.layout.has(""))
+        return Error(Code::Unsupported, "Device access cannot be limited on this host: no devices controller, no cgroup2");
+    std::string text;
+    for (const DeviceRule &rule : rules)
+        text += formatDeviceRule(rule) + "\n";
+    plan.writes.push_back({"", std::string(kDeviceProgram), std::move(text), true});
+    return {};
+}
+
+constexpr Status (*kPlanners[])(Planning &) = {
+    &planCpuSet, &planCpuShare, &planCpuQuota, &planMemory, &planProcesses, &planDevices,
+};
+
+/// "MemTotal:   24680 kB" → bytes.
+Bytes meminfo(const std::string &text, std::string_view key)
+{
+    for (const std::string &line : split(text, '\n')) {
+        const std::vector<std::string> parts = words(line);
+        if (parts.size() >= 2 && parts[0] == key)
+            if (Result<std::uint64_t> kilobytes = parseUnsigned(parts[1]))
+                return {*kilobytes * 1024};
+    }
+    return {};
+}
+
+/// What this host lets us pin to. Inside another manager's limits that is less than what is online.
+Result<std::vector<unsigned>> usableCpus(const Layout &layout)
+{
+    const Hierarchy *cpuset = layout.find("cpuset");
+    for (const char *file : {"/cpuset.cpus.effective", "/cpuset.effective_cpus", "/cpuset.cpus"})
+        if (Result<std::string> text = files::read(cpuset ? cpuset->mountPoint + file : ""))
+            if (!trimmed(*text).empty())
+                return parseCpuList(trimmed(*text));
+    return parseCpuList(trimmed(TRY(files::read("/sys/devices/system/cpu/online"))));
+}
+
+std::vector<unsigned> countPinned(const Layout &layout, const std::string &base, const std::vector<unsigned> &cpus)
+{
+    std::map<unsigned, unsigned> load;
+    const Hierarchy *cpuset = layout.find("cpuset");
+    for (const std::string &name : cpuset ? children(layout, base) : std::vector<std::string>()) {
+        const Result<std::string> text = files::read(cpuset->mountPoint + "/" + base + "/" + name + "/cpuset.cpus");
+        const Result<std::vector<unsigned>> pinned = parseCpuList(text ? trimmed(*text) : "");
+        if (pinned && pinned->size() < cpus.size()) // All of them: not pinned.
+            for (const unsigned cpu : *pinned)
+                ++load[cpu];
+    }
+    std::vector<unsigned> counts;
+    for (const unsigned cpu : cpus)
+        counts.push_back(load[cpu]);
+    return counts;
+}
+
+} // namespace
+
+std::vector<DeviceRule> defaultDevices()
+{
+    constexpr const char *kRules = "c *:* m\nb *:* m\n"                                   // making nodes opens nothing
+                                   "c 1:3 rwm\nc 1:5 rwm\nc 1:7 rwm\nc 1:8 rwm\nc 1:9 rwm\n" // null zero full random urandom
+                                   "c 5:0 rwm\nc 5:1 rwm\nc 5:2 rwm\nc 136:* rwm\n"       // tty console ptmx pts
+                                   "c 10:200 rwm\nc 10:229 rwm\n";                        // net/tun fuse
+    return *parseDeviceRules(kRules);
+}
+
+Result<HostFacts> HostFacts::read(const Layout &layout, const std::string &base)
+{
+    HostFacts facts;
+    facts.cpus = TRY(usableCpus(layout));
+    facts.cpuLoad = countPinned(layout, base, facts.cpus);
+    const std::string memory = TRY(files::read("/proc/meminfo"));
+    facts.memory = meminfo(memory, "MemTotal:");
+    facts.swap = meminfo(memory, "SwapTotal:");
+    if (const Hierarchy *v1 = layout.find("memory"); v1 && !v1->unified)
+        facts.swapAccounting = files::read(v1->mountPoint + "/memory.memsw.usage_in_bytes").has_value();
+    facts.pidMax = TRY(parseUnsigned(trimmed(TRY(files::read("/proc/sys/kernel/pid_max")))));
+    return facts;
+}
+
+Result<std::vector<Write>> planLimits(const Limits &limits, const Layout &layout, const HostFacts &host, PlanFor scope)
+{
+    Planning plan{limits, layout, host, scope == PlanFor::Live, {}};
+    for (const auto planner : kPlanners)
+        TRY(planner(plan));
+    return std::move(plan.writes);
+}
+
+Result<std::vector<unsigned>> parseCpuList(std::string_view text)
+{
+    constexpr unsigned kMost = 8192; // CONFIG_NR_CPUS is never more
+    std::vector<unsigned> cpus;
+    for (const std::string &part : split(text, ',')) {
+        const std::size_t dash = part.find('-');
+        const auto first = TRY_IN("CPU list " + quoted(text), parseUnsigned(trimmed(part.substr(0, dash)), 0, kMost - 1));
+        auto last = first;
+        if (dash != std::string::npos)
+            last = TRY_IN("CPU list " + quoted(text), parseUnsigned(trimmed(part.substr(dash + 1)), first, kMost - 1));
+        for (auto cpu = first; cpu <= last; ++cpu)
+            cpus.push_back(static_cast<unsigned>(cpu));
+    }
+    std::ranges::sort(cpus);
+    cpus.erase(std::ranges::unique(cpus).begin(), cpus.end());
+    return cpus;
+}
+
+std::string formatCpuList(std::span<const unsigned> cpus)
+{
+    std::string text;
+    for (std::size_t i = 0; i < cpus.size();) {
+        std::size_t end = i;
+        while (end + 1 < cpus.size() && cpus[end + 1] == cpus[end] + 1)
+            ++end;
+        text += (text.empty() ? "" : ",") + std::to_string(cpus[i]);
+        if (end > i)
+            text += "-" + std::to_string(cpus[end]);
+        i = end + 1;
+    }
+    return text;
+}
+
+std::vector<unsigned> balancedCpus(unsigned count, std::span<const unsigned> cpus, std::span<const unsigned> load)
+{
+    std::vector<std::size_t> order(cpus.size());
+    for (std::size_t i = 0; i < order.size(); ++i)
+        order[i] = i;
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return i < load.size() ? load[i] : 0U; });
+    std::vector<unsigned> chosen;
+    for (const std::size_t i : order)
+        if (chosen.size() < count)
+            chosen.push_back(cpus[i]);
+    std::ranges::sort(chosen);
+    return chosen;
+}
+
+} // namespace lxmgr::cgroup
