@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "spec/launch.h"
 
 #include <cstdint>
 #include <string>
@@ -18,7 +19,7 @@ enum class MessageType : std::uint32_t {
     Done = 2,   ///< Reply: it was done, nothing to say.
 
     Launch = 10,   ///< LaunchSpec, over the socket pair the monitor was born with.
-    Launched = 11, ///< Launch's reply: LaunchedBody.
+    Launched = 11, ///< Launch's reply: LaunchedBody + monitor pidfd.
 
     Info = 20,      ///< Reply: InfoReply with InfoBody + monitor pidfd, init pidfd.
     InfoReply = 21, ///<
@@ -62,6 +63,7 @@ struct Failure {
 };
 
 struct LaunchedBody {
+    std::int32_t monitorPid = 0;
     std::int32_t initPid = 0;
 };
 
@@ -126,6 +128,12 @@ struct ExitRecord {
     std::int32_t status = 0;
     std::int64_t endedAt = 0; ///< Milliseconds since 1970.
     std::string message;
+};
+
+/// A stopped guest's tree, to be mounted privately.
+struct StoppedBody {
+    Rootfs rootfs;
+    IdMap idmap;
 };
 
 /// Owner and mode of -1 are left alone.
