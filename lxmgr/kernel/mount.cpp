@@ -1,0 +1,197 @@
+#include "kernel/mount.h"
+
+#include "base/text.h"
+#include "kernel/process.h"
+
+#include <cstring>
+#include <linux/mount.h>
+#include <linux/securebits.h>
+#include <sched.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace lxmgr::mount
+{
+
+Options parseOptions(const std::string &text)
+{
+    Options options;
+    for (const std::string &part : split(text, ',')) {
+        const std::size_t equals = part.find('=');
+        if (!part.empty())
+            options.emplace_back(part.substr(0, equals), equals == std::string::npos ? "" : part.substr(equals + 1));
+    }
+    return options;
+}
+
+Result<Fd> create(const std::string &type, const Options &options, unsigned attributes)
+{
+    const Fd fs = TRY_IN(type, sys::fsopen(type));
+    for (const auto &[key, value] : options) {
+        if (value.empty())
+            TRY_IN(type, sys::fsconfig_set_flag(fs, key));
+        else
+            TRY_IN(type, sys::fsconfig_set_string(fs, key, value));
+    }
+    TRY_IN(type, sys::fsconfig_create(fs));
+    return TRY_IN(type, sys::fsmount(fs, attributes));
+}
+
+namespace
+{
+
+/// While it lives, files are made as `uid`, `gid`, with all capabilities kept.
+class FileIdentity
+{
+public:
+    static Result<FileIdentity> take(uid_t uid, gid_t gid)
+    {
+        FileIdentity identity;
+        if (uid == 0 && gid == 0)
+            return identity;
+        // Without the fix-up of setfsuid(2), which would take the file capabilities away.
+        const long bits = TRY(sys::call("prctl", "PR_GET_SECUREBITS", [] { return ::prctl(PR_GET_SECUREBITS); }));
+        identity.m_securebits = bits;
+        TRY(sys::prctl("PR_SET_SECUREBITS", PR_SET_SECUREBITS, static_cast<unsigned long>(bits) | SECBIT_NO_SETUID_FIXUP));
+        ::setfsgid(gid);
+        ::setfsuid(uid);
+        identity.m_taken = true;
+        return identity;
+    }
+    FileIdentity(FileIdentity &&other) noexcept
+        : m_securebits(other.m_securebits), m_taken(std::exchange(other.m_taken, false))
+    {
+    }
+    FileIdentity &operator=(FileIdentity &&) = delete;
+    ~FileIdentity()
+    {
+        if (!m_taken)
+            return;
+        ::setfsuid(::geteuid());
+        ::setfsgid(::getegid());
+        ::prctl(PR_SET_SECUREBITS, static_cast<unsigned long>(m_securebits), 0UL, 0UL, 0UL);
+    }
+
+private:
+    FileIdentity() = default;
+    long m_securebits = 0;
+    bool m_taken = false;
+};
+
+std::string fdPath(const Fd &fd)
+{
+    return "/proc/self/fd/" + std::to_string(fd.get());
+}
+
+/// The layers by path: option values cannot hold more than 256 bytes, but /proc/self/fd/N is short.
+Result<Fd> overlayOf(const std::vector<std::string> &lower, const std::string &layer, unsigned attributes)
+{
+    Options options = {{"source", "overlay"}, {"lowerdir", join(lower, ":")}};
+    if (!layer.empty()) {
+        options.emplace_back("upperdir", layer + "/upper");
+        options.emplace_back("workdir", layer + "/work");
+    }
+    return create("overlay", options, attributes);
+}
+
+Status sendFd(int socket, const Fd &fd)
+{
+    char byte = 0;
+    iovec part{&byte, 1};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr *head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int));
+    const int number = fd.get();
+    std::memcpy(CMSG_DATA(head), &number, sizeof number);
+    TRY(sys::call("sendmsg", {}, [&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); }));
+    return {};
+}
+
+Result<Fd> receiveFd(int socket)
+{
+    char text[512];
+    iovec part{text, sizeof text};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const long length = TRY(sys::call("recvmsg", {}, [&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); }));
+    const cmsghdr *head = CMSG_FIRSTHDR(&message);
+    if (!head || head->cmsg_type != SCM_RIGHTS)
+        return Error(Code::Internal, length > 0 ? std::string(text, static_cast<std::size_t>(length)) : "overlay: no answer");
+    int fd;
+    std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
+    return Fd(fd);
+}
+
+/// In a child with a mount namespace of its own: the layers are attached at folders of a tmpfs there.
+Result<Fd> overlayAttached(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)
+{
+    TRY(sys::unshare(CLONE_NEWNS));
+    TRY(sys::mount("none", "/", {}, MS_REC | MS_PRIVATE));
+    // Some folder that every system has; hidden here only, in a namespace that ends with this process.
+    TRY(sys::mount("lxmgr", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=755"));
+    std::vector<std::string> places;
+    for (std::size_t i = 0; i < lower.size() + (layer ? 1 : 0); ++i) {
+        places.push_back("/proc/" + std::to_string(i));
+        TRY(sys::mkdirat(sys::cwd(), places.back(), 0755));
+        TRY(sys::move_mount(i < lower.size() ? lower[i] : *layer, sys::cwd(), places.back()));
+    }
+    std::string layerPath;
+    if (layer) {
+        layerPath = places.back();
+        places.pop_back();
+    }
+    const FileIdentity identity = TRY(FileIdentity::take(uid, gid));
+    return overlayOf(places, layerPath, attributes);
+}
+
+/// Linux before 6.15 takes only layers attached in the caller's mount namespace, which the caller may not have of its own.
+Result<Fd> overlayInChild(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)
+{
+    int ends[2];
+    TRY(sys::call("socketpair", {}, [&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }));
+    const Fd ours(ends[0]);
+    Fd theirs(ends[1]);
+    const process::Child child = TRY(process::clone(0, Fd(), [&] {
+        Result<Fd> made = overlayAttached(lower, layer, uid, gid, attributes);
+        if (made && sendFd(theirs.get(), *made))
+            return 0;
+        const std::string &text = made ? std::string("overlay: cannot hand it over") : made.error().message;
+        return ::send(theirs.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0 ? 2 : 1;
+    }));
+    theirs.reset();
+    Result<Fd> made = receiveFd(ours.get());
+    TRY(process::wait(child.pid));
+    return made;
+}
+
+} // namespace
+
+Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)
+{
+    std::vector<std::string> places;
+    for (const Fd &tree : lower)
+        places.push_back(fdPath(tree));
+    {
+        const FileIdentity identity = TRY(FileIdentity::take(uid, gid));
+        Result<Fd> made = overlayOf(places, layer ? fdPath(*layer) : "", attributes);
+        if (made || made.error().errnum != EINVAL)
+            return made;
+    }
+    return overlayInChild(lower, layer, uid, gid, attributes);
+}
+
+} // namespace lxmgr::mount

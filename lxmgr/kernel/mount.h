@@ -1,0 +1,31 @@
+// Mounts put together from the calls of sys.h: new file systems, binds, id-mapped overlays. All detached until moved.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "kernel/sys.h"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace lxmgr::mount
+{
+
+/// Keys with an empty value are flags.
+using Options = std::vector<std::pair<std::string, std::string>>;
+/// "size=1M,mode=755" → Options.
+Options parseOptions(const std::string &text);
+
+/// A new detached mount of `type`; `attributes` are MOUNT_ATTR_*.
+Result<Fd> create(const std::string &type, const Options &options, unsigned attributes);
+
+/// An overlay of `lower` (topmost first) and the folders "upper" and "work" in `layer`, each a mount of its own and
+/// id-mapped by whoever opened it. `uid`, `gid`: host ids of the guest's root. The files are made with these: host id 0
+/// has no name in an id-mapped upper layer, and overlay would come up read-only without a word.
+/// An empty `layer` gives a read-only overlay. Needs Linux 5.19 with id-mapped layers.
+Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes);
+
+} // namespace lxmgr::mount
