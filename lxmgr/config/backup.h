@@ -23,7 +23,8 @@ struct BackupDocument {
 };
 
 std::string writeBackup(const BackupDocument &document);
-/// Corrupt with file:line:column where it is not what writeBackup writes. Names are checked; keys of a newer version are kept.
+/// Corrupt with file:line:column where it is not what writeBackup writes; Unsupported where a newer lxmgr wrote it in
+/// another form. Names are checked (they become paths); config and devices are not, they are read as they were kept.
 Result<BackupDocument> readBackup(std::string_view text, const std::string &file);
 
 } // namespace lxmgr::config

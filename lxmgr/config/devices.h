@@ -55,8 +55,9 @@ struct Device {
 
 /// 1 to 64 of letters, digits, "-_.:", not starting with ".".
 Status checkDeviceName(const std::string &name);
-/// Types one device and checks keys, values and what goes together. Errors name device, key and value.
-Result<Device> parseDevice(const std::string &name, const StringMap &keys);
+/// Types one device and checks keys, values and what goes together. Errors name device, key and value; `badKey` gets the
+/// first key at fault.
+Result<Device> parseDevice(const std::string &name, const StringMap &keys, std::string *badKey = nullptr);
 inline Status validateDevice(const std::string &name, const StringMap &keys)
 {
     TRY(parseDevice(name, keys));

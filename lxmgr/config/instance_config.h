@@ -39,6 +39,8 @@ struct InstanceConfig {
     std::optional<LineList> syscallsDeny;
     std::optional<bool> syscallsDenyCompat;
     std::optional<bool> syscallsDenyDefault;
+
+    bool operator==(const InstanceConfig &) const = default;
 };
 
 /// Whose keys: a profile may not have image.* and volatile.*.

@@ -28,6 +28,7 @@ struct YamlNode {
     std::vector<YamlNode> items;
     std::vector<std::pair<std::string, YamlNode>> entries;
     std::uint32_t line = 0, column = 0; ///< From 1; 0: not from a file.
+    std::uint32_t keyLine = 0, keyColumn = 0; ///< Of the key this node is the value of.
 
     static YamlNode text(std::string value);     ///< Written with quotes where YAML would read something else.
     static YamlNode word(std::string value);     ///< Written as it stands: true, 12.
@@ -47,7 +48,14 @@ std::string formatYaml(const YamlNode &node);
 
 /// "<file>:<line>:<column>: what" for a node that is well-formed but not acceptable.
 Error yamlError(const std::string &file, const YamlNode &at, const std::string &what);
-/// A map of scalars ("config:"); null gives {}. `what` names it in errors.
+/// The same, at the key whose value `at` is.
+Error yamlKeyError(const std::string &file, const YamlNode &at, const std::string &what);
+/// The text of a scalar; null gives "". `what` names it in errors, here and below.
+Result<std::string> yamlText(const YamlNode &node, const std::string &file, const std::string &what);
+Result<bool> yamlBool(const YamlNode &node, const std::string &file, const std::string &what);
+/// A sequence of scalars; null gives {}.
+Result<std::vector<std::string>> yamlStrings(const YamlNode &node, const std::string &file, const std::string &what);
+/// A map of scalars ("config:"); null gives {}.
 Result<StringMap> yamlStringMap(const YamlNode &node, const std::string &file, const std::string &what);
 /// A map of maps of scalars ("devices:").
 Result<DeviceMap> yamlDeviceMap(const YamlNode &node, const std::string &file);

@@ -1,0 +1,65 @@
+// The tables of device keys, one a type, and what LXD and Incus know beside them.
+#pragma once
+
+#include "config/devices.h"
+
+#include <algorithm>
+
+namespace lxmgr::config
+{
+
+// clang-format off
+inline constexpr Key<NicDevice> kNicKeys[] = {
+    {"host_name",    field<&NicDevice::hostName>,    Apply::Restart, "generated",      "Name of the interface on the host."},
+    {"hwaddr",       field<&NicDevice::hwaddr>,      Apply::Restart, "generated",      "MAC address inside."},
+    {"ipv4.address", field<&NicDevice::ipv4Address>, Apply::Restart, "from the range", "Address that DHCP always gives it (managed network only)."},
+    {"mtu",          field<&NicDevice::mtu>,         Apply::Restart, "the bridge's",   "Largest packet, 68 to 65535."},
+    {"name",         field<&NicDevice::name>,        Apply::Restart, "ethN",           "Name of the interface inside."},
+    {"network",      field<&NicDevice::network>,     Apply::Restart, "",               "Managed network to join."},
+    {"nictype",      field<&NicDevice::nictype>,     Apply::Restart, "",               "bridged, with parent: join a bridge of the host."},
+    {"parent",       field<&NicDevice::parent>,      Apply::Restart, "",               "The bridge, with nictype=bridged."},
+};
+static_assert(std::ranges::is_sorted(kNicKeys, {}, &Key<NicDevice>::name));
+
+inline constexpr Key<DiskDevice> kDiskKeys[] = {
+    {"path",      field<&DiskDevice::path>,      Apply::Restart, "",      "Where it is mounted inside; / is the root."},
+    {"pool",      field<&DiskDevice::pool>,      Apply::Restart, "",      "Storage pool of the root."},
+    {"readonly",  field<&DiskDevice::readonly>,  Apply::Restart, "false", "No writing from inside."},
+    {"recursive", field<&DiskDevice::recursive>, Apply::Restart, "false", "With what is mounted below the source."},
+    {"required",  field<&DiskDevice::required>,  Apply::Restart, "true",  "false: start without it when the source is missing."},
+    {"shift",     field<&DiskDevice::shift>,     Apply::Restart, "false", "Owners on the host are the guest's own ids."},
+    {"source",    field<&DiskDevice::source>,    Apply::Restart, "",      "Folder or file of the host."},
+};
+static_assert(std::ranges::is_sorted(kDiskKeys, {}, &Key<DiskDevice>::name));
+
+inline constexpr Key<UnixCharDevice> kUnixCharKeys[] = {
+    {"gid",    field<&UnixCharDevice::gid>,    Apply::Restart, "0",           "Group inside."},
+    {"major",  field<&UnixCharDevice::major>,  Apply::Restart, "of source",   "Device number, together with minor."},
+    {"minor",  field<&UnixCharDevice::minor>,  Apply::Restart, "of source",   "Device number, together with major."},
+    {"mode",   field<&UnixCharDevice::mode>,   Apply::Restart, "0660",        "Permissions inside, octal."},
+    {"path",   field<&UnixCharDevice::path>,   Apply::Restart, "like source", "Where it is inside, below /dev."},
+    {"source", field<&UnixCharDevice::source>, Apply::Restart, "like path",   "The device on the host."},
+    {"uid",    field<&UnixCharDevice::uid>,    Apply::Restart, "0",           "Owner inside."},
+};
+static_assert(std::ranges::is_sorted(kUnixCharKeys, {}, &Key<UnixCharDevice>::name));
+
+// Known elsewhere, not carried out here; "*" ends a prefix.
+inline constexpr std::string_view kUnsupportedNicKeys[] = {
+    "attached", "boot.priority", "connected", "gvrp", "ipv4.gateway", "ipv4.host_address", "ipv4.host_table", "ipv4.host_tables",
+    "ipv4.neighbor_probe", "ipv4.routes", "ipv4.routes.external", "ipv6.address", "ipv6.gateway", "ipv6.host_address",
+    "ipv6.host_table", "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes", "ipv6.routes.external", "limits.egress",
+    "limits.ingress", "limits.max", "limits.priority", "maas.subnet.ipv4", "maas.subnet.ipv6", "mode", "queue.tx.length",
+    "security.*", "vlan", "vlan.tagged", "vrf",
+};
+inline constexpr std::string_view kUnsupportedDiskKeys[] = {
+    "boot.priority", "ceph.*", "initial.*", "io.*", "limits.max", "limits.read", "limits.write", "optional", "propagation",
+    "raw.mount.options", "size", "size.state",
+};
+inline constexpr std::string_view kUnsupportedUnixCharKeys[] = {"required"};
+inline constexpr std::string_view kUnsupportedDeviceTypes[] = {
+    "gpu", "infiniband", "pci", "proxy", "tpm", "unix-block", "unix-hotplug", "usb",
+};
+inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "macvlan", "ovn", "p2p", "physical", "routed", "sriov"};
+// clang-format on
+
+} // namespace lxmgr::config

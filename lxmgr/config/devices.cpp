@@ -1,0 +1,304 @@
+#include "config/devices.h"
+
+#include "base/text.h"
+#include "config/device_keys.h"
+#include "config/findings.h"
+
+#include <set>
+#include <span>
+
+namespace lxmgr::config
+{
+
+namespace
+{
+
+constexpr std::size_t kMaxDevices = 256;
+
+/// What a type's own check found: the key to point at, and why.
+struct Problem {
+    std::string key;
+    Error error;
+};
+using Problems = std::vector<Problem>;
+
+void add(Problems &problems, std::string_view key, std::string text, Code code = Code::Invalid)
+{
+    problems.push_back({std::string(key), Error(code, std::string(key) + ": " + std::move(text))});
+}
+
+bool contains(std::span<const std::string_view> names, std::string_view name)
+{
+    return std::ranges::any_of(names, [&](std::string_view each) {
+        return each.ends_with('*') ? name.starts_with(each.substr(0, each.size() - 1)) : each == name;
+    });
+}
+
+template <class Owner> const Key<Owner> *findRow(std::span<const Key<Owner>> table, std::string_view name)
+{
+    const auto row = std::ranges::lower_bound(table, name, {}, &Key<Owner>::name);
+    return row != table.end() && row->name == name ? &*row : nullptr;
+}
+
+template <class Owner>
+void addUnknown(Problems &problems, std::span<const Key<Owner>> table, std::span<const std::string_view> unsupported, const std::string &name)
+{
+    if (contains(unsupported, name)) {
+        problems.push_back({name, Error(Code::Unsupported, "key " + quoted(name) + " is not supported yet by this version")});
+        return;
+    }
+    std::vector<std::string_view> names = {"type"};
+    for (const Key<Owner> &row : table)
+        names.push_back(row.name);
+    const auto near = nearest(name, names);
+    problems.push_back({name, Error(Code::Invalid, "unknown key " + quoted(name) + (near ? " (did you mean '" + *near + "'?)" : ""))});
+}
+
+template <class Owner>
+Owner parseKeys(Problems &problems, std::span<const Key<Owner>> table, std::span<const std::string_view> unsupported, const StringMap &keys)
+{
+    Owner owner;
+    for (const auto &[name, value] : keys) {
+        if (name == "type" || value.empty())
+            continue;
+        const Key<Owner> *row = findRow(table, name);
+        if (row == nullptr) {
+            addUnknown(problems, table, unsupported, name);
+            continue;
+        }
+        if (Status parsed = row->field.parse(owner, {}, value); !parsed)
+            problems.push_back({name, std::move(parsed.error()).in(name)});
+    }
+    return owner;
+}
+
+void checkNic(const NicDevice &nic, Problems &problems)
+{
+    if (nic.nictype && *nic.nictype != "bridged") {
+        const bool known = contains(kUnsupportedNicTypes, *nic.nictype);
+        add(problems, "nictype", quoted(*nic.nictype) + (known ? " is not supported yet by this version (bridged is)" : " is not a kind of nic (bridged)"),
+            known ? Code::Unsupported : Code::Invalid);
+        return;
+    }
+    if (nic.network && nic.nictype)
+        add(problems, "nictype", "does not go together with network");
+    if (nic.network && nic.parent)
+        add(problems, "parent", "does not go together with network");
+    if (!nic.network && !(nic.nictype && nic.parent))
+        add(problems, nic.nictype ? "parent" : "network", "is missing: a nic has network=<managed network>, or nictype=bridged and parent=<bridge of the host>");
+    if (nic.ipv4Address && !nic.network)
+        add(problems, "ipv4.address", "needs a managed network");
+    if (nic.mtu && (*nic.mtu < 68 || *nic.mtu > 65535))
+        add(problems, "mtu", quoted(std::to_string(*nic.mtu)) + " is not from 68 to 65535");
+}
+
+void checkRootDisk(const DiskDevice &disk, Problems &problems)
+{
+    if (!disk.pool)
+        add(problems, "pool", "is missing: the root disk (path=/) lies in a storage pool");
+    const std::pair<const char *, bool> kNotForRoot[] = {
+        {"source", disk.source.has_value()},
+        {"recursive", disk.recursive.has_value()},
+        {"required", disk.required.has_value()},
+        {"shift", disk.shift.has_value()},
+    };
+    for (const auto &[key, set] : kNotForRoot)
+        if (set)
+            add(problems, key, "is not for the root disk (path=/)");
+}
+
+void checkDisk(const DiskDevice &disk, Problems &problems)
+{
+    if (!disk.path)
+        add(problems, "path", "is missing: where it is mounted inside");
+    else if (disk.isRoot())
+        checkRootDisk(disk, problems);
+    else if (disk.pool)
+        add(problems, "pool", "is only for the root disk (path=/): custom volumes are not supported yet by this version", Code::Unsupported);
+    else if (!disk.source)
+        add(problems, "source", "is missing: the folder or file of the host");
+}
+
+void checkUnixChar(const UnixCharDevice &device, Problems &problems)
+{
+    const auto &inside = device.path ? device.path : device.source;
+    if (!inside)
+        add(problems, "source", "is missing: the device on the host, such as /dev/kvm");
+    else if (!inside->text.starts_with("/dev/"))
+        add(problems, "path", quoted(inside->text) + " is not below /dev");
+    if (device.major.has_value() != device.minor.has_value())
+        add(problems, device.major ? "minor" : "major", "is missing: major and minor go together");
+    // makedev(3): 12 bits and 20 bits in the kernel's dev_t.
+    if (device.major.value_or(0) > 0xFFF)
+        add(problems, "major", quoted(std::to_string(*device.major)) + " is above 4095");
+    if (device.minor.value_or(0) > 0xFFFFF)
+        add(problems, "minor", quoted(std::to_string(*device.minor)) + " is above 1048575");
+}
+
+template <class T> struct Table;
+template <> struct Table<NicDevice> {
+    static constexpr std::string_view kType = "nic";
+    static constexpr std::span<const Key<NicDevice>> kKeys = kNicKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedNicKeys;
+    static void check(const NicDevice &nic, Problems &problems) { checkNic(nic, problems); }
+};
+template <> struct Table<DiskDevice> {
+    static constexpr std::string_view kType = "disk";
+    static constexpr std::span<const Key<DiskDevice>> kKeys = kDiskKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedDiskKeys;
+    static void check(const DiskDevice &disk, Problems &problems) { checkDisk(disk, problems); }
+};
+template <> struct Table<UnixCharDevice> {
+    static constexpr std::string_view kType = "unix-char";
+    static constexpr std::span<const Key<UnixCharDevice>> kKeys = kUnixCharKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedUnixCharKeys;
+    static void check(const UnixCharDevice &device, Problems &problems) { checkUnixChar(device, problems); }
+};
+template <> struct Table<NoneDevice> {
+    static constexpr std::string_view kType = "none";
+    static constexpr std::span<const Key<NoneDevice>> kKeys = {};
+    static constexpr std::span<const std::string_view> kUnsupported = {};
+    static void check(const NoneDevice &, Problems &) {}
+};
+
+using Value = decltype(Device::value);
+
+template <class T> Value parseAs(const StringMap &keys, Problems &problems)
+{
+    T device = parseKeys<T>(problems, Table<T>::kKeys, Table<T>::kUnsupported, keys);
+    if (problems.empty()) // a key that did not parse would be reported again as missing
+        Table<T>::check(device, problems);
+    return device;
+}
+
+struct TypeRow {
+    std::string_view type;
+    Value (*parse)(const StringMap &keys, Problems &problems);
+};
+constexpr TypeRow kTypes[] = {
+    {Table<DiskDevice>::kType,     &parseAs<DiskDevice>    },
+    {Table<NicDevice>::kType,      &parseAs<NicDevice>     },
+    {Table<NoneDevice>::kType,     &parseAs<NoneDevice>    },
+    {Table<UnixCharDevice>::kType, &parseAs<UnixCharDevice>},
+};
+
+Value parseTyped(const StringMap &keys, Problems &problems)
+{
+    const auto type = keys.find("type");
+    if (type == keys.end() || type->second.empty()) {
+        add(problems, "type", "is missing (disk, nic, none or unix-char)");
+        return {};
+    }
+    for (const TypeRow &row : kTypes)
+        if (row.type == type->second)
+            return row.parse(keys, problems);
+    const bool known = contains(kUnsupportedDeviceTypes, type->second);
+    add(problems, "type", quoted(type->second) + (known ? " is not supported yet by this version" : " is not a type of device") + " (disk, nic, none or unix-char)",
+        known ? Code::Unsupported : Code::Invalid);
+    return {};
+}
+
+std::string deviceContext(const std::string &name) { return "device " + quoted(name); }
+
+/// Two devices that take the same `what` inside, told by the names of both.
+class Taken
+{
+public:
+    explicit Taken(std::string what) : m_what(std::move(what)) {}
+    void take(const std::string &value, const std::string &device, Findings &findings)
+    {
+        const auto [at, fresh] = m_by.emplace(value, device);
+        if (!fresh)
+            findings.add(Error(Code::Invalid, "devices " + quoted(at->second) + " and " + quoted(device) + " have the same " + m_what + " " + quoted(value)));
+    }
+
+private:
+    std::string m_what;
+    StringMap m_by;
+};
+
+void checkClashes(const std::vector<Device> &devices, Findings &findings)
+{
+    Taken paths("path"), names("interface name"), hostNames("host interface name"), macs("MAC address");
+    for (const Device &device : devices) {
+        if (const auto *disk = device.as<DiskDevice>())
+            paths.take(disk->path->text, device.name, findings);
+        if (const auto *node = device.as<UnixCharDevice>())
+            paths.take((node->path ? node->path : node->source)->text, device.name, findings);
+        const auto *nic = device.as<NicDevice>();
+        if (nic != nullptr && nic->name)
+            names.take(nic->name->text, device.name, findings);
+        if (nic != nullptr && nic->hostName)
+            hostNames.take(nic->hostName->text, device.name, findings);
+        if (nic != nullptr && nic->hwaddr)
+            macs.take(nic->hwaddr->text, device.name, findings);
+    }
+}
+
+} // namespace
+
+Status checkDeviceName(const std::string &name)
+{
+    constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:";
+    if (name.empty() || name.size() > 64 || name.front() == '.' || name.find_first_not_of(kAllowed) != std::string::npos)
+        return Error(Code::Invalid, "device name " + quoted(name.substr(0, 80)) + ": is not 1 to 64 of letters, digits and -_.:, not starting with '.'");
+    return {};
+}
+
+Result<Device> parseDevice(const std::string &name, const StringMap &keys, std::string *badKey)
+{
+    TRY(checkDeviceName(name));
+    Problems problems;
+    Device device{name, parseTyped(keys, problems)};
+    if (problems.empty())
+        return device;
+    if (badKey != nullptr)
+        *badKey = problems.front().key;
+    Findings findings;
+    for (Problem &problem : problems)
+        findings.add(std::move(problem.error));
+    return std::move(findings.status().error()).in(deviceContext(name));
+}
+
+StringMap formatDevice(const Device &device)
+{
+    StringMap out;
+    std::visit(
+        [&]<class T>(const T &value) {
+            out["type"] = Table<T>::kType;
+            for (const Key<T> &key : Table<T>::kKeys)
+                key.field.format(value, key.name, out);
+        },
+        device.value);
+    return out;
+}
+
+Result<std::vector<Device>> parseDevices(const DeviceMap &devices, DeviceSet set)
+{
+    if (devices.size() > kMaxDevices)
+        return Error(Code::Invalid, "more than 256 devices");
+    std::vector<Device> parsed;
+    Findings findings;
+    for (const auto &[name, keys] : devices) {
+        Result<Device> device = parseDevice(name, keys);
+        if (device)
+            parsed.push_back(std::move(*device));
+        else
+            findings.add(std::move(device.error()));
+    }
+    checkClashes(parsed, findings);
+    TRY(findings.status());
+    if (set == DeviceSet::Expanded && rootDisk(parsed) == nullptr)
+        return Error(Code::Invalid, "there is no root disk: a profile or the instance must have a disk device with path=/ and pool=<storage pool>");
+    return parsed;
+}
+
+const Device *rootDisk(const std::vector<Device> &devices)
+{
+    for (const Device &device : devices)
+        if (const auto *disk = device.as<DiskDevice>(); disk != nullptr && disk->isRoot())
+            return &device;
+    return nullptr;
+}
+
+} // namespace lxmgr::config

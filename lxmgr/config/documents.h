@@ -1,0 +1,55 @@
+// The parts that instance, profile and backup documents share.
+#pragma once
+
+#include "config/yaml.h"
+
+#include <span>
+#include <string_view>
+
+namespace lxmgr::config
+{
+
+/// A row of a document: the key and what takes its value.
+template <class Document> struct DocumentKey {
+    std::string_view name;
+    Status (*read)(Document &document, const YamlNode &value, const std::string &file);
+};
+
+/// Hands each entry of the map `root` to its row. Keys in `passedOver` are not looked at; others are Invalid, at the key.
+template <class Document>
+Status readDocument(Document &document, const YamlNode &root, const std::string &file, std::span<const DocumentKey<Document>> rows,
+                    std::span<const std::string_view> passedOver);
+
+/// "unknown key 'x' (did you mean 'y'?)" at the key of `value`.
+Error unknownDocumentKey(const std::string &file, const std::string &key, const YamlNode &value, std::span<const std::string_view> known);
+
+YamlNode stringsNode(const std::vector<std::string> &texts);
+YamlNode instanceNode(const InstanceDocument &document);
+YamlNode profileNode(const ProfileDocument &document);
+
+template <class Document>
+Status readDocument(Document &document, const YamlNode &root, const std::string &file, std::span<const DocumentKey<Document>> rows,
+                    std::span<const std::string_view> passedOver)
+{
+    if (root.kind != YamlNode::Kind::Map)
+        return yamlError(file, root, root.kind == YamlNode::Kind::Null ? "it is empty" : "it is not a map of keys and values");
+    std::vector<std::string_view> known;
+    for (const DocumentKey<Document> &row : rows)
+        known.push_back(row.name);
+    for (const auto &[key, value] : root.entries) {
+        bool done = false;
+        for (const DocumentKey<Document> &row : rows) {
+            if (row.name != key)
+                continue;
+            TRY(row.read(document, value, file));
+            done = true;
+        }
+        for (const std::string_view each : passedOver)
+            done = done || each == key;
+        if (!done)
+            return unknownDocumentKey(file, key, value, known);
+    }
+    return {};
+}
+
+} // namespace lxmgr::config

@@ -1,0 +1,75 @@
+// The table of instance keys this version carries out, and those of LXD and Incus it knows and refuses.
+#pragma once
+
+#include "config/instance_config.h"
+
+#include <algorithm>
+
+namespace lxmgr::config
+{
+
+using C = InstanceConfig;
+
+// clang-format off
+inline constexpr Key<C> kInstanceKeys[] = {
+    {"boot.autostart",                field<&C::autostart>,           Apply::Live,    "last state", "Start it with the daemon; unset: if it ran when the host went down."},
+    {"boot.autostart.delay",          field<&C::autostartDelay>,      Apply::Live,    "0",          "Seconds to wait after starting it before the next one starts."},
+    {"boot.autostart.priority",       field<&C::autostartPriority>,   Apply::Live,    "0",          "Higher ones start first."},
+    {"boot.host_shutdown_timeout",    field<&C::hostShutdownTimeout>, Apply::Live,    "30",         "Seconds a clean stop may take when the host goes down, before it is forced."},
+    {"environment.*",                 field<&C::environment>,         Apply::Live,    "",           "Environment variable of its init (from the next start) and of what exec runs."},
+    {"image.*",                       field<&C::image>,               Apply::Live,    "",           "Property of the image it was made from."},
+    {"limits.cpu",                    field<&C::cpu>,                 Apply::Live,    "all",        "How many CPUs it may use (2), or which (0-3 or 1,5)."},
+    {"limits.cpu.allowance",          field<&C::cpuAllowance>,        Apply::Live,    "100%",       "CPU time: 50% is a share under contention, 25ms/100ms a hard limit."},
+    {"limits.kernel.*",               field<&C::kernelLimits>,        Apply::Restart, "",           "Limit of setrlimit(2) for its init: nofile, memlock, nproc and others; soft:hard or one for both."},
+    {"limits.memory",                 field<&C::memory>,              Apply::Live,    "no limit",   "Most memory it may use, as a size or percent of the host's."},
+    {"limits.memory.enforce",         field<&C::memoryEnforce>,       Apply::Live,    "hard",       "hard: never above limits.memory; soft: above it while the host has memory to spare."},
+    {"limits.memory.swap",            field<&C::memorySwap>,          Apply::Live,    "true",       "May its memory be swapped out."},
+    {"limits.processes",              field<&C::processes>,           Apply::Live,    "no limit",   "Most processes and threads it may have."},
+    {"linux.sysctl.*",                field<&C::sysctls>,             Apply::Restart, "",           "Value of a sysctl of its own namespaces: net.*, kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*, user.max_*."},
+    {"security.idmap.base",           field<&C::idmapBase>,           Apply::Restart, "any free",   "First host id of its range."},
+    {"security.idmap.isolated",       field<&C::idmapIsolated>,       Apply::Restart, "true",       "Every instance has a range of host ids of its own; false is not offered."},
+    {"security.idmap.size",           field<&C::idmapSize>,           Apply::Restart, "65536",      "How many ids its range has; at least 65536."},
+    {"security.nesting",              field<&C::nesting>,             Apply::Restart, "false",      "Let containers run inside this one."},
+    {"security.privileged",           field<&C::privileged>,          Apply::Restart, "false",      "Run without a user namespace: its root is the host's root."},
+    {"security.protection.delete",    field<&C::protectionDelete>,    Apply::Live,    "false",      "Refuse to delete it."},
+    {"security.syscalls.allow",       field<&C::syscallsAllow>,       Apply::Restart, "",           "The only system calls it may make, one a line."},
+    {"security.syscalls.deny",        field<&C::syscallsDeny>,        Apply::Restart, "",           "System calls it may not make, one a line."},
+    {"security.syscalls.deny_compat", field<&C::syscallsDenyCompat>,  Apply::Restart, "false",      "Refuse system calls of another word size (i386 on x86_64)."},
+    {"security.syscalls.deny_default",field<&C::syscallsDenyDefault>, Apply::Restart, "true",       "Refuse the system calls on the default list."},
+    {"user.*",                        field<&C::user>,                Apply::Live,    "",           "Free text for people and tools."},
+    {"volatile.*",                    field<&C::volatileKeys>,        Apply::Daemon,  "",           "What the daemon remembers: MAC addresses, interface names, last state."},
+};
+static_assert(std::ranges::is_sorted(kInstanceKeys, {}, &Key<C>::name));
+
+// Keys of LXD 5.0 and Incus 6.0 for containers that this version does not carry out; "*" ends a prefix.
+inline constexpr std::string_view kUnsupportedInstanceKeys[] = {
+    "agent.nic_config", "boot.autorestart", "boot.debug_edk2", "boot.host_shutdown_action", "boot.stop.priority",
+    "cloud-init.network-config", "cloud-init.user-data", "cloud-init.vendor-data", "cluster.evacuate",
+    "limits.cpu.nodes", "limits.cpu.priority", "limits.disk.priority",
+    "limits.hugepages.1GB", "limits.hugepages.1MB", "limits.hugepages.2MB", "limits.hugepages.64KB",
+    "limits.memory.hotplug", "limits.memory.hugepages", "limits.memory.oom_priority", "limits.memory.swap.priority",
+    "limits.network.priority", "linux.kernel_modules", "linux.kernel_modules.load", "migration.incremental.memory",
+    "migration.incremental.memory.goal", "migration.incremental.memory.iterations", "migration.stateful",
+    "nvidia.driver.capabilities", "nvidia.require.cuda", "nvidia.require.driver", "nvidia.runtime", "oci.*",
+    "raw.apparmor", "raw.idmap", "raw.lxc", "raw.qemu", "raw.qemu.*", "raw.seccomp",
+    "security.agent.metrics", "security.bpffs.*", "security.csm", "security.devlxd", "security.devlxd.images",
+    "security.guestapi", "security.guestapi.images", "security.iommu", "security.protection.shift", "security.protection.start",
+    "security.secureboot", "security.sev", "security.sev.*", "security.syscalls.intercept.*",
+    "smbios11.*", "snapshots.expiry", "snapshots.expiry.manual", "snapshots.pattern", "snapshots.schedule",
+    "snapshots.schedule.stopped", "systemd.credential-binary.*", "systemd.credential.*", "ubuntu_pro.guest_attach",
+};
+static_assert(std::ranges::is_sorted(kUnsupportedInstanceKeys));
+// clang-format on
+
+struct RenamedKey {
+    std::string_view old;
+    std::string_view now;
+};
+inline constexpr RenamedKey kRenamedInstanceKeys[] = {
+    {"security.syscalls.blacklist",         "security.syscalls.deny"        },
+    {"security.syscalls.blacklist_compat",  "security.syscalls.deny_compat" },
+    {"security.syscalls.blacklist_default", "security.syscalls.deny_default"},
+    {"security.syscalls.whitelist",         "security.syscalls.allow"       },
+};
+
+} // namespace lxmgr::config

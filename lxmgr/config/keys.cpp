@@ -1,0 +1,51 @@
+#include "config/keys.h"
+
+#include "config/device_keys.h"
+#include "config/instance_keys.h"
+
+#include <span>
+
+namespace lxmgr::config
+{
+
+namespace
+{
+
+template <class Owner> void append(std::vector<KeyInfo> &out, std::string_view group, std::span<const Key<Owner>> table)
+{
+    for (const Key<Owner> &key : table)
+        out.push_back({group, key.name, key.field.type, key.apply, key.defaultText, key.summary});
+}
+
+std::vector<KeyInfo> collect()
+{
+    std::vector<KeyInfo> out;
+    append<InstanceConfig>(out, "instance", kInstanceKeys);
+    append<DiskDevice>(out, "disk", kDiskKeys);
+    append<NicDevice>(out, "nic", kNicKeys);
+    append<UnixCharDevice>(out, "unix-char", kUnixCharKeys);
+    return out;
+}
+
+} // namespace
+
+std::string_view applyName(Apply apply)
+{
+    switch (apply) {
+    case Apply::Live:
+        return "at once";
+    case Apply::Restart:
+        return "at the next start";
+    case Apply::Daemon:
+        return "by the daemon";
+    }
+    return "";
+}
+
+const std::vector<KeyInfo> &allKeys()
+{
+    static const std::vector<KeyInfo> keys = collect();
+    return keys;
+}
+
+} // namespace lxmgr::config

@@ -1,0 +1,316 @@
+#include "config/values.h"
+
+#include "base/text.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <charconv>
+
+namespace lxmgr::config
+{
+
+namespace
+{
+
+constexpr std::size_t kMaxText = 512 * 1024; // cloud-init documents are the largest honest values
+constexpr std::uint32_t kMaxCpu = 8191;      // CONFIG_NR_CPUS on the largest distribution kernels
+constexpr std::uint64_t kLeastMemory = 1 << 20;
+
+Error bad(std::string_view text, std::string_view why) { return {Code::Invalid, quoted(text) + " " + std::string(why)}; }
+
+bool hasControl(std::string_view text)
+{
+    return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+}
+
+bool isDigit(char c) { return c >= '0' && c <= '9'; }
+bool isLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/// "3" is {3}, "0-3" is {0,1,2,3}.
+Result<std::vector<std::uint32_t>> parseCpuRange(std::string_view text)
+{
+    const std::size_t dash = text.find('-');
+    const auto first = TRY(parseUnsigned(text.substr(0, dash), 0, kMaxCpu));
+    const auto last = dash == std::string_view::npos ? first : TRY(parseUnsigned(text.substr(dash + 1), first, kMaxCpu));
+    std::vector<std::uint32_t> cpus;
+    for (std::uint64_t cpu = first; cpu <= last; ++cpu)
+        cpus.push_back(static_cast<std::uint32_t>(cpu));
+    return cpus;
+}
+
+Result<std::int64_t> parseMillis(std::string_view text, std::uint64_t most)
+{
+    if (!text.ends_with("ms"))
+        return bad(text, "is not a time in ms");
+    return static_cast<std::int64_t>(TRY(parseUnsigned(text.substr(0, text.size() - 2), 1, most)));
+}
+
+Result<std::uint32_t> parsePercent(std::string_view text)
+{
+    return static_cast<std::uint32_t>(TRY(parseUnsigned(text.substr(0, text.size() - 1), 1, 100)));
+}
+
+Result<std::uint64_t> parseKernelValue(std::string_view text)
+{
+    if (text == "unlimited")
+        return KernelLimit::kUnlimited;
+    return parseUnsigned(text, 0, KernelLimit::kUnlimited - 1);
+}
+
+std::string formatKernelValue(std::uint64_t value)
+{
+    return value == KernelLimit::kUnlimited ? "unlimited" : std::to_string(value);
+}
+
+int hexDigit(char c)
+{
+    return isDigit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+} // namespace
+
+Result<bool> Codec<bool>::parse(std::string_view text) { return parseBool(text); }
+std::string Codec<bool>::format(const bool &value) { return value ? "true" : "false"; }
+
+Result<std::uint32_t> Codec<std::uint32_t>::parse(std::string_view text)
+{
+    return static_cast<std::uint32_t>(TRY(parseUnsigned(text, 0, UINT32_MAX)));
+}
+std::string Codec<std::uint32_t>::format(const std::uint32_t &value) { return std::to_string(value); }
+
+Result<std::int32_t> Codec<std::int32_t>::parse(std::string_view text)
+{
+    return static_cast<std::int32_t>(TRY(parseSigned(text, INT32_MIN, INT32_MAX)));
+}
+std::string Codec<std::int32_t>::format(const std::int32_t &value) { return std::to_string(value); }
+
+Result<std::string> Codec<std::string>::parse(std::string_view text)
+{
+    if (text.size() > kMaxText)
+        return Error(Code::Invalid, "is longer than 512KiB");
+    if (text.find('\0') != std::string_view::npos || !isValidUtf8(text))
+        return Error(Code::Invalid, "has a NUL or bytes that are not UTF-8");
+    return std::string(text);
+}
+std::string Codec<std::string>::format(const std::string &value) { return value; }
+
+Result<Bytes> Codec<Bytes>::parse(std::string_view text) { return parseBytes(text); }
+std::string Codec<Bytes>::format(const Bytes &value) { return formatBytes(value); }
+
+Result<Seconds> Codec<Seconds>::parse(std::string_view text)
+{
+    return Seconds{static_cast<std::uint32_t>(TRY(parseUnsigned(text, 0, 7 * 24 * 3600)))};
+}
+std::string Codec<Seconds>::format(const Seconds &value) { return std::to_string(value.count); }
+
+Result<CpuLimit> Codec<CpuLimit>::parse(std::string_view text)
+{
+    constexpr std::string_view kWhat = "is neither a number of CPUs (2) nor a set of them (0-3 or 1,5)";
+    CpuLimit limit;
+    if (std::ranges::all_of(text, isDigit)) {
+        const auto count = parseUnsigned(text, 1, kMaxCpu + 1);
+        if (!count)
+            return bad(text, kWhat);
+        limit.count = static_cast<std::uint32_t>(*count);
+        return limit;
+    }
+    for (const std::string &part : split(text, ',')) {
+        const auto cpus = parseCpuRange(part);
+        if (!cpus)
+            return bad(text, kWhat);
+        limit.set.insert(limit.set.end(), cpus->begin(), cpus->end());
+        if (limit.set.size() > 2 * kMaxCpu)
+            return bad(text, kWhat);
+    }
+    std::ranges::sort(limit.set);
+    const auto doubles = std::ranges::unique(limit.set);
+    limit.set.erase(doubles.begin(), doubles.end());
+    return limit;
+}
+std::string Codec<CpuLimit>::format(const CpuLimit &value)
+{
+    if (value.count != 0)
+        return std::to_string(value.count);
+    std::string text;
+    for (std::size_t from = 0; from < value.set.size();) {
+        std::size_t to = from;
+        while (to + 1 < value.set.size() && value.set[to + 1] == value.set[to] + 1)
+            ++to;
+        text += text.empty() ? "" : ",";
+        text += std::to_string(value.set[from]);
+        // A lone number would read as a count, so one CPU is written "3-3".
+        if (to > from || value.set.size() == 1)
+            text += "-" + std::to_string(value.set[to]);
+        from = to + 1;
+    }
+    return text;
+}
+
+Result<CpuAllowance> Codec<CpuAllowance>::parse(std::string_view text)
+{
+    constexpr std::string_view kWhat = "is neither a share (1% to 100%) nor a quota (25ms/100ms, period at most 1000ms)";
+    CpuAllowance allowance;
+    if (text.ends_with('%')) {
+        const auto percent = parsePercent(text);
+        if (!percent)
+            return bad(text, kWhat);
+        allowance.percent = *percent;
+        return allowance;
+    }
+    // The kernel takes periods of 1 ms to 1 s (sched_cfs_period, both layouts); the quota may be several CPUs' worth.
+    const std::size_t slash = text.find('/');
+    const auto quota = parseMillis(text.substr(0, slash), 1000 * (kMaxCpu + 1));
+    const auto period = parseMillis(slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1), 1000);
+    if (!quota || !period)
+        return bad(text, kWhat);
+    allowance.quota = Millis{*quota};
+    allowance.period = Millis{*period};
+    return allowance;
+}
+std::string Codec<CpuAllowance>::format(const CpuAllowance &value)
+{
+    if (value.percent != 0)
+        return std::to_string(value.percent) + "%";
+    return std::to_string(value.quota.count) + "ms/" + std::to_string(value.period.count) + "ms";
+}
+
+Result<MemoryLimit> Codec<MemoryLimit>::parse(std::string_view text)
+{
+    MemoryLimit limit;
+    if (text.ends_with('%')) {
+        const auto percent = parsePercent(text);
+        if (!percent)
+            return bad(text, "is not a share of the host's memory (1% to 100%)");
+        limit.percent = *percent;
+        return limit;
+    }
+    limit.bytes = TRY(parseBytes(text));
+    if (limit.bytes.count < kLeastMemory)
+        return bad(text, "is too little for a guest (at least 1MiB; a plain number counts bytes)");
+    return limit;
+}
+std::string Codec<MemoryLimit>::format(const MemoryLimit &value)
+{
+    return value.percent != 0 ? std::to_string(value.percent) + "%" : formatBytes(value.bytes);
+}
+
+Result<MemoryEnforce> Codec<MemoryEnforce>::parse(std::string_view text)
+{
+    if (text == "hard")
+        return MemoryEnforce::Hard;
+    if (text == "soft")
+        return MemoryEnforce::Soft;
+    return bad(text, "is neither hard nor soft");
+}
+std::string Codec<MemoryEnforce>::format(const MemoryEnforce &value) { return value == MemoryEnforce::Hard ? "hard" : "soft"; }
+
+Result<KernelLimit> Codec<KernelLimit>::parse(std::string_view text)
+{
+    const std::size_t colon = text.find(':');
+    const auto soft = parseKernelValue(text.substr(0, colon));
+    const auto hard = colon == std::string_view::npos ? soft : parseKernelValue(text.substr(colon + 1));
+    if (!soft || !hard || *soft > *hard)
+        return bad(text, "is not a limit (a number or unlimited, or soft:hard with soft not above hard)");
+    return KernelLimit{*soft, *hard};
+}
+std::string Codec<KernelLimit>::format(const KernelLimit &value)
+{
+    const std::string soft = formatKernelValue(value.soft);
+    return value.soft == value.hard ? soft : soft + ":" + formatKernelValue(value.hard);
+}
+
+Result<LineList> Codec<LineList>::parse(std::string_view text)
+{
+    LineList list;
+    for (const std::string &line : split(text, '\n')) {
+        const std::string_view entry = trimmed(line);
+        if (entry.empty())
+            continue;
+        if (!std::ranges::all_of(entry, [](char c) { return isDigit(c) || (c >= 'a' && c <= 'z') || c == '_'; }))
+            return bad(entry, "is not the name of a system call (one a line, nothing behind it)");
+        list.lines.emplace_back(entry);
+    }
+    return list;
+}
+std::string Codec<LineList>::format(const LineList &value) { return join(value.lines, "\n"); }
+
+Result<MacAddress> Codec<MacAddress>::parse(std::string_view text)
+{
+    const std::string mac = lower(text);
+    bool good = mac.size() == 17;
+    for (std::size_t i = 0; good && i < mac.size(); ++i)
+        good = i % 3 == 2 ? mac[i] == ':' : hexDigit(mac[i]) >= 0;
+    if (!good)
+        return bad(text, "is not a MAC address (10:66:6a:12:34:56)");
+    if (hexDigit(mac[1]) & 1 || mac == "00:00:00:00:00:00")
+        return bad(text, "is not the MAC address of one interface (first byte even, not all zero)");
+    return MacAddress{mac};
+}
+std::string Codec<MacAddress>::format(const MacAddress &value) { return value.text; }
+
+Result<InterfaceName> Codec<InterfaceName>::parse(std::string_view text)
+{
+    const auto allowed = [](char c) { return isDigit(c) || isLetter(c) || c == '-' || c == '_' || c == '.'; };
+    if (text.empty() || text.size() > 15 || text.front() == '-' || text.front() == '.' || !std::ranges::all_of(text, allowed))
+        return bad(text, "is not an interface name (1 to 15 of letters, digits and -_., starting with a letter, digit or _)");
+    // lo is there already; all and default are folders of their own in /proc/sys/net/ipv4/conf.
+    if (text == "lo" || text == "all" || text == "default")
+        return bad(text, "is an interface name the kernel keeps for itself");
+    return InterfaceName{std::string(text)};
+}
+std::string Codec<InterfaceName>::format(const InterfaceName &value) { return value.text; }
+
+Result<Ipv4Address> Codec<Ipv4Address>::parse(std::string_view text)
+{
+    in_addr address{};
+    const std::string copy(text);
+    char again[INET_ADDRSTRLEN] = {};
+    // inet_pton(3) takes no short or octal forms; the text made again must be the same.
+    if (copy.size() != text.size() || ::inet_pton(AF_INET, copy.c_str(), &address) != 1 ||
+        ::inet_ntop(AF_INET, &address, again, sizeof again) == nullptr || copy != again)
+        return bad(text, "is not an IPv4 address");
+    return Ipv4Address{copy};
+}
+std::string Codec<Ipv4Address>::format(const Ipv4Address &value) { return value.text; }
+
+Result<AbsolutePath> Codec<AbsolutePath>::parse(std::string_view text)
+{
+    if (!text.starts_with('/') || text.size() >= 4096 || hasControl(text))
+        return bad(text, "is not an absolute path");
+    std::string path;
+    for (const std::string &part : split(text, '/')) {
+        if (part == "." || part == "..")
+            return bad(text, "has a '" + part + "' in it; write the path it means");
+        if (!part.empty())
+            path += "/" + part;
+    }
+    return AbsolutePath{path.empty() ? "/" : path};
+}
+std::string Codec<AbsolutePath>::format(const AbsolutePath &value) { return value.text; }
+
+Result<ObjectName> Codec<ObjectName>::parse(std::string_view text)
+{
+    std::string name(text);
+    if (!checkObjectName("object", name))
+        return bad(text, "is not a name (1 to 64 of letters, digits and -_.)");
+    return ObjectName{std::move(name)};
+}
+std::string Codec<ObjectName>::format(const ObjectName &value) { return value.text; }
+
+Result<FileMode> Codec<FileMode>::parse(std::string_view text)
+{
+    std::uint32_t bits = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bits, 8);
+    if (text.empty() || error != std::errc{} || end != text.data() + text.size() || bits > 0777)
+        return bad(text, "is not a file mode (octal, 0 to 0777)");
+    return FileMode{bits};
+}
+std::string Codec<FileMode>::format(const FileMode &value)
+{
+    std::string text = "0000";
+    for (int digit = 0; digit < 3; ++digit)
+        text[3 - digit] = static_cast<char>('0' + ((value.bits >> (3 * digit)) & 7));
+    return text;
+}
+
+} // namespace lxmgr::config
