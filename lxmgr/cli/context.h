@@ -1,0 +1,59 @@
+// Context: what every handler has at hand — the client, what the global flags said, and where to print.
+#pragma once
+
+#include "api/objects.h"
+#include "cli/command.h"
+#include "client/client.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace lxmgr::cli
+{
+
+struct Globals {
+    bool quiet = false;
+    bool debug = false;
+    bool help = false;
+    std::string project;
+};
+
+class Context
+{
+public:
+    Context(Paths paths, Globals globals);
+
+    client::Client &client() { return m_client; }
+    const Globals &globals() const { return m_globals; }
+    const Paths &paths() const { return m_client.options().paths; }
+
+    /// Results, on standard output.
+    void print(std::string_view text) { m_out.append(text); flushLarge(); }
+    void printLine(std::string_view text) { print(text); print("\n"); }
+    /// What is going on ("Creating web1"), on standard output at once; not with --quiet.
+    void say(std::string_view text);
+    /// Something the user should know although the command goes on, on standard error.
+    void warn(std::string_view text);
+    /// Writes what print() gathered; an Error where standard output takes no more (a full disk).
+    Status flush();
+
+private:
+    void flushLarge();
+
+    Globals m_globals;
+    client::Client m_client;
+    std::string m_out;
+    Status m_written;
+};
+
+/// "/1.0/instances/<name>[/<sub>]"; refuses what can be no instance before anything is sent.
+Result<std::string> instancePath(const std::string &name, std::string_view sub = {});
+
+/// Carries out `method path`, showing progress until the operation it starts has ended.
+Result<api::Operation> runWithProgress(Context &context, const std::string &method, const std::string &path, std::string body,
+                                       std::string_view what, http::Headers headers = {});
+/// The same for an operation that runs already.
+Result<api::Operation> waitWithProgress(Context &context, const std::string &operationUrl, std::string_view what);
+
+} // namespace lxmgr::cli

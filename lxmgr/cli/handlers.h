@@ -1,0 +1,79 @@
+// One function a command; each family has a file of its own.
+#pragma once
+
+#include "cli/command.h"
+
+namespace lxmgr::cli
+{
+
+// launch.cpp
+Result<int> launch(Context &context, const Arguments &arguments);
+Result<int> create(Context &context, const Arguments &arguments);
+// lifecycle.cpp
+Result<int> start(Context &context, const Arguments &arguments);
+Result<int> stop(Context &context, const Arguments &arguments);
+Result<int> restart(Context &context, const Arguments &arguments);
+Result<int> pause(Context &context, const Arguments &arguments);
+Result<int> resume(Context &context, const Arguments &arguments);
+Result<int> deleteInstances(Context &context, const Arguments &arguments);
+Result<int> renameInstance(Context &context, const Arguments &arguments);
+// list.cpp, info.cpp
+Result<int> listInstances(Context &context, const Arguments &arguments);
+Result<int> info(Context &context, const Arguments &arguments);
+// exec.cpp, console.cpp
+Result<int> exec(Context &context, const Arguments &arguments);
+Result<int> shell(Context &context, const Arguments &arguments);
+Result<int> console(Context &context, const Arguments &arguments);
+// files.cpp
+Result<int> filePush(Context &context, const Arguments &arguments);
+Result<int> filePull(Context &context, const Arguments &arguments);
+Result<int> fileEdit(Context &context, const Arguments &arguments);
+Result<int> fileDelete(Context &context, const Arguments &arguments);
+Result<int> fileMkdir(Context &context, const Arguments &arguments);
+// config.cpp, devices.cpp
+Result<int> configGet(Context &context, const Arguments &arguments);
+Result<int> configSet(Context &context, const Arguments &arguments);
+Result<int> configUnset(Context &context, const Arguments &arguments);
+Result<int> configShow(Context &context, const Arguments &arguments);
+Result<int> configEdit(Context &context, const Arguments &arguments);
+Result<int> deviceAdd(Context &context, const Arguments &arguments);
+Result<int> deviceGet(Context &context, const Arguments &arguments);
+Result<int> deviceList(Context &context, const Arguments &arguments);
+Result<int> deviceRemove(Context &context, const Arguments &arguments);
+Result<int> deviceSet(Context &context, const Arguments &arguments);
+Result<int> deviceShow(Context &context, const Arguments &arguments);
+Result<int> deviceUnset(Context &context, const Arguments &arguments);
+// images.cpp
+Result<int> imageList(Context &context, const Arguments &arguments);
+Result<int> imageInfo(Context &context, const Arguments &arguments);
+Result<int> imageImport(Context &context, const Arguments &arguments);
+Result<int> imageExport(Context &context, const Arguments &arguments);
+Result<int> imageDelete(Context &context, const Arguments &arguments);
+Result<int> aliasCreate(Context &context, const Arguments &arguments);
+Result<int> aliasList(Context &context, const Arguments &arguments);
+Result<int> aliasDelete(Context &context, const Arguments &arguments);
+Result<int> aliasRename(Context &context, const Arguments &arguments);
+// templates.cpp
+Result<int> templateList(Context &context, const Arguments &arguments);
+Result<int> templateShow(Context &context, const Arguments &arguments);
+Result<int> templateBuild(Context &context, const Arguments &arguments);
+// objects.cpp
+Result<int> profileList(Context &context, const Arguments &arguments);
+Result<int> profileShow(Context &context, const Arguments &arguments);
+Result<int> networkList(Context &context, const Arguments &arguments);
+Result<int> networkShow(Context &context, const Arguments &arguments);
+Result<int> storageList(Context &context, const Arguments &arguments);
+Result<int> storageShow(Context &context, const Arguments &arguments);
+Result<int> operationList(Context &context, const Arguments &arguments);
+Result<int> operationShow(Context &context, const Arguments &arguments);
+Result<int> operationDelete(Context &context, const Arguments &arguments);
+// monitor.cpp, query.cpp
+Result<int> monitor(Context &context, const Arguments &arguments);
+Result<int> query(Context &context, const Arguments &arguments);
+// help.cpp, completion.cpp, docs.cpp
+Result<int> version(Context &context, const Arguments &arguments);
+Result<int> help(Context &context, const Arguments &arguments);
+Result<int> completion(Context &context, const Arguments &arguments);
+Result<int> docs(Context &context, const Arguments &arguments);
+
+} // namespace lxmgr::cli
