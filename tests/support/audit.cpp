@@ -196,9 +196,9 @@ Holdings takeStock(const AuditScope &scope)
 QStringList difference(const Holdings &before, const Holdings &after)
 {
     QStringList changes;
-    for (auto category = after.cbegin(); category != after.cend(); ++category) {
-        QStringList gone = before.value(category.key());
-        for (const QString &item : category.value())
+    for (auto category = before.cbegin(); category != before.cend(); ++category) {
+        QStringList gone = category.value();
+        for (const QString &item : after.value(category.key()))
             if (!gone.removeOne(item))
                 changes << "+ " + category.key() + ": " + item;
         for (const QString &item : gone)

@@ -19,7 +19,7 @@ struct AuditScope {
 };
 
 Holdings takeStock(const AuditScope &scope);
-/// "+ mount: …" for what came, "- mount: …" for what went; empty when nothing changed.
+/// "+ mount: …" for what came, "- mount: …" for what went, in the categories of `before`; empty when nothing changed.
 QStringList difference(const Holdings &before, const Holdings &after);
 /// Processes that belong to the sandbox: pid → command line. Found by network namespace, cgroup or environment.
 QMap<int, QString> processesOf(const AuditScope &scope);

@@ -1,5 +1,4 @@
 /* probe: a static program run inside guests, so that tests ask the kernel and not us. One word says what to do. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -131,12 +131,16 @@ QString Sandbox::create()
 
 QString Sandbox::connectUplink()
 {
+    if (m_uplink)
+        return {};
     m_uplink = std::make_unique<Uplink>();
     const QString why = m_uplink->connect();
     if (!why.isEmpty())
         m_uplink.reset();
     return why;
 }
+
+void Sandbox::disconnectUplink() { m_uplink.reset(); }
 
 QProcessEnvironment Sandbox::environment() const
 {
@@ -369,6 +373,7 @@ QString fillCache(Sandbox &sandbox, const QString &templateName, const CachedIma
     if (!why.isEmpty())
         return why;
     const Run build = sandbox.cli({"template", "build", templateName}, {}, 900000);
+    sandbox.disconnectUplink();
     if (!build.ok())
         return QString::fromUtf8(build.told());
     const QString folder = sandbox.directory() + "/export";

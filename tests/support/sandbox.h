@@ -35,6 +35,7 @@ public:
     /// Connects the namespace to the machine's network until the sandbox ends, for tests that reach an archive.
     /// Returns why not, "" when connected.
     QString connectUplink();
+    void disconnectUplink();
 
     /// Starts lxmgrd and waits until it answers. `extra` are variables for this start only.
     bool startDaemon(const QMap<QString, QString> &extra = {});

@@ -1,0 +1,239 @@
+// Bad input: one clear line with cause and remedy, the exit status of base/error.h, and nothing left behind.
+#include "support/system_test.h"
+
+#include <QRegularExpression>
+#include <QStandardPaths>
+
+using namespace lxmgr::test;
+
+class TestBadInput : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void oneLineAndAStatus_data();
+    void oneLineAndAStatus();
+    void usageErrorsAreTwo_data();
+    void usageErrorsAreTwo();
+    void takenNameIsSaid();
+    void nearestKeyIsOffered();
+    void brokenProfileHasLineAndColumn();
+    void brokenTemplateHasLineAndColumn();
+    void unknownTemplateSectionIsRefusedByName();
+    void withoutRootItSaysSo();
+    void withoutADaemonItSaysSo();
+    void unreachableMirrorIsNamed();
+    void missingHelperIsNamed();
+    void fullDiskIsSaidAndUndone();
+    void withoutUserNamespacesItSaysSo();
+};
+
+void TestBadInput::oneLineAndAStatus_data()
+{
+    QTest::addColumn<QStringList>("args");
+    QTest::addColumn<int>("status");
+    QTest::addColumn<QString>("says");
+    QTest::newRow("unknown image") << QStringList{"launch", "no-such-image", "t1"} << 3 << "no-such-image";
+    QTest::newRow("unknown release") << QStringList{"launch", "debian/no-such-release", "t1"} << 3 << "no-such-release";
+    QTest::newRow("unknown instance") << QStringList{"start", "nobody"} << 3 << "nobody";
+    QTest::newRow("unknown profile") << QStringList{"launch", "busybox", "t1", "-p", "nope"} << 3 << "nope";
+    QTest::newRow("name with space") << QStringList{"launch", "busybox", "a b"} << 4 << "a b";
+    QTest::newRow("name with slash") << QStringList{"launch", "busybox", "../t1"} << 4 << "../t1";
+    QTest::newRow("name that is long") << QStringList{"launch", "busybox", QString(64, 'a')} << 4 << "63";
+    QTest::newRow("name from a digit") << QStringList{"launch", "busybox", "1abc"} << 4 << "1abc";
+    QTest::newRow("bad size") << QStringList{"launch", "busybox", "t1", "-c", "limits.memory=12 potatoes"} << 4 << "limits.memory";
+    QTest::newRow("negative size") << QStringList{"launch", "busybox", "t1", "-c", "limits.memory=-1"} << 4 << "limits.memory";
+    QTest::newRow("unknown key") << QStringList{"launch", "busybox", "t1", "-c", "limits.memroy=1GiB"} << 4 << "limits.memory";
+    QTest::newRow("bad bool") << QStringList{"launch", "busybox", "t1", "-c", "security.nesting=perhaps"} << 4 << "security.nesting";
+    QTest::newRow("bad cpu set") << QStringList{"launch", "busybox", "t1", "-c", "limits.cpu=all-of-them"} << 4 << "limits.cpu";
+    QTest::newRow("bad allowance") << QStringList{"launch", "busybox", "t1", "-c", "limits.cpu.allowance=fast"} << 4 << "limits.cpu.allowance";
+    QTest::newRow("key we do not carry out") << QStringList{"launch", "busybox", "t1", "-c", "raw.lxc=lxc.net=0"} << 9 << "raw.lxc";
+    QTest::newRow("bad device type") << QStringList{"launch", "busybox", "t1", "-d", "x,type=teapot"} << 4 << "teapot";
+    QTest::newRow("missing bind source") << QStringList{"launch", "busybox", "t1", "-d", "x,type=disk,source=/no/such/dir,path=/mnt"} << 4 << "/no/such/dir";
+    QTest::newRow("missing bridge") << QStringList{"launch", "busybox", "t1", "-d", "eth0,type=nic,nictype=bridged,parent=nobr9"} << 3 << "nobr9";
+    QTest::newRow("missing import file") << QStringList{"image", "import", "/no/such/file"} << 3 << "/no/such/file";
+    QTest::newRow("unknown template") << QStringList{"template", "build", "no-such-template"} << 3 << "no-such-template";
+}
+
+void TestBadInput::oneLineAndAStatus()
+{
+    QFETCH(QStringList, args);
+    QFETCH(int, status);
+    QFETCH(QString, says);
+    const Run refused = m_box.cli(args);
+    RUN_ENDS(refused, status);
+    const QByteArray last = refused.err.trimmed().split('\n').last();
+    QVERIFY2(last.startsWith("Error: "), refused.told());
+    QVERIFY2(last.contains(says.toUtf8()), refused.told());
+    QCOMPARE(m_box.text({"list", "-f", "csv", "-c", "n"}), QByteArray());
+}
+
+void TestBadInput::usageErrorsAreTwo_data()
+{
+    QTest::addColumn<QStringList>("args");
+    QTest::newRow("unknown command") << QStringList{"lunch"};
+    QTest::newRow("unknown flag") << QStringList{"list", "--colour"};
+    QTest::newRow("argument missing") << QStringList{"start"};
+    QTest::newRow("image missing") << QStringList{"launch"};
+    QTest::newRow("bad format") << QStringList{"list", "-f", "xml"};
+    QTest::newRow("key without value") << QStringList{"launch", "busybox", "t1", "-c", "limits.memory"};
+    QTest::newRow("bad column") << QStringList{"list", "-c", "!"};
+}
+
+void TestBadInput::usageErrorsAreTwo()
+{
+    QFETCH(QStringList, args);
+    const Run refused = m_box.cli(args);
+    RUN_ENDS(refused, 2);
+    QVERIFY2(!refused.err.isEmpty() && refused.out.isEmpty(), refused.told());
+}
+
+void TestBadInput::takenNameIsSaid()
+{
+    must({"create", "busybox", "t1"});
+    const Run taken = m_box.cli({"create", "busybox", "t1"});
+    RUN_ENDS(taken, 5);
+    QVERIFY2(taken.err.contains("t1"), taken.told());
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("STOPPED"));
+}
+
+void TestBadInput::nearestKeyIsOffered()
+{
+    must({"create", "busybox", "t1"});
+    const Run refused = m_box.cli({"config", "set", "t1", "limits.proceses=3"});
+    RUN_ENDS(refused, 4);
+    QVERIFY2(refused.err.contains("limits.processes"), refused.told());
+}
+
+void TestBadInput::brokenProfileHasLineAndColumn()
+{
+    must({"create", "busybox", "t1"});
+    const Run refused = m_box.cli({"config", "edit", "t1"}, "config:\n\tuser.a: b\n");
+    RUN_ENDS(refused, 4);
+    QVERIFY2(QRegularExpression("line \\d+|\\d+:\\d+").match(QString::fromUtf8(refused.err)).hasMatch(), refused.told());
+}
+
+void TestBadInput::brokenTemplateHasLineAndColumn()
+{
+    QFile file(m_box.configDir() + "/templates.d/broken.yaml");
+    QVERIFY(file.open(QIODevice::WriteOnly));
+    file.write("image:\n  distribution: broken\nsource: [1, 2\n");
+    file.close();
+    const Run refused = m_box.cli({"template", "build", "broken"});
+    QFile::remove(file.fileName());
+    RUN_ENDS(refused, 4);
+    QVERIFY2(refused.err.contains("broken.yaml"), refused.told());
+    QVERIFY2(QRegularExpression("line \\d+|\\d+:\\d+").match(QString::fromUtf8(refused.err)).hasMatch(), refused.told());
+}
+
+void TestBadInput::unknownTemplateSectionIsRefusedByName()
+{
+    QFile file(m_box.configDir() + "/templates.d/strange.yaml");
+    QVERIFY(file.open(QIODevice::WriteOnly));
+    file.write("image:\n  distribution: strange\n  release: one\nsource:\n  downloader: busybox\nteapots:\n- one\n");
+    file.close();
+    const Run refused = m_box.cli({"template", "build", "strange"});
+    QFile::remove(file.fileName());
+    QVERIFY2(refused.status == 4 || refused.status == 9, refused.told());
+    QVERIFY2(refused.err.contains("teapots"), refused.told());
+}
+
+void TestBadInput::withoutRootItSaysSo()
+{
+    RunOptions options;
+    options.environment = m_box.environment();
+    options.environment.insert("HOME", "/tmp");
+    const Run refused = run({"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", Sandbox::program("lxmgr"), "list"}, options);
+    RUN_ENDS(refused, 7);
+    QVERIFY2(refused.err.startsWith("Error: ") && refused.err.contains("root"), refused.told());
+    const Run daemon = run({"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", Sandbox::program("lxmgrd")}, options);
+    RUN_ENDS(daemon, 7);
+    QVERIFY2(daemon.err.contains("root"), daemon.told());
+}
+
+void TestBadInput::withoutADaemonItSaysSo()
+{
+    RunOptions options;
+    options.environment = m_box.environment();
+    options.environment.insert("LXMGR_RUN_DIR", m_box.directory() + "/nobody-here");
+    options.environment.insert("LXMGRD", "/no/such/lxmgrd");
+    const Run refused = run({Sandbox::program("lxmgr"), "list"}, options);
+    RUN_ENDS(refused, 8);
+    QVERIFY2(refused.err.startsWith("Error: ") && refused.err.trimmed().count('\n') == 0, refused.told());
+}
+
+void TestBadInput::unreachableMirrorIsNamed()
+{
+    const Run refused = m_box.cli({"template", "build", "debian/13", "-o", "mirror=http://127.0.0.1:9/debian"}, {}, 60000);
+    RUN_ENDS(refused, 8);
+    QVERIFY2(refused.err.contains("127.0.0.1"), refused.told());
+}
+
+void TestBadInput::missingHelperIsNamed()
+{
+    m_box.stopDaemon();
+    // Only what a base system has, without mmdebstrap and debootstrap.
+    const QString bin = m_box.directory() + "/bin";
+    QDir().mkpath(bin);
+    for (const char *tool : {"sh", "mount", "umount", "ip", "nft", "dnsmasq", "tar", "id", "uname"}) {
+        const QString path = QStandardPaths::findExecutable(tool);
+        if (!path.isEmpty())
+            QFile::link(path, bin + "/" + tool);
+    }
+    QVERIFY2(m_box.startDaemon({{"PATH", bin}}), m_box.daemonLog());
+    const Run refused = m_box.cli({"template", "build", "debian/13", "-o", "mirror=http://127.0.0.1:9/debian"});
+    m_box.stopDaemon();
+    QVERIFY(m_box.startDaemon());
+    QVERIFY2(refused.status == 8 || refused.status == 9, refused.told());
+    QVERIFY2(refused.err.contains("mmdebstrap"), refused.told());
+}
+
+void TestBadInput::fullDiskIsSaidAndUndone()
+{
+    m_box.stopDaemon();
+    const QString small = m_box.directory() + "/small";
+    const QString image = m_box.directory() + "/small.img";
+    QDir().mkpath(small);
+    RUN_OK(run({"truncate", "-s", "24M", image}));
+    RUN_OK(run({"mkfs.ext4", "-q", "-m", "0", image}));
+    RUN_OK(run({"mount", "-o", "loop", image, small}));
+    QVERIFY2(m_box.startDaemon({{"LXMGR_DIR", small}}), m_box.daemonLog());
+    QByteArray told;
+    bool listed = false, deleted = false;
+    {
+        const Run first = m_box.cli({"create", "busybox", "t1"});
+        RUN_OK(run({"sh", "-c", "dd if=/dev/zero of=\"$1\"/fill bs=64k 2>/dev/null; sync; true", "sh", small}));
+        const Run refused = m_box.cli({"image", "import", Sandbox::program("lxmgr-probe"), "--alias", "x"});
+        const Run second = m_box.cli({"create", "busybox", "t2"});
+        told = first.told() + refused.told() + second.told();
+        listed = m_box.cli({"list"}).ok() && m_box.stateOf("t1") == "STOPPED";
+        deleted = m_box.cli({"delete", "--force", "t1"}).ok();
+    }
+    (void)m_box.cli({"delete", "--force", "t2"});
+    m_box.stopDaemon();
+    const Run unmounted = run({"umount", small});
+    QFile::remove(image);
+    QVERIFY(m_box.startDaemon());
+    RUN_OK(unmounted);
+    QVERIFY2(listed, told);
+    QVERIFY2(deleted, told);
+}
+
+void TestBadInput::withoutUserNamespacesItSaysSo()
+{
+    // user.max_user_namespaces is per user namespace and restored at once; the launch sees none left.
+    const QString path = "/proc/sys/user/max_user_namespaces";
+    QFile limit(path);
+    QVERIFY(limit.open(QIODevice::ReadOnly));
+    const QByteArray saved = limit.readAll().trimmed();
+    limit.close();
+    must({"create", "busybox", "t1"});
+    RUN_OK(run({"sh", "-c", "echo 0 > " + path}));
+    const Run refused = m_box.cli({"start", "t1"});
+    RUN_OK(run({"sh", "-c", "echo " + QString::fromUtf8(saved) + " > " + path}));
+    RUN_ENDS(refused, 9);
+    QVERIFY2(refused.err.contains("user namespace") || refused.err.contains("max_user_namespaces"), refused.told());
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("STOPPED"));
+}
+
+QTEST_GUILESS_MAIN(TestBadInput)
+#include "tst_badinput.moc"

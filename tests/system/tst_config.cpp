@@ -1,0 +1,130 @@
+// Configuration: keys set, read, unset and edited, live where the key says so; profiles merge in order.
+#include "support/system_test.h"
+
+#include <QDir>
+#include <QRegularExpression>
+
+using namespace lxmgr::test;
+
+class TestConfig : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void setGetUnset();
+    void showIsYamlInTheKnownOrder();
+    void editFromStandardInput();
+    void editedYamlErrorsHaveLineAndColumn();
+    void profileKeysAreInheritedAndOverridden();
+    void diskDeviceSharesAFolder();
+    void sysctlAndRlimitReachTheGuest();
+    void privilegedGuestHasNoIdMap();
+    void isolatedGuestsHaveRangesOfTheirOwn();
+    void limitChangesApplyLive();
+};
+
+void TestConfig::setGetUnset()
+{
+    must({"create", "busybox", "t1"});
+    must({"config", "set", "t1", "limits.memory=64MiB", "user.a=b"});
+    QCOMPARE(m_box.text({"config", "get", "t1", "limits.memory"}), QByteArray("64MiB"));
+    must({"config", "set", "t1", "user.a", "two-argument form"});
+    QCOMPARE(m_box.text({"config", "get", "t1", "user.a"}), QByteArray("two-argument form"));
+    must({"config", "unset", "t1", "user.a"});
+    QCOMPARE(m_box.text({"config", "get", "t1", "user.a"}), QByteArray());
+}
+
+void TestConfig::showIsYamlInTheKnownOrder()
+{
+    must({"create", "busybox", "t1", "-c", "user.x=1"});
+    const QByteArray yaml = m_box.text({"config", "show", "t1"});
+    qsizetype last = -1;
+    for (const char *key : {"architecture:", "config:", "devices:", "ephemeral:", "profiles:"}) {
+        const qsizetype at = yaml.indexOf(key);
+        QVERIFY2(at > last, yaml);
+        last = at;
+    }
+    QVERIFY2(yaml.contains("user.x: \"1\"") || yaml.contains("user.x: '1'"), yaml);
+    QVERIFY(m_box.text({"config", "show", "t1", "--expanded"}).contains("eth0"));
+}
+
+void TestConfig::editFromStandardInput()
+{
+    must({"create", "busybox", "t1"});
+    const QByteArray yaml = m_box.text({"config", "show", "t1"});
+    QByteArray changed = yaml;
+    changed.replace("config:", "config:\n  user.edited: \"yes\"");
+    must({"config", "edit", "t1"}, changed + "\n");
+    QCOMPARE(m_box.text({"config", "get", "t1", "user.edited"}), QByteArray("yes"));
+}
+
+void TestConfig::editedYamlErrorsHaveLineAndColumn()
+{
+    must({"create", "busybox", "t1"});
+    const Run broken = m_box.cli({"config", "edit", "t1"}, "config:\n  user.a: [1, 2\ndevices: {}\n");
+    RUN_ENDS(broken, 4);
+    QVERIFY2(QRegularExpression("line \\d+|\\d+:\\d+").match(QString::fromUtf8(broken.err)).hasMatch(), broken.told());
+}
+
+void TestConfig::profileKeysAreInheritedAndOverridden()
+{
+    const Reply made = m_box.rest("POST", "/1.0/profiles",
+                                  QJsonObject{{"name", "web"}, {"config", QJsonObject{{"environment.A", "profile"}, {"environment.B", "profile"}}}});
+    QVERIFY2(made.status == 200 || made.status == 201, made.raw);
+    launch("t1", {"-p", "default", "-p", "web", "-c", "environment.B=own"});
+    QCOMPARE(inside("t1", {"sh", "-c", "echo $A $B"}), QByteArray("profile own"));
+    QCOMPARE(m_box.text({"config", "get", "t1", "environment.A"}), QByteArray());
+    QCOMPARE(m_box.text({"config", "get", "--expanded", "t1", "environment.A"}), QByteArray("profile"));
+    must({"delete", "--force", "t1"});
+    QCOMPARE(m_box.rest("DELETE", "/1.0/profiles/web").status, 200);
+}
+
+void TestConfig::diskDeviceSharesAFolder()
+{
+    const QString shared = m_box.directory() + "/shared";
+    QDir().mkpath(shared);
+    QFile file(shared + "/from-host");
+    QVERIFY(file.open(QIODevice::WriteOnly));
+    file.write("hello");
+    file.close();
+    launch("t1", {"-d", "src,type=disk,source=" + shared + ",path=/srv/shared,readonly=true,shift=true"});
+    QCOMPARE(inside("t1", {"cat", "/srv/shared/from-host"}), QByteArray("hello"));
+    QCOMPARE(inside("t1", {"stat", "-c", "%u", "/srv/shared/from-host"}), QByteArray("0"));
+    QVERIFY(!exec("t1", {"touch", "/srv/shared/x"}).ok());
+}
+
+void TestConfig::sysctlAndRlimitReachTheGuest()
+{
+    launch("t1", {"-c", "linux.sysctl.net.ipv4.ip_forward=1", "-c", "limits.kernel.nofile=345:678"});
+    QCOMPARE(inside("t1", {"cat", "/proc/sys/net/ipv4/ip_forward"}), QByteArray("1"));
+    QCOMPARE(inside("t1", {"sh", "-c", "ulimit -Sn; ulimit -Hn"}), QByteArray("345\n678"));
+}
+
+void TestConfig::privilegedGuestHasNoIdMap()
+{
+    launch("t1", {"-c", "security.privileged=true"});
+    QCOMPARE(inside("t1", {"sh", "-c", "tr -s ' ' < /proc/self/uid_map"}), QByteArray("0 0 4294967295"));
+}
+
+void TestConfig::isolatedGuestsHaveRangesOfTheirOwn()
+{
+    launch("t1");
+    launch("t2");
+    const QByteArray command = "tr -s ' ' < /proc/self/uid_map";
+    const QByteArray one = inside("t1", {"sh", "-c", command}), two = inside("t2", {"sh", "-c", command});
+    const auto base = [](const QByteArray &map) { return map.split(' ').value(1).toLongLong(); };
+    QVERIFY2(qAbs(base(one) - base(two)) >= 65536, (one + " and " + two).constData());
+}
+
+void TestConfig::limitChangesApplyLive()
+{
+    launch("t1");
+    giveProbe("t1");
+    must({"config", "set", "t1", "limits.processes=25"});
+    const QByteArray got = inside("t1", {"/probe", "forks", "60"});
+    QVERIFY2(got.endsWith("EAGAIN") && got.split(' ').first().toInt() < 25, got);
+    must({"config", "unset", "t1", "limits.processes"});
+    QCOMPARE(inside("t1", {"/probe", "forks", "60"}), QByteArray("60 all"));
+}
+
+QTEST_GUILESS_MAIN(TestConfig)
+#include "tst_config.moc"

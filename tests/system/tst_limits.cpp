@@ -1,0 +1,106 @@
+// Limits seen to act, asked of the kernel by a probe inside: the one who takes too much pays, the guest lives.
+#include "support/system_test.h"
+
+#include <QRegularExpression>
+
+using namespace lxmgr::test;
+
+class TestLimits : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void memoryHogIsKilledAndTheGuestLives();
+    void memoryLimitHoldsForEverythingInside();
+    void processLimitStopsAForkBomb();
+    void cpuAllowanceIsHeld();
+    void cpuCountPins();
+    void devicesAreAnAllowList();
+    void usageIsReported();
+    void limitsCannotBeRaisedFromInside();
+};
+
+void TestLimits::memoryHogIsKilledAndTheGuestLives()
+{
+    launch("t1", {"-c", "limits.memory=64MiB"});
+    giveProbe("t1");
+    const int init = m_box.initPid("t1");
+    RUN_ENDS(exec("t1", {"/probe", "eat", "200"}), 137);
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
+    QCOMPARE(m_box.initPid("t1"), init);
+    QCOMPARE(inside("t1", {"/probe", "eat", "20"}), QByteArray("ate"));
+}
+
+void TestLimits::memoryLimitHoldsForEverythingInside()
+{
+    launch("t1", {"-c", "limits.memory=64MiB"});
+    giveProbe("t1");
+    // A child of init, not of exec: 5 × 30 MiB at once do not fit.
+    must({"exec", "t1", "--", "sh", "-c",
+          "for i in 1 2 3 4 5; do (/probe eat 30 && echo survived; sleep 2) >> /ate 2>/dev/null & done; wait; exit 0"});
+    const QByteArray survivors = inside("t1", {"sh", "-c", "grep -c survived /ate"});
+    QVERIFY2(inside("t1", {"sh", "-c", "grep -c survived /ate; true"}).toInt() < 5, survivors);
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
+}
+
+void TestLimits::processLimitStopsAForkBomb()
+{
+    launch("t1", {"-c", "limits.processes=30"});
+    giveProbe("t1");
+    const QByteArray got = inside("t1", {"/probe", "forks", "100"});
+    QVERIFY2(got.endsWith("EAGAIN") && got.split(' ').first().toInt() <= 30, got);
+    QCOMPARE(inside("t1", {"echo", "alive"}), QByteArray("alive"));
+}
+
+void TestLimits::cpuAllowanceIsHeld()
+{
+    launch("t1", {"-c", "limits.cpu.allowance=20ms/100ms"});
+    giveProbe("t1");
+    // Its own CPU clock against the wall: not how fast the machine is.
+    const int used = inside("t1", {"/probe", "spin", "2000"}).toInt();
+    QVERIFY2(used > 100 && used < 1000, QByteArray::number(used).constData());
+}
+
+void TestLimits::cpuCountPins()
+{
+    launch("t1", {"-c", "limits.cpu=1"});
+    const QByteArray one = inside("t1", {"sh", "-c", "grep Cpus_allowed_list /proc/self/status | cut -f2"});
+    QVERIFY2(QRegularExpression("^\\d+$").match(QString::fromUtf8(one)).hasMatch(), one);
+    must({"delete", "--force", "t1"});
+    launch("t2", {"-c", "limits.cpu=0-0"});
+    QCOMPARE(inside("t2", {"sh", "-c", "grep Cpus_allowed_list /proc/self/status | cut -f2"}), QByteArray("0"));
+}
+
+void TestLimits::devicesAreAnAllowList()
+{
+    launch("t1");
+    giveProbe("t1");
+    for (const char *allowed : {"/dev/null", "/dev/zero", "/dev/urandom", "/dev/tty", "/dev/fuse", "/dev/net/tun"})
+        QVERIFY2(inside("t1", {"sh", "-c", QString("test -c %1 && echo there").arg(allowed)}) == "there", allowed);
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/zero"}), QByteArray("ok"));
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/net/tun", "w"}), QByteArray("ok"));
+    QCOMPARE(inside("t1", {"/probe", "call", "mknod"}), QByteArray("EPERM"));
+}
+
+void TestLimits::usageIsReported()
+{
+    launch("t1", {"-c", "limits.memory=64MiB"});
+    const Reply reply = m_box.rest("GET", "/1.0/instances/t1/state");
+    QCOMPARE(reply.status, 200);
+    const QJsonObject state = reply.body["metadata"].toObject();
+    QVERIFY2(state["memory"].toObject()["usage"].toDouble() > 0, reply.raw);
+    QVERIFY2(state["processes"].toInt() >= 1, reply.raw);
+    QVERIFY2(state["cpu"].toObject()["usage"].toDouble() > 0, reply.raw);
+}
+
+void TestLimits::limitsCannotBeRaisedFromInside()
+{
+    launch("t1", {"-c", "limits.processes=30"});
+    giveProbe("t1");
+    (void)exec("t1", {"sh", "-c", "for f in $(find /sys/fs/cgroup -name pids.max -o -name memory.max -o -name cgroup.procs); do echo max > $f; done"});
+    (void)exec("t1", {"sh", "-c", "mkdir -p /mnt; mount -t cgroup2 none /mnt && echo max > /mnt/pids.max"});
+    (void)exec("t1", {"sh", "-c", "mount -t cgroup -o pids none /mnt && echo max > /mnt/pids.max"});
+    QVERIFY(inside("t1", {"/probe", "forks", "100"}).endsWith("EAGAIN"));
+}
+
+QTEST_GUILESS_MAIN(TestLimits)
+#include "tst_limits.moc"

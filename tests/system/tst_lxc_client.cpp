@@ -1,0 +1,116 @@
+// The unmodified `lxc` client of LXD 5.0 (package lxd-client) drives our daemon.
+#include "support/system_test.h"
+
+#include <QStandardPaths>
+
+using namespace lxmgr::test;
+
+class TestLxcClient : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void listShowsOurs();
+    void launchExecStopDelete();
+    void exitStatusIsPassedOn();
+    void infoAndConfig();
+    void filesGoBothWays();
+    void errorsAreRead();
+
+private:
+    void prepare() override
+    {
+        if (QStandardPaths::findExecutable("lxc").isEmpty())
+            QSKIP("needs the lxc client of package lxd-client");
+    }
+    Run lxc(const QStringList &args, const QByteArray &input = {});
+};
+
+Run TestLxcClient::lxc(const QStringList &args, const QByteArray &input)
+{
+    RunOptions options;
+    options.environment = m_box.environment();
+    options.environment.insert("LXD_SOCKET", m_box.socket());
+    options.environment.insert("LXD_CONF", m_box.directory() + "/lxc-conf");
+    options.input = input;
+    options.timeoutMs = 120000;
+    return run(QStringList{"lxc"} + args, options);
+}
+
+void TestLxcClient::listShowsOurs()
+{
+    launch("t1");
+    const Run list = lxc({"list", "-f", "csv", "-c", "ns"});
+    RUN_OK(list);
+    QCOMPARE(list.out.trimmed(), QByteArray("t1,RUNNING"));
+    const Run table = lxc({"list"});
+    RUN_OK(table);
+    QVERIFY2(table.out.contains("CONTAINER"), table.told());
+}
+
+void TestLxcClient::launchExecStopDelete()
+{
+    // It asks its "local" remote for the alias, which must be an image of the store.
+    const QByteArray print = m_box.text({"image", "list", "-f", "csv", "-c", "F"}).split('\n').first();
+    const Run launched = lxc({"launch", QString::fromUtf8(print), "t1"});
+    RUN_OK(launched);
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
+    const Run hostname = lxc({"exec", "t1", "--", "hostname"});
+    RUN_OK(hostname);
+    QCOMPARE(hostname.out.trimmed(), QByteArray("t1"));
+    RUN_OK(lxc({"stop", "t1", "--timeout", "20"}));
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("STOPPED"));
+    RUN_OK(lxc({"delete", "t1"}));
+    QCOMPARE(m_box.stateOf("t1"), QByteArray());
+    RUN_OK(lxc({"launch", "busybox", "t2"}));
+    RUN_OK(lxc({"delete", "-f", "t2"}));
+}
+
+void TestLxcClient::exitStatusIsPassedOn()
+{
+    launch("t1");
+    RUN_ENDS(lxc({"exec", "t1", "--", "sh", "-c", "exit 42"}), 42);
+    RUN_ENDS(lxc({"exec", "t1", "--", "false"}), 1);
+    const Run piped = lxc({"exec", "t1", "--", "cat"}, QByteArray(200'000, 'y'));
+    RUN_OK(piped);
+    QCOMPARE(piped.out.size(), 200'000);
+    Terminal terminal({"lxc", "exec", "t1", "--", "sh", "-c", "tty; exit 5"}, [this] {
+        QProcessEnvironment all = m_box.environment();
+        all.insert("LXD_SOCKET", m_box.socket());
+        all.insert("LXD_CONF", m_box.directory() + "/lxc-conf");
+        return all;
+    }());
+    QVERIFY2(terminal.expect("/dev/pts/"), terminal.seen());
+    QCOMPARE(terminal.finish(), 5);
+}
+
+void TestLxcClient::infoAndConfig()
+{
+    launch("t1");
+    const Run info = lxc({"info", "t1"});
+    RUN_OK(info);
+    QVERIFY2(info.out.contains("Status: RUNNING"), info.told());
+    RUN_OK(lxc({"config", "set", "t1", "user.from=lxc"}));
+    QCOMPARE(m_box.text({"config", "get", "t1", "user.from"}), QByteArray("lxc"));
+    RUN_OK(lxc({"image", "list"}));
+    RUN_OK(lxc({"profile", "list"}));
+    RUN_OK(lxc({"network", "list"}));
+    RUN_OK(lxc({"storage", "list"}));
+}
+
+void TestLxcClient::filesGoBothWays()
+{
+    launch("t1");
+    RUN_OK(lxc({"file", "push", "-", "t1/root/x"}, "by lxc"));
+    const Run pulled = lxc({"file", "pull", "t1/root/x", "-"});
+    RUN_OK(pulled);
+    QCOMPARE(pulled.out, QByteArray("by lxc"));
+}
+
+void TestLxcClient::errorsAreRead()
+{
+    const Run missing = lxc({"start", "nobody"});
+    QVERIFY2(missing.status == 1 && missing.err.contains("Error: ") && missing.err.toLower().contains("not found"), missing.told());
+}
+
+QTEST_GUILESS_MAIN(TestLxcClient)
+#include "tst_lxc_client.moc"

@@ -1,0 +1,58 @@
+// Ubuntu's way without Ubuntu's archive: a small signed archive in its layout, made and served here, is bootstrapped and boots.
+#include "support/system_test.h"
+
+#include <QStandardPaths>
+
+using namespace lxmgr::test;
+
+class TestUbuntu : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void archiveInUbuntusLayoutBoots();
+    void unsignedArchiveIsRefused();
+
+private:
+    void prepare() override;
+    QProcess m_server;
+    QString m_archive;
+};
+
+void TestUbuntu::prepare()
+{
+    for (const char *tool : {"gpg", "dpkg-deb", "apt-ftparchive", "mmdebstrap"})
+        if (QStandardPaths::findExecutable(tool).isEmpty())
+            QSKIP(qPrintable(QString("needs %1").arg(tool)));
+    m_archive = m_box.directory() + "/archive";
+    RunOptions patient;
+    patient.timeoutMs = 300000;
+    RUN_OK(run({"sh", Sandbox::sourceDir() + "/tests/support/ubuntu-archive.sh", m_archive}, patient));
+    m_server.setWorkingDirectory(m_archive);
+    m_server.start("busybox", {"httpd", "-f", "-p", "127.0.0.1:8099", "-h", m_archive});
+    QVERIFY(m_server.waitForStarted());
+}
+
+void TestUbuntu::archiveInUbuntusLayoutBoots()
+{
+    QVERIFY(QFile::copy(m_archive + "/override.yaml", m_box.configDir() + "/templates.d/ubuntu.yaml"));
+    const Run launched = m_box.cli({"launch", "ubuntu/24.04", "u1", "--wait"}, {}, 300000);
+    RUN_OK(launched);
+    const QByteArray release = inside("u1", {"cat", "/etc/os-release"});
+    QVERIFY2(release.contains("ID=ubuntu"), release);
+    QCOMPARE(inside("u1", {"hostname"}), QByteArray("u1"));
+}
+
+void TestUbuntu::unsignedArchiveIsRefused()
+{
+    // One byte of the index changes: its hash no longer agrees with what was signed.
+    RUN_OK(run({"sh", "-c", "find \"$1\"/dists -name 'Packages*' -exec sh -c 'echo >> \"$0\"' {} \\;", "sh", m_archive}));
+    (void)m_box.cli({"image", "delete", "ubuntu/24.04"});
+    const Run refused = m_box.cli({"template", "build", "ubuntu/24.04"}, {}, 120000);
+    QVERIFY2(refused.status > 0, refused.told());
+    QFile::remove(m_box.configDir() + "/templates.d/ubuntu.yaml");
+    m_server.kill();
+    m_server.waitForFinished();
+}
+
+QTEST_GUILESS_MAIN(TestUbuntu)
+#include "tst_ubuntu.moc"
