@@ -76,6 +76,8 @@ Result<Fd> openPayload(const Layout &layout, const std::string &path, uid_t uid,
 /// Owned by `uid`, `gid`, so that the guest's own init may move the process on.
 Result<Fd> openExec(const Layout &layout, const std::string &path, uid_t uid, gid_t gid);
 /// Puts `pid` into the limits folder of every v1 hierarchy. On cgroup2 a process is born in its folder (the Fds above).
+/// The first move after a quiet spell waits for an RCU grace period (4 to 15 ms, the next ones microseconds): let the child
+/// do its other steps meanwhile. A process forked by one that is inside already needs no move.
 Status attach(const Layout &layout, const std::string &path, pid_t pid);
 /// The same for the calling process itself, in the cgroup2 exec folder too: for a helper about to enter the guest.
 Status attachSelf(const Layout &layout, const std::string &path, uid_t uid, gid_t gid);
