@@ -1,0 +1,301 @@
+// What each limit becomes on v1, v2 and hybrid hosts, and the folders made for it, on trees of plain files.
+#include "kernel/cgroup_limits.h"
+#include "kernel/files.h"
+#include "support/verify.h"
+
+#include <QDir>
+#include <QFile>
+#include <QTemporaryDir>
+
+using namespace lxmgr;
+using namespace lxmgr::cgroup;
+
+namespace
+{
+
+constexpr const char *kV2 = "31 23 0:27 / /cg rw - cgroup2 cgroup2 rw,nsdelegate\n";
+constexpr const char *kV1 = "25 24 0:22 / /cg/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+                            "26 24 0:23 / /cg/memory rw - cgroup cgroup rw,memory\n"
+                            "27 24 0:24 / /cg/pids rw - cgroup cgroup rw,pids\n"
+                            "28 24 0:25 / /cg/cpuset rw - cgroup cgroup rw,cpuset\n"
+                            "29 24 0:26 / /cg/devices rw - cgroup cgroup rw,devices\n"
+                            "30 24 0:27 / /cg/freezer rw - cgroup cgroup rw,freezer\n"
+                            "32 24 0:28 / /cg/systemd rw - cgroup cgroup rw,xattr,name=systemd\n";
+
+} // namespace
+
+class TestCgroupLimits : public QObject
+{
+    Q_OBJECT
+
+    QTemporaryDir m_folder;
+    HostFacts m_host;
+
+    std::string root() const { return m_folder.path().toStdString(); }
+    void put(const QString &path, const QByteArray &content)
+    {
+        QDir().mkpath(QFileInfo(m_folder.path() + path).path());
+        QFile file(m_folder.path() + path);
+        if (!file.open(QIODevice::WriteOnly))
+            qFatal("cannot write %s", qPrintable(path));
+        file.write(content);
+    }
+    Layout layout(const char *mountInfo)
+    {
+        const bool v1 = std::string_view(mountInfo).find("cpuset") != std::string_view::npos;
+        put("/cg/cgroup.controllers", v1 ? "hugetlb\n" : "cpuset cpu io memory hugetlb pids\n");
+        Result<Layout> found = Layout::fromMountInfo(mountInfo, root());
+        if (!found)
+            qFatal("%s", found.error().message.c_str());
+        return *found;
+    }
+    Layout v2() { return layout(kV2); }
+    Layout v1() { return layout(kV1); }
+    Layout hybrid() { return layout((std::string(kV1) + kV2).c_str()); }
+
+    /// "controller:file=value" of each row, devices left out.
+    QStringList plan(const Limits &limits, const Layout &on, PlanFor scope = PlanFor::Fresh)
+    {
+        Result<std::vector<Write>> writes = planLimits(limits, on, m_host, scope);
+        if (!writes)
+            return {QString("error: ") + writes.error().message.c_str()};
+        QStringList rows;
+        for (const Write &row : *writes)
+            if (row.controller != "devices" && row.file != kDeviceProgram)
+                rows << QString::fromStdString(row.controller + ":" + row.file + "=" + row.value);
+        return rows;
+    }
+
+private slots:
+    void init()
+    {
+        m_host = {};
+        m_host.cpus = {0, 1, 2, 3};
+        m_host.cpuLoad = {2, 0, 1, 0};
+        m_host.memory = Bytes{std::uint64_t(8) << 30};
+        m_host.pidMax = 4'194'304;
+    }
+
+    void layoutsAreTold()
+    {
+        QCOMPARE(v2().kind(), Kind::V2);
+        QCOMPARE(v1().kind(), Kind::V1);
+        QCOMPARE(hybrid().kind(), Kind::Hybrid);
+        QVERIFY(v2().unified("memory"));
+        QVERIFY(!hybrid().unified("memory"));
+        QVERIFY(hybrid().find("")->unified);
+        QVERIFY(v1().find("name=systemd"));
+        QVERIFY(!v1().has(""));
+        VERIFY_FAILS(Code::Unsupported, Layout::fromMountInfo("21 1 0:5 / /proc rw - proc proc rw\n"));
+    }
+
+    void foreignBindsAndCopiesAreNoHierarchies()
+    {
+        const std::string text = std::string(kV2) + "90 23 0:27 /docker/x /other rw - cgroup2 cgroup2 rw\n" +
+                                 "91 23 0:27 / /chroot/cg rw - cgroup2 cgroup2 rw\n";
+        const Layout found = layout(text.c_str());
+        QCOMPARE(found.hierarchies().size(), std::size_t(1));
+    }
+
+    void noLimitsButProcesses()
+    {
+        QCOMPARE(plan({}, v2()), QStringList{":pids.max=32768"});
+        QCOMPARE(plan({}, v1()), QStringList{"pids:pids.max=32768"});
+        m_host.pidMax = 32'768;
+        QCOMPARE(plan({}, hybrid()), QStringList{"pids:pids.max=8192"});
+    }
+
+    void processes()
+    {
+        Limits limits;
+        limits.processes = 500;
+        QCOMPARE(plan(limits, v2()), QStringList{":pids.max=500"});
+        limits.processes = 0;
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+    }
+
+    void memory_data()
+    {
+        QTest::addColumn<quint64>("size");
+        QTest::addColumn<int>("percent");
+        QTest::addColumn<bool>("soft");
+        QTest::addColumn<QString>("swap");
+        QTest::addColumn<QStringList>("v2rows");
+        QTest::addColumn<QStringList>("v1rows");
+        const quint64 half = quint64(512) << 20;
+        QTest::newRow("hard") << half << 0 << false << "true"
+                              << QStringList{":memory.max=536870912", ":memory.swap.max=536870912"}
+                              << QStringList{"memory:memory.limit_in_bytes=536870912",
+                                             "memory:memory.memsw.limit_in_bytes=1073741824"};
+        QTest::newRow("no swap") << half << 0 << false << "false"
+                                 << QStringList{":memory.max=536870912", ":memory.swap.max=0"}
+                                 << QStringList{"memory:memory.limit_in_bytes=536870912",
+                                                "memory:memory.memsw.limit_in_bytes=536870912",
+                                                "memory:memory.swappiness=0"};
+        QTest::newRow("swap size") << half << 0 << false << "1048576"
+                                   << QStringList{":memory.max=536870912", ":memory.swap.max=1048576"}
+                                   << QStringList{"memory:memory.limit_in_bytes=536870912",
+                                                  "memory:memory.memsw.limit_in_bytes=537919488"};
+        QTest::newRow("soft") << half << 0 << true << "true" << QStringList{":memory.low=536870912"}
+                              << QStringList{"memory:memory.soft_limit_in_bytes=536870912"};
+        QTest::newRow("percent") << quint64(0) << 50 << true << "true" << QStringList{":memory.low=4294967250"}
+                                 << QStringList{"memory:memory.soft_limit_in_bytes=4294967250"};
+        QTest::newRow("only no swap") << quint64(0) << 0 << false << "false" << QStringList{":memory.swap.max=0"}
+                                      << QStringList{"memory:memory.swappiness=0"};
+    }
+    void memory()
+    {
+        QFETCH(quint64, size);
+        QFETCH(int, percent);
+        QFETCH(bool, soft);
+        QFETCH(QString, swap);
+        QFETCH(QStringList, v2rows);
+        QFETCH(QStringList, v1rows);
+        Limits limits;
+        if (size)
+            limits.memory = Bytes{size};
+        if (percent)
+            limits.memoryPercent = percent;
+        limits.memoryEnforce = soft ? MemoryEnforce::Soft : MemoryEnforce::Hard;
+        limits.swap = swap != "false";
+        if (swap.toULongLong())
+            limits.swapBytes = Bytes{swap.toULongLong()};
+        QCOMPARE(plan(limits, v2()), v2rows << ":pids.max=32768");
+        QCOMPARE(plan(limits, v1()), v1rows << "pids:pids.max=32768");
+        QCOMPARE(plan(limits, hybrid()), plan(limits, v1()));
+    }
+
+    void memoryWithoutSwapAccounting()
+    {
+        Limits limits;
+        limits.memory = Bytes{1U << 30};
+        m_host.swapAccounting = false;
+        QCOMPARE(plan(limits, v1()).first(), QString("memory:memory.limit_in_bytes=1073741824"));
+        limits.swapBytes = Bytes{1U << 20};
+        QVERIFY(planLimits(limits, v1(), m_host)); // A host without swap keeps any bound.
+        m_host.swap = Bytes{1U << 30};
+        VERIFY_FAILS(Code::Unsupported, planLimits(limits, v1(), m_host));
+    }
+
+    void senselessMemoryIsRefused()
+    {
+        Limits limits;
+        limits.memory = Bytes{1000};
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+        limits.memory.reset();
+        limits.memoryPercent = 101;
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+    }
+
+    void cpuShareAndQuota()
+    {
+        Limits limits;
+        limits.cpuPercent = 50;
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpu.weight=50"));
+        QCOMPARE(plan(limits, v1()).first(), QString("cpu:cpu.shares=512"));
+        limits.cpuPercent.reset();
+        limits.cpuQuota = CpuQuota{{25}, {100}};
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpu.max=25000 100000"));
+        QCOMPARE(plan(limits, v1()).mid(0, 2),
+                 (QStringList{"cpu:cpu.cfs_period_us=100000", "cpu:cpu.cfs_quota_us=25000"}));
+        limits.cpuQuota = CpuQuota{{0}, {100}};
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+        limits.cpuQuota = CpuQuota{{10}, {1001}};
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+    }
+
+    void cpuCountTakesTheLeastUsed()
+    {
+        Limits limits;
+        limits.cpuCount = 2;
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpuset.cpus=1,3"));
+        QCOMPARE(plan(limits, v1()).first(), QString("cpuset:cpuset.cpus=1,3"));
+        limits.cpuCount = 99;
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpuset.cpus=0-3"));
+        limits.cpuCount = 0;
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+    }
+
+    void cpuSetMustBeOnline()
+    {
+        Limits limits;
+        limits.cpuSet = {0, 2};
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpuset.cpus=0,2"));
+        limits.cpuSet = {0, 7};
+        VERIFY_FAILS(Code::Unsupported, planLimits(limits, v2(), m_host));
+    }
+
+    void missingControllersAreErrorsThatNameThem()
+    {
+        put("/cg/cgroup.controllers", "cpu pids\n");
+        const Layout bare = *Layout::fromMountInfo(kV2, root());
+        Limits limits;
+        limits.memory = Bytes{1U << 30};
+        const Result<std::vector<Write>> writes = planLimits(limits, bare, m_host);
+        VERIFY_FAILS(Code::Unsupported, writes);
+        QVERIFY(QByteArray(writes.error().message.c_str()).contains("limits.memory cannot be kept"));
+        QVERIFY(QByteArray(writes.error().message.c_str()).contains("'memory'"));
+        QVERIFY(planLimits({}, bare, m_host));
+    }
+
+    void liveTakesBackWhatIsNotSet()
+    {
+        QCOMPARE(plan({}, v2(), PlanFor::Live),
+                 (QStringList{":cpuset.cpus=0-3", ":cpu.weight=100", ":cpu.max=max 100000", ":memory.max=max",
+                              ":memory.low=0", ":memory.swap.max=max", ":pids.max=32768"}));
+        const QStringList rows = plan({}, hybrid(), PlanFor::Live);
+        QVERIFY(rows.contains("memory:memory.limit_in_bytes=-1"));
+        QVERIFY(rows.contains("cpu:cpu.cfs_quota_us=-1"));
+        QVERIFY(rows.contains("cpu:cpu.shares=1024"));
+    }
+
+    void devices()
+    {
+        const std::vector<Write> v1rows = *planLimits({}, v1(), m_host);
+        QVERIFY(std::ranges::count(v1rows, Write{"devices", "devices.deny", "a", true}) == 1);
+        QVERIFY(std::ranges::count(v1rows, Write{"devices", "devices.allow", "c 1:3 rwm", true}) == 1);
+        const std::vector<Write> v2rows = *planLimits({}, v2(), m_host);
+        QCOMPARE(v2rows.back().file, std::string(kDeviceProgram));
+        QVERIFY(v2rows.back().value.find("c 136:* rwm\n") != std::string::npos);
+        Limits all;
+        all.allDevices = true;
+        QCOMPARE(planLimits(all, v2(), m_host)->size(), std::size_t(1));
+    }
+
+    void deviceRulesRoundTrip()
+    {
+        for (const char *text : {"c 10:229 rwm", "b *:* m", "a *:* rw", "c 136:* r"})
+            QCOMPARE(formatDeviceRule(parseDeviceRules(text)->at(0)), std::string(text));
+        for (const char *bad : {"c 1 rwm", "x 1:3 rwm", "c 1:3 rx", "c 1:3", "c -1:3 r"})
+            VERIFY_FAILS(Code::Invalid, parseDeviceRules(bad));
+    }
+
+    void cpuLists()
+    {
+        QCOMPARE(*parseCpuList("0-2,5"), (std::vector<unsigned>{0, 1, 2, 5}));
+        QCOMPARE(*parseCpuList("3,1,1"), (std::vector<unsigned>{1, 3}));
+        QCOMPARE(formatCpuList(*parseCpuList("0-2,5,7-8")), std::string("0-2,5,7-8"));
+        for (const char *bad : {"a", "2-1", "1-", "0-99999", "1,,2"})
+            VERIFY_FAILS(Code::Invalid, parseCpuList(bad));
+    }
+
+    void foldersOnAPlainTree()
+    {
+        put("/cg/cgroup.subtree_control", "cpu\n");
+        const Layout on = v2();
+        VERIFY_OK(create(on, "lxmgr/web1"));
+        QVERIFY(exists(on, "lxmgr/web1"));
+        QCOMPARE(cgroup::children(on, "lxmgr"), std::vector<std::string>{"web1"});
+        // What was missing was asked for, on the way down.
+        QCOMPARE(*files::read(root() + "/cg/cgroup.subtree_control"), std::string("+cpuset +io +memory +pids"));
+        put("/cg/lxmgr/web1/memory.max", "max\n");
+        const Write rows[] = {{"", "memory.max", "1000", true}, {"", "memory.swap.max", "0", false}};
+        VERIFY_OK(write(on, "lxmgr/web1", rows));
+        QCOMPARE(files::read(root() + "/cg/lxmgr/web1/memory.max")->substr(0, 4), std::string("1000"));
+        const Write missing[] = {{"", "pids.max", "5", true}};
+        VERIFY_FAILS(Code::Unsupported, write(on, "lxmgr/web1", missing));
+    }
+};
+
+QTEST_GUILESS_MAIN(TestCgroupLimits)
+#include "tst_cgroup_limits.moc"
