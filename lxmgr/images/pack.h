@@ -1,0 +1,18 @@
+// Making the image file of a finished tree: a tar archive, compressed on all cores, hashed while it is written.
+#pragma once
+
+#include "base/fd.h"
+#include "base/progress.h"
+#include "base/result.h"
+#include "images/store.h"
+
+#include <string>
+
+namespace lxmgr::images
+{
+
+/// Writes metadata.yaml, templates/ and rootfs/ of the folder `tree` to `file` as a unified image; its SHA-256.
+/// Sockets are left out, as in every tar archive. Cancelled; NoSpace.
+Result<std::string> packTree(const Fd &tree, const Fd &file, Compression compression, Progress &progress);
+
+} // namespace lxmgr::images

@@ -1,0 +1,259 @@
+#include "images/sandbox.h"
+
+#include "base/text.h"
+#include "kernel/caps.h"
+#include "kernel/idmap.h"
+#include "kernel/sys.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/landlock.h>
+#include <linux/mount.h>
+#include <memory>
+#include <sched.h>
+#include <seccomp.h>
+#include <span>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace lxmgr::images
+{
+
+namespace
+{
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true; // its shadow memory and its own system calls do not fit in here
+#else
+constexpr bool kSanitized = false;
+#endif
+
+struct Limit {
+    __rlimit_resource resource;
+    rlim_t value;
+};
+
+/// Enough for xz and zstd with the largest window we take, not for more.
+constexpr rlim_t kMemory = 1ULL << 30;
+
+Status setLimits(SandboxUse use, const UnpackLimits &limits)
+{
+    const Limit rows[] = {
+        {RLIMIT_CORE, 0},
+        {RLIMIT_NOFILE, 256},
+        {RLIMIT_CPU, 3600},
+        {RLIMIT_FSIZE, limits.perFile.count},
+        {RLIMIT_AS, use == SandboxUse::Program ? 4 * kMemory : kMemory}, // unsquashfs has threads and caches
+    };
+    for (const Limit &row : rows) {
+        if (kSanitized && row.resource == RLIMIT_AS)
+            continue;
+        rlimit now{};
+        TRY(sys::call("getrlimit", {}, [&] { return ::getrlimit(row.resource, &now); }));
+        const rlim_t value = std::min(row.value, now.rlim_max);
+        const rlimit wanted{value, value};
+        TRY(sys::call("setrlimit", {}, [&] { return ::setrlimit(row.resource, &wanted); }));
+    }
+    return {};
+}
+
+Result<Fd> makeUserNamespace()
+{
+    const idmap::Range ids{0, kUnpackIdBase, 65536};
+    auto made = idmap::makeNamespace(std::span(&ids, 1), std::span(&ids, 1));
+    if (!made)
+        return std::move(made.error()).as(Code::Unsupported).hint("images are unpacked in a user namespace; is user.max_user_namespaces 0?");
+    return made;
+}
+
+/// `tree` as a mount of its own on which the namespace's ids count from 0.
+Result<Fd> idmapped(const Fd &tree, const Fd &userns)
+{
+    Fd clone = TRY(sys::callFd("open_tree", {}, [&] {
+        return ::syscall(SYS_open_tree, tree.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    }));
+    TRY(sys::mount_setattr(clone, sys::Recursive::No, MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0, &userns));
+    return clone;
+}
+
+bool cannotBeMapped(const Error &error) { return error.errnum == EINVAL || error.errnum == EOPNOTSUPP || error.errnum == ENOSYS; }
+
+Status mapTarget(Sandbox &box, const Fd *target, const std::vector<const Fd *> &readable, const Fd &userns)
+{
+    for (const Fd *file : readable)
+        box.readable.push_back(TRY(idmapped(*file, userns)));
+    if (!target)
+        return {};
+    // O_PATH is all that open_tree(2) gives; reading and writing below needs no more.
+    box.target = TRY(idmapped(*target, userns));
+    return {};
+}
+
+Result<Fd> duplicate(const Fd &fd)
+{
+    return sys::callFd("fcntl", {}, [&] { return ::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0); });
+}
+
+Status enterNamespaces(const Fd *userns)
+{
+    if (userns)
+        TRY(sys::setns(*userns, CLONE_NEWUSER));
+    return sys::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS);
+}
+
+Status becomeRootInside()
+{
+    TRY(sys::setgroups({}));
+    TRY(sys::setresgid(0));
+    return sys::setresuid(0);
+}
+
+/// What giving files their owners, modes and capabilities takes, and no more.
+constexpr unsigned kCapabilities[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP};
+
+Status dropCapabilities()
+{
+    std::uint64_t keep = 0;
+    for (const unsigned capability : kCapabilities)
+        keep |= 1ULL << capability;
+    TRY(caps::limitBoundingSet(keep));
+    TRY(caps::clearInheritable(keep));
+    return sys::prctl("PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS, 1);
+}
+
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
+
+constexpr std::uint64_t kReadRights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+constexpr std::uint64_t kRunRights = kReadRights | LANDLOCK_ACCESS_FS_EXECUTE;
+constexpr std::uint64_t kWriteRights = kReadRights | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                       LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                       LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM |
+                                       LANDLOCK_ACCESS_FS_REFER | LANDLOCK_ACCESS_FS_TRUNCATE;
+constexpr std::uint64_t kAllRights = kWriteRights | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK;
+constexpr std::uint64_t kFileRights = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE |
+                                      LANDLOCK_ACCESS_FS_TRUNCATE;
+
+Status allow(const Fd &rules, const Fd &at, std::uint64_t rights)
+{
+    const struct stat info = TRY(sys::fstat(at));
+    if (!S_ISDIR(info.st_mode))
+        rights &= kFileRights; // the others are EINVAL for a file
+    const landlock_path_beneath_attr rule{rights, at.get()};
+    TRY(sys::call("landlock_add_rule", {}, [&] {
+        return ::syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+    }));
+    return {};
+}
+
+/// Folders and files of the host that a started program loads itself from.
+constexpr const char *kProgramFiles[] = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache"};
+
+/// Nothing outside what is named can be opened, made or removed. Landlock older than Linux 5.19 (ABI 2) would also forbid hard links
+/// between folders, so there the namespaces and missing ids must do.
+Status shutOutFiles(SandboxUse use, const Sandbox &box, const Fd *target, const std::vector<const Fd *> &readable)
+{
+    const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    if (abi < 2)
+        return {};
+    const std::uint64_t known = abi >= 3 ? kAllRights : kAllRights & ~LANDLOCK_ACCESS_FS_TRUNCATE;
+    const landlock_ruleset_attr attributes{known};
+    const Fd rules = TRY(sys::callFd("landlock_create_ruleset", {}, [&] {
+        return ::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
+    }));
+    if (target)
+        TRY(allow(rules, box.target ? *box.target : *target, kWriteRights & known));
+    for (std::size_t i = 0; i < readable.size(); ++i)
+        TRY(allow(rules, box.readable.size() > i ? box.readable[i] : *readable[i], LANDLOCK_ACCESS_FS_READ_FILE));
+    for (const char *path : kProgramFiles) {
+        if (use != SandboxUse::Program)
+            break;
+        if (const auto at = sys::open(path, O_PATH))
+            TRY(allow(rules, *at, kRunRights));
+    }
+    TRY(sys::call("landlock_restrict_self", {}, [&] { return ::syscall(SYS_landlock_restrict_self, rules.get(), 0); }));
+    return {};
+}
+
+using Filter = std::unique_ptr<void, decltype(&::seccomp_release)>;
+
+/// All that reading an archive and writing a tree takes. Anything else answers ENOSYS, which libraries know how to live with.
+constexpr const char *kLibraryCalls[] = {
+    "brk",        "clock_gettime", "clock_nanosleep", "close",      "dup",          "exit",         "exit_group",     "faccessat",
+    "faccessat2", "fadvise64",     "fallocate",       "fchmod",     "fchmodat",     "fchown",       "fchownat",       "fcntl",
+    "fgetxattr",  "flistxattr",    "fremovexattr",    "fsetxattr",  "fstat",        "fstatfs",      "fsync",          "ftruncate",
+    "futex",      "getcwd",        "getdents64",      "getegid",    "geteuid",      "getgid",       "getpid",         "getrandom",
+    "gettid",     "gettimeofday",  "getuid",          "linkat",     "lseek",        "madvise",      "membarrier",     "mkdirat",
+    "mknodat",    "mmap",          "mprotect",        "mremap",     "munmap",       "newfstatat",   "openat",         "openat2",
+    "pread64",    "pwrite64",      "read",            "readlinkat", "readv",        "renameat",     "renameat2",      "restart_syscall",
+    "rseq",       "rt_sigaction",  "rt_sigprocmask",  "rt_sigreturn", "sched_yield", "set_robust_list", "sigaltstack", "statx",
+    "symlinkat",  "sysinfo",       "tgkill",          "time",       "umask",        "uname",        "unlinkat",       "utimensat",
+    "write",      "writev",
+};
+
+/// What a program must not be able to call however it was taken over: other processes, other namespaces, new kernel surface.
+constexpr const char *kProgramDenied[] = {
+    "acct",          "add_key",    "bpf",         "chroot",     "delete_module",  "fanotify_init", "finit_module", "fsconfig",
+    "fsmount",       "fsopen",     "fspick",      "init_module", "io_uring_enter", "io_uring_register", "io_uring_setup", "kcmp",
+    "kexec_file_load", "kexec_load", "keyctl",    "mount",      "mount_setattr",  "move_mount",    "name_to_handle_at", "open_by_handle_at",
+    "open_tree",     "perf_event_open", "personality", "pidfd_getfd", "pidfd_open", "pivot_root",  "process_vm_readv", "process_vm_writev",
+    "ptrace",        "quotactl",   "reboot",      "request_key", "setns",         "sethostname",   "socket",       "socketpair",
+    "swapoff",       "swapon",     "umount2",     "unshare",    "userfaultfd",    "vhangup",
+};
+
+Status shutOutCalls(SandboxUse use)
+{
+    if (kSanitized)
+        return {};
+    const bool library = use == SandboxUse::Library;
+    const Filter filter(::seccomp_init(library ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW), &::seccomp_release);
+    if (!filter)
+        return Error(Code::Internal, "no memory for a seccomp filter");
+    const auto add = [&](const char *name, std::uint32_t action) {
+        const int number = ::seccomp_syscall_resolve_name(name);
+        return number == __NR_SCMP_ERROR || number < 0 ? 0 : ::seccomp_rule_add(filter.get(), action, number, 0);
+    };
+    int failed = 0;
+    for (const char *name : kLibraryCalls)
+        failed = library && failed == 0 ? add(name, SCMP_ACT_ALLOW) : failed;
+    for (const char *name : kProgramDenied)
+        failed = !library && failed == 0 ? add(name, SCMP_ACT_ERRNO(EPERM)) : failed;
+    if (failed == 0)
+        failed = ::seccomp_load(filter.get());
+    return failed == 0 ? Status() : Status(Error::fromErrno(-failed, "seccomp"));
+}
+
+} // namespace
+
+Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector<const Fd *> &readable, const UnpackLimits &limits)
+{
+    Sandbox box;
+    TRY(setLimits(use, limits));
+    const Fd userns = TRY(makeUserNamespace());
+    if (Status mapped = mapTarget(box, target, readable, userns); !mapped) {
+        if (!cannotBeMapped(mapped.error()))
+            return mapped.error();
+        box = Sandbox{};
+        box.ownIds = false;
+    }
+    if (target && !box.target)
+        box.target = TRY(duplicate(*target));
+    for (std::size_t i = box.readable.size(); i < readable.size(); ++i)
+        box.readable.push_back(TRY(duplicate(*readable[i])));
+    TRY_IN("sandbox", enterNamespaces(box.ownIds ? &userns : nullptr));
+    TRY_IN("sandbox", becomeRootInside());
+    TRY_IN("sandbox", dropCapabilities());
+    // After the ids changed, which clears it. The daemon's thread that started us waits for us, so its end is the daemon's.
+    TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL));
+    TRY_IN("sandbox", shutOutFiles(use, box, target, readable));
+    TRY_IN("sandbox", shutOutCalls(use)); // last: the filter forbids the rows above
+    return box;
+}
+
+} // namespace lxmgr::images

@@ -1,0 +1,33 @@
+// The sandbox untrusted images are read in (security-model rule 5): ids of its own, no network, only the target to write to.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "images/store.h"
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace lxmgr::images
+{
+
+/// First of 65 536 host ids that unpacking runs as: of no instance (those end at 1 001 000 000), of no user.
+inline constexpr std::uint32_t kUnpackIdBase = 0x70010000;
+
+enum class SandboxUse {
+    Library, ///< Reads archives in this process; may start no program.
+    Program, ///< Starts one outside program (unsquashfs), which inherits all restrictions.
+};
+
+struct Sandbox {
+    std::optional<Fd> target;  ///< The folder to write to, id-mapped so that owners on disk count from 0.
+    std::vector<Fd> readable;  ///< Files the outside program opens by /proc/self/fd/N.
+    bool ownIds = true;        ///< False where the file system cannot be id-mapped: then as root, confined by the rest alone.
+};
+
+/// Shuts this single-threaded process in. What it needs is opened before and named here; `target` may be nullptr.
+/// There is no way back. Unsupported: no user namespaces.
+Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector<const Fd *> &readable, const UnpackLimits &limits);
+
+} // namespace lxmgr::images

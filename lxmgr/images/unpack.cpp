@@ -1,0 +1,221 @@
+#include "images/unpack.h"
+
+#include "base/text.h"
+#include "images/report.h"
+#include "kernel/process.h"
+#include "kernel/sys.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <optional>
+#include <poll.h>
+#include <spawn.h>
+#include <unistd.h>
+
+namespace lxmgr::images
+{
+
+namespace
+{
+
+constexpr int kAskEvery = 100;   ///< Milliseconds between two questions whether it is still wanted.
+constexpr int kFirstFree = 10;   ///< Copies of descriptors are made from here, clear of those the helper is born with.
+
+struct LimitArgument {
+    std::string_view name;
+    std::uint64_t (*get)(const UnpackLimits &);
+    void (*set)(UnpackLimits &, std::uint64_t);
+};
+
+constexpr LimitArgument kLimitArguments[] = {
+    {"total", [](const UnpackLimits &l) { return l.total.count; }, [](UnpackLimits &l, std::uint64_t v) { l.total.count = v; }},
+    {"per-file", [](const UnpackLimits &l) { return l.perFile.count; }, [](UnpackLimits &l, std::uint64_t v) { l.perFile.count = v; }},
+    {"entries", [](const UnpackLimits &l) { return l.entries; }, [](UnpackLimits &l, std::uint64_t v) { l.entries = v; }},
+    {"depth", [](const UnpackLimits &l) { return std::uint64_t(l.depth); },
+     [](UnpackLimits &l, std::uint64_t v) { l.depth = static_cast<std::uint32_t>(v); }},
+    {"ratio", [](const UnpackLimits &l) { return std::uint64_t(l.ratio); },
+     [](UnpackLimits &l, std::uint64_t v) { l.ratio = static_cast<std::uint32_t>(v); }},
+};
+
+Result<Fd> copyAbove(const Fd &fd)
+{
+    return sys::callFd("fcntl", {}, [&] { return ::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstFree); });
+}
+
+/// posix_spawn's list of what to do with descriptors in the child.
+class FileActions
+{
+public:
+    FileActions() { ::posix_spawn_file_actions_init(&m_actions); }
+    FileActions(const FileActions &) = delete;
+    FileActions &operator=(const FileActions &) = delete;
+    ~FileActions() { ::posix_spawn_file_actions_destroy(&m_actions); }
+    Status inherit(const Fd &fd, int as)
+    {
+        m_copies.push_back(TRY(copyAbove(fd)));
+        const int failed = ::posix_spawn_file_actions_adddup2(&m_actions, m_copies.back().get(), as);
+        return failed == 0 ? Status() : Status(Error::fromErrno(failed, "posix_spawn_file_actions_adddup2"));
+    }
+    const posix_spawn_file_actions_t *get() const { return &m_actions; }
+
+private:
+    posix_spawn_file_actions_t m_actions;
+    std::vector<Fd> m_copies;
+};
+
+/// Signals of the daemon's threads are not the helper's.
+class Attributes
+{
+public:
+    Attributes()
+    {
+        ::posix_spawnattr_init(&m_attributes);
+        sigset_t none;
+        sigset_t all;
+        ::sigemptyset(&none);
+        ::sigfillset(&all);
+        ::posix_spawnattr_setsigmask(&m_attributes, &none);
+        ::posix_spawnattr_setsigdefault(&m_attributes, &all);
+        ::posix_spawnattr_setflags(&m_attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+    }
+    Attributes(const Attributes &) = delete;
+    Attributes &operator=(const Attributes &) = delete;
+    ~Attributes() { ::posix_spawnattr_destroy(&m_attributes); }
+    const posix_spawnattr_t *get() const { return &m_attributes; }
+
+private:
+    posix_spawnattr_t m_attributes;
+};
+
+Result<pid_t> spawnHelper(const UnpackJob &job, const Fd &report)
+{
+    FileActions files;
+    const Fd null = TRY(sys::open("/dev/null", O_RDWR));
+    TRY(files.inherit(null, STDIN_FILENO));
+    TRY(files.inherit(null, STDOUT_FILENO));
+    TRY(files.inherit(report, kReportFd));
+    TRY(files.inherit(job.first, kFirstFd));
+    if (job.second)
+        TRY(files.inherit(*job.second, kSecondFd));
+    if (job.target)
+        TRY(files.inherit(*job.target, kTargetFd));
+    std::vector<std::string> arguments = {"lxmgr-helper", "unpack", job.target ? "unpack" : "inspect", job.second ? "split" : "single"};
+    for (std::string &argument : limitArguments(job.limits))
+        arguments.push_back(std::move(argument));
+    std::vector<char *> argv;
+    for (std::string &argument : arguments)
+        argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    char *environment[] = {nullptr};
+    const Attributes attributes;
+    pid_t pid = 0;
+    if (const int failed = ::posix_spawn(&pid, job.helper.c_str(), files.get(), attributes.get(), argv.data(), environment))
+        return Error::fromErrno(failed, "start helper", job.helper).as(Code::Unavailable);
+    return pid;
+}
+
+/// What the helper has said so far.
+struct Told {
+    Unpacked result;
+    std::optional<Error> error;
+    bool done = false;
+
+    void take(ReportKind kind, std::string text, Progress &progress)
+    {
+        switch (kind) {
+        case ReportKind::Progress:
+            progress.report("unpack: " + escaped(text));
+            break;
+        case ReportKind::Metadata:
+            result.metadata = std::move(text);
+            break;
+        case ReportKind::Warning:
+            if (result.warnings.size() < 100)
+                result.warnings.push_back(escaped(text));
+            break;
+        case ReportKind::Failed:
+            error = parseError(text);
+            break;
+        case ReportKind::Done:
+            done = true;
+            break;
+        }
+    }
+};
+
+/// Until the helper has closed its end; an error here means that it is to be killed.
+Status follow(const Fd &report, Told &told, Progress &progress)
+{
+    ReportReader reader;
+    char buffer[16 * 1024];
+    for (;;) {
+        pollfd wait{report.get(), POLLIN, 0};
+        const int ready = ::poll(&wait, 1, kAskEvery);
+        if (progress.cancelled())
+            return Error(Code::Cancelled, "unpacking was cancelled");
+        if (ready <= 0)
+            continue;
+        const ssize_t got = ::read(report.get(), buffer, sizeof buffer);
+        if (got < 0 && errno != EINTR)
+            return Error::fromErrno(errno, "read from helper");
+        if (got == 0)
+            return {};
+        if (got > 0)
+            TRY(reader.feed(buffer, static_cast<std::size_t>(got),
+                            [&](ReportKind kind, std::string text) { told.take(kind, std::move(text), progress); }));
+    }
+}
+
+Error died(int waitStatus)
+{
+    if (WIFSIGNALED(waitStatus))
+        return {Code::Invalid, std::string("the image could not be read: the helper was ended by SIG") + sigabbrev_np(WTERMSIG(waitStatus)) +
+                                   " (damaged, hostile, or too large to handle)"};
+    return {Code::Internal, "the unpack helper ended with status " + std::to_string(WEXITSTATUS(waitStatus)) + " and said nothing"};
+}
+
+} // namespace
+
+std::vector<std::string> limitArguments(const UnpackLimits &limits)
+{
+    std::vector<std::string> arguments;
+    for (const LimitArgument &row : kLimitArguments)
+        arguments.push_back(std::string(row.name) + "=" + std::to_string(row.get(limits)));
+    return arguments;
+}
+
+Status parseLimitArgument(const std::string &argument, UnpackLimits &limits)
+{
+    for (const LimitArgument &row : kLimitArguments) {
+        const std::string start = std::string(row.name) + "=";
+        if (!argument.starts_with(start))
+            continue;
+        row.set(limits, TRY(parseUnsigned(std::string_view(argument).substr(start.size()))));
+        return {};
+    }
+    return Error(Code::Usage, "argument " + quoted(argument) + " is not known");
+}
+
+Result<Unpacked> unpackImage(const UnpackJob &job, Progress &progress)
+{
+    int ends[2];
+    TRY(sys::call("pipe2", {}, [&] { return ::pipe2(ends, O_CLOEXEC); }));
+    const Fd fromHelper(ends[0]);
+    Fd toUs(ends[1]);
+    const pid_t pid = TRY(spawnHelper(job, toUs));
+    toUs.reset();
+    Told told;
+    const Status followed = follow(fromHelper, told, progress);
+    if (!followed)
+        ::kill(pid, SIGKILL); // our child, not reaped yet
+    const int status = TRY(process::wait(pid));
+    TRY(followed);
+    if (told.error)
+        return std::move(*told.error);
+    if (!told.done)
+        return died(status);
+    return std::move(told.result);
+}
+
+} // namespace lxmgr::images
