@@ -1,0 +1,237 @@
+// Crash at each step: an operation is run once to learn its steps, then the daemon is killed at each; the next one puts
+// everything right, the same command succeeds, and nothing is left.
+#include "support/system_test.h"
+
+#include <QDirIterator>
+#include <QRegularExpression>
+#include <QSet>
+
+using namespace lxmgr::test;
+
+namespace
+{
+
+/// An operation as a user gives it, and what must be there before.
+struct Operation {
+    const char *name;
+    QList<QStringList> before;
+    QStringList command;
+    QByteArrayList statesAfter; ///< what t1 may be after the crash and the recovery ("" is gone)
+};
+
+QList<Operation> operations()
+{
+    const QStringList create{"create", "busybox", "t1"}, launch{"launch", "busybox", "t1"};
+    return {
+        {"create", {}, create, {"", "STOPPED"}},
+        {"launch", {}, launch, {"", "STOPPED", "RUNNING"}},
+        {"start", {create}, {"start", "t1"}, {"STOPPED", "RUNNING"}},
+        {"stop", {launch}, {"stop", "t1", "--timeout", "20"}, {"STOPPED", "RUNNING"}},
+        {"stop by force", {launch}, {"stop", "--force", "t1"}, {"STOPPED", "RUNNING"}},
+        {"restart", {launch}, {"restart", "--force", "t1"}, {"STOPPED", "RUNNING"}},
+        {"rename", {create}, {"rename", "t1", "t2"}, {"STOPPED", ""}},
+        {"delete", {create}, {"delete", "t1"}, {"", "STOPPED"}},
+        {"delete by force", {launch}, {"delete", "--force", "t1"}, {"", "STOPPED", "RUNNING"}},
+    };
+}
+
+const Operation &operationNamed(const QString &name)
+{
+    static const QList<Operation> all = operations();
+    for (const Operation &operation : all)
+        if (name == operation.name)
+            return operation;
+    return all.first();
+}
+
+/// The command again, after a crash: it succeeds, or says that it is done already (taken name, wrong state, gone).
+bool succeedsOrIsDone(const Run &again) { return again.ok() || again.status == 3 || again.status == 5 || again.status == 6; }
+
+} // namespace
+
+class TestCrash : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void everyOperationHasSteps_data();
+    void everyOperationHasSteps();
+    void everyNamedPointIsPassed();
+    void killedAtEachStep_data() { rows(); }
+    void killedAtEachStep();
+    void failedAtEachStep_data() { rows(); }
+    void failedAtEachStep();
+    void killedInTheRecoveryToo_data();
+    void killedInTheRecoveryToo();
+
+private:
+    void prepare() override;
+    void rows();
+    void prepareFor(const Operation &operation);
+    void withFailpoints(const QString &rules, const std::function<void()> &work);
+    QStringList pointsPassed(const std::function<void()> &work);
+    void isWholeOrGone(const Operation &operation);
+
+    QMap<QString, QStringList> m_steps; ///< operation → points passed, in order
+    QStringList m_recovery;             ///< points that a start after a crash passes
+};
+
+/// Runs `work` with a daemon that has these failpoints, and puts a plain daemon in its place afterwards.
+void TestCrash::withFailpoints(const QString &rules, const std::function<void()> &work)
+{
+    m_box.stopDaemon();
+    QVERIFY2(m_box.startDaemon({{"LXMGR_FAIL", rules}}), m_box.daemonLog().right(4000));
+    work();
+    m_box.killDaemon();
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog().right(4000));
+}
+
+QStringList TestCrash::pointsPassed(const std::function<void()> &work)
+{
+    const QString list = m_box.directory() + "/points";
+    QFile::remove(list);
+    withFailpoints("*=list:" + list, work);
+    QFile file(list);
+    QStringList points;
+    if (file.open(QIODevice::ReadOnly))
+        points = QString::fromUtf8(file.readAll()).split('\n', Qt::SkipEmptyParts);
+    points.removeDuplicates();
+    return points;
+}
+
+void TestCrash::prepareFor(const Operation &operation)
+{
+    for (const QStringList &command : operation.before)
+        must(command);
+}
+
+void TestCrash::prepare()
+{
+    for (const Operation &operation : operations()) {
+        prepareFor(operation);
+        m_steps[operation.name] = pointsPassed([&] { must(operation.command); });
+        deleteAll();
+    }
+    // What a start passes that finds a half-made instance.
+    const QStringList launchSteps = m_steps["launch"];
+    if (!launchSteps.isEmpty()) {
+        m_box.stopDaemon();
+        m_box.startDaemon({{"LXMGR_FAIL", launchSteps.value(launchSteps.size() / 2) + "=kill"}});
+        (void)m_box.cli({"launch", "busybox", "t1"});
+        m_box.daemonEnds();
+        m_recovery = pointsPassed([] {});
+    }
+    deleteAll();
+}
+
+void TestCrash::rows()
+{
+    QTest::addColumn<QString>("operation");
+    QTest::addColumn<QString>("point");
+    for (auto steps = m_steps.cbegin(); steps != m_steps.cend(); ++steps)
+        for (const QString &point : steps.value())
+            QTest::newRow(qPrintable(steps.key() + " at " + point)) << steps.key() << point;
+    if (m_steps.isEmpty())
+        QTest::newRow("none") << "create" << "none";
+}
+
+void TestCrash::everyOperationHasSteps_data()
+{
+    QTest::addColumn<QString>("name");
+    for (const Operation &operation : operations())
+        QTest::newRow(operation.name) << QString(operation.name);
+}
+
+void TestCrash::everyOperationHasSteps()
+{
+    QFETCH(QString, name);
+    QVERIFY(!m_steps[name].isEmpty());
+}
+
+void TestCrash::everyNamedPointIsPassed()
+{
+    QSet<QString> named, passed;
+    static const QRegularExpression call(R"re(failpoint\("([a-z.-]+)"\))re");
+    QDirIterator files(QStringLiteral(LXMGR_SOURCE_DIR "/lxmgr"), {"*.cpp"}, QDir::Files, QDirIterator::Subdirectories);
+    while (files.hasNext()) {
+        QFile file(files.next());
+        if (!file.open(QIODevice::ReadOnly))
+            continue;
+        auto match = call.globalMatch(QString::fromUtf8(file.readAll()));
+        while (match.hasNext())
+            named << match.next().captured(1);
+    }
+    for (const QStringList &steps : m_steps)
+        passed += QSet<QString>(steps.begin(), steps.end());
+    const QSet<QString> missed = named - passed - QSet<QString>(m_recovery.begin(), m_recovery.end());
+    QVERIFY2(missed.isEmpty(), qPrintable("no test passes: " + QStringList(missed.begin(), missed.end()).join(", ")));
+}
+
+void TestCrash::isWholeOrGone(const Operation &operation)
+{
+    const QByteArray state = m_box.stateOf("t1");
+    QVERIFY2(operation.statesAfter.contains(state), ("after the crash t1 is '" + state + "'").constData());
+    if (state == "RUNNING")
+        RUN_OK(exec("t1", {"true"}));
+    const Run again = m_box.cli(operation.command);
+    QVERIFY2(succeedsOrIsDone(again), again.told());
+}
+
+void TestCrash::killedAtEachStep()
+{
+    QFETCH(QString, operation);
+    QFETCH(QString, point);
+    const Operation &one = operationNamed(operation);
+    prepareFor(one);
+    withFailpoints(point + "=kill", [&] {
+        const Run cut = m_box.cli(one.command, {}, 30000);
+        QVERIFY2(m_box.daemonEnds(), "the point was not passed: " + cut.told());
+        QVERIFY2(!cut.ok(), cut.told());
+    });
+    if (!QTest::currentTestFailed())
+        isWholeOrGone(one);
+}
+
+void TestCrash::failedAtEachStep()
+{
+    QFETCH(QString, operation);
+    QFETCH(QString, point);
+    const Operation &one = operationNamed(operation);
+    prepareFor(one);
+    withFailpoints(point + "=error:EIO", [&] {
+        const Run failed = m_box.cli(one.command, {}, 60000);
+        // A step that may fail without harm passes; another's failure is told in one line.
+        QVERIFY2(failed.ok() || failed.err.contains("Error: "), failed.told());
+        QVERIFY2(m_box.cli({"list"}).ok(), "the daemon does not answer");
+    });
+    if (!QTest::currentTestFailed())
+        isWholeOrGone(one);
+}
+
+void TestCrash::killedInTheRecoveryToo_data()
+{
+    QTest::addColumn<QString>("point");
+    for (const QString &point : m_recovery)
+        QTest::newRow(qPrintable(point)) << point;
+    if (m_recovery.isEmpty())
+        QTest::newRow("no point in the recovery") << QString();
+}
+
+void TestCrash::killedInTheRecoveryToo()
+{
+    QFETCH(QString, point);
+    if (point.isEmpty())
+        QSKIP("the recovery passes no failpoint");
+    const Operation &one = operationNamed("launch");
+    const QString middle = m_steps["launch"].value(m_steps["launch"].size() / 2);
+    m_box.stopDaemon();
+    QVERIFY(m_box.startDaemon({{"LXMGR_FAIL", middle + "=kill"}}));
+    (void)m_box.cli(one.command, {}, 30000);
+    QVERIFY(m_box.daemonEnds());
+    (void)m_box.startDaemon({{"LXMGR_FAIL", point + "=kill"}});
+    m_box.killDaemon();
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog().right(4000));
+    isWholeOrGone(one);
+}
+
+QTEST_GUILESS_MAIN(TestCrash)
+#include "tst_crash.moc"
