@@ -60,7 +60,7 @@ Result<Packet> expect(Channel &channel, MessageType type)
 
 Result<StartedGuest> startMonitor(const std::string &monitorBinary, const LaunchSpec &launch)
 {
-    Spawned spawned = TRY_IN("spawn monitor", spawnMonitor(monitorBinary, "run"));
+    Spawned spawned = TRY_IN("spawn monitor", spawnMonitor(monitorBinary, "run", launch.instance));
     Status sent = spawned.channel.send(MessageType::Launch, encode(launch));
     reap(spawned.pid);
     if (!sent)

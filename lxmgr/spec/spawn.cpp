@@ -63,7 +63,7 @@ struct SpawnActions {
 
 } // namespace
 
-Result<Spawned> spawnMonitor(const std::string &binary, const std::string &mode)
+Result<Spawned> spawnMonitor(const std::string &binary, const std::string &mode, const std::string &title)
 {
     const Fd program = TRY(readOnlyProgram(binary));
     auto [ours, theirs] = TRY(Channel::pair());
@@ -80,8 +80,8 @@ Result<Spawned> spawnMonitor(const std::string &binary, const std::string &mode)
     ::posix_spawnattr_setflags(&spawn.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 
     std::string path = "/proc/self/fd/" + std::to_string(program.get());
-    std::string name = "lxmgr-monitor", modeText = mode;
-    char *const argv[] = {name.data(), modeText.data(), nullptr};
+    std::string name = "lxmgr-monitor", modeText = mode, titleText = title;
+    char *const argv[] = {name.data(), modeText.data(), titleText.data(), nullptr};
     std::vector<std::string> variables = monitorEnvironment();
     std::vector<char *> environment;
     for (std::string &variable : variables)

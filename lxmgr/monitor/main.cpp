@@ -1,0 +1,25 @@
+// lxmgr-monitor: parent of one guest (run), or a visitor to its files (files).
+#include "base/log.h"
+#include "monitor/modes.h"
+
+namespace
+{
+
+using namespace lxmgr;
+
+constexpr monitor::Mode kModes[] = {
+    {"run", &monitor::run},
+    {"files", &monitor::files},
+};
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+    const std::string_view name = argc > 1 ? argv[1] : "";
+    for (const monitor::Mode &mode : kModes)
+        if (mode.name == name)
+            return mode.run(std::span<char *const>(argv + 2, static_cast<std::size_t>(argc - 2)));
+    log::error("lxmgr-monitor is run by lxmgrd, not by hand");
+    return 2;
+}

@@ -1,0 +1,198 @@
+#include "runtime/launch.h"
+
+#include "base/text.h"
+#include "base/undo.h"
+#include "kernel/files.h"
+#include "kernel/netlink.h"
+#include "kernel/process.h"
+#include "kernel/sys.h"
+#include "runtime/child.h"
+#include "runtime/handshake.h"
+#include "runtime/ids.h"
+#include "runtime/trees.h"
+#include "spec/spawn.h"
+
+#include <csignal>
+#include <sched.h>
+
+namespace lxmgr::runtime
+{
+
+namespace
+{
+
+constexpr std::uint64_t kNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
+
+struct Parent {
+    const spec::LaunchSpec &spec;
+    const cgroup::Layout &layout;
+    Ids ids;
+    Fd payload; ///< cgroup2 folder the child is born in; empty without cgroup2.
+    process::Child child;
+    spec::Channel channel;
+    Fd userns;
+    Guest guest;
+};
+
+Status makeControlGroups(Parent &parent)
+{
+    TRY(cgroup::create(parent.layout, parent.spec.cgroup));
+    std::vector<cgroup::Write> writes;
+    for (const spec::CgroupWrite &write : parent.spec.cgroupWrites)
+        writes.push_back({write.controller, write.file, write.value, write.required});
+    TRY(cgroup::write(parent.layout, parent.spec.cgroup, writes));
+    parent.payload = TRY(cgroup::openPayload(parent.layout, parent.spec.cgroup, parent.ids.uid(0), parent.ids.gid(0)));
+    return {};
+}
+
+Status spawn(Parent &parent)
+{
+    auto [ours, theirs] = TRY(spec::Channel::pair());
+    const std::uint64_t namespaces = kNamespaces | (parent.ids.privileged() ? 0 : CLONE_NEWUSER);
+    auto child = process::clone(namespaces, parent.payload, [&, &theirs = theirs, &ours = ours] {
+        ours = spec::Channel();
+        return runChild(parent.spec, parent.ids, parent.layout, std::move(theirs));
+    });
+    if (!child && (child.error().errnum == EPERM || child.error().errnum == ENOSPC || child.error().errnum == EUSERS))
+        return std::move(child.error()).as(Code::Unsupported).hint("user.max_user_namespaces and its kin may be too low");
+    parent.child = TRY(std::move(child));
+    parent.channel = std::move(ours);
+    return {};
+}
+
+Status mapIds(Parent &parent)
+{
+    if (parent.ids.privileged())
+        return {};
+    TRY(idmap::write(parent.child.pid, parent.ids.uids, parent.ids.gids));
+    parent.userns = TRY(idmap::namespaceOf(parent.child.pid));
+    return {};
+}
+
+Status adjustOomScore(Parent &parent)
+{
+    if (parent.spec.oomScoreAdj == 0)
+        return {};
+    return files::put("/proc/" + std::to_string(parent.child.pid) + "/oom_score_adj",
+                      std::to_string(parent.spec.oomScoreAdj));
+}
+
+Status sendTrees(Parent &parent)
+{
+    for (const spec::Mount &mount : parent.spec.mounts) {
+        if (mount.kind != spec::Mount::Kind::Bind)
+            continue;
+        const Fd tree = TRY_IN(quoted(mount.source), makeBind(mount, parent.ids, parent.userns));
+        TRY(parent.channel.send(wire(Handshake::Mount), {}, {tree.get()}));
+    }
+    const Fd root = TRY_IN("rootfs", makeRoot(parent.spec.rootfs, parent.ids, parent.userns));
+    const Fd dev = TRY_IN("/dev", makeDevices(parent.spec.devices, parent.ids));
+    return parent.channel.send(wire(Handshake::Go), {}, {root.get(), dev.get()});
+}
+
+Status makeInterfaces(Parent &parent)
+{
+    for (const spec::Nic &nic : parent.spec.nics) {
+        netlink::Veth veth;
+        veth.hostName = nic.hostName;
+        veth.peerName = nic.guestName;
+        veth.peerPid = parent.child.pid;
+        veth.bridge = nic.bridge;
+        veth.mac = nic.mac;
+        veth.mtu = nic.mtu;
+        TRY_IN("device " + quoted(nic.device), netlink::createVeth(veth));
+    }
+    return parent.channel.send(wire(Handshake::Network));
+}
+
+/// Until the child's end closes, which is its exec.
+Status waitForInit(Parent &parent)
+{
+    for (;;) {
+        auto packet = TRY(parent.channel.receive());
+        if (!packet)
+            break;
+        if (packet->type == wire(Handshake::Failed))
+            return spec::failureOf(*packet);
+        if (packet->type != wire(Handshake::Console) || packet->fds.size() != 3)
+            return Error(Code::Corrupt, "unexpected message from the child");
+        parent.guest.console = std::move(packet->fds[0]);
+        parent.guest.devpts = std::move(packet->fds[1]);
+        parent.guest.notify = std::move(packet->fds[2]);
+    }
+    if (!parent.guest.console)
+        return Error(Code::Internal, "the child was killed before it could start init")
+            .hint("a memory limit that is too small does this");
+    return {};
+}
+
+struct Step {
+    const char *name;
+    Status (*run)(Parent &);
+};
+constexpr Step kBirthSteps[] = {
+    {"make control groups", &makeControlGroups},
+    {"clone", &spawn},
+};
+constexpr Step kParentSteps[] = {
+    {"map ids", &mapIds},                // before root: the id-mapped mounts use the child's own namespace
+    {"adjust OOM score", &adjustOomScore},
+    {"make trees", &sendTrees},          // the child goes on as soon as it has them ...
+    {"make interfaces", &makeInterfaces}, // ... while we wait for the network's lock
+};
+
+/// A step that failed because the child is dead is told in the child's words.
+Status inChildsWords(Parent &parent, Status failed)
+{
+    while (auto packet = parent.channel.receive()) {
+        if (!*packet)
+            break;
+        if ((*packet)->type == wire(Handshake::Failed))
+            return spec::failureOf(**packet);
+    }
+    return failed;
+}
+
+Status guide(Parent &parent)
+{
+    for (const Step &step : kParentSteps) {
+        Status status = step.run(parent);
+        if (!status && status.error().code == Code::Unavailable) // the channel is broken
+            return inChildsWords(parent, std::move(status));
+        TRY_IN(step.name, std::move(status));
+    }
+    return waitForInit(parent);
+}
+
+void killChild(const Parent &parent)
+{
+    (void)sys::pidfd_send_signal(parent.child.pidfd, SIGKILL); // ESRCH: it is dead already
+    (void)process::wait(parent.child.pid);                     // ours: nobody else can have reaped it
+}
+
+} // namespace
+
+Result<Guest> launch(const spec::LaunchSpec &spec, const cgroup::Layout &layout)
+{
+    Parent parent{spec, layout, Ids::of(spec.idmap), {}, {}, {}, {}, {}};
+    Undo undo;
+    undo.add("remove control groups", [&] { return cgroup::remove(layout, spec.cgroup); });
+    for (const Step &step : kBirthSteps)
+        TRY_IN(step.name, step.run(parent));
+    undo.add("kill child", [&]() -> Status {
+        killChild(parent);
+        return {};
+    });
+    TRY(guide(parent));
+    undo.keep();
+    parent.guest.initPid = parent.child.pid;
+    parent.guest.initPidfd = std::move(parent.child.pidfd);
+    return std::move(parent.guest);
+}
+
+Status cleanUp(const spec::LaunchSpec &spec, const cgroup::Layout &layout)
+{
+    return cgroup::remove(layout, spec.cgroup);
+}
+
+} // namespace lxmgr::runtime

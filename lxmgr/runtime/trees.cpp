@@ -1,0 +1,117 @@
+#include "runtime/trees.h"
+
+#include "base/text.h"
+#include "kernel/mount.h"
+#include "kernel/path.h"
+#include "kernel/sys.h"
+
+#include <linux/mount.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
+
+namespace lxmgr::runtime
+{
+
+namespace
+{
+
+/// A detached copy of the mount at `path`, its owners translated unless the guest is privileged.
+Result<Fd> mappedTree(const std::string &path, const Ids &ids, const Fd &userns, std::uint64_t attributes)
+{
+    Fd tree = TRY(sys::open_tree(sys::cwd(), path, sys::Recursive::No));
+    Status mapped = sys::mount_setattr(tree, sys::Recursive::No, attributes, 0, ids.privileged() ? nullptr : &userns);
+    if (!mapped)
+        return std::move(mapped.error()).in("id-map " + quoted(path)).hint("its file system has no id-mapped mounts");
+    return tree;
+}
+
+struct StandardNode {
+    const char *name;
+    unsigned major, minor;
+};
+constexpr StandardNode kStandardNodes[] = {
+    {"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+};
+
+struct StandardLink {
+    const char *name, *target;
+};
+constexpr StandardLink kStandardLinks[] = {
+    {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"},  {"stdout", "/proc/self/fd/1"},
+    {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"},
+};
+
+Status makeNode(const Fd &dev, const spec::DeviceNode &node, const Ids &ids)
+{
+    const path::Owner root{ids.uid(0), ids.gid(0)};
+    if (const std::size_t slash = node.path.rfind('/'); slash != std::string::npos)
+        TRY(path::makeFolders(dev, node.path.substr(0, slash), 0755, path::Scope::NoMount, root));
+    const path::Parent parent = TRY(path::openParent(dev, node.path, path::Scope::NoMount));
+    const mode_t type = node.block ? S_IFBLK : S_IFCHR;
+    TRY(sys::mknodat(parent.folder, parent.name, type | 0600, makedev(node.major, node.minor)));
+    TRY(sys::fchownat(parent.folder, parent.name, ids.uid(node.uid), ids.gid(node.gid)));
+    return sys::fchmodat(parent.folder, parent.name, node.mode & 07777);
+}
+
+/// What the guest's mounts go on: folders for pts, shm and mqueue, a file for console.
+Status makeMountPoints(const Fd &dev, const Ids &ids)
+{
+    for (const char *folder : {"pts", "shm", "mqueue"}) {
+        TRY(sys::mkdirat(dev, folder, 0755));
+        TRY(sys::fchownat(dev, folder, ids.uid(0), ids.gid(0)));
+    }
+    TRY(sys::mknodat(dev, "console", S_IFREG | 0600, 0));
+    return sys::fchownat(dev, "console", ids.uid(0), ids.gid(0));
+}
+
+} // namespace
+
+Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns)
+{
+    // nodev: an image's device nodes open nothing. Not nosuid: sudo has to work.
+    const std::uint64_t attributes = MOUNT_ATTR_NODEV | (rootfs.readOnly ? MOUNT_ATTR_RDONLY : 0);
+    if (rootfs.kind == spec::Rootfs::Kind::Directory)
+        return mappedTree(rootfs.directory, ids, userns, attributes);
+    std::vector<Fd> lower;
+    for (const std::string &layer : rootfs.lower)
+        lower.push_back(TRY(mappedTree(layer, ids, userns, MOUNT_ATTR_RDONLY)));
+    const Fd layer = TRY(mappedTree(rootfs.layer, ids, userns, 0));
+    return mount::overlay(lower, &layer, ids.uid(0), ids.gid(0), static_cast<unsigned>(attributes));
+}
+
+Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &ids)
+{
+    const mount::Options options = {{"mode", "755"},
+                                    {"size", "1M"},
+                                    {"nr_inodes", "4096"},
+                                    {"uid", std::to_string(ids.uid(0))},
+                                    {"gid", std::to_string(ids.gid(0))}};
+    Fd dev = TRY(mount::create("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
+    for (const StandardNode &node : kStandardNodes)
+        TRY_IN(node.name, makeNode(dev, {node.name, false, node.major, node.minor, 0666, 0, 0}, ids));
+    for (const StandardLink &link : kStandardLinks)
+        TRY(sys::symlinkat(link.target, dev, link.name));
+    TRY(makeMountPoints(dev, ids));
+    for (const spec::DeviceNode &node : nodes)
+        TRY_IN("device " + quoted(node.path), makeNode(dev, node, ids));
+    return dev;
+}
+
+Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns)
+{
+    const sys::Recursive recursive = mount.recursive ? sys::Recursive::Yes : sys::Recursive::No;
+    auto tree = sys::open_tree(sys::cwd(), mount.source, recursive);
+    if (!tree)
+        return tree.error().errnum == ENOENT ? std::move(tree.error()).as(Code::NotFound) : std::move(tree.error());
+    const std::uint64_t attributes = (mount.readOnly ? MOUNT_ATTR_RDONLY : 0) | (mount.nosuid ? MOUNT_ATTR_NOSUID : 0)
+                                     | (mount.nodev ? MOUNT_ATTR_NODEV : 0);
+    const bool mapped = mount.idmapped && !ids.privileged();
+    Status set = sys::mount_setattr(*tree, recursive, attributes, 0, mapped ? &userns : nullptr, MS_PRIVATE);
+    if (!set && mapped && set.error().errnum == EINVAL)
+        return std::move(set.error()).as(Code::Unsupported).hint("the file system of the source has no id-mapped mounts");
+    if (!set)
+        return std::move(set.error());
+    return tree;
+}
+
+} // namespace lxmgr::runtime

@@ -1,0 +1,19 @@
+// The guest's file systems as detached mounts, made by the parent with the host's rights: root, /dev and folders.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "runtime/ids.h"
+#include "spec/launch.h"
+
+namespace lxmgr::runtime
+{
+
+/// The root: the tree, or an overlay of its layers, id-mapped by `userns` (unused for a privileged guest).
+Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns);
+/// A tmpfs that becomes /dev: nodes made with the host's rights, which no guest has, owned by the guest's root.
+Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &ids);
+/// A folder or file of the host's to be bound inside.
+Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns);
+
+} // namespace lxmgr::runtime
