@@ -29,7 +29,11 @@ Result<Fd> readOnlyProgram(const std::string &binary)
     attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     if (::syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0)
         return Error::fromErrno(errno, "mount_setattr", binary);
-    return mount;
+    // Out of the way of 0 to 3, which the new process gets filled before it opens its program.
+    Fd high(::fcntl(mount.get(), F_DUPFD_CLOEXEC, 16));
+    if (!high)
+        return Error::fromErrno(errno, "fcntl", binary);
+    return high;
 }
 
 /// Only what tests stop a program with goes through; nothing at all in a release build.
