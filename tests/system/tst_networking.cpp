@@ -143,4 +143,4 @@ void TestNetwork::foreignFirewallTablesAreLeftAlone()
 }
 
 QTEST_GUILESS_MAIN(TestNetwork)
-#include "tst_network.moc"
+#include "tst_networking.moc"
