@@ -1,8 +1,302 @@
+// Mode "files": enters a running guest, or the mounted tree of a stopped one, as its root, and works on files there. It
+// has none of the host's rights then, and every path is resolved below the guest's root.
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/idmap.h"
+#include "kernel/path.h"
+#include "kernel/sys.h"
 #include "monitor/modes.h"
+#include "runtime/ids.h"
+#include "runtime/trees.h"
+#include "spec/codec.h"
+#include "spec/spawn.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
 namespace lxmgr::monitor
 {
+
+namespace
+{
+
+using path::Scope;
+using spec::FileReplyBody;
+using spec::FileRequest;
+using spec::MessageType;
+
+Status becomeGuestRoot()
+{
+    TRY(sys::setgroups({}));
+    TRY(sys::setresgid(0));
+    return sys::setresuid(0);
+}
+
+Result<Fd> enterRunning(spec::Packet &packet)
+{
+    if (packet.fds.size() != 1)
+        return Error(Code::Corrupt, "no guest was named");
+    Status entered = sys::setns(packet.fds[0], CLONE_NEWUSER | CLONE_NEWNS);
+    // setns(2): EINVAL for the user namespace one is in already, which is a privileged guest's.
+    if (!entered && entered.error().errnum == EINVAL)
+        entered = sys::setns(packet.fds[0], CLONE_NEWNS);
+    if (!entered && entered.error().errnum == ESRCH)
+        return std::move(entered.error()).as(Code::WrongState).in("the guest has just stopped");
+    TRY(std::move(entered));
+    TRY(becomeGuestRoot());
+    return sys::open("/", O_PATH | O_DIRECTORY); // the guest's: setns(2) changed the root with the mount namespace
+}
+
+/// The tree stays detached: it shows up nowhere on the host.
+Result<Fd> enterStopped(spec::Packet &packet)
+{
+    const auto body = TRY(spec::decode<spec::StoppedBody>(packet.body));
+    const runtime::Ids ids = runtime::Ids::of(body.idmap);
+    if (ids.privileged())
+        return runtime::makeRoot(body.rootfs, ids, Fd());
+    const Fd userns = TRY(idmap::makeNamespace(ids.uids, ids.gids));
+    Fd root = TRY(runtime::makeRoot(body.rootfs, ids, userns));
+    TRY(sys::setns(userns, CLONE_NEWUSER));
+    TRY(becomeGuestRoot());
+    return root;
+}
+
+Result<Fd> enter(spec::Channel &daemon)
+{
+    auto packet = TRY(daemon.receive());
+    if (packet && packet->type == MessageType::EnterRunning)
+        return enterRunning(*packet);
+    if (packet && packet->type == MessageType::EnterStopped)
+        return enterStopped(*packet);
+    return Error(Code::Corrupt, "no guest was named");
+}
+
+spec::FileStat describe(const struct stat &info)
+{
+    spec::FileStat result;
+    result.type = S_ISREG(info.st_mode)   ? spec::FileStat::Type::File
+                  : S_ISDIR(info.st_mode) ? spec::FileStat::Type::Directory
+                  : S_ISLNK(info.st_mode) ? spec::FileStat::Type::Symlink
+                                          : spec::FileStat::Type::Other;
+    result.mode = info.st_mode & 07777;
+    result.uid = info.st_uid;
+    result.gid = info.st_gid;
+    result.size = static_cast<std::uint64_t>(info.st_size);
+    result.modified = info.st_mtim.tv_sec * 1'000'000'000LL + info.st_mtim.tv_nsec;
+    return result;
+}
+
+struct Served {
+    FileReplyBody body;
+    Fd fd;
+};
+
+/// Owner and mode where they are given; the owner first, because a new owner takes set-id bits away.
+Status apply(const Fd &fd, std::int64_t mode, std::int64_t uid, std::int64_t gid)
+{
+    if (uid >= 0 || gid >= 0)
+        TRY(sys::fchown(fd, static_cast<uid_t>(uid), static_cast<gid_t>(gid))); // -1 leaves it
+    if (mode >= 0)
+        TRY(sys::fchmod(fd, static_cast<mode_t>(mode) & 07777));
+    return {};
+}
+
+// O_NONBLOCK: a fifo must not stop us.
+constexpr int kAlways = O_NONBLOCK | O_NOCTTY;
+
+Status openNew(const Fd &root, const FileRequest &request, int flags, Served &served)
+{
+    auto fd = path::open(root, request.path, flags | O_CREAT | O_EXCL, Scope::InRoot, 0600);
+    if (!fd)
+        return std::move(fd.error());
+    served.fd = std::move(*fd);
+    served.body.created = true;
+    return apply(served.fd, request.mode >= 0 ? request.mode : 0644, std::max<std::int64_t>(request.uid, 0),
+                 std::max<std::int64_t>(request.gid, 0));
+}
+
+/// A device or socket is not opened even to find out what it is.
+Status refuseSpecial(const Fd &root, const FileRequest &request)
+{
+    const Fd there = TRY(path::open(root, request.path, O_PATH | (request.flags & O_NOFOLLOW), Scope::InRoot));
+    const mode_t mode = TRY(sys::fstat(there)).st_mode;
+    if (!S_ISREG(mode) && !S_ISDIR(mode))
+        return Error(Code::Invalid, "it is neither a file nor a folder");
+    return {};
+}
+
+Status open(const Fd &root, const FileRequest &request, Served &served)
+{
+    constexpr int kAllowed = O_ACCMODE | O_TRUNC | O_APPEND | O_NOFOLLOW | O_DIRECTORY;
+    const int flags = (request.flags & kAllowed) | kAlways;
+    if (request.flags & O_CREAT) {
+        Status made = openNew(root, request, flags & ~O_TRUNC, served);
+        if (made || made.error().errnum != EEXIST || (request.flags & O_EXCL))
+            return made;
+    }
+    if (Status plain = refuseSpecial(root, request); !plain) {
+        // A link to nothing yet is made through the link, as open(2) does.
+        if (plain.error().errnum != ENOENT || !(request.flags & O_CREAT))
+            return plain;
+    }
+    served.fd = TRY(path::open(root, request.path, flags | (request.flags & O_CREAT), Scope::InRoot, 0644));
+    return apply(served.fd, request.mode, request.uid, request.gid);
+}
+
+Status openFile(const Fd &root, const FileRequest &request, Served &served)
+{
+    TRY(open(root, request, served));
+    served.body.stat = describe(TRY(sys::fstat(served.fd)));
+    return {};
+}
+
+Status statFile(const Fd &root, const FileRequest &request, Served &served)
+{
+    const Fd there = TRY(path::open(root, request.path, O_PATH | (request.noFollow ? O_NOFOLLOW : 0), Scope::InRoot));
+    served.body.stat = describe(TRY(sys::fstat(there)));
+    return {};
+}
+
+Status listFolder(const Fd &root, const FileRequest &request, Served &served)
+{
+    const Fd folder = TRY(path::open(root, request.path, O_RDONLY | O_DIRECTORY | kAlways, Scope::InRoot));
+    std::vector<std::string> names = TRY(path::list(folder));
+    std::sort(names.begin(), names.end());
+    for (std::string &name : names)
+        if (const auto info = sys::fstatat(folder, name)) // one removed meanwhile is not listed
+            served.body.entries.push_back({std::move(name), describe(*info)});
+    return {};
+}
+
+Status makeFolder(const Fd &root, const FileRequest &request, Served &)
+{
+    const path::Owner owner{static_cast<uid_t>(std::max<std::int64_t>(request.uid, 0)),
+                            static_cast<gid_t>(std::max<std::int64_t>(request.gid, 0))};
+    const std::size_t slash = request.path.find_last_not_of('/') == std::string::npos
+                                  ? std::string::npos
+                                  : request.path.rfind('/', request.path.find_last_not_of('/'));
+    if (request.recursive && slash != std::string::npos && slash > 0)
+        TRY(path::makeFolders(root, request.path.substr(0, slash), 0755, Scope::InRoot, owner));
+    const path::Parent parent = TRY(path::openParent(root, request.path, Scope::InRoot));
+    Status made = sys::mkdirat(parent.folder, parent.name, 0700);
+    if (!made && made.error().errnum == EEXIST && request.recursive)
+        return {};
+    TRY(std::move(made));
+    const Fd folder = TRY(path::open(parent.folder, parent.name, O_RDONLY | O_DIRECTORY, Scope::NoSymlink));
+    return apply(folder, request.mode >= 0 ? request.mode : 0755, owner.uid, owner.gid);
+}
+
+Status removeFile(const Fd &root, const FileRequest &request, Served &)
+{
+    const path::Parent parent = TRY(path::openParent(root, request.path, Scope::InRoot));
+    const bool folder = S_ISDIR(TRY(sys::fstatat(parent.folder, parent.name)).st_mode);
+    if (folder && request.recursive)
+        return path::removeTree(parent.folder, parent.name);
+    return sys::unlinkat(parent.folder, parent.name, folder ? AT_REMOVEDIR : 0);
+}
+
+Status renameFile(const Fd &root, const FileRequest &request, Served &)
+{
+    const path::Parent from = TRY(path::openParent(root, request.path, Scope::InRoot));
+    const path::Parent to = TRY(path::openParent(root, request.other, Scope::InRoot));
+    return sys::renameat2(from.folder, from.name, to.folder, to.name);
+}
+
+Status makeLink(const Fd &root, const FileRequest &request, Served &)
+{
+    const path::Parent parent = TRY(path::openParent(root, request.path, Scope::InRoot));
+    TRY(sys::symlinkat(request.other, parent.folder, parent.name));
+    return sys::fchownat(parent.folder, parent.name, static_cast<uid_t>(std::max<std::int64_t>(request.uid, 0)),
+                         static_cast<gid_t>(std::max<std::int64_t>(request.gid, 0)));
+}
+
+Status readLink(const Fd &root, const FileRequest &request, Served &served)
+{
+    const path::Parent parent = TRY(path::openParent(root, request.path, Scope::InRoot));
+    served.body.target = TRY(sys::readlinkat(parent.folder, parent.name));
+    return {};
+}
+
+Status changeFile(const Fd &root, const FileRequest &request, Served &)
+{
+    TRY(refuseSpecial(root, request));
+    const Fd fd = TRY(path::open(root, request.path, O_RDONLY | kAlways, Scope::InRoot));
+    return apply(fd, request.mode, request.uid, request.gid);
+}
+
+struct Row {
+    MessageType type;
+    Status (*serve)(const Fd &root, const FileRequest &request, Served &served);
+};
+constexpr Row kRows[] = {
+    {MessageType::FileOpen, &openFile},       {MessageType::FileStat, &statFile},
+    {MessageType::FileList, &listFolder},     {MessageType::FileMakeDir, &makeFolder},
+    {MessageType::FileRemove, &removeFile},   {MessageType::FileRename, &renameFile},
+    {MessageType::FileSymlink, &makeLink},    {MessageType::FileReadLink, &readLink},
+    {MessageType::FileChange, &changeFile},
+};
+
+/// What an errno means for a file that a user named.
+Error userError(Error error, const std::string &path)
+{
+    constexpr struct {
+        int errnum;
+        Code code;
+    } kMeanings[] = {
+        {ENOENT, Code::NotFound},   {EEXIST, Code::AlreadyExists}, {EACCES, Code::Forbidden},  {EPERM, Code::Forbidden},
+        {ENOTDIR, Code::Invalid},   {EISDIR, Code::Invalid},       {ELOOP, Code::Invalid},     {ENOTEMPTY, Code::WrongState},
+        {EROFS, Code::WrongState},  {ENAMETOOLONG, Code::Invalid}, {EINVAL, Code::Invalid},    {EXDEV, Code::Invalid},
+        {EBUSY, Code::WrongState},
+    };
+    for (const auto &meaning : kMeanings)
+        if (meaning.errnum == error.errnum && error.code == Code::Internal)
+            error.code = meaning.code;
+    return std::move(error).in(quoted(path));
+}
+
+Status serve(spec::Channel &daemon, const Fd &root, const spec::Packet &packet)
+{
+    const auto request = TRY(spec::decode<FileRequest>(packet.body));
+    for (const Row &row : kRows) {
+        if (row.type != packet.type)
+            continue;
+        Served served;
+        if (Status status = row.serve(root, request, served); !status)
+            return userError(std::move(status.error()), request.path);
+        return daemon.send(MessageType::FileReply, spec::encode(served.body),
+                           served.fd ? std::vector<int>{served.fd.get()} : std::vector<int>{});
+    }
+    return Error(Code::Unsupported, "unknown message");
+}
+
+Status serveAll(spec::Channel &daemon, const Fd &root)
+{
+    for (;;) {
+        const auto packet = TRY(daemon.receive());
+        if (!packet)
+            return {};
+        if (Status served = serve(daemon, root, *packet); !served)
+            TRY(daemon.send(MessageType::Failed, spec::encodeFailure(served.error())));
+    }
+}
+
+} // namespace
+
 int files(std::span<char *const>)
 {
-    return 2;
+    spec::Channel daemon{Fd(3)};
+    ::umask(0);
+    (void)::signal(SIGPIPE, SIG_IGN);
+    (void)sys::prctl("PR_SET_DUMPABLE", PR_SET_DUMPABLE, 0); // cannot fail: 0 is always allowed
+    auto root = enter(daemon);
+    const Status told = root ? daemon.send(MessageType::Done) : daemon.send(MessageType::Failed, spec::encodeFailure(root.error()));
+    if (!root || !told)
+        return 1;
+    return serveAll(daemon, *root) ? 0 : 1;
 }
+
 } // namespace lxmgr::monitor

@@ -9,6 +9,8 @@
 #include "spec/messages.h"
 
 #include <string>
+#include <string_view>
+#include <sys/types.h>
 #include <vector>
 
 namespace lxmgr::spec
@@ -45,10 +47,17 @@ public:
     /// Owner and mode; -1 is left alone.
     Status change(const std::string &path, std::int64_t mode, std::int64_t uid, std::int64_t gid);
 
+    FilesClient(FilesClient &&other) noexcept;
+    FilesClient &operator=(FilesClient &&other) noexcept;
+    /// Ends the helper and reaps it.
+    ~FilesClient();
+
 private:
-    explicit FilesClient(Channel channel) : m_channel(std::move(channel)) {}
+    FilesClient(Channel channel, pid_t helper) : m_channel(std::move(channel)), m_helper(helper) {}
+    static Result<FilesClient> start(const Paths &paths, MessageType enter, std::string_view body, const std::vector<int> &fds);
     Result<Packet> ask(MessageType type, const FileRequest &request);
     Channel m_channel;
+    pid_t m_helper = 0;
 };
 
 } // namespace lxmgr::spec
