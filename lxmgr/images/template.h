@@ -76,6 +76,8 @@ struct Template {
     std::vector<std::string> keyrings;     ///< Files below images/keys or /usr/share/keyrings, used when `source.keys` is empty.
     std::string mirror, suite;             ///< From <config>/templates.d.
     std::string securityMirror;            ///< Archive of <release>-security; "" for the same archive, "none" for none.
+    std::map<std::string, std::string> archives; ///< Kernel's architecture → archive, where it is not source.url.
+    bool ownKeys = false;                  ///< The keys are the administrator's: the guest is given them too.
     bool updatesSuite = false, securitySuite = false; ///< The archive has <release>-updates, <release>-security beside <release>.
     TemplateSource source;
     std::vector<TemplateFile> files;
@@ -122,5 +124,15 @@ struct ResolvedImage {
 /// "debian", "debian/12", "debian:12", "images:debian/12", "debian/bookworm/default", "ubuntu/24.04", "busybox".
 /// NotFound says which templates or releases there are.
 Result<ResolvedImage> resolveImageName(const Paths &paths, const std::string &name);
+
+/// The same for a definition already read. Empty texts mean its defaults; `architecture` may be either name.
+Result<ResolvedImage> resolveTemplate(const Template &definition, const std::string &release, const std::string &variant = {},
+                                      const std::string &architecture = {});
+
+/// SHA-256 as hex.
+std::string textDigest(const std::string &text);
+
+/// Applies what <config>/templates.d/NAME.yaml says of an existing template: mirror, suite, security_mirror, components, keys.
+Status applyOverrides(Template &definition, const std::string &text, const std::string &file);
 
 } // namespace lxmgr::images

@@ -1,0 +1,42 @@
+// Planning: template + release + archive → the steps of a build. Pure; the confined helper carries the steps out.
+#pragma once
+
+#include "images/build_job.h"
+#include "images/metadata.h"
+#include "images/mirror.h"
+#include "images/template.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace lxmgr::images
+{
+
+/// What a plan needs to know of the host.
+struct BuildHost {
+    HostArchives archives;
+    std::string busybox;                                   ///< Path of a static busybox, "" if there is none.
+    std::map<std::string, std::string> keyrings;           ///< File name → content, of every keyring the template names.
+    std::string resolvConf;
+};
+
+struct BuildPlan {
+    BuildJob job;
+    Archive archive;                                       ///< url is empty for templates without one.
+    std::vector<TemplateRule> rules;                       ///< For metadata.yaml.
+    std::map<std::string, std::string> templates;          ///< File below templates/ → content.
+    std::vector<std::string> hosts;                        ///< Rules whose content is the tree's own file and a line more.
+    std::map<std::string, std::string> properties;
+    std::size_t bootstrapStep = 0;                         ///< Whose failure is the archive's.
+    std::vector<std::string> programs;                     ///< Needed on the host, by path, with the package in `packages`.
+};
+
+/// The values that a definition's own texts may use: image.release, image.distribution, ….
+std::map<std::string, std::string> imageValues(const Template &definition, const ResolvedImage &image);
+bool admits(const Filter &filter, const Template &definition, const ResolvedImage &image);
+
+/// `archive` is ignored by templates without one.
+Result<BuildPlan> planBuild(const Template &definition, const ResolvedImage &image, const Archive &archive, const BuildHost &host);
+
+} // namespace lxmgr::images
