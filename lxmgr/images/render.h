@@ -2,7 +2,7 @@
 //
 // {{ expression }}, {% if %} {% elif %} {% else %} {% endif %}, {% for x in list %} {% for k, v in map %} {% endfor %}, {# comment #},
 // a.b and a["b"] access, and or not in == != < > <= >= + - *, "text" and numbers, config_get("key", "default"), filters
-// (default, default_if_none, length, lower, upper, capfirst, trim, join, replace, first, last, yesno, addslashes).
+// (default, default_if_none, length, lower, upper, capfirst, trim, join, split, cut, first, last, integer, yesno, addslashes, safe).
 // {% include %} and its kin do not exist. Steps, depth and output are bounded.
 #pragma once
 
@@ -25,6 +25,7 @@ struct RenderContext {
     std::map<std::string, std::string> instance;                         ///< name, architecture, privileged, ephemeral, type.
     std::map<std::string, std::string> config;                           ///< Expanded.
     std::map<std::string, std::map<std::string, std::string>> devices;   ///< Expanded.
+    std::map<std::string, std::map<std::string, std::string>> values;    ///< Further names: "image" while an image is built.
 };
 
 /// A file to be written by the guest's root before its init starts (instances turns it into spec::GuestFile).
