@@ -127,7 +127,7 @@ Status parseKey(InstanceConfig &config, const std::string &name, const std::stri
     const std::string_view suffix = row->isPrefix() ? std::string_view(name).substr(row->prefix().size()) : std::string_view{};
     for (const PrefixRule &rule : kPrefixRules)
         if (rule.key == row->name)
-            TRY_IN(std::string(row->prefix()), rule.check(suffix));
+            TRY_IN(escaped(name), rule.check(suffix));
     if (!value.empty())
         TRY_IN(name, row->field.parse(config, suffix, value));
     return {};

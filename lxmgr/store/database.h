@@ -90,7 +90,7 @@ private:
     Status applyMigration(const Migration &migration);
     Status execute(const std::string &sql);
     Result<std::int64_t> queryInteger(const std::string &sql);
-    Error lastError(std::string_view doing);
+    Error lastError();
     std::string reservePath() const;
     bool freeReserve();
 
@@ -99,7 +99,6 @@ private:
     std::recursive_mutex m_mutex;
     int m_schemaVersion = 0;
     int m_depth = 0;
-    Durability m_durability = Durability::Full;
     bool m_syncFailed = false;
 };
 

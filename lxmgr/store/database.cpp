@@ -1,0 +1,450 @@
+// Opening, transactions and errors. Settings and their reasons: https://www.sqlite.org/pragma.html
+#include "store/database.h"
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "store/statement.h"
+#include "version.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unordered_map>
+
+namespace lxmgr::store
+{
+
+namespace
+{
+
+constexpr std::int64_t kApplicationId = 1819831655; // "lxmg", set by the first migration
+constexpr off_t kReserveSize = 8 << 20;
+constexpr std::uint64_t kReserveWants = 64 << 20; // free space below which the reserve is not made again
+constexpr std::size_t kMaxCached = 256;
+
+thread_local int t_freeingSpace = 0;
+
+struct Closer {
+    void operator()(sqlite3 *handle) const { sqlite3_close_v2(handle); }
+};
+using Handle = std::unique_ptr<sqlite3, Closer>;
+
+bool isFull(int code, sqlite3 *handle)
+{
+    const int systemErrno = handle != nullptr ? sqlite3_system_errno(handle) : 0;
+    return (code & 0xFF) == SQLITE_FULL || ((code & 0xFF) == SQLITE_IOERR && (systemErrno == ENOSPC || systemErrno == EDQUOT));
+}
+
+Error corrupt(const std::string &path, const std::string &why)
+{
+    return Error(Code::Corrupt, "database " + quoted(path) + ": " + why)
+        .hint("nothing was changed and running guests are not touched; stop lxmgrd and put a good copy in its place, such as one of " +
+              quoted(path + ".*bak"));
+}
+
+/// What an SQLite result code means to us. `handle` may be null.
+Error errorOf(int code, sqlite3 *handle, const std::string &path, const std::string &text)
+{
+    if (isFull(code, handle))
+        return Error(Code::NoSpace, "database " + quoted(path) + ": the disk is full").hint("delete instances or images; that still works");
+    switch (code & 0xFF) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return corrupt(path, text);
+    case SQLITE_CONSTRAINT:
+        if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY || code == SQLITE_CONSTRAINT_ROWID)
+            return {Code::AlreadyExists, "database: " + text};
+        return {code == SQLITE_CONSTRAINT_FOREIGNKEY ? Code::WrongState : Code::Internal, "database: " + text};
+    default:
+        break;
+    }
+    const int systemErrno = handle != nullptr ? sqlite3_system_errno(handle) : 0;
+    const bool io = (code & 0xFF) == SQLITE_IOERR || (code & 0xFF) == SQLITE_CANTOPEN;
+    return {Code::Internal, "database " + quoted(path) + ": " + text + (io && systemErrno != 0 ? std::string(": ") + strerrordesc_np(systemErrno) : ""),
+            systemErrno};
+}
+
+Error errorOf(int code, sqlite3 *handle, const std::string &path)
+{
+    return errorOf(code, handle, path, handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(code));
+}
+
+Result<Handle> openHandle(const std::string &path, int flags)
+{
+    sqlite3 *raw = nullptr;
+    const int code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+    Handle handle(raw);
+    if (code != SQLITE_OK)
+        return errorOf(code, raw, path);
+    sqlite3_busy_timeout(raw, 5000);
+    return handle;
+}
+
+/// First column of the first row as text; "" where there is none.
+Result<std::string> ask(sqlite3 *handle, const std::string &path, const char *sql)
+{
+    sqlite3_stmt *raw = nullptr;
+    int code = sqlite3_prepare_v2(handle, sql, -1, &raw, nullptr);
+    const std::unique_ptr<sqlite3_stmt, decltype(&sqlite3_finalize)> statement(raw, &sqlite3_finalize);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(raw);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return errorOf(code, handle, path);
+    const auto *text = code == SQLITE_ROW ? reinterpret_cast<const char *>(sqlite3_column_text(raw, 0)) : nullptr;
+    return std::string(text != nullptr ? text : "");
+}
+
+Result<std::int64_t> askNumber(sqlite3 *handle, const std::string &path, const char *sql)
+{
+    return parseSigned(TRY(ask(handle, path, sql)));
+}
+
+/// Makes the file so that nobody else can read it; true where it was there with something in it.
+Result<bool> makeFile(const std::string &path)
+{
+    const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    struct stat info = {};
+    if (!file || ::fstat(file.get(), &info) != 0)
+        return Error::fromErrno(errno, "open", path);
+    return info.st_size > 0;
+}
+
+/// Looks at a database without changing a byte of it: is it ours, and not of a newer lxmgr?
+Status inspect(const std::string &path, int newest)
+{
+    const Handle handle = TRY(openHandle(path, SQLITE_OPEN_READONLY));
+    const auto version = TRY(askNumber(handle.get(), path, "PRAGMA user_version"));
+    const auto application = TRY(askNumber(handle.get(), path, "PRAGMA application_id"));
+    const auto tables = TRY(askNumber(handle.get(), path, "SELECT count(*) FROM sqlite_schema"));
+    if (tables > 0 && application != kApplicationId)
+        return Error(Code::Corrupt, "database " + quoted(path) + ": it is not a database of lxmgr; nothing was changed");
+    if (version <= newest)
+        return {};
+    const Result<std::string> writer = ask(handle.get(), path, "SELECT value FROM meta WHERE key = 'lxmgr_version'");
+    return Error(Code::Unsupported, "database " + quoted(path) + ": it has schema " + std::to_string(version) + " of lxmgr " +
+                                        (writer ? *writer : "newer than this") + "; this is lxmgr " LXMGR_VERSION ", which knows schemas up to " +
+                                        std::to_string(newest))
+        .hint("install that version again, or put " + quoted(path + ".schema-" + std::to_string(newest) + ".bak") + " in its place; nothing was changed");
+}
+
+Status syncPath(const std::string &path, int flags)
+{
+    const Fd fd(::open(path.c_str(), flags | O_CLOEXEC));
+    if (!fd || ::fsync(fd.get()) != 0)
+        return Error::fromErrno(errno, "fsync", path);
+    return {};
+}
+
+std::string folderOf(const std::string &path)
+{
+    const std::size_t slash = path.rfind('/');
+    return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// PRAGMA `check` says "ok" or its first finding.
+Status runCheck(sqlite3 *handle, const std::string &path, const char *check)
+{
+    const std::string finding = TRY(ask(handle, path, check));
+    if (finding != "ok")
+        return corrupt(path, finding);
+    return {};
+}
+
+} // namespace
+
+struct Database::Connection {
+    Handle handle;
+    struct Cached {
+        sqlite3_stmt *statement = nullptr;
+        bool inUse = false;
+    };
+    std::unordered_map<std::string, Cached> cache;
+
+    ~Connection()
+    {
+        for (auto &[sql, cached] : cache)
+            sqlite3_finalize(cached.statement);
+    }
+};
+
+Database::Database(std::string path) : m_path(std::move(path)) {}
+Database::~Database() = default;
+
+Result<std::unique_ptr<Database>> Database::open(const std::string &path, std::span<const Migration> schema)
+{
+    if (TRY(makeFile(path)))
+        TRY(inspect(path, schema.back().version));
+    std::unique_ptr<Database> database(new Database(path));
+    Status connected = database->connect();
+    // Even opening needs a little room (the -shm file): a full disk must not keep the daemon from starting and deleting.
+    if (!connected && connected.error().code == Code::NoSpace && database->freeReserve())
+        connected = database->connect();
+    TRY(std::move(connected));
+    TRY(database->migrate(schema));
+    database->replenishReserve();
+    return database;
+}
+
+Status Database::connect()
+{
+    m_connection = std::make_unique<Connection>();
+    m_connection->handle = TRY(openHandle(m_path, SQLITE_OPEN_READWRITE));
+    sqlite3 *handle = m_connection->handle.get();
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+    sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+    // FULL: in WAL mode NORMAL may take back acknowledged commits at a power cut. The log is cut back to 4 MiB.
+    TRY(execute("PRAGMA cell_size_check=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
+                "PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304"));
+    if (TRY(ask(handle, m_path, "PRAGMA journal_mode")) != "wal")
+        return Error(Code::Unsupported, "database " + quoted(m_path) + ": this file system cannot hold it (no shared memory maps); "
+                                        "put LXMGR_DIR on a local disk");
+    return runCheck(handle, m_path, "PRAGMA quick_check(1)");
+}
+
+Status Database::migrate(std::span<const Migration> schema)
+{
+    const auto version = TRY(queryInteger("PRAGMA user_version"));
+    m_schemaVersion = static_cast<int>(version);
+    if (m_schemaVersion >= schema.back().version)
+        return {};
+    if (m_schemaVersion > 0)
+        TRY_IN("copy before a change of the schema", copyTo(m_path + ".schema-" + std::to_string(version) + ".bak"));
+    // A table is often rebuilt under its old name; foreign keys are checked at the end of each migration instead.
+    TRY(execute("PRAGMA foreign_keys=OFF"));
+    for (const Migration &migration : schema)
+        if (migration.version > m_schemaVersion)
+            TRY_IN("migration " + std::to_string(migration.version) + " (" + std::string(migration.name) + ")", applyMigration(migration));
+    return execute("PRAGMA foreign_keys=ON");
+}
+
+Status Database::applyMigration(const Migration &migration)
+{
+    TRY(transaction([&]() -> Status {
+        TRY(execute(std::string(migration.sql)));
+        TRY(execute("INSERT INTO meta (key, value) VALUES ('lxmgr_version', '" LXMGR_VERSION "') ON CONFLICT (key) DO UPDATE SET value = excluded.value"));
+        TRY(execute("PRAGMA user_version=" + std::to_string(migration.version)));
+        const std::string broken = TRY(ask(m_connection->handle.get(), m_path, "PRAGMA foreign_key_check"));
+        if (!broken.empty())
+            return corrupt(m_path, "rows of " + quoted(broken) + " point at nothing");
+        return {};
+    }));
+    m_schemaVersion = migration.version;
+    return {};
+}
+
+Status Database::execute(const std::string &sql)
+{
+    const int code = sqlite3_exec(m_connection->handle.get(), sql.c_str(), nullptr, nullptr, nullptr);
+    if (code != SQLITE_OK)
+        return lastError();
+    return {};
+}
+
+Result<std::int64_t> Database::queryInteger(const std::string &sql) { return askNumber(m_connection->handle.get(), m_path, sql.c_str()); }
+
+Error Database::lastError()
+{
+    sqlite3 *handle = m_connection->handle.get();
+    const int code = sqlite3_extended_errcode(handle);
+    // A failed fsync may have dropped the pages for good; the next one would succeed and mean nothing.
+    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
+        m_syncFailed = true;
+    return errorOf(code, handle, m_path);
+}
+
+Status Database::runTransaction(const std::function<Status()> &body, Durability durability)
+{
+    const auto guard = lock();
+    if (m_depth > 0)
+        return runNested(body);
+    Status done = runOnce(body, durability);
+    if (!done && done.error().code == Code::NoSpace && t_freeingSpace > 0 && freeReserve())
+        done = runOnce(body, durability);
+    return done;
+}
+
+Status Database::runOnce(const std::function<Status()> &body, Durability durability)
+{
+    if (m_syncFailed)
+        return Error(Code::Internal, "database " + quoted(m_path) + ": the disk failed to keep an earlier change; it is read-only until lxmgrd starts again");
+    if (durability == Durability::Relaxed)
+        TRY(execute("PRAGMA synchronous=NORMAL"));
+    Status done = execute("BEGIN IMMEDIATE");
+    if (done) {
+        ++m_depth;
+        done = body();
+        --m_depth;
+        if (done)
+            done = execute("COMMIT");
+        // SQLite ends the transaction by itself after some errors, and keeps it open after others (a full disk at COMMIT).
+        if (!done && sqlite3_get_autocommit(m_connection->handle.get()) == 0)
+            (void)execute("ROLLBACK"); // the first error is the one to tell
+    }
+    if (durability == Durability::Relaxed)
+        TRY(execute("PRAGMA synchronous=FULL"));
+    return done;
+}
+
+Status Database::runNested(const std::function<Status()> &body)
+{
+    const std::string name = "s" + std::to_string(m_depth);
+    TRY(execute("SAVEPOINT " + name));
+    ++m_depth;
+    Status done = body();
+    --m_depth;
+    if (!done && sqlite3_get_autocommit(m_connection->handle.get()) == 0)
+        (void)execute("ROLLBACK TO " + name); // the first error is the one to tell
+    if (sqlite3_get_autocommit(m_connection->handle.get()) == 0) {
+        const Status released = execute("RELEASE " + name);
+        if (done && !released)
+            return released;
+    }
+    return done;
+}
+
+Result<Statement> Database::prepare(std::string_view sql)
+{
+    auto guard = lock();
+    auto &cache = m_connection->cache;
+    const std::string key(sql);
+    if (const auto found = cache.find(key); found != cache.end() && !found->second.inUse) {
+        found->second.inUse = true;
+        return Statement(*this, std::move(guard), found->second.statement, true);
+    }
+    sqlite3_stmt *statement = nullptr;
+    if (sqlite3_prepare_v3(m_connection->handle.get(), key.c_str(), static_cast<int>(key.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK)
+        return lastError();
+    const bool cached = cache.size() < kMaxCached && cache.try_emplace(key, Connection::Cached{statement, true}).second;
+    return Statement(*this, std::move(guard), statement, cached);
+}
+
+std::int64_t Database::lastInsertId() const { return sqlite3_last_insert_rowid(m_connection->handle.get()); }
+std::int64_t Database::changes() const { return sqlite3_changes64(m_connection->handle.get()); }
+
+Status Database::check()
+{
+    const auto guard = lock();
+    TRY(runCheck(m_connection->handle.get(), m_path, "PRAGMA integrity_check(1)"));
+    const std::string broken = TRY(ask(m_connection->handle.get(), m_path, "PRAGMA foreign_key_check"));
+    if (!broken.empty())
+        return corrupt(m_path, "rows of " + quoted(broken) + " point at nothing");
+    return {};
+}
+
+Status Database::copyTo(const std::string &path)
+{
+    const std::string part = path + ".part";
+    if (::unlink(part.c_str()) != 0 && errno != ENOENT)
+        return Error::fromErrno(errno, "unlink", part);
+    {
+        const auto guard = lock();
+        TRY(run(*this, "VACUUM INTO ?", part));
+    }
+    {
+        const Handle copy = TRY(openHandle(part, SQLITE_OPEN_READONLY));
+        TRY(runCheck(copy.get(), part, "PRAGMA integrity_check(1)"));
+    }
+    if (::chmod(part.c_str(), 0600) != 0)
+        return Error::fromErrno(errno, "chmod", part);
+    TRY(syncPath(part, O_RDONLY));
+    if (::rename(part.c_str(), path.c_str()) != 0)
+        return Error::fromErrno(errno, "rename", part);
+    return syncPath(folderOf(path), O_RDONLY | O_DIRECTORY);
+}
+
+std::string Database::reservePath() const { return folderOf(m_path) + "/reserve"; }
+
+void Database::replenishReserve()
+{
+    const std::string path = reservePath();
+    struct stat info = {};
+    if (::stat(path.c_str(), &info) == 0 && info.st_size >= kReserveSize)
+        return;
+    struct statvfs space = {};
+    if (::statvfs(folderOf(m_path).c_str(), &space) != 0 || space.f_bavail * space.f_frsize < kReserveWants)
+        return;
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (file && ::posix_fallocate(file.get(), 0, kReserveSize) != 0)
+        ::unlink(path.c_str());
+}
+
+bool Database::freeReserve() { return ::unlink(reservePath().c_str()) == 0; }
+
+FreeingSpace::FreeingSpace(Database &database) : m_database(database) { ++t_freeingSpace; }
+FreeingSpace::~FreeingSpace()
+{
+    --t_freeingSpace;
+    m_database.replenishReserve();
+}
+
+Statement::Statement(Database &database, std::unique_lock<std::recursive_mutex> lock, sqlite3_stmt *statement, bool cached)
+    : m_database(&database), m_lock(std::move(lock)), m_statement(statement), m_cached(cached)
+{
+}
+
+Statement::Statement(Statement &&other) noexcept
+    : m_database(other.m_database), m_lock(std::move(other.m_lock)), m_statement(std::exchange(other.m_statement, nullptr)), m_cached(other.m_cached),
+      m_bound(other.m_bound), m_bindResult(other.m_bindResult)
+{
+}
+
+Statement::~Statement()
+{
+    if (m_statement == nullptr)
+        return;
+    if (!m_cached) {
+        sqlite3_finalize(m_statement);
+        return;
+    }
+    sqlite3_reset(m_statement);
+    sqlite3_clear_bindings(m_statement); // a large text need not stay in memory
+    m_database->m_connection->cache.find(sqlite3_sql(m_statement))->second.inUse = false;
+}
+
+Statement &Statement::bind(std::int64_t value)
+{
+    const int code = sqlite3_bind_int64(m_statement, ++m_bound, value);
+    m_bindResult = m_bindResult != SQLITE_OK ? m_bindResult : code;
+    return *this;
+}
+
+Statement &Statement::bind(std::string_view value)
+{
+    // An empty view may have a null pointer, which SQLite would take for NULL.
+    const char *text = value.data() != nullptr ? value.data() : "";
+    const int code = sqlite3_bind_text64(m_statement, ++m_bound, text, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+    m_bindResult = m_bindResult != SQLITE_OK ? m_bindResult : code;
+    return *this;
+}
+
+Result<bool> Statement::next()
+{
+    if (m_bindResult != SQLITE_OK)
+        return errorOf(m_bindResult, nullptr, m_database->m_path);
+    const int code = sqlite3_step(m_statement);
+    if (code == SQLITE_ROW)
+        return true;
+    if (code == SQLITE_DONE)
+        return false;
+    return m_database->lastError();
+}
+
+Status Statement::run()
+{
+    while (TRY(next()))
+        ;
+    return {};
+}
+
+std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(m_statement, column); }
+
+std::string Statement::text(int column) const
+{
+    const auto *bytes = reinterpret_cast<const char *>(sqlite3_column_text(m_statement, column));
+    return bytes == nullptr ? std::string() : std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(m_statement, column)));
+}
+
+} // namespace lxmgr::store
