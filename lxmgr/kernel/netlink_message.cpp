@@ -61,10 +61,10 @@ std::string Message::finished(std::uint32_t sequence) const
 namespace
 {
 
-Result<Fd> openSocket()
+Result<Fd> openSocket(int protocol)
 {
     Fd fd = TRY(sys::callFd("socket", "netlink",
-                            [] { return ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE); }));
+                            [&] { return ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol); }));
     const int on = 1;
     // The refused request need not come back with its errno; the kernel's own words (NLMSGERR_ATTR_MSG) should.
     (void)::setsockopt(fd.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
@@ -75,11 +75,11 @@ Result<Fd> openSocket()
 }
 
 /// A socket stays in the namespace it was made in, so the thread has to be there for one call only.
-Result<Fd> openSocketIn(int netns)
+Result<Fd> openSocketIn(int netns, int protocol)
 {
     const Fd home = TRY(sys::open("/proc/thread-self/ns/net", O_RDONLY));
     TRY(sys::call("setns", "network namespace", [&] { return ::setns(netns, CLONE_NEWNET); }));
-    Result<Fd> fd = openSocket();
+    Result<Fd> fd = openSocket(protocol);
     if (::setns(home.get(), CLONE_NEWNET) != 0)
         ::abort(); // Going on would make and delete links in a guest's namespace.
     return fd;
@@ -104,9 +104,9 @@ Status answerStatus(const nlmsghdr &header, const std::string &what)
 
 } // namespace
 
-Result<Socket> Socket::open(int netns)
+Result<Socket> Socket::open(int netns, int protocol)
 {
-    return Socket(TRY(netns < 0 ? openSocket() : openSocketIn(netns)));
+    return Socket(TRY(netns < 0 ? openSocket(protocol) : openSocketIn(netns, protocol)));
 }
 
 Status Socket::send(const Message &message, const std::string &what)

@@ -45,12 +45,12 @@ private:
     std::string m_bytes;
 };
 
-/// A NETLINK_ROUTE socket of one network namespace.
+/// A netlink socket of one network namespace.
 class Socket
 {
 public:
     /// `netns` -1: of the calling thread's. Else an fd of the namespace, or a pidfd of a process in it.
-    static Result<Socket> open(int netns = -1);
+    static Result<Socket> open(int netns = -1, int protocol = NETLINK_ROUTE);
 
     /// Sends and waits for the acknowledgement. `what` names the request and its object in the Error ("create link 'x'").
     Status request(const Message &message, const std::string &what);

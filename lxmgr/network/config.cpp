@@ -1,0 +1,242 @@
+#include "network/config.h"
+
+#include "base/text.h"
+
+#include <algorithm>
+#include <array>
+#include <sys/socket.h>
+
+namespace lxmgr::network
+{
+
+namespace
+{
+
+using netlink::Address;
+
+Status readBool(bool &into, const std::string &value)
+{
+    into = TRY(parseBool(value));
+    return {};
+}
+
+Error invalid(const std::string &text) { return {Code::Invalid, text}; }
+
+/// `at` may be the subnet's own number, which no host can have.
+bool isNetworkNumber(const Address &address) { return subnetOf(address).first.bytes == address.bytes; }
+
+Status readAddress(FamilyConfig &into, int family, const std::string &value)
+{
+    into.automatic = value == "auto";
+    into.address.reset();
+    if (value == "none" || value == "auto" || value.empty())
+        return {};
+    const Address address = TRY(netlink::parseAddress(value));
+    const unsigned most = family == AF_INET ? 30 : 126;
+    if (address.family != family)
+        return invalid(quoted(value) + " is of the other address family");
+    if (value.find('/') == std::string::npos || address.prefix < 8 || address.prefix > most)
+        return invalid(quoted(value) + " needs a prefix length between 8 and " + std::to_string(most) + ", like \"" +
+                       (family == AF_INET ? "10.20.0.1/24" : "fd42:1:2:3::1/64") + "\"");
+    if (isNetworkNumber(address))
+        return invalid(quoted(value) + " is the number of the subnet; give the bridge's own address in it");
+    into.address = address;
+    return {};
+}
+
+Status readPlainAddress(std::optional<Address> &into, const std::string &value)
+{
+    if (value.empty())
+        return {};
+    into = TRY(netlink::parseAddress(value));
+    return {};
+}
+
+/// "45m", "1h", "7d", seconds or "infinite": what dnsmasq takes.
+Status readExpiry(std::string &into, const std::string &value)
+{
+    const std::string_view units = "smhdw";
+    const bool unit = !value.empty() && units.find(value.back()) != std::string_view::npos;
+    if (value != "infinite")
+        TRY(parseUnsigned(value.substr(0, value.size() - (unit ? 1 : 0)), 1, 100'000'000));
+    into = value;
+    return {};
+}
+
+Status readRanges(FamilyConfig &into, const std::string &value)
+{
+    into.ranges.clear();
+    for (const std::string &part : split(value, ',')) {
+        const std::size_t dash = part.find('-');
+        if (dash == std::string::npos)
+            return invalid(quoted(part) + " is no range, like \"10.20.0.50-10.20.0.99\"");
+        AddressRange range{TRY(netlink::parseAddress(trimmed(part.substr(0, dash)))),
+                           TRY(netlink::parseAddress(trimmed(part.substr(dash + 1))))};
+        if (range.first.family != range.last.family || range.last.bytes < range.first.bytes)
+            return invalid(quoted(part) + " ends before it begins");
+        into.ranges.push_back(std::move(range));
+    }
+    return {};
+}
+
+/// RFC 1123 labels joined by dots.
+Status checkDomain(const std::string &value)
+{
+    const auto good = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-'; };
+    for (const std::string &label : split(value, '.'))
+        if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-' ||
+            !std::ranges::all_of(label, good))
+            return invalid(quoted(value) + " is not a domain name");
+    if (value.empty() || value.size() > 253)
+        return invalid(quoted(value) + " is not a domain name");
+    return {};
+}
+
+Status readSearch(BridgeConfig &config, const std::string &value)
+{
+    config.search.clear();
+    for (const std::string &part : split(value, ',')) {
+        const std::string domain(trimmed(part));
+        TRY(checkDomain(domain));
+        config.search.push_back(domain);
+    }
+    return {};
+}
+
+Status readOneOf(const std::string &value, std::string_view only)
+{
+    if (value == only)
+        return {};
+    return Error(Code::Unsupported, quoted(value) + " is not supported yet by this version, only \"" + std::string(only) + "\"");
+}
+
+Status readDnsMode(BridgeConfig &config, const std::string &value)
+{
+    if (value != "managed" && value != "none" && value != "dynamic")
+        return invalid(quoted(value) + " is not one of managed, none");
+    if (value == "dynamic") // Guests would choose names, also each other's.
+        return readOneOf(value, "managed");
+    config.dns = value == "managed";
+    return {};
+}
+
+// clang-format off
+using C = BridgeConfig;
+constexpr NetworkKey kNetworkKeys[] = {
+    {"bridge.driver",       [](C &, const std::string &v) { return readOneOf(v, "native"); },          "native",  "Kind of bridge."},
+    {"bridge.hwaddr",       [](C &c, const std::string &v) -> Status { c.mac = TRY(netlink::parseMac(v)); return {}; }, "", "MAC address of the bridge; else one derived from its name."},
+    {"bridge.mode",         [](C &, const std::string &v) { return readOneOf(v, "standard"); },        "standard", "How the bridge is operated."},
+    {"bridge.mtu",          [](C &c, const std::string &v) -> Status { c.mtu = static_cast<std::uint32_t>(TRY(parseUnsigned(v, 1280, 65535))); return {}; }, "1500", "Largest packet in bytes."},
+    {"dns.domain",          [](C &c, const std::string &v) -> Status { TRY(checkDomain(v)); c.domain = v; return {}; }, "lxmgr", "Domain of the guests' names."},
+    {"dns.mode",            &readDnsMode,                                                              "managed", "managed: names of guests are resolved; none: they are not."},
+    {"dns.search",          &readSearch,                                                               "",        "Search domains handed to guests; else dns.domain."},
+    {"ipv4.address",        [](C &c, const std::string &v) { return readAddress(c.ipv4, AF_INET, v); }, "auto",   "The bridge's address with prefix length, auto or none."},
+    {"ipv4.dhcp",           [](C &c, const std::string &v) { return readBool(c.ipv4.dhcp, v); },       "true",    "Hand out addresses."},
+    {"ipv4.dhcp.expiry",    [](C &c, const std::string &v) { return readExpiry(c.ipv4.expiry, v); },   "1h",      "How long a lease lasts."},
+    {"ipv4.dhcp.gateway",   [](C &c, const std::string &v) { return readPlainAddress(c.ipv4.gateway, v); }, "",   "Router told to guests; else the bridge."},
+    {"ipv4.dhcp.ranges",    [](C &c, const std::string &v) { return readRanges(c.ipv4, v); },          "",        "Addresses to hand out (FIRST-LAST,…); else all."},
+    {"ipv4.firewall",       [](C &c, const std::string &v) { return readBool(c.ipv4.firewall, v); },   "true",    "Make accepting rules for the bridge."},
+    {"ipv4.nat",            [](C &c, const std::string &v) { return readBool(c.ipv4.nat, v); },        "false",   "Masquerade what leaves the subnet."},
+    {"ipv4.routing",        [](C &c, const std::string &v) { return readBool(c.ipv4.routing, v); },    "true",    "Forward between the bridge and elsewhere."},
+    {"ipv6.address",        [](C &c, const std::string &v) { return readAddress(c.ipv6, AF_INET6, v); }, "auto",  "The bridge's address with prefix length, auto or none."},
+    {"ipv6.dhcp",           [](C &c, const std::string &v) { return readBool(c.ipv6.dhcp, v); },       "true",    "Answer DHCPv6."},
+    {"ipv6.dhcp.expiry",    [](C &c, const std::string &v) { return readExpiry(c.ipv6.expiry, v); },   "1h",      "How long a lease lasts."},
+    {"ipv6.dhcp.ranges",    [](C &c, const std::string &v) { return readRanges(c.ipv6, v); },          "",        "Addresses to hand out when stateful; else all."},
+    {"ipv6.dhcp.stateful",  [](C &c, const std::string &v) { return readBool(c.ipv6.stateful, v); },   "false",   "Addresses by DHCPv6 and not from the prefix."},
+    {"ipv6.firewall",       [](C &c, const std::string &v) { return readBool(c.ipv6.firewall, v); },   "true",    "Make accepting rules for the bridge."},
+    {"ipv6.nat",            [](C &c, const std::string &v) { return readBool(c.ipv6.nat, v); },        "false",   "Masquerade what leaves the subnet."},
+    {"ipv6.routing",        [](C &c, const std::string &v) { return readBool(c.ipv6.routing, v); },    "true",    "Forward between the bridge and elsewhere."},
+};
+// clang-format on
+static_assert(std::ranges::is_sorted(kNetworkKeys, {}, &NetworkKey::name));
+
+/// Keys that LXD and Incus know: refused by name, so that nobody believes them to be in force.
+constexpr std::string_view kKnownElsewhere[] = {
+    "bgp.",          "bridge.external_interfaces", "dns.nameservers",  "dns.zone.",        "fan.",
+    "ipv4.dhcp.routes", "ipv4.nat.",               "ipv4.ovn.ranges",  "ipv4.routes",      "ipv6.nat.",
+    "ipv6.ovn.ranges",  "ipv6.routes",             "raw.dnsmasq",      "security.acls",    "tunnel.",
+};
+
+Error unknownKey(const std::string &key)
+{
+    for (const std::string_view known : kKnownElsewhere)
+        if (key.starts_with(known))
+            return {Code::Unsupported, "Network key " + quoted(key) + " is not supported yet by this version"};
+    std::array<std::string_view, std::size(kNetworkKeys)> names;
+    std::ranges::transform(kNetworkKeys, names.begin(), &NetworkKey::name);
+    Error error(Code::Invalid, "Unknown network key " + quoted(key));
+    const std::optional<std::string> near = nearest(key, names);
+    return near ? std::move(error).hint("did you mean \"" + *near + "\"?") : error;
+}
+
+Status checkInside(std::string_view key, const FamilyConfig &family, const Address &address)
+{
+    if (family.address && !contains(*family.address, address))
+        return invalid(std::string(key) + ": " + quoted(address.text()) + " lies outside of " + subnetText(*family.address));
+    return {};
+}
+
+Status checkTogether(const BridgeConfig &config)
+{
+    for (const AddressRange &range : config.ipv4.ranges)
+        for (const Address &end : {range.first, range.last})
+            TRY(checkInside("ipv4.dhcp.ranges", config.ipv4, end));
+    for (const AddressRange &range : config.ipv6.ranges)
+        for (const Address &end : {range.first, range.last})
+            TRY(checkInside("ipv6.dhcp.ranges", config.ipv6, end));
+    if (config.ipv4.gateway)
+        TRY(checkInside("ipv4.dhcp.gateway", config.ipv4, *config.ipv4.gateway));
+    if (config.ipv6.address && config.ipv6.address->prefix != 64 && !config.ipv6.stateful)
+        return invalid("ipv6.address: guests make their own address from a prefix of 64 bits, not " +
+                       std::to_string(config.ipv6.address->prefix))
+            .hint("or set ipv6.dhcp.stateful=true");
+    return {};
+}
+
+} // namespace
+
+const FamilyConfig &BridgeConfig::family(int number) const { return number == AF_INET ? ipv4 : ipv6; }
+FamilyConfig &BridgeConfig::family(int number) { return number == AF_INET ? ipv4 : ipv6; }
+
+std::span<const NetworkKey> networkKeys() { return kNetworkKeys; }
+
+Result<BridgeConfig> parseConfig(const Config &config)
+{
+    BridgeConfig parsed;
+    for (const auto &[name, value] : config) {
+        if (name.starts_with("user.") || name.starts_with("volatile."))
+            continue;
+        const auto key = std::ranges::find(kNetworkKeys, name, &NetworkKey::name);
+        if (key == std::end(kNetworkKeys))
+            return unknownKey(name);
+        if (!value.empty() || name.ends_with(".address"))
+            TRY_IN(name, key->read(parsed, value));
+    }
+    TRY(checkTogether(parsed));
+    return parsed;
+}
+
+AddressRange subnetOf(const Address &address)
+{
+    AddressRange range{address, address};
+    for (unsigned bit = address.prefix; bit < address.bytes.size() * 8; ++bit) {
+        const int mask = 0x80 >> (bit % 8);
+        range.first.bytes[bit / 8] = static_cast<char>(range.first.bytes[bit / 8] & ~mask);
+        range.last.bytes[bit / 8] = static_cast<char>(range.last.bytes[bit / 8] | mask);
+    }
+    return range;
+}
+
+bool contains(const Address &subnet, const Address &address)
+{
+    Address inside = address;
+    inside.prefix = subnet.prefix;
+    return subnet.family == address.family && subnetOf(inside).first.bytes == subnetOf(subnet).first.bytes;
+}
+
+std::string subnetText(const Address &address)
+{
+    return subnetOf(address).first.text() + "/" + std::to_string(address.prefix);
+}
+
+} // namespace lxmgr::network

@@ -1,0 +1,66 @@
+// A managed bridge's configuration: one table of keys, text in, types out.
+#pragma once
+
+#include "base/result.h"
+#include "kernel/netlink.h"
+#include "network/network.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lxmgr::network
+{
+
+struct AddressRange {
+    netlink::Address first, last;
+};
+
+/// What a bridge does for one address family.
+struct FamilyConfig {
+    std::optional<netlink::Address> address; ///< The bridge's own, with prefix; absent: family off.
+    bool automatic = false;                  ///< "auto": to be chosen (withDefaults).
+    bool nat = false;
+    bool dhcp = true;
+    bool stateful = false; ///< IPv6: addresses by DHCP, not from the router advertisement.
+    bool routing = true;
+    bool firewall = true;
+    std::string expiry = "1h";
+    std::optional<netlink::Address> gateway;
+    std::vector<AddressRange> ranges; ///< Empty: the whole subnet.
+};
+
+struct BridgeConfig {
+    FamilyConfig ipv4, ipv6;
+    std::string mac; ///< "" for one derived from the name.
+    std::uint32_t mtu = 1500;
+    std::string domain = "lxmgr";
+    bool dns = true; ///< Guests' names are resolved (dns.mode managed).
+    std::vector<std::string> search;
+
+    const FamilyConfig &family(int number) const;
+    FamilyConfig &family(int number);
+};
+
+/// One key: how it is read into the config.
+struct NetworkKey {
+    std::string_view name;
+    Status (*read)(BridgeConfig &config, const std::string &value);
+    std::string_view fallback;
+    std::string_view summary;
+};
+std::span<const NetworkKey> networkKeys();
+
+/// Invalid or Unsupported with the key in front. "auto" addresses stay open.
+Result<BridgeConfig> parseConfig(const Config &config);
+
+/// First and last address of the subnet that `address` lies in.
+AddressRange subnetOf(const netlink::Address &address);
+bool contains(const netlink::Address &subnet, const netlink::Address &address);
+/// "10.1.4.0/22"
+std::string subnetText(const netlink::Address &address);
+
+} // namespace lxmgr::network

@@ -1,0 +1,369 @@
+#include "network/network.h"
+
+#include "base/text.h"
+#include "base/undo.h"
+#include "kernel/files.h"
+#include "kernel/path.h"
+#include "kernel/sys.h"
+#include "network/config.h"
+#include "network/dnsmasq.h"
+#include "network/firewall.h"
+
+#include <algorithm>
+#include <linux/if.h>
+#include <map>
+#include <mutex>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace lxmgr::network
+{
+
+namespace
+{
+
+// Link
+
+/// The same after every boot, so that guests' neighbour tables stay right; locally administered.
+std::string derivedMac(const Network &network)
+{
+    std::uint64_t hash = 14695981039346656037U; // FNV-1a
+    const auto mix = [&](const std::string &text) {
+        for (const char c : text)
+            hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
+    };
+    mix(network.name);
+    for (const char *key : {"ipv4.address", "ipv6.address"})
+        if (const auto found = network.config.find(key); found != network.config.end())
+            mix(found->second);
+    const unsigned char tail[] = {static_cast<unsigned char>(hash >> 40), static_cast<unsigned char>(hash >> 24),
+                                  static_cast<unsigned char>(hash >> 8)};
+    const std::string hex = toHex(tail);
+    return "0a:16:3e:" + hex.substr(0, 2) + ":" + hex.substr(2, 2) + ":" + hex.substr(4, 2);
+}
+
+Status ensureLink(const Network &network, const BridgeConfig &config)
+{
+    const std::string mac = config.mac.empty() ? derivedMac(network) : config.mac;
+    Result<netlink::Link> found = netlink::link(network.name);
+    if (!found && found.error().code != Code::NotFound)
+        return std::move(found.error());
+    if (!found)
+        return netlink::createBridge({network.name, mac, config.mtu});
+    if (found->kind != "bridge")
+        return Error(Code::AlreadyExists, "Network interface " + quoted(network.name) + " exists and is no bridge")
+            .hint("choose another network name");
+    if (found->mtu != config.mtu)
+        TRY(netlink::setMtu(network.name, config.mtu));
+    return {};
+}
+
+/// Ours and no others; link-local ones are the kernel's.
+Status ensureAddresses(const Network &network, const BridgeConfig &config)
+{
+    const netlink::Link link = TRY(netlink::link(network.name));
+    const auto wanted = [&](const netlink::Address &address) {
+        const std::optional<netlink::Address> &own = config.family(address.family).address;
+        return own && own->bytes == address.bytes && own->prefix == address.prefix;
+    };
+    for (const netlink::Address &address : link.addresses)
+        if (address.scopeName() == "global" && !wanted(address))
+            TRY(netlink::deleteAddress(network.name, address));
+    for (const FamilyConfig *family : {&config.ipv4, &config.ipv6})
+        if (family->address)
+            TRY(netlink::addAddress(network.name, *family->address));
+    return {};
+}
+
+// Sysctls
+
+std::string sysctlPath(const std::string &name) { return "/proc/sys/net/" + name; }
+
+bool sysctlIs(const std::string &name, std::string_view value)
+{
+    const Result<std::string> text = files::read(sysctlPath(name), 64);
+    return text && trimmed(*text) == value;
+}
+
+Status setSysctl(const std::string &name, const std::string &value)
+{
+    if (sysctlIs(name, value)) // Writing ip_forward again would reset every interface's own settings.
+        return {};
+    return files::put(sysctlPath(name), value);
+}
+
+/// An interface that takes its address from router advertisements stops doing so once the host forwards, unless told 2:
+/// the host would lose its own IPv6.
+Status keepAdvertisements()
+{
+    const Fd folder = TRY(path::openFolder(sysctlPath("ipv6/conf")));
+    for (const std::string &name : TRY(path::list(folder)))
+        if (name != "all" && name != "lo" && sysctlIs("ipv6/conf/" + name + "/accept_ra", "1"))
+            TRY(setSysctl("ipv6/conf/" + name + "/accept_ra", "2"));
+    return {};
+}
+
+/// Before the link goes up and gets addresses.
+Status prepareBridgeSysctls(const Network &network, const BridgeConfig &config)
+{
+    const std::string own = "ipv6/conf/" + network.name;
+    if (::access(sysctlPath(own).c_str(), F_OK) != 0)
+        return {}; // No IPv6 on this host.
+    TRY(setSysctl(own + "/disable_ipv6", config.ipv6.address ? "0" : "1"));
+    TRY(setSysctl(own + "/accept_ra", "0")); // A guest could advertise itself as the host's router.
+    TRY(setSysctl(own + "/autoconf", "0"));
+    return setSysctl(own + "/accept_dad", "0"); // An address on probation cannot be bound.
+}
+
+Status ensureForwarding(const BridgeConfig &config)
+{
+    if (config.ipv4.address && config.ipv4.routing)
+        TRY(setSysctl("ipv4/ip_forward", "1"));
+    if (!config.ipv6.address || !config.ipv6.routing || sysctlIs("ipv6/conf/all/forwarding", "1"))
+        return {};
+    TRY(keepAdvertisements());
+    return setSysctl("ipv6/conf/all/forwarding", "1");
+}
+
+// Firewall
+
+/// Which rules were put in force at which generation of the whole rule set, per namespace and network: as long as nobody
+/// changed anything, they are not sent again.
+struct InForce {
+    std::string rules;
+    std::uint32_t generation = 0;
+};
+std::mutex inForceMutex;
+std::map<std::string, InForce> inForce;
+
+Status ensureFirewall(const Network &network, const BridgeConfig &config)
+{
+    const std::string key = TRY(sys::readlinkat(sys::cwd(), "/proc/thread-self/ns/net")) + network.name;
+    const std::string wanted = firewall::rules(network.name, config);
+    const std::lock_guard lock(inForceMutex);
+    InForce &last = inForce[key];
+    const std::uint32_t now = firewall::generation();
+    if (now != 0 && last.generation == now && last.rules == wanted)
+        return {};
+    TRY(firewall::apply(network.name, config));
+    last = {wanted, firewall::generation()};
+    return {};
+}
+
+bool needsServer(const BridgeConfig &config) { return config.ipv4.address || config.ipv6.address; }
+
+// Reservations: a file each, named as the guest, and a link from its MAC to that name, so that neither way needs a search
+
+/// The leading dot hides it from the server.
+std::string macLink(const std::string &mac)
+{
+    std::string name = ".mac-" + mac;
+    std::ranges::replace(name, ':', '-');
+    return name;
+}
+
+/// The folder, or an empty Fd where nothing was ever reserved.
+Result<Fd> openHosts(const Network &network)
+{
+    Result<Fd> folder = path::openFolder(dnsmasq::hostsFolder(network));
+    return !folder && folder.error().errnum == ENOENT ? Result<Fd>(Fd()) : std::move(folder);
+}
+
+Result<Reservation> readReservation(const Fd &hosts, const std::string &name)
+{
+    return dnsmasq::parseHostLine(TRY(files::read(hosts, name, 4096)));
+}
+
+Result<std::vector<Reservation>> reservations(const Network &network)
+{
+    std::vector<Reservation> found;
+    const Fd hosts = TRY(openHosts(network));
+    for (const std::string &name : hosts ? TRY(path::list(hosts)) : std::vector<std::string>())
+        if (Result<Reservation> row = name.starts_with(".") ? Error() : readReservation(hosts, name))
+            found.push_back(std::move(*row));
+    return found;
+}
+
+Status checkFree(const Network &network, const Fd &hosts, const Reservation &wanted)
+{
+    const Result<Reservation> sameName = readReservation(hosts, wanted.instance);
+    if (sameName && sameName->mac != wanted.mac)
+        return Error(Code::AlreadyExists,
+                     "Instance DNS name " + quoted(wanted.instance) + " already used on network " + quoted(network.name));
+    if (wanted.ipv4.empty() && wanted.ipv6.empty())
+        return {};
+    for (const Reservation &other : TRY(reservations(network)))
+        if (other.mac != wanted.mac && ((!wanted.ipv4.empty() && other.ipv4 == wanted.ipv4) ||
+                                        (!wanted.ipv6.empty() && other.ipv6 == wanted.ipv6)))
+            return Error(Code::AlreadyExists, "The address is reserved for " + quoted(other.instance) + " on network " +
+                                                  quoted(network.name));
+    return {};
+}
+
+Status checkAddresses(const Network &network, const Reservation &wanted)
+{
+    const BridgeConfig config = TRY(parseConfig(network.config));
+    for (const auto &[text, family] : {std::pair{&wanted.ipv4, &config.ipv4}, {&wanted.ipv6, &config.ipv6}}) {
+        if (text->empty())
+            continue;
+        const netlink::Address address = TRY(netlink::parseAddress(*text));
+        if (!family->address || !contains(*family->address, address))
+            return Error(Code::Invalid, "Address " + quoted(*text) + " is not in a subnet of network " + quoted(network.name));
+        if (family->address->bytes == address.bytes)
+            return Error(Code::Invalid, "Address " + quoted(*text) + " is the bridge's own");
+    }
+    return {};
+}
+
+Status removeIfThere(const Fd &folder, const std::string &name)
+{
+    Status removed = sys::unlinkat(folder, name);
+    return !removed && removed.error().errnum == ENOENT ? Status() : std::move(removed);
+}
+
+/// Before the file it leads to, so that a crash never leaves a file that nothing leads to.
+Status writeMacLink(const Fd &hosts, const Reservation &wanted)
+{
+    const std::string link = macLink(wanted.mac);
+    const Result<std::string> present = sys::readlinkat(hosts, link);
+    if (present && *present == wanted.instance)
+        return {};
+    if (present) // Renamed.
+        TRY(removeIfThere(hosts, *present));
+    TRY(removeIfThere(hosts, link));
+    return sys::symlinkat(wanted.instance, hosts, link);
+}
+
+/// The server's group may read it: the folder's.
+Status writeHostFile(const Fd &hosts, const std::string &name, const std::string &line)
+{
+    const Result<std::string> present = files::read(hosts, name, 4096);
+    if (present && *present == line + "\n")
+        return {};
+    const std::string temporary = "." + name; // Not read by the server before it is whole.
+    {
+        const Fd file = TRY(sys::openat(hosts, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0640));
+        TRY(sys::fchown(file, 0, TRY(sys::fstat(hosts)).st_gid));
+        TRY(files::writeAll(file, line + "\n"));
+    }
+    return sys::renameat2(hosts, temporary, hosts, name);
+}
+
+Result<std::vector<dnsmasq::LeaseLine>> leaseLines(const Network &network)
+{
+    const Result<std::string> text = files::read(dnsmasq::leaseFile(network));
+    if (!text && text.error().errnum != ENOENT)
+        return text.error();
+    return dnsmasq::parseLeases(text ? *text : "");
+}
+
+/// Ends the leases of `mac` in its name. The server must be up for that; else they run out by themselves.
+Status endLeases(const Network &network, const std::string &mac)
+{
+    const BridgeConfig config = TRY(parseConfig(network.config));
+    if (!config.ipv4.address || !netlink::linkExists(network.name))
+        return {};
+    for (const dnsmasq::LeaseLine &lease : TRY(leaseLines(network)))
+        if (lease.mac == mac && lease.address.find(':') == std::string::npos)
+            TRY(dnsmasq::releaseLease(network.name, *config.ipv4.address, lease));
+    return {};
+}
+
+} // namespace
+
+Status checkName(const std::string &name)
+{
+    TRY(netlink::checkLinkName(name));
+    if (!std::isalpha(static_cast<unsigned char>(name.front())))
+        return Error(Code::Invalid, "Network name " + quoted(name) + " does not start with a letter");
+    return {};
+}
+
+Status validate(const Config &config)
+{
+    TRY(parseConfig(config));
+    return {};
+}
+
+Status ensureUp(const Network &network)
+{
+    TRY(checkName(network.name));
+    const auto steps = [&]() -> Status {
+        const BridgeConfig config = TRY(parseConfig(network.config));
+        TRY(ensureLink(network, config));
+        TRY(prepareBridgeSysctls(network, config));
+        TRY(ensureAddresses(network, config));
+        TRY(netlink::setUp(network.name));
+        TRY(ensureForwarding(config));
+        TRY(ensureFirewall(network, config));
+        return needsServer(config) ? dnsmasq::ensureRunning(network, config) : dnsmasq::stop(network);
+    };
+    TRY_IN("network " + quoted(network.name), steps());
+    return {};
+}
+
+Status tearDown(const Network &network)
+{
+    TRY(dnsmasq::stop(network));
+    TRY(firewall::remove(network.name));
+    const Result<netlink::Link> link = netlink::link(network.name);
+    if (!link)
+        return link.error().code == Code::NotFound ? Status() : Status(link.error());
+    if (link->kind != "bridge") // Somebody else's, that took the name meanwhile.
+        return {};
+    return netlink::deleteLink(network.name);
+}
+
+Status reserve(const Network &network, const Reservation &reservation)
+{
+    Reservation wanted = reservation;
+    wanted.mac = TRY(netlink::parseMac(reservation.mac));
+    const std::string line = TRY(dnsmasq::hostLine(wanted));
+    TRY(checkAddresses(network, wanted));
+    TRY(dnsmasq::makeFolders(network));
+    const Fd hosts = TRY(path::openFolder(dnsmasq::hostsFolder(network)));
+    TRY(checkFree(network, hosts, wanted));
+    TRY_IN("reserve for " + quoted(wanted.instance), writeMacLink(hosts, wanted));
+    TRY_IN("reserve for " + quoted(wanted.instance), writeHostFile(hosts, wanted.instance, line));
+    return {};
+}
+
+Status release(const Network &network, const std::string &mac)
+{
+    const std::string key = TRY(netlink::parseMac(mac));
+    TRY(endLeases(network, key));
+    const Fd hosts = TRY(openHosts(network));
+    const Result<std::string> name = hosts ? sys::readlinkat(hosts, macLink(key)) : Error();
+    if (!name)
+        return {};
+    const Result<Reservation> row = readReservation(hosts, *name);
+    if (row && row->mac == key)
+        TRY(removeIfThere(hosts, *name));
+    TRY(removeIfThere(hosts, macLink(key)));
+    return dnsmasq::reload(network);
+}
+
+Result<std::vector<Lease>> leases(const Network &network)
+{
+    const BridgeConfig config = TRY(parseConfig(network.config));
+    const std::vector<Reservation> known = TRY(reservations(network));
+    std::vector<Lease> found;
+    const std::string gateway = network.name + ".gw";
+    for (const FamilyConfig *family : {&config.ipv4, &config.ipv6})
+        if (family->address)
+            found.push_back({gateway, "", family->address->text(), Lease::Type::Gateway});
+    const auto nameOf = [&](const std::string &mac) {
+        const auto row = std::ranges::find(known, mac, &Reservation::mac);
+        return row == known.end() ? std::string() : row->instance;
+    };
+    for (const dnsmasq::LeaseLine &line : TRY(leaseLines(network)))
+        if (std::ranges::none_of(known, [&](const Reservation &row) { return row.ipv4 == line.address; }))
+            found.push_back({nameOf(line.mac), line.mac, line.address, Lease::Type::Dynamic});
+    for (const Reservation &row : known)
+        for (const std::string &address : {row.ipv4, row.ipv6})
+            if (!address.empty())
+                found.push_back({row.instance, row.mac, address, Lease::Type::Static});
+    return found;
+}
+
+} // namespace lxmgr::network
