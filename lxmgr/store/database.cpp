@@ -175,13 +175,17 @@ Database::~Database() = default;
 
 Result<std::unique_ptr<Database>> Database::open(const std::string &path, std::span<const Migration> schema)
 {
-    if (TRY(makeFile(path)))
-        TRY(inspect(path, schema.back().version));
+    const bool filled = TRY(makeFile(path));
     std::unique_ptr<Database> database(new Database(path));
-    Status connected = database->connect();
-    // Even opening needs a little room (the -shm file): a full disk must not keep the daemon from starting and deleting.
+    const auto attempt = [&]() -> Status {
+        if (filled)
+            TRY(inspect(path, schema.back().version));
+        return database->connect();
+    };
+    Status connected = attempt();
+    // Even reading needs a little room (the -shm file): a full disk must not keep the daemon from starting and deleting.
     if (!connected && connected.error().code == Code::NoSpace && database->freeReserve())
-        connected = database->connect();
+        connected = attempt();
     TRY(std::move(connected));
     TRY(database->migrate(schema));
     database->replenishReserve();
