@@ -27,11 +27,10 @@ install_optional $packages_run_optional
 echo "all there"
 
 step "Build"
-# Built by root as the tree's owner would: nothing in the tree becomes root's but build/.
+mkdir -p "$build"
 cmake -G Ninja -B "$build" -S "$top" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLXMGR_TESTS=OFF \
-    -DCMAKE_INSTALL_PREFIX="$prefix" >"$top/.quickstart.log" 2>&1 || { tail -30 "$top/.quickstart.log"; die "configuring failed"; }
-ninja -C "$build" >"$top/.quickstart.log" 2>&1 || { grep -A12 -E 'error|FAILED' "$top/.quickstart.log" | head -60; die "the build failed"; }
-rm -f "$top/.quickstart.log"
+    -DCMAKE_INSTALL_PREFIX="$prefix" >"$build/quickstart.log" 2>&1 || { tail -30 "$build/quickstart.log"; die "configuring failed"; }
+ninja -C "$build" >"$build/quickstart.log" 2>&1 || { grep -A12 -E 'error|FAILED' "$build/quickstart.log" | head -60; die "the build failed"; }
 echo "built in $build"
 
 step "Install"
