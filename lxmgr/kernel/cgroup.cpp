@@ -3,13 +3,13 @@
 #include "base/text.h"
 #include "kernel/cgroup_devices.h"
 #include "kernel/files.h"
-#include "kernel/path.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <dirent.h>
 #include <map>
 #include <poll.h>
 #include <set>
@@ -341,13 +341,16 @@ void readCpu(const Layout &layout, const std::string &path, Usage &usage)
 
 Result<std::vector<std::string>> folders(const Fd &folder)
 {
+    Fd again = TRY(sys::openat(folder, ".", O_RDONLY | O_DIRECTORY)); // A position of its own, and closedir(3) closes it.
+    DIR *const stream = ::fdopendir(again.get());
+    if (!stream)
+        return Error::fromErrno(errno, "fdopendir");
+    again.release();
     std::vector<std::string> names;
-    for (const std::string &name : TRY(path::list(folder))) {
-        // Files of cgroupfs have a dot in the middle ("cgroup.procs", "tasks" and "release_agent" apart): stat tells for sure.
-        const Result<struct stat> info = sys::fstatat(folder, name);
-        if (info && S_ISDIR(info->st_mode))
-            names.push_back(name);
-    }
+    while (const dirent *entry = ::readdir(stream))
+        if (entry->d_type == DT_DIR && entry->d_name != std::string_view(".") && entry->d_name != std::string_view(".."))
+            names.emplace_back(entry->d_name);
+    ::closedir(stream);
     return names;
 }
 
@@ -395,9 +398,11 @@ Result<Fd> openExec(const Layout &layout, const std::string &path, uid_t uid, gi
 
 Status attach(const Layout &layout, const std::string &path, pid_t pid)
 {
+    // A thread that moves itself cannot exit meanwhile, so the kernel spares it the lock that waits for RCU.
+    const char *file = pid == 0 ? "/tasks" : "/cgroup.procs";
     for (const Hierarchy &hierarchy : layout.hierarchies())
         if (!hierarchy.unified)
-            TRY(files::put(hierarchy.mountPoint + "/" + path + "/cgroup.procs", std::to_string(pid)));
+            TRY(files::put(hierarchy.mountPoint + "/" + path + file, std::to_string(pid)));
     return {};
 }
 

@@ -76,10 +76,10 @@ Result<Fd> openPayload(const Layout &layout, const std::string &path, uid_t uid,
 /// Owned by `uid`, `gid`, so that the guest's own init may move the process on.
 Result<Fd> openExec(const Layout &layout, const std::string &path, uid_t uid, gid_t gid);
 /// Puts `pid` into the limits folder of every v1 hierarchy. On cgroup2 a process is born in its folder (the Fds above).
-/// The first move after a quiet spell waits for an RCU grace period (4 to 15 ms, the next ones microseconds): let the child
-/// do its other steps meanwhile. A process forked by one that is inside already needs no move.
+/// 0 is the calling thread, of a process with no other: takes microseconds. Another process: the first move after a quiet
+/// spell waits for an RCU grace period, 4 to 15 ms. So let a child move itself.
 Status attach(const Layout &layout, const std::string &path, pid_t pid);
-/// The same for the calling process itself, in the cgroup2 exec folder too: for a helper about to enter the guest.
+/// The calling process (one thread), into the cgroup2 exec folder too: for a helper that was not born there.
 Status attachSelf(const Layout &layout, const std::string &path, uid_t uid, gid_t gid);
 
 /// SIGKILL to every process at once: cgroup.kill (Linux 5.14), else freezer loop. Does not wait for their end.

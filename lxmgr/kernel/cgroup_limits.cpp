@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "kernel/sys.h"
 
 #include <algorithm>
 #include <map>
@@ -61,7 +62,8 @@ Status planCpuSet(Planning &plan)
     } else if (limits.cpuCount && *limits.cpuCount == 0) {
         return Error(Code::Invalid, "limits.cpu: 0 CPUs are not enough to run on");
     } else if (limits.cpuCount) {
-        cpus = balancedCpus(*limits.cpuCount, plan.host.cpus, plan.host.cpuLoad);
+        const std::vector<unsigned> load = plan.host.cpuLoad ? plan.host.cpuLoad() : std::vector<unsigned>();
+        cpus = balancedCpus(*limits.cpuCount, plan.host.cpus, load);
     }
     plan.add("cpuset", "cpuset.cpus", formatCpuList(cpus));
     return {};
@@ -250,7 +252,9 @@ std::vector<unsigned> countPinned(const Layout &layout, const std::string &base,
 {
     std::map<unsigned, unsigned> load;
     const Hierarchy *cpuset = layout.find("cpuset");
-    for (const std::string &name : cpuset ? children(layout, base) : std::vector<std::string>()) {
+    const Result<Fd> guests = sys::open(cpuset ? cpuset->mountPoint + "/" + base : "", O_RDONLY | O_DIRECTORY);
+    const Result<std::vector<std::string>> names = guests ? folders(*guests) : std::vector<std::string>();
+    for (const std::string &name : names ? *names : std::vector<std::string>()) {
         const Result<std::string> text = files::read(cpuset->mountPoint + "/" + base + "/" + name + "/cpuset.cpus");
         const Result<std::vector<unsigned>> pinned = parseCpuList(text ? trimmed(*text) : "");
         if (pinned && pinned->size() < cpus.size()) // All of them: not pinned.
@@ -278,7 +282,7 @@ Result<HostFacts> HostFacts::read(const Layout &layout, const std::string &base)
 {
     HostFacts facts;
     facts.cpus = TRY(usableCpus(layout));
-    facts.cpuLoad = countPinned(layout, base, facts.cpus);
+    facts.cpuLoad = [layout, base, cpus = facts.cpus] { return countPinned(layout, base, cpus); };
     const std::string memory = TRY(files::read("/proc/meminfo"));
     facts.memory = meminfo(memory, "MemTotal:");
     facts.swap = meminfo(memory, "SwapTotal:");

@@ -5,6 +5,7 @@
 #include "kernel/cgroup_devices.h"
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace lxmgr::cgroup
@@ -34,10 +35,11 @@ struct Limits {
     bool allDevices = false;                    ///< No device filter at all.
 };
 
-/// What planning has to know of the host. `cpuLoad[i]` guests are pinned to `cpus[i]`.
+/// What planning has to know of the host.
 struct HostFacts {
     std::vector<unsigned> cpus;
-    std::vector<unsigned> cpuLoad;
+    /// How many guests are pinned to each of `cpus`. Asked only for a count of CPUs: it reads a file of every guest.
+    std::function<std::vector<unsigned>()> cpuLoad;
     Bytes memory, swap;
     bool swapAccounting = true; ///< v1: memory.memsw.* is there.
     std::uint64_t pidMax = 32'768;

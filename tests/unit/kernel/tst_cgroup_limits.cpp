@@ -71,7 +71,7 @@ private slots:
     {
         m_host = {};
         m_host.cpus = {0, 1, 2, 3};
-        m_host.cpuLoad = {2, 0, 1, 0};
+        m_host.cpuLoad = [] { return std::vector<unsigned>{2, 0, 1, 0}; };
         m_host.memory = Bytes{std::uint64_t(8) << 30};
         m_host.pidMax = 4'194'304;
     }
