@@ -115,7 +115,7 @@ QString Sandbox::create()
         return "cannot make a network namespace (ip of iproute2, unshare(2))";
     m_ownNetwork = true;
     // Not QTemporaryDir: it would remove the folder while a mount of a failed test may still be below it.
-    QByteArray pattern = "/tmp/lxmgr-t.XXXXXX";
+    QByteArray pattern = (QDir::tempPath() + "/lxmgr-t.XXXXXX").toUtf8();
     if (!::mkdtemp(pattern.data()))
         return "no temporary folder";
     m_directory = QString::fromUtf8(pattern);

@@ -31,7 +31,7 @@ if [ $# -gt 0 ]; then
     sweep "$1"
     exit
 fi
-for record in /tmp/lxmgr-t.*/sandbox; do
+for record in "${TMPDIR:-/tmp}"/lxmgr-t.*/sandbox; do
     [ -e "$record" ] || continue
     read -r pid _ < "$record"
     [ -d "/proc/$pid" ] || sweep "${record%/sandbox}"
