@@ -23,7 +23,7 @@ tests=("$@")
 host=$build/realhost
 rm -rf "$host"
 mkdir -p "$host"/{bin,lib,tests,results,cache,source/tests}
-cp "$build"/bin/{lxmgr,lxmgrd,lxmgr-monitor,lxmgr-probe} "$host/bin/"
+cp "$build"/bin/lxmgr* "$host/bin/"
 for test in "${tests[@]}"; do cp "$(find "$build/tests" -type f -name "$test" -perm -u+x | head -1)" "$host/tests/"; done
 cp "$(command -v busybox)" "$host/bin/"
 cp -r "$top"/{templates,profiles,images} "$host/source/"
