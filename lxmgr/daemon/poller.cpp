@@ -11,18 +11,53 @@
 namespace lxmgr::daemon
 {
 
-Poller::Poller() : m_epoll(::epoll_create1(EPOLL_CLOEXEC)), m_wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
+Mailbox::Mailbox() : m_wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+void Mailbox::post(std::function<void()> work)
 {
-    if (!m_epoll || !m_wake)
+    const std::lock_guard lock(m_mutex);
+    if (m_closed)
+        return;
+    m_posted.push_back(std::move(work));
+    if (m_posted.size() > 1)
+        return;
+    const std::uint64_t one = 1;
+    (void)!::write(m_wake.get(), &one, sizeof one); // full means already awake
+}
+
+void Mailbox::run()
+{
+    std::uint64_t count = 0;
+    (void)!::read(m_wake.get(), &count, sizeof count); // only to take the readiness back
+    std::vector<std::function<void()>> posted;
+    {
+        const std::lock_guard lock(m_mutex);
+        posted.swap(m_posted);
+    }
+    for (const std::function<void()> &work : posted)
+        work();
+}
+
+void Mailbox::close()
+{
+    std::vector<std::function<void()>> posted;
+    const std::lock_guard lock(m_mutex);
+    m_closed = true;
+    posted.swap(m_posted); // what it holds may post again, so it goes after the lock
+}
+
+Poller::Poller() : m_epoll(::epoll_create1(EPOLL_CLOEXEC)), m_mailbox(std::make_shared<Mailbox>())
+{
+    if (!m_epoll || !m_mailbox->m_wake)
         log::error("cannot make an epoll set: " + std::string(std::strerror(errno)));
     m_notifier = std::make_unique<QSocketNotifier>(m_epoll.get(), QSocketNotifier::Read);
     QObject::connect(m_notifier.get(), &QSocketNotifier::activated, m_notifier.get(), [this] { dispatch(); });
-    const Status watching = watch(m_wake.get(), EPOLLIN, [this](std::uint32_t) { runPosted(); });
+    const Status watching = watch(m_mailbox->m_wake.get(), EPOLLIN, [this](std::uint32_t) { m_mailbox->run(); });
     if (!watching)
         log::error(watching.error().message);
 }
 
-Poller::~Poller() = default;
+Poller::~Poller() { m_mailbox->close(); }
 
 Status Poller::watch(int fd, std::uint32_t events, Callback callback)
 {
@@ -63,20 +98,6 @@ void Poller::unwatch(int fd)
     m_watches.erase(fd);
 }
 
-void Poller::post(std::function<void()> work)
-{
-    bool first = false;
-    {
-        const std::lock_guard lock(m_mutex);
-        first = m_posted.empty();
-        m_posted.push_back(std::move(work));
-    }
-    if (first) {
-        const std::uint64_t one = 1;
-        (void)!::write(m_wake.get(), &one, sizeof one); // full means already awake
-    }
-}
-
 void Poller::dispatch()
 {
     epoll_event events[64];
@@ -90,19 +111,6 @@ void Poller::dispatch()
         const std::shared_ptr<Callback> callback = at->second.callback;
         (*callback)(events[i].events);
     }
-}
-
-void Poller::runPosted()
-{
-    std::uint64_t count = 0;
-    (void)!::read(m_wake.get(), &count, sizeof count); // only to take the readiness back
-    std::vector<std::function<void()>> posted;
-    {
-        const std::lock_guard lock(m_mutex);
-        posted.swap(m_posted);
-    }
-    for (const std::function<void()> &work : posted)
-        work();
 }
 
 } // namespace lxmgr::daemon

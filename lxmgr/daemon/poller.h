@@ -16,6 +16,24 @@ class QSocketNotifier;
 namespace lxmgr::daemon
 {
 
+/// Work for the poller's thread, from any thread. Outlives the poller: what comes after its end is dropped.
+class Mailbox
+{
+public:
+    Mailbox();
+    void post(std::function<void()> work);
+
+private:
+    friend class Poller;
+    void run();
+    void close();
+
+    Fd m_wake;
+    std::mutex m_mutex;
+    std::vector<std::function<void()>> m_posted;
+    bool m_closed = false;
+};
+
 /// Everything but post() belongs to the thread that made it.
 class Poller
 {
@@ -35,7 +53,8 @@ public:
     void unwatch(int fd);
 
     /// Runs `work` in the poller's thread soon. Any thread.
-    void post(std::function<void()> work);
+    void post(std::function<void()> work) { m_mailbox->post(std::move(work)); }
+    std::shared_ptr<Mailbox> mailbox() const { return m_mailbox; }
 
 private:
     struct Watch {
@@ -44,15 +63,12 @@ private:
         std::shared_ptr<Callback> callback;
     };
     void dispatch();
-    void runPosted();
 
     Fd m_epoll;
-    Fd m_wake;
+    std::shared_ptr<Mailbox> m_mailbox;
     std::unique_ptr<QSocketNotifier> m_notifier;
     std::unordered_map<int, Watch> m_watches;
     std::uint64_t m_generation = 0;
-    std::mutex m_mutex;
-    std::vector<std::function<void()>> m_posted;
 };
 
 } // namespace lxmgr::daemon
