@@ -197,4 +197,4 @@ void TestApi::waitForBootedAnswers()
 }
 
 QTEST_GUILESS_MAIN(TestApi)
-#include "tst_api.moc"
+#include "tst_rest.moc"

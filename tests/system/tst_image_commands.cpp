@@ -192,4 +192,4 @@ void TestImages::infoShowsItsProperties()
 }
 
 QTEST_GUILESS_MAIN(TestImages)
-#include "tst_images.moc"
+#include "tst_image_commands.moc"

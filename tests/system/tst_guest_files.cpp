@@ -166,4 +166,4 @@ void TestFiles::deviceAndPipeDoNotHang()
 }
 
 QTEST_GUILESS_MAIN(TestFiles)
-#include "tst_files.moc"
+#include "tst_guest_files.moc"

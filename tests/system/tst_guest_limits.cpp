@@ -103,4 +103,4 @@ void TestLimits::limitsCannotBeRaisedFromInside()
 }
 
 QTEST_GUILESS_MAIN(TestLimits)
-#include "tst_limits.moc"
+#include "tst_guest_limits.moc"

@@ -127,4 +127,4 @@ void TestConfig::limitChangesApplyLive()
 }
 
 QTEST_GUILESS_MAIN(TestConfig)
-#include "tst_config.moc"
+#include "tst_guest_config.moc"

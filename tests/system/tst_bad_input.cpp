@@ -236,4 +236,4 @@ void TestBadInput::withoutUserNamespacesItSaysSo()
 }
 
 QTEST_GUILESS_MAIN(TestBadInput)
-#include "tst_badinput.moc"
+#include "tst_bad_input.moc"

@@ -146,4 +146,4 @@ void TestSecurity::programsOfTheHostCannotBeOverwritten()
 }
 
 QTEST_GUILESS_MAIN(TestSecurity)
-#include "tst_security.moc"
+#include "tst_confinement.moc"
