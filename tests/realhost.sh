@@ -19,7 +19,7 @@ runner=$bed/${LXMGR_REALHOST_RUN:-uml-run.sh}
 install_missing patchelf || exit 1
 
 tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=(tst_lifecycle tst_exec tst_console tst_guest_config tst_guest_limits tst_confinement tst_recovery tst_guest_network tst_debian)
+[ ${#tests[@]} -gt 0 ] || tests=(tst_lifecycle tst_exec tst_console tst_guest_config tst_guest_limits tst_confinement tst_recovery tst_networking tst_debian)
 host=$build/realhost
 rm -rf "$host"
 mkdir -p "$host"/{bin,lib,tests,results,cache,source/tests}
