@@ -5,6 +5,7 @@
 #include "kernel/sys.h"
 
 #include <cstdlib>
+#include <sys/syscall.h>
 
 namespace lxmgr::proc
 {
@@ -35,7 +36,9 @@ std::string programName(pid_t pid)
 Result<SignalSets> signalSets(pid_t pid)
 {
     const std::string status = TRY(files::read(procPath(pid, "status")));
-    return SignalSets{hexField(status, "SigBlk:"), hexField(status, "SigCgt:")};
+    const auto call = files::read(procPath(pid, "syscall"));
+    const bool waiting = call && call->starts_with(std::to_string(SYS_rt_sigtimedwait) + " ");
+    return SignalSets{hexField(status, "SigBlk:"), hexField(status, "SigCgt:"), waiting};
 }
 
 Result<Stat> stat(pid_t pid)

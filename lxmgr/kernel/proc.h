@@ -16,7 +16,8 @@ std::string programName(pid_t pid);
 
 struct SignalSets {
     std::uint64_t blocked = 0, caught = 0; ///< Bit signal-1.
-    bool waitsFor(int signal) const { return ((blocked | caught) >> (signal - 1) & 1) != 0; }
+    bool waiting = false; ///< In sigtimedwait(2), which for that time takes what it waits for out of `blocked`.
+    bool waitsFor(int signal) const { return waiting || ((blocked | caught) >> (signal - 1) & 1) != 0; }
 };
 Result<SignalSets> signalSets(pid_t pid);
 
