@@ -164,10 +164,9 @@ Status Planner::debootstrap()
 {
     std::string signedBy;
     TRY(keys(signedBy));
-    std::string lines = m_template.source.aptSources.empty()
-                            ? sourceLines(m_archive, signedBy)
-                            : TRY(rendered(m_template.source.aptSources, m_values, m_template.file + ": apt_sources"));
-    m_plan.job.files.emplace_back("sources.list", lines);
+    const std::string lines = m_template.source.aptSources.empty()
+                                  ? sourceLines(m_archive, signedBy)
+                                  : TRY(rendered(m_template.source.aptSources, m_values, m_template.file + ": apt_sources"));
     // One /usr from the start: later a package would have to move what is there.
     for (const char *part : {"bin", "sbin", "lib"}) {
         add(file(Kind::Folder, "/usr/" + std::string(part), {}, 0755));
@@ -188,7 +187,10 @@ Status Planner::debootstrap()
         argv.push_back("--aptopt=" + option);
     if (const auto names = early(); !names.empty())
         argv.push_back("--include=" + join(names, ","));
-    argv.insert(argv.end(), {m_archive.suite, "/target", "/build/sources.list"});
+    argv.insert(argv.end(), {m_archive.suite, "/target"});
+    for (const std::string &line : split(lines, '\n'))
+        if (line.starts_with("deb "))
+            argv.push_back(line);
     BuildStep step = run("bootstrap " + m_template.name + " " + m_image.release + " from " + hostOf(m_archive.url), std::move(argv),
                          outsideEnvironment());
     step.outside = true;
@@ -454,7 +456,8 @@ void Planner::cleanUp()
     if (m_template.source.downloader == "debootstrap") {
         add(file(Kind::Remove, kPolicy));
         for (const char *path : {"/var/log/dpkg.log", "/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/alternatives.log",
-                                 "/var/log/bootstrap.log", "/var/cache/ldconfig/aux-cache", "/var/lib/dbus/machine-id"})
+                                 "/var/log/bootstrap.log", "/var/cache/ldconfig/aux-cache", "/var/lib/dbus/machine-id", "/var/cache/apt/pkgcache.bin",
+                                 "/var/cache/apt/srcpkgcache.bin"})
             add(file(Kind::Remove, path));
         add(file(Kind::Keep, "/etc/resolv.conf", m_host.resolvConf));
     }

@@ -35,7 +35,7 @@ Value::Map globals(const RenderContext &context, const std::string &path, const 
     Value::Map devices;
     for (const auto &[name, device] : context.devices)
         devices[name] = textMap(device);
-    return {
+    Value::Map all = {
         {"trigger", Value(context.trigger)},
         {"path", Value(path)},
         {"instance", textMap(context.instance)},
@@ -44,6 +44,9 @@ Value::Map globals(const RenderContext &context, const std::string &path, const 
         {"devices", Value(std::move(devices))},
         {"properties", textMap(properties)},
     };
+    for (const auto &[name, values] : context.values)
+        all.emplace(name, textMap(values));
+    return all;
 }
 
 /// A manager's file of an image: below its folder, no link anywhere, a regular file with one name.
