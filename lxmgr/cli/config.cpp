@@ -1,0 +1,201 @@
+// config get, set, unset, show, edit: of an instance, or of the server where none is named.
+#include "cli/handlers.h"
+
+#include "base/text.h"
+#include "cli/context.h"
+#include "cli/keys.h"
+#include "cli/output.h"
+#include "cli/terminal.h"
+#include "cli/yaml.h"
+
+#include <algorithm>
+#include <unistd.h>
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+constexpr std::string_view kEditHelp =
+    "# This is the configuration of an instance. Lines that begin with '#' are left out.\n"
+    "# Keys below 'config' and devices below 'devices' can be added, changed and removed;\n"
+    "# what the image and the daemon themselves wrote (image.*, volatile.*) is best left as it is.\n";
+constexpr std::string_view kServerEditHelp = "# This is the configuration of the server. Lines that begin with '#' are left out.\n";
+
+/// What a user may write back, in the order it is shown.
+constexpr std::string_view kInstanceFields[] = {"architecture", "config", "devices", "ephemeral", "profiles", "stateful", "description"};
+
+api::Json editable(const api::Json &instance)
+{
+    api::Json document = api::Json::object();
+    for (const std::string_view field : kInstanceFields)
+        if (const api::Json *value = instance.find(field))
+            document[field] = *value;
+    return document;
+}
+
+struct Versioned {
+    api::Json object;
+    std::string etag;
+};
+
+Result<Versioned> fetch(Context &context, const std::string &path)
+{
+    const client::Answer answer = TRY(context.client().request("GET", path));
+    return Versioned{TRY(client::Client::parse<api::Json>(answer.metadata)), answer.etag};
+}
+
+/// Only the keys that change are sent: nothing that the daemon wrote meanwhile can be lost.
+Status patch(Context &context, const std::string &path, const api::Json &changes)
+{
+    TRY(runWithProgress(context, "PATCH", path, changes.dump(), "Updating"));
+    return {};
+}
+
+/// The server has no PATCH of "remove this key": the whole object goes back, guarded by its ETag.
+Status put(Context &context, const std::string &path, const api::Json &object, const std::string &etag)
+{
+    http::Headers headers;
+    if (!etag.empty())
+        headers.set("If-Match", etag);
+    TRY(runWithProgress(context, "PUT", path, object.dump(), "Updating", std::move(headers)));
+    return {};
+}
+
+api::Json fieldValue(std::string_view key, const std::string &value)
+{
+    if (key == "ephemeral" || key == "stateful")
+        if (const Result<bool> flag = parseBool(value))
+            return *flag;
+    return value;
+}
+
+Status checkField(const std::string &key)
+{
+    if (key != "description" && key != "ephemeral" && key != "stateful")
+        return Error(Code::Usage, quoted(key) + " is no field that can be set: description, ephemeral or stateful");
+    return {};
+}
+
+std::string valueText(const api::Json &value)
+{
+    const std::string *text = value.asString();
+    return text ? *text : value.isNull() ? std::string() : value.dump();
+}
+
+/// The YAML the user gives: from standard input, or edited, again after a mistake until it is right or given up.
+Status edit(Context &context, const std::string &path, std::string_view help, const api::Json &document, const std::string &etag)
+{
+    if (!isTerminal(STDIN_FILENO)) {
+        const api::Json edited = TRY(fromYaml(TRY(readStandardInput()), "standard input"));
+        if (!edited.asObject())
+            return Error(Code::Invalid, "standard input: no keys in it");
+        return put(context, path, edited, {});
+    }
+    const std::string before = std::string(help) + toYaml(document);
+    std::string text = before;
+    for (;;) {
+        text = TRY(editText(text, ".yaml"));
+        if (text == before)
+            return {};
+        const Result<api::Json> edited = fromYaml(text, "line");
+        const Status done = edited ? put(context, path, *edited, etag) : Status(edited.error());
+        if (done || done.error().code == Code::Precondition)
+            return done;
+        context.warn("Error: " + escaped(done.error().message) + "\nPress enter to edit again, <ctrl>+c to give up");
+        char key = 0;
+        if (::read(STDIN_FILENO, &key, 1) <= 0)
+            return done;
+    }
+}
+
+} // namespace
+
+Result<int> configGet(Context &context, const Arguments &arguments)
+{
+    const bool server = arguments.words.size() == 1;
+    const std::string key = arguments.words.back();
+    const api::Json object = TRY(context.client().get<api::Json>(server ? "/1.0" : TRY(instancePath(arguments.word(0)))));
+    const api::Json *holder = arguments.has("property") ? &object : object.find(arguments.has("expanded") && !server ? "expanded_config" : "config");
+    const api::Json *value = holder ? holder->find(key) : nullptr;
+    context.printLine(value ? valueText(*value) : "");
+    return 0;
+}
+
+Result<int> configSet(Context &context, const Arguments &arguments)
+{
+    // "key=value" first: the server's. Otherwise the first word is an instance.
+    const bool server = arguments.word(0).find('=') != std::string::npos;
+    const std::string path = server ? "/1.0" : TRY(instancePath(arguments.word(0)));
+    const std::span<const std::string> words(arguments.words.begin() + (server ? 0 : 1), arguments.words.end());
+    if (words.empty())
+        return Error(Code::Usage, "what to set is missing: lxmgr config set <instance> <key>=<value>...");
+    api::Json changes = api::Json::object();
+    for (const KeyValue &pair : TRY(keyValues(words))) {
+        if (!arguments.has("property")) {
+            changes["config"][pair.key] = pair.value;
+            continue;
+        }
+        TRY(checkField(pair.key));
+        changes[pair.key] = fieldValue(pair.key, pair.value);
+    }
+    TRY(patch(context, path, changes));
+    return 0;
+}
+
+Result<int> configUnset(Context &context, const Arguments &arguments)
+{
+    const bool server = arguments.words.size() == 1;
+    const std::string path = server ? "/1.0" : TRY(instancePath(arguments.word(0)));
+    Versioned now = TRY(fetch(context, path));
+    for (std::size_t i = server ? 0 : 1; i < arguments.words.size(); ++i) {
+        const std::string &key = arguments.words[i];
+        if (arguments.has("property")) {
+            TRY(checkField(key));
+            now.object[key] = fieldValue(key, key == "description" ? "" : "false");
+            continue;
+        }
+        const api::Json *config = now.object.find("config");
+        if (!config || !config->find(key))
+            return Error(Code::NotFound, quoted(key) + " is not set" + (server ? "" : " on " + quoted(arguments.word(0)) + " itself"));
+        now.object["config"].remove(key);
+    }
+    api::Json document = api::Json::object();
+    if (server)
+        document["config"] = *now.object.find("config");
+    TRY(put(context, path, server ? document : editable(now.object), now.etag));
+    return 0;
+}
+
+Result<int> configShow(Context &context, const Arguments &arguments)
+{
+    const bool server = arguments.words.empty();
+    api::Json object = TRY(context.client().get<api::Json>(server ? "/1.0" : TRY(instancePath(arguments.word(0)))));
+    api::Json document = api::Json::object();
+    if (server) {
+        document["config"] = object["config"];
+    } else {
+        if (arguments.has("expanded")) {
+            object["config"] = object["expanded_config"];
+            object["devices"] = object["expanded_devices"];
+        }
+        document = editable(object);
+    }
+    TRY(printObject(context, arguments, document));
+    return 0;
+}
+
+Result<int> configEdit(Context &context, const Arguments &arguments)
+{
+    const bool server = arguments.words.empty();
+    const std::string path = server ? "/1.0" : TRY(instancePath(arguments.word(0)));
+    Versioned now = TRY(fetch(context, path));
+    api::Json document = api::Json::object();
+    if (server)
+        document["config"] = now.object["config"];
+    TRY(edit(context, path, server ? kServerEditHelp : kEditHelp, server ? document : editable(now.object), now.etag));
+    return 0;
+}
+
+} // namespace lxmgr::cli

@@ -1,0 +1,95 @@
+#include "cli/context.h"
+
+#include "base/text.h"
+#include "cli/progress.h"
+
+#include <cerrno>
+#include <unistd.h>
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+constexpr std::size_t kLarge = 64 * 1024;
+
+Status writeAll(int fd, std::string_view bytes)
+{
+    while (!bytes.empty()) {
+        const ssize_t done = ::write(fd, bytes.data(), bytes.size());
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return Error::fromErrno(errno, "write to standard output");
+        bytes.remove_prefix(static_cast<std::size_t>(done));
+    }
+    return {};
+}
+
+} // namespace
+
+Context::Context(Paths paths, Globals globals)
+    : m_globals(std::move(globals)), m_client({.paths = std::move(paths), .project = m_globals.project, .debug = m_globals.debug})
+{
+}
+
+void Context::flushLarge()
+{
+    if (m_out.size() >= kLarge)
+        (void)flush(); // kept in m_written, which the last flush() returns
+}
+
+Status Context::flush()
+{
+    if (m_written)
+        m_written = writeAll(STDOUT_FILENO, m_out);
+    m_out.clear();
+    return m_written;
+}
+
+void Context::say(std::string_view text)
+{
+    if (m_globals.quiet)
+        return;
+    printLine(text);
+    (void)flush(); // as in flushLarge()
+}
+
+void Context::warn(std::string_view text)
+{
+    const std::string line = std::string(text) + "\n";
+    // Standard error is all there is to complain on.
+    [[maybe_unused]] const ssize_t done = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+Result<std::string> instancePath(const std::string &name, std::string_view sub)
+{
+    if (name.find(':') != std::string::npos)
+        return Error(Code::Unsupported, quoted(name) + ": remote servers are not supported yet");
+    if (name.find('/') != std::string::npos)
+        return Error(Code::Unsupported, quoted(name) + ": snapshots are not supported yet");
+    TRY(checkInstanceName(name));
+    std::string text = client::path("/1.0/instances", {name});
+    return sub.empty() ? text : text.append("/").append(sub);
+}
+
+Result<api::Operation> runWithProgress(Context &context, const std::string &method, const std::string &path, std::string body,
+                                       std::string_view what, http::Headers headers)
+{
+    const client::Answer answer = TRY(context.client().request(method, path, std::move(body), {}, std::move(headers)));
+    if (answer.operation.empty()) {
+        api::Operation done;
+        done.setStatus(api::StatusCode::Success);
+        return done;
+    }
+    return waitWithProgress(context, answer.operation, what);
+}
+
+Result<api::Operation> waitWithProgress(Context &context, const std::string &operationUrl, std::string_view what)
+{
+    Progress progress(context, std::string(what));
+    return context.client().wait(operationUrl, progress.watcher());
+}
+
+} // namespace lxmgr::cli

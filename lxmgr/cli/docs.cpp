@@ -1,0 +1,213 @@
+#include "cli/docs.h"
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/context.h"
+#include "cli/handlers.h"
+#include "cli/help.h"
+#include "cli/output.h"
+#include "version.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+/// Text as roff takes it literally: backslashes, hyphens that must stay hyphens, control characters at a line's start.
+std::string roff(std::string_view text)
+{
+    std::string out;
+    for (const char c : text) {
+        if (c == '\\')
+            out.append("\\e");
+        else if (c == '-')
+            out.append("\\-");
+        else if (c == '\'')
+            out.append("\\(aq");
+        else if (c == '.' && (out.empty() || out.back() == '\n'))
+            out.append("\\&.");
+        else
+            out.push_back(c);
+    }
+    return out;
+}
+
+/// A tagged paragraph: term and what it means.
+std::string term(std::string_view name, std::string_view meaning)
+{
+    return ".TP\n.B " + roff(name) + "\n" + roff(meaning) + "\n";
+}
+
+std::string flagTerms(std::span<const Flag> flags)
+{
+    std::string text;
+    for (const Flag &flag : flags)
+        text.append(term(trimmed(flagUsage(flag)), std::string(flag.help) + (flag.repeat == Repeat::Yes ? " May be given again." : "")));
+    return text;
+}
+
+std::string commandSection(const Command &command)
+{
+    std::string text = ".SS " + roff(usageLine(command)) + "\n" + roff(command.summary) + ".\n";
+    for (const std::string &paragraph : split(command.description, '\n'))
+        if (!paragraph.empty())
+            text.append(".PP\n").append(roff(paragraph)).append("\n");
+    if (!command.aliases.empty())
+        text.append(".PP\nAlso: ").append(roff(join(split(command.aliases, ','), ", "))).append("\n");
+    text.append(flagTerms(flagsOf(command)));
+    text.append(".PP\nExamples:\n");
+    for (const Example &example : examplesOf(command)) {
+        text.append(".PP\n.RS 4\n.nf\n").append(roff(example.line)).append("\n.fi\n.RE\n");
+        if (!example.what.empty())
+            text.append(".RS 8\n").append(roff(example.what)).append("\n.RE\n");
+    }
+    return text;
+}
+
+std::string commandTable()
+{
+    std::string text;
+    for (const Command &command : commands())
+        text.append(commandSection(command));
+    return text;
+}
+
+std::string commandList()
+{
+    std::string text;
+    for (const Command &command : commands())
+        text.append(term(command.path, std::string(command.summary) + "."));
+    return text;
+}
+
+std::string globalFlagTable() { return flagTerms(globalFlags()); }
+
+std::string columnTable()
+{
+    std::string text;
+    for (const ColumnSet &set : columnSets()) {
+        text.append(".SS lxmgr ").append(roff(set.command)).append("\nWithout \\-c: ").append(roff(set.standard)).append("\n");
+        for (const ColumnInfo &column : set.columns)
+            text.append(term(std::string(1, column.letter) + "  " + std::string(column.title), column.meaning));
+    }
+    return text;
+}
+
+std::string exitTable()
+{
+    std::string text = term("0", "Done.");
+    std::vector<CodeInfo> codes(std::begin(kCodes), std::end(kCodes));
+    std::ranges::sort(codes, {}, &CodeInfo::exitStatus);
+    for (const CodeInfo &code : codes)
+        text.append(term(std::to_string(code.exitStatus) + "  " + std::string(code.name), code.meaning));
+    return text;
+}
+
+struct Variable {
+    std::string_view name;
+    std::string_view meaning;
+};
+constexpr Variable kVariables[] = {
+    {"LXMGR_DIR", "Where state lies: database, pools, images, logs. Default /var/lib/lxmgr."},
+    {"LXMGR_RUN_DIR", "Where sockets lie. Default /run/lxmgr, or run below LXMGR_DIR where that is set."},
+    {"LXMGR_CONFIG_DIR", "Where the administrator's templates and profiles lie. Default /etc/lxmgr."},
+    {"LXMGR_DATA_DIR", "Where shipped templates, keys and profiles lie."},
+    {"LXMGR_CGROUP", "The control group that everything of lxmgr is below. Default lxmgr."},
+    {"LXMGRD", "The daemon to start where none runs."},
+    {"LXMGR_MONITOR", "The monitor program."},
+    {"VISUAL, EDITOR", "The editor of the edit commands; vi without."},
+};
+constexpr Variable kFiles[] = {
+    {"/run/lxmgr/unix.socket", "The daemon's socket. Whoever may write to it is root on this machine."},
+    {"/var/lib/lxmgr/lxmgr.db", "What is wanted: instances, profiles, images, networks, pools."},
+    {"/var/lib/lxmgr/logs/lxmgrd.log", "What the daemon printed, where the client started it."},
+    {"/var/lib/lxmgr/logs/<instance>/", "Log and console of an instance."},
+    {"/var/lib/lxmgr/storage-pools/", "Root disks and images."},
+    {"/etc/lxmgr/templates.d/*.yaml", "Templates of your own, and mirrors for the shipped ones."},
+};
+
+std::string variables(std::span<const Variable> rows)
+{
+    std::string text;
+    for (const Variable &row : rows)
+        text.append(term(row.name, row.meaning));
+    return text;
+}
+std::string environmentTable() { return variables(kVariables); }
+std::string fileTable() { return variables(kFiles); }
+
+struct DocTable {
+    std::string_view name;
+    std::string (*make)();
+};
+constexpr DocTable kTables[] = {
+    {"commands", &commandTable}, {"command-list", &commandList}, {"global-flags", &globalFlagTable}, {"columns", &columnTable},
+    {"exit-statuses", &exitTable}, {"environment", &environmentTable}, {"files", &fileTable},
+};
+
+std::string replaced(std::string text, std::string_view from, std::string_view to)
+{
+    for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+        text.replace(at, from.size(), to);
+    return text;
+}
+
+} // namespace
+
+std::vector<std::string_view> docTables()
+{
+    std::vector<std::string_view> names;
+    for (const DocTable &table : kTables)
+        names.push_back(table.name);
+    return names;
+}
+
+Result<std::string> docTable(std::string_view name)
+{
+    for (const DocTable &table : kTables)
+        if (table.name == name)
+            return table.make();
+    std::vector<std::string> names;
+    for (const std::string_view known : docTables())
+        names.emplace_back(known);
+    return Error(Code::Usage, "no table is called " + quoted(name) + ": " + join(names, ", "));
+}
+
+Result<std::string> fillPage(std::string_view page)
+{
+    std::string out;
+    std::size_t number = 0;
+    std::vector<std::string> lines = split(page, '\n');
+    if (!lines.empty() && lines.back().empty())
+        lines.pop_back();
+    for (const std::string &line : lines) {
+        ++number;
+        if (line.starts_with("@TABLE ") && line.ends_with('@'))
+            out.append(TRY_IN("line " + std::to_string(number), docTable(line.substr(7, line.size() - 8))));
+        else
+            out.append(replaced(line, "@VERSION@", LXMGR_VERSION)).append("\n");
+    }
+    return out;
+}
+
+Result<int> docs(Context &context, const Arguments &arguments)
+{
+    const std::string path = arguments.word(0);
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file)
+        return Error::fromErrno(errno, "open", path).as(errno == ENOENT ? Code::NotFound : Code::Internal);
+    std::string text;
+    char buffer[65536];
+    for (ssize_t got = 0; (got = ::read(file.get(), buffer, sizeof buffer)) > 0;)
+        text.append(buffer, static_cast<std::size_t>(got));
+    context.print(TRY_IN(path, fillPage(text)));
+    return 0;
+}
+
+} // namespace lxmgr::cli

@@ -1,0 +1,405 @@
+// image: list, info, import, export, delete and aliases.
+#include "cli/handlers.h"
+
+#include "base/text.h"
+#include "cli/context.h"
+#include "cli/keys.h"
+#include "cli/listing.h"
+#include "cli/multipart.h"
+#include "cli/output.h"
+#include "cli/terminal.h"
+#include "http/target.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+using api::Image;
+using api::ImageAliasEntry;
+
+std::string firstAlias(const Image &image)
+{
+    if (image.aliases.empty())
+        return {};
+    const std::size_t more = image.aliases.size() - 1;
+    return image.aliases.front().name + (more > 0 ? " (" + std::to_string(more) + " more)" : "");
+}
+
+std::string allAliases(const Image &image)
+{
+    std::string text;
+    for (const api::ImageAlias &alias : image.aliases)
+        text.append(text.empty() ? "" : "\n").append(alias.name);
+    return text;
+}
+
+std::string property(const Image &image, const std::string &name)
+{
+    const auto found = image.properties.find(name);
+    return found == image.properties.end() ? std::string() : found->second;
+}
+
+// clang-format off
+constexpr Column<Image> kImageColumns[] = {
+    {'l', "ALIAS", "Its first name, and how many more it has.", &firstAlias},
+    {'L', "ALIASES", "All its names.", &allAliases},
+    {'f', "FINGERPRINT", "The beginning of its SHA-256, enough to name it.", [](const Image &i) { return i.fingerprint.substr(0, 12); }},
+    {'F', "FINGERPRINT", "Its SHA-256.", [](const Image &i) { return i.fingerprint; }},
+    {'p', "PUBLIC", "Whether anybody may take it.", [](const Image &i) { return lower(yesNo(i.isPublic)); }},
+    {'d', "DESCRIPTION", "What is in it.", [](const Image &i) { return property(i, "description"); }},
+    {'a', "ARCHITECTURE", "For which processor.", [](const Image &i) { return i.architecture; }},
+    {'t', "TYPE", "CONTAINER.", [](const Image &i) { return upper(i.type); }},
+    {'s', "SIZE", "Of its file.", [](const Image &i) { return sizeText(i.size); }},
+    {'u', "UPLOAD DATE", "When it came.", [](const Image &i) { return dateText(i.uploadedAt); }},
+};
+constexpr std::string_view kImageStandard = "lfpdatsu";
+
+constexpr Column<ImageAliasEntry> kAliasColumns[] = {
+    {'a', "ALIAS", "The name.", [](const ImageAliasEntry &a) { return a.name; }},
+    {'f', "FINGERPRINT", "The image it stands for.", [](const ImageAliasEntry &a) { return a.target.substr(0, 12); }},
+    {'t', "TYPE", "CONTAINER.", [](const ImageAliasEntry &a) { return upper(a.type); }},
+    {'d', "DESCRIPTION", "What it is for.", [](const ImageAliasEntry &a) { return a.description; }},
+};
+constexpr std::string_view kAliasStandard = "aftd";
+// clang-format on
+
+std::string aliasPath(const std::string &alias) { return client::path("/1.0/images/aliases", {alias}); }
+
+/// The fingerprint of an alias, or of the beginning of a fingerprint.
+Result<std::string> fingerprintOf(Context &context, const std::string &image)
+{
+    const Result<ImageAliasEntry> alias = context.client().get<ImageAliasEntry>(aliasPath(image));
+    if (alias)
+        return alias->target;
+    if (alias.error().code != Code::NotFound)
+        return alias.error();
+    Result<Image> found = context.client().get<Image>(client::path("/1.0/images", {image}));
+    if (found)
+        return found->fingerprint;
+    if (found.error().code == Code::NotFound)
+        return Error(Code::NotFound, "no image is called " + quoted(image)).hint("'lxmgr image list' shows those there are");
+    return found.error();
+}
+
+bool passes(const Image &image, const std::string &filter)
+{
+    const std::size_t equals = filter.find('=');
+    if (equals == std::string::npos)
+        return image.fingerprint.starts_with(filter) ||
+               std::ranges::any_of(image.aliases, [&](const api::ImageAlias &alias) { return alias.name.starts_with(filter); });
+    const std::string key = filter.substr(0, equals);
+    const std::string value = lower(filter.substr(equals + 1));
+    if (key == "type" || key == "architecture" || key == "fingerprint")
+        return lower(key == "type" ? image.type : key == "architecture" ? image.architecture : image.fingerprint) == value;
+    if (key == "public")
+        return yesNo(image.isPublic) == yesNo(value == "true" || value == "yes");
+    return lower(property(image, key)) == value;
+}
+
+/// The elements of a JSON list whose objects pass.
+template <class T, class Filter> Result<std::string> narrowed(const std::string &metadata, const std::vector<std::string> &filters, Filter filter)
+{
+    if (filters.empty())
+        return metadata;
+    const api::Json all = TRY(client::Client::parse<api::Json>(metadata));
+    const std::vector<T> objects = TRY(client::Client::parse<std::vector<T>>(metadata));
+    api::Json kept = api::Json::array();
+    for (std::size_t i = 0; i < objects.size(); ++i)
+        if (std::ranges::all_of(filters, [&](const std::string &text) { return filter(objects[i], text); }))
+            kept.append((*all.asArray())[i]);
+    return kept.dump();
+}
+
+std::string describe(const Image &image)
+{
+    std::string text;
+    const auto line = [&](std::string_view name, std::string_view value) {
+        text.append(name).append(":").append(value.empty() ? "" : " ").append(escaped(value)).append("\n");
+    };
+    const auto listed = [&](std::string_view title, const std::vector<std::string> &items) {
+        if (!items.empty())
+            line(title, {});
+        for (const std::string &item : items)
+            text.append("    - ").append(escaped(item)).append("\n");
+    };
+    line("Fingerprint", image.fingerprint);
+    line("Size", sizeText(image.size));
+    line("Architecture", image.architecture);
+    line("Type", image.type);
+    line("Public", lower(yesNo(image.isPublic)));
+    line("Timestamps", {});
+    for (const auto &[name, time] : {std::pair("    Created", image.createdAt), {"    Uploaded", image.uploadedAt}, {"    Expires", image.expiresAt}, {"    Last used", image.lastUsedAt}})
+        line(name, time.isSet() ? dateText(time) : "never");
+    line("Properties", {});
+    for (const auto &[name, value] : image.properties)
+        line("    " + name, value);
+    std::vector<std::string> aliases;
+    for (const api::ImageAlias &alias : image.aliases)
+        aliases.push_back(alias.name);
+    listed("Aliases", aliases);
+    line("Cached", lower(yesNo(image.cached)));
+    line("Auto update", image.autoUpdate ? "enabled" : "disabled");
+    listed("Profiles", image.profiles);
+    return text;
+}
+
+// ---- import
+
+struct ImportFile {
+    std::string path;
+    Fd fd;
+    std::uint64_t size = 0;
+};
+
+Result<ImportFile> openImport(const std::string &path)
+{
+    ImportFile file{path, Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), 0};
+    if (!file.fd)
+        return Error::fromErrno(errno, "open", path).as(errno == ENOENT ? Code::NotFound : Code::Internal);
+    struct stat info{};
+    if (::fstat(file.fd.get(), &info) < 0)
+        return Error::fromErrno(errno, "stat", path);
+    if (S_ISDIR(info.st_mode))
+        return Error(Code::Unsupported, quoted(path) + " is a folder").hint("pack it: tar -C " + path + " --numeric-owner -caf image.tar.zst .");
+    if (!S_ISREG(info.st_mode))
+        return Error(Code::Unsupported, quoted(path) + " is no regular file");
+    file.size = static_cast<std::uint64_t>(info.st_size);
+    return file;
+}
+
+client::Source readFrom(int fd)
+{
+    return [fd](char *buffer, std::size_t size) -> Result<std::size_t> {
+        for (;;) {
+            const ssize_t got = ::read(fd, buffer, size);
+            if (got >= 0)
+                return static_cast<std::size_t>(got);
+            if (errno != EINTR)
+                return Error::fromErrno(errno, "read");
+        }
+    };
+}
+
+std::string fileName(const std::string &path) { return path.substr(path.rfind('/') + 1); }
+
+/// The upload: one file as it is, two as the parts "metadata" and "rootfs" of a form.
+Result<client::Request> uploadOf(Context &context, std::vector<ImportFile> &files)
+{
+    client::Request request;
+    request.method = "POST";
+    request.target = context.client().target("/1.0/images");
+    request.headers.set("X-LXD-filename", fileName(files[0].path));
+    if (files.size() == 1) {
+        request.headers.set("Content-Type", "application/octet-stream");
+        request.source = readFrom(files[0].fd.get());
+        request.sourceSize = files[0].size;
+        return request;
+    }
+    std::vector<FormPart> parts;
+    static constexpr const char *kNames[] = {"metadata", "rootfs"};
+    for (std::size_t i = 0; i < files.size(); ++i)
+        parts.push_back({kNames[i], fileName(files[i].path), readFrom(files[i].fd.get()), files[i].size});
+    Form form = makeForm(std::move(parts));
+    request.headers.set("Content-Type", form.contentType);
+    request.source = std::move(form.source);
+    request.sourceSize = form.size;
+    return request;
+}
+
+Status addAlias(Context &context, const std::string &alias, const std::string &fingerprint, const std::string &description)
+{
+    const ImageAliasEntry entry{alias, description, fingerprint, "container"};
+    TRY(context.client().request("POST", "/1.0/images/aliases", api::toJson(entry)));
+    return {};
+}
+
+// ---- export
+
+/// Opens files beside a name the user gave or in a folder, as the daemon names them.
+class ExportTarget
+{
+public:
+    ExportTarget(std::string target, std::string fingerprint) : m_target(std::move(target)), m_fingerprint(std::move(fingerprint)) {}
+
+    /// `suggested` is the daemon's file name, `part` what follows the user's own ("" or ".root").
+    Result<client::Sink> open(const std::string &suggested, const std::string &part)
+    {
+        if (m_target == "-") {
+            if (!part.empty())
+                return Error(Code::Unsupported, "this image has two files: give a target folder");
+            m_files.emplace_back(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0));
+            return sink();
+        }
+        struct stat info{};
+        const bool folder = m_target.empty() || (::stat(m_target.c_str(), &info) == 0 && S_ISDIR(info.st_mode));
+        const bool usable = !suggested.empty() && suggested.find('/') == std::string::npos && suggested[0] != '.';
+        const std::string name = usable ? suggested : m_fingerprint + part;
+        const std::string path = folder ? (m_target.empty() ? "" : m_target + "/") + name : m_target + part;
+        m_files.emplace_back(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+        if (!m_files.back())
+            return Error::fromErrno(errno, "write", path);
+        m_paths.push_back(path);
+        return sink();
+    }
+    const std::vector<std::string> &paths() const { return m_paths; }
+
+private:
+    client::Sink sink()
+    {
+        const int fd = m_files.back().get();
+        return [fd](std::string_view piece) -> Status {
+            while (!piece.empty()) {
+                const ssize_t done = ::write(fd, piece.data(), piece.size());
+                if (done < 0 && errno != EINTR)
+                    return Error::fromErrno(errno, "write the image");
+                piece.remove_prefix(done > 0 ? static_cast<std::size_t>(done) : 0);
+            }
+            return {};
+        };
+    }
+
+    std::string m_target;
+    std::string m_fingerprint;
+    std::vector<Fd> m_files;
+    std::vector<std::string> m_paths;
+};
+
+std::string dispositionName(std::string_view header)
+{
+    const std::size_t at = header.find("filename=");
+    if (at == std::string_view::npos)
+        return {};
+    std::string_view name = header.substr(at + 9);
+    if (name.starts_with('"'))
+        return std::string(name.substr(1, name.find('"', 1) - 1));
+    return std::string(trimmed(name.substr(0, name.find(';'))));
+}
+
+} // namespace
+
+ColumnSet imageColumns() { return describe<Image>("image list", kImageStandard, kImageColumns); }
+ColumnSet aliasColumns() { return describe<ImageAliasEntry>("image alias list", kAliasStandard, kAliasColumns); }
+
+Result<int> imageList(Context &context, const Arguments &arguments)
+{
+    const client::Answer answer = TRY(context.client().request("GET", "/1.0/images", {}, {{"recursion", "1"}}));
+    TRY(printList<Image>(context, arguments, imageColumns(), kImageColumns, TRY(narrowed<Image>(answer.metadata, arguments.words, &passes))));
+    return 0;
+}
+
+Result<int> imageInfo(Context &context, const Arguments &arguments)
+{
+    const std::string fingerprint = TRY(fingerprintOf(context, arguments.word(0)));
+    const client::Answer answer = TRY(context.client().request("GET", client::path("/1.0/images", {fingerprint})));
+    if (arguments.has("format"))
+        TRY(printObject(context, arguments, TRY(client::Client::parse<api::Json>(answer.metadata))));
+    else
+        context.print(describe(TRY(client::Client::parse<Image>(answer.metadata))));
+    return 0;
+}
+
+Result<int> imageImport(Context &context, const Arguments &arguments)
+{
+    std::vector<ImportFile> files;
+    std::string encoded;
+    for (const std::string &word : arguments.words) {
+        // A file of that name is a file, whatever characters it has.
+        if (word.find('=') != std::string::npos && ::access(word.c_str(), F_OK) != 0) {
+            const KeyValue pair = TRY(keyValue(word));
+            encoded.append(encoded.empty() ? "" : "&").append(http::percentEncode(pair.key)).append("=").append(http::percentEncode(pair.value));
+        } else {
+            files.push_back(TRY(openImport(word)));
+        }
+    }
+    if (files.empty() || files.size() > 2)
+        return Error(Code::Usage, "one tarball, or a metadata tarball and a root file system");
+    client::Request request = TRY(uploadOf(context, files));
+    if (arguments.has("public"))
+        request.headers.set("X-LXD-public", "true");
+    if (!encoded.empty())
+        request.headers.set("X-LXD-properties", encoded);
+    const client::Answer answer = TRY(client::openEnvelope(TRY(context.client().exchange(request))));
+    const api::Operation done = TRY(waitWithProgress(context, answer.operation, "Importing"));
+    const std::string fingerprint = done.metadata.text("fingerprint");
+    for (const std::string &alias : arguments.values("alias"))
+        TRY(addAlias(context, alias, fingerprint, {}));
+    context.say("Image imported with fingerprint: " + fingerprint);
+    return 0;
+}
+
+Result<int> imageExport(Context &context, const Arguments &arguments)
+{
+    const std::string fingerprint = TRY(fingerprintOf(context, arguments.word(0)));
+    ExportTarget target(arguments.word(1), fingerprint);
+    client::Request request;
+    request.target = context.client().target(client::path("/1.0/images", {fingerprint, "export"}));
+    Status opened;
+    std::optional<FormReader> form;
+    request.sink = [&](const http::ResponseHead &head) -> client::Sink {
+        const std::string_view type = head.headers.value("Content-Type");
+        if (type.starts_with("multipart/")) {
+            form.emplace(type, [&](const std::string &name, const std::string &file) { return target.open(file, name == "metadata" ? "" : ".root"); });
+            return [&](std::string_view piece) { return form->feed(piece); };
+        }
+        Result<client::Sink> sink = target.open(dispositionName(head.headers.value("Content-Disposition")), "");
+        if (sink)
+            return *sink;
+        opened = sink.error();
+        return [&opened](std::string_view) { return opened; };
+    };
+    const client::Response response = TRY(context.client().exchange(request));
+    TRY(std::move(opened));
+    if (response.head.status != 200)
+        return client::refusal(response);
+    if (form)
+        TRY(form->finish());
+    for (const std::string &path : target.paths())
+        context.say("Image exported to " + path);
+    return 0;
+}
+
+Result<int> imageDelete(Context &context, const Arguments &arguments)
+{
+    for (const std::string &image : arguments.words) {
+        const std::string fingerprint = TRY(fingerprintOf(context, image));
+        TRY(runWithProgress(context, "DELETE", client::path("/1.0/images", {fingerprint}), {}, "Deleting " + image));
+    }
+    return 0;
+}
+
+Result<int> aliasCreate(Context &context, const Arguments &arguments)
+{
+    TRY(addAlias(context, arguments.word(0), TRY(fingerprintOf(context, arguments.word(1))), arguments.value("description", "")));
+    return 0;
+}
+
+Result<int> aliasList(Context &context, const Arguments &arguments)
+{
+    const client::Answer answer = TRY(context.client().request("GET", "/1.0/images/aliases", {}, {{"recursion", "1"}}));
+    const auto passesAlias = [](const ImageAliasEntry &alias, const std::string &filter) { return alias.name.starts_with(filter) || alias.target.starts_with(filter); };
+    TRY(printList<ImageAliasEntry>(context, arguments, aliasColumns(), kAliasColumns, TRY(narrowed<ImageAliasEntry>(answer.metadata, arguments.words, passesAlias))));
+    return 0;
+}
+
+Result<int> aliasDelete(Context &context, const Arguments &arguments)
+{
+    for (const std::string &alias : arguments.words)
+        TRY(context.client().request("DELETE", aliasPath(alias)));
+    return 0;
+}
+
+Result<int> aliasRename(Context &context, const Arguments &arguments)
+{
+    TRY(context.client().request("POST", aliasPath(arguments.word(0)), api::toJson(api::RenamePost{arguments.word(1)})));
+    return 0;
+}
+
+} // namespace lxmgr::cli

@@ -1,0 +1,205 @@
+// launch and create: what a new instance is made of.
+#include "cli/handlers.h"
+
+#include "api/objects.h"
+#include "base/text.h"
+#include "cli/attach.h"
+#include "cli/context.h"
+#include "cli/keys.h"
+#include "cli/progress.h"
+#include "cli/terminal.h"
+#include "cli/yaml.h"
+
+#include <algorithm>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+constexpr std::string_view kWaitSeconds = "300";
+
+/// "debian:12" and "images:debian/12" are what users of other managers type.
+std::string imageAlias(std::string image)
+{
+    for (const std::string_view remote : {"images:", "local:"})
+        if (image.starts_with(remote))
+            return image.substr(remote.size());
+    if (const std::size_t colon = image.find(':'); colon != std::string::npos && colon + 1 < image.size())
+        image[colon] = '/';
+    else if (image.ends_with(':'))
+        image.pop_back();
+    return image;
+}
+
+bool isFingerprint(std::string_view text)
+{
+    return text.size() >= 12 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+/// A YAML description on standard input, but only where that is a file: a pipe may be somebody else's, and never end.
+Result<api::InstancesPost> describedInstance()
+{
+    struct stat info{};
+    if (::fstat(STDIN_FILENO, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0)
+        return api::InstancesPost();
+    const api::Json document = TRY(fromYaml(TRY(readStandardInput()), "standard input"));
+    static constexpr std::string_view kKnown[] = {"config", "devices", "profiles", "description", "ephemeral", "name", "type", "architecture", "stateful"};
+    if (!document.isNull() && !document.asObject())
+        return Error(Code::Invalid, "standard input: an instance is described by keys such as 'config:' and 'devices:'");
+    if (const api::Json::Object *members = document.asObject())
+        for (const auto &[name, value] : *members)
+            if (std::ranges::find(kKnown, name) == std::end(kKnown))
+                return Error(Code::Invalid, "standard input: " + quoted(name) + " is no key of an instance");
+    return TRY_IN("standard input", api::fromJson<api::InstancesPost>(document.isNull() ? "{}" : document.dump()));
+}
+
+/// "root,size=10GiB,pool=fast"
+Status addDeviceKeys(api::Devices &devices, const std::string &text)
+{
+    const std::vector<std::string> parts = split(text, ',');
+    if (parts.size() < 2)
+        return Error(Code::Usage, quoted(text) + " is no device key: <device>,<key>=<value>");
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+        const KeyValue pair = TRY(keyValue(parts[i]));
+        devices[parts[0]][pair.key] = pair.value;
+    }
+    return {};
+}
+
+Status addOptions(api::InstancesPost &post, const Arguments &arguments)
+{
+    for (const std::string &text : arguments.values("config")) {
+        const KeyValue pair = TRY(keyValue(text));
+        post.config[pair.key] = pair.value;
+    }
+    for (const std::string &text : arguments.values("device"))
+        TRY(addDeviceKeys(post.devices, text));
+    if (arguments.has("profile"))
+        post.profiles = arguments.values("profile");
+    if (arguments.has("no-profiles"))
+        post.profiles = std::vector<std::string>();
+    if (const auto network = arguments.value("network"))
+        post.devices["eth0"] = {{"type", "nic"}, {"name", "eth0"}, {"network", *network}};
+    if (const auto pool = arguments.value("storage")) {
+        api::StringMap &root = post.devices["root"];
+        root.insert({{"type", "disk"}, {"path", "/"}});
+        root["pool"] = *pool;
+    }
+    if (const auto description = arguments.value("description"))
+        post.description = *description;
+    post.ephemeral = post.ephemeral || arguments.has("ephemeral");
+    return {};
+}
+
+/// A key of a device that a profile brings is an override: the daemon wants the device whole, so the rest is taken over.
+Status completeDevices(Context &context, api::InstancesPost &post)
+{
+    const auto incomplete = [](const auto &device) { return !device.second.contains("type"); };
+    if (std::ranges::none_of(post.devices, incomplete))
+        return {};
+    api::Devices inherited;
+    for (const std::string &profile : post.profiles.value_or(std::vector<std::string>{"default"}))
+        for (const auto &[name, keys] : TRY(context.client().get<api::Profile>(client::path("/1.0/profiles", {profile}))).devices)
+            inherited[name] = keys;
+    for (auto &[name, keys] : post.devices) {
+        if (keys.contains("type"))
+            continue;
+        if (!inherited.contains(name))
+            return Error(Code::Invalid, "device " + quoted(name) + " is in no profile, so it needs its type: -d " + name + ",type=...");
+        keys.insert(inherited[name].begin(), inherited[name].end()); // what was given stays
+    }
+    return {};
+}
+
+Status setSource(api::InstancesPost &post, const Arguments &arguments, const std::string &image)
+{
+    if (arguments.has("empty")) {
+        post.source.type = "none";
+        return {};
+    }
+    if (image.empty())
+        return Error(Code::Usage, "an image is missing (or --empty for none)").hint("'lxmgr template list' and 'lxmgr image list' show what there is");
+    post.source.type = "image";
+    (isFingerprint(image) ? post.source.fingerprint : post.source.alias) = imageAlias(image);
+    if (!arguments.values("option").empty()) {
+        post.source.options.emplace();
+        for (const std::string &text : arguments.values("option")) {
+            const KeyValue pair = TRY(keyValue(text));
+            (*post.source.options)[pair.key] = pair.value;
+        }
+    }
+    return {};
+}
+
+std::string nameOf(const api::Operation &operation)
+{
+    if (!operation.resources)
+        return {};
+    const auto found = operation.resources->find("instances");
+    if (found == operation.resources->end() || found->second.empty())
+        return {};
+    const std::string &url = found->second.front();
+    const std::string bare = url.substr(0, url.find('?'));
+    return bare.substr(bare.rfind('/') + 1);
+}
+
+enum class Start { Yes, No };
+
+/// Creates (and starts) and gives the instance's name.
+Result<std::string> make(Context &context, const Arguments &arguments, Start start)
+{
+    const bool empty = arguments.has("empty");
+    const std::string image = empty ? "" : arguments.word(0);
+    api::InstancesPost post = TRY(describedInstance());
+    const std::string named = arguments.word(empty ? 0 : 1);
+    if (!named.empty())
+        post.name = named;
+    if (!post.name.empty())
+        TRY(checkInstanceName(post.name));
+    TRY(addOptions(post, arguments));
+    TRY(setSource(post, arguments, image));
+    TRY(completeDevices(context, post));
+    post.type = "container";
+    post.start = start == Start::Yes;
+
+    context.say(post.name.empty() ? "Creating the instance" : "Creating " + post.name);
+    const client::Answer answer = TRY(context.client().request("POST", "/1.0/instances", api::toJson(post)));
+    if (post.name.empty()) {
+        post.name = nameOf(TRY(client::Client::parse<api::Operation>(answer.metadata)));
+        context.printLine("Instance name is: " + escaped(post.name));
+        TRY(context.flush());
+    }
+    TRY(waitWithProgress(context, answer.operation, post.name));
+    return post.name;
+}
+
+} // namespace
+
+Status waitUntilBooted(Context &context, const Arguments &arguments, const std::string &name)
+{
+    const std::string seconds = arguments.value("timeout", kWaitSeconds);
+    TRY_IN("--timeout", parseUnsigned(seconds, 0, 86400));
+    TRY(context.client().request("GET", TRY(instancePath(name, "wait")), {}, {{"for", "booted"}, {"timeout", seconds}}));
+    return {};
+}
+
+Result<int> launch(Context &context, const Arguments &arguments)
+{
+    const std::string name = TRY(make(context, arguments, Start::Yes));
+    context.say("Starting " + name);
+    if (arguments.has("wait"))
+        TRY(waitUntilBooted(context, arguments, name));
+    return arguments.has("console") ? attachConsole(context, name) : Result<int>(0);
+}
+
+Result<int> create(Context &context, const Arguments &arguments)
+{
+    TRY(make(context, arguments, Start::No));
+    return 0;
+}
+
+} // namespace lxmgr::cli

@@ -1,0 +1,11 @@
+#include "cli/listing.h"
+
+namespace lxmgr::cli
+{
+
+std::vector<ColumnSet> columnSets()
+{
+    return {instanceColumns(), imageColumns(), aliasColumns(), profileColumns(), networkColumns(), storageColumns(), operationColumns()};
+}
+
+} // namespace lxmgr::cli

@@ -1,0 +1,17 @@
+// The columns of each list command, gathered for help, manual and completion.
+#pragma once
+
+#include "cli/output.h"
+
+namespace lxmgr::cli
+{
+
+ColumnSet instanceColumns();  // list.cpp
+ColumnSet imageColumns();     // images.cpp
+ColumnSet aliasColumns();     // images.cpp
+ColumnSet profileColumns();   // objects.cpp
+ColumnSet networkColumns();   // objects.cpp
+ColumnSet storageColumns();   // objects.cpp
+ColumnSet operationColumns(); // objects.cpp
+
+} // namespace lxmgr::cli

@@ -1,0 +1,54 @@
+// multipart/form-data (RFC 7578) as far as images use it: two big parts, streamed both ways.
+#pragma once
+
+#include "base/result.h"
+#include "client/connection.h"
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lxmgr::cli
+{
+
+struct FormPart {
+    std::string name;
+    std::string fileName;
+    client::Source source;
+    std::uint64_t size = 0;
+};
+
+struct Form {
+    std::string contentType;
+    client::Source source;
+    std::uint64_t size = 0;
+};
+
+Form makeForm(std::vector<FormPart> parts);
+
+/// Splits a form that arrives piece by piece.
+class FormReader
+{
+public:
+    using Open = std::function<Result<client::Sink>(const std::string &name, const std::string &fileName)>;
+
+    FormReader(std::string_view contentType, Open open);
+    Status feed(std::string_view piece);
+    /// Corrupt where the end is missing.
+    Status finish() const;
+
+private:
+    enum class State { Preamble, Head, Body, Done };
+
+    Result<bool> step();
+    Status beginPart(std::string_view head);
+
+    Open m_open;
+    std::string m_delimiter; ///< CRLF, two dashes and the boundary.
+    std::string m_buffer;
+    State m_state = State::Preamble;
+    client::Sink m_sink;
+};
+
+} // namespace lxmgr::cli

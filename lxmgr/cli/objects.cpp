@@ -1,0 +1,133 @@
+// Profiles, networks, storage pools and operations: what there is, and cancelling.
+#include "cli/handlers.h"
+
+#include "base/text.h"
+#include "cli/context.h"
+#include "cli/listing.h"
+#include "cli/output.h"
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+using api::Network;
+using api::Operation;
+using api::Profile;
+using api::StoragePool;
+
+std::string count(const std::vector<std::string> &list) { return std::to_string(list.size()); }
+
+std::string configValue(const Network &network, const std::string &key)
+{
+    const auto found = network.config.find(key);
+    return found == network.config.end() ? std::string() : found->second;
+}
+
+// clang-format off
+constexpr Column<Profile> kProfileColumns[] = {
+    {'n', "NAME", "Its name.", [](const Profile &p) { return p.name; }},
+    {'d', "DESCRIPTION", "What it is for.", [](const Profile &p) { return p.description; }},
+    {'u', "USED BY", "How many instances use it.", [](const Profile &p) { return count(p.usedBy); }},
+};
+constexpr Column<Network> kNetworkColumns[] = {
+    {'n', "NAME", "Its name.", [](const Network &n) { return n.name; }},
+    {'t', "TYPE", "bridge, physical, loopback, ...", [](const Network &n) { return n.type; }},
+    {'m', "MANAGED", "Whether lxmgr looks after it.", [](const Network &n) { return yesNo(n.managed); }},
+    {'4', "IPV4", "Its address and range.", [](const Network &n) { return configValue(n, "ipv4.address"); }},
+    {'6', "IPV6", "Its address and range.", [](const Network &n) { return configValue(n, "ipv6.address"); }},
+    {'d', "DESCRIPTION", "What it is for.", [](const Network &n) { return n.description; }},
+    {'u', "USED BY", "How many instances and profiles use it.", [](const Network &n) { return count(n.usedBy); }},
+    {'s', "STATE", "CREATED where it is managed.", [](const Network &n) { return upperStatus(n.status); }},
+};
+constexpr Column<StoragePool> kStorageColumns[] = {
+    {'n', "NAME", "Its name.", [](const StoragePool &p) { return p.name; }},
+    {'D', "DRIVER", "How it stores.", [](const StoragePool &p) { return p.driver; }},
+    {'S', "SOURCE", "Where.", [](const StoragePool &p) { const auto found = p.config.find("source"); return found == p.config.end() ? std::string() : found->second; }},
+    {'d', "DESCRIPTION", "What it is for.", [](const StoragePool &p) { return p.description; }},
+    {'u', "USED BY", "How many objects are in it or refer to it.", [](const StoragePool &p) { return count(p.usedBy); }},
+    {'s', "STATE", "CREATED where it can be used.", [](const StoragePool &p) { return upperStatus(p.status); }},
+};
+constexpr Column<Operation> kOperationColumns[] = {
+    {'i', "ID", "What names it.", [](const Operation &o) { return o.id; }},
+    {'t', "TYPE", "TASK, WEBSOCKET or TOKEN.", [](const Operation &o) { return upper(o.operationClass); }},
+    {'d', "DESCRIPTION", "What it does.", [](const Operation &o) { return o.description; }},
+    {'s', "STATUS", "How far it is.", [](const Operation &o) { return upperStatus(o.status); }},
+    {'c', "CANCELABLE", "Whether it can be cancelled.", [](const Operation &o) { return yesNo(o.mayCancel); }},
+    {'C', "CREATED", "When it began.", [](const Operation &o) { return dateText(o.createdAt); }},
+};
+// clang-format on
+
+template <class T, std::size_t N>
+Result<int> list(Context &context, const Arguments &arguments, const std::string &path, const ColumnSet &set, const Column<T> (&columns)[N])
+{
+    const client::Answer answer = TRY(context.client().request("GET", path, {}, {{"recursion", "1"}}));
+    TRY(printList<T>(context, arguments, set, columns, answer.metadata));
+    return 0;
+}
+
+Result<int> show(Context &context, const Arguments &arguments, std::string_view collection)
+{
+    TRY(printObject(context, arguments, TRY(context.client().get<api::Json>(client::path(collection, {arguments.word(0)})))));
+    return 0;
+}
+
+} // namespace
+
+ColumnSet profileColumns() { return describe<Profile>("profile list", "ndu", kProfileColumns); }
+ColumnSet networkColumns() { return describe<Network>("network list", "ntm46dus", kNetworkColumns); }
+ColumnSet storageColumns() { return describe<StoragePool>("storage list", "nDSdus", kStorageColumns); }
+ColumnSet operationColumns() { return describe<Operation>("operation list", "itdscC", kOperationColumns); }
+
+Result<int> profileList(Context &context, const Arguments &arguments)
+{
+    return list(context, arguments, "/1.0/profiles", profileColumns(), kProfileColumns);
+}
+Result<int> profileShow(Context &context, const Arguments &arguments) { return show(context, arguments, "/1.0/profiles"); }
+
+Result<int> networkList(Context &context, const Arguments &arguments)
+{
+    return list(context, arguments, "/1.0/networks", networkColumns(), kNetworkColumns);
+}
+Result<int> networkShow(Context &context, const Arguments &arguments) { return show(context, arguments, "/1.0/networks"); }
+
+Result<int> storageList(Context &context, const Arguments &arguments)
+{
+    return list(context, arguments, "/1.0/storage-pools", storageColumns(), kStorageColumns);
+}
+
+Result<int> storageShow(Context &context, const Arguments &arguments)
+{
+    if (!arguments.has("resources"))
+        return show(context, arguments, "/1.0/storage-pools");
+    const std::string path = client::path("/1.0/storage-pools", {arguments.word(0), "resources"});
+    TRY(printObject(context, arguments, TRY(context.client().get<api::Json>(path))));
+    return 0;
+}
+
+Result<int> operationList(Context &context, const Arguments &arguments)
+{
+    // The API groups them by status; a list is what people want.
+    const api::Json groups = TRY(context.client().get<api::Json>("/1.0/operations", {{"recursion", "1"}}));
+    api::Json all = api::Json::array();
+    if (const api::Json::Object *members = groups.asObject())
+        for (const auto &[status, operations] : *members)
+            if (const api::Json::Array *items = operations.asArray())
+                for (const api::Json &operation : *items)
+                    all.append(operation);
+    TRY(printList<Operation>(context, arguments, operationColumns(), kOperationColumns, all.dump()));
+    return 0;
+}
+Result<int> operationShow(Context &context, const Arguments &arguments) { return show(context, arguments, "/1.0/operations"); }
+
+Result<int> operationDelete(Context &context, const Arguments &arguments)
+{
+    for (const std::string &id : arguments.words) {
+        TRY(context.client().request("DELETE", client::path("/1.0/operations", {id})));
+        context.say("Operation " + id + " deleted");
+    }
+    return 0;
+}
+
+} // namespace lxmgr::cli

@@ -1,0 +1,142 @@
+#include "cli/yaml.h"
+
+#include "base/text.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <charconv>
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+constexpr int kDeepest = 64;
+
+/// What a YAML 1.1 or 1.2 reader could take for a boolean, null, number or date when it is not quoted.
+bool looksSpecial(const std::string &text)
+{
+    static constexpr std::string_view kWords[] = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "~", ".nan", ".inf", "-.inf", "<<", "="};
+    const std::string word = lower(text);
+    for (const std::string_view special : kWords)
+        if (word == special)
+            return true;
+    const char first = text.front();
+    return (first >= '0' && first <= '9') || ((first == '-' || first == '+' || first == '.') && text.size() > 1);
+}
+
+void emit(YAML::Emitter &out, const api::Json &value)
+{
+    if (const std::string *text = value.asString()) {
+        const bool printable = escaped(*text) == *text;
+        const std::string lines = escaped(join(split(*text, '\n'), ""));
+        const bool block = !printable && text->ends_with('\n') && !text->starts_with(' ') && !text->starts_with('\n') &&
+                           lines == join(split(*text, '\n'), "");
+        if (block)
+            out << YAML::Literal << *text;
+        else if (text->empty() || !printable || looksSpecial(*text))
+            out << YAML::DoubleQuoted << *text;
+        else
+            out << *text;
+    } else if (const api::Json::Object *members = value.asObject()) {
+        if (members->empty())
+            out << YAML::Flow;
+        out << YAML::BeginMap;
+        for (const auto &[name, member] : *members) {
+            out << YAML::Key;
+            emit(out, api::Json(name));
+            out << YAML::Value;
+            emit(out, member);
+        }
+        out << YAML::EndMap;
+    } else if (const api::Json::Array *items = value.asArray()) {
+        if (items->empty())
+            out << YAML::Flow;
+        out << YAML::BeginSeq;
+        for (const api::Json &item : *items)
+            emit(out, item);
+        out << YAML::EndSeq;
+    } else {
+        out << value.dump(); // null, booleans and numbers are spelled as in JSON
+    }
+}
+
+enum class Scalars { Typed, Text };
+
+api::Json scalar(const YAML::Node &node, Scalars scalars)
+{
+    const std::string &text = node.Scalar();
+    // "!" is the tag yaml-cpp gives to quoted scalars, "?" to plain ones.
+    if (scalars == Scalars::Text || node.Tag() == "!")
+        return text;
+    if (text.empty() || text == "~" || text == "null")
+        return {};
+    if (text == "true" || text == "false")
+        return text == "true";
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc{} && end == text.data() + text.size())
+        return number;
+    return text;
+}
+
+Error at(const YAML::Mark &mark, const std::string &source, const std::string &message)
+{
+    const std::string where = mark.is_null() ? "" : ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
+    return {Code::Invalid, source + where + ": " + message};
+}
+
+Result<api::Json> convert(const YAML::Node &node, Scalars scalars, const std::string &source, int depth)
+{
+    // Aliases could make a small document an endless one; depth also bounds those that contain themselves.
+    if (depth > kDeepest)
+        return at(node.Mark(), source, "nested too deeply");
+    switch (node.Type()) {
+    case YAML::NodeType::Undefined:
+    case YAML::NodeType::Null:
+        return scalars == Scalars::Text ? api::Json("") : api::Json();
+    case YAML::NodeType::Scalar:
+        return scalar(node, scalars);
+    case YAML::NodeType::Sequence: {
+        api::Json items = api::Json::array();
+        for (const YAML::Node &item : node)
+            items.append(TRY(convert(item, scalars, source, depth + 1)));
+        return items;
+    }
+    case YAML::NodeType::Map:
+        break;
+    }
+    api::Json::Object members;
+    for (const auto &member : node) {
+        if (!member.first.IsScalar())
+            return at(member.first.Mark(), source, "a key must be plain text");
+        const std::string &name = member.first.Scalar();
+        for (const api::Json::Member &before : members)
+            if (before.first == name)
+                return at(member.first.Mark(), source, "the key " + quoted(name) + " is there twice");
+        const bool text = scalars == Scalars::Text || name == "config" || name == "devices";
+        members.emplace_back(name, TRY(convert(member.second, text && !member.second.IsNull() ? Scalars::Text : scalars, source, depth + 1)));
+    }
+    return api::Json(std::move(members));
+}
+
+} // namespace
+
+std::string toYaml(const api::Json &value)
+{
+    YAML::Emitter out;
+    emit(out, value);
+    return std::string(out.c_str(), out.size()) + "\n";
+}
+
+Result<api::Json> fromYaml(const std::string &text, const std::string &source)
+{
+    try {
+        return convert(YAML::Load(text), Scalars::Typed, source, 0);
+    } catch (const YAML::Exception &error) {
+        return at(error.mark, source, error.msg);
+    }
+}
+
+} // namespace lxmgr::cli

@@ -1,0 +1,126 @@
+// Manual pages and completions: every table exists, every table is used, nothing is left unfilled.
+#include "cli/docs.h"
+
+#include "cli/command.h"
+#include "cli/completion.h"
+#include "support/verify.h"
+
+#include <QDir>
+#include <QFile>
+#include <QProcess>
+#include <QStandardPaths>
+#include <QTemporaryFile>
+
+using namespace lxmgr;
+using namespace lxmgr::cli;
+
+namespace
+{
+
+QByteArray readPage(const QString &name)
+{
+    QFile file(QStringLiteral(QT_TESTCASE_SOURCEDIR "/man/") + name);
+    return file.open(QIODevice::ReadOnly) ? file.readAll() : QByteArray();
+}
+
+} // namespace
+
+class TestDocs : public QObject
+{
+    Q_OBJECT
+private slots:
+    void pagesAreFilled_data()
+    {
+        QTest::addColumn<QString>("page");
+        for (const char *page : {"lxmgr.1.in", "lxmgrd.8.in", "lxmgr-templates.5.in"})
+            QTest::newRow(page) << QString::fromLatin1(page);
+    }
+    void pagesAreFilled()
+    {
+        QFETCH(QString, page);
+        const QByteArray text = readPage(page);
+        QVERIFY2(!text.isEmpty(), qPrintable(page));
+        const auto filled = fillPage(text.toStdString());
+        VERIFY_OK(filled);
+        QVERIFY(filled->find("@TABLE") == std::string::npos && filled->find("@VERSION@") == std::string::npos);
+        QVERIFY(filled->starts_with(".TH "));
+    }
+    void theManualHasEveryCommandAndFlag()
+    {
+        const auto filled = fillPage(readPage("lxmgr.1.in").toStdString());
+        VERIFY_OK(filled);
+        for (const Command &command : commands())
+            QVERIFY2(filled->find("\n.SS lxmgr " + std::string(command.path)) != std::string::npos, std::string(command.path).c_str());
+        for (const std::string_view table : docTables())
+            if (table != "command-list")
+                QVERIFY2(readPage("lxmgr.1.in").contains(QByteArray("@TABLE ") + QByteArray(table.data(), qsizetype(table.size())) + "@"), table.data());
+    }
+    void anUnknownTableIsAnErrorWithItsLine()
+    {
+        const auto filled = fillPage(".TH X 1\n@TABLE nosuch@\n");
+        VERIFY_FAILS(Code::Usage, filled);
+        QVERIFY(QByteArray::fromStdString(filled.error().message).startsWith("line 2: "));
+    }
+    void groffHasNothingToComplainOf()
+    {
+        if (QStandardPaths::findExecutable("groff").isEmpty())
+            QSKIP("groff is not installed");
+        for (const char *page : {"lxmgr.1.in", "lxmgrd.8.in", "lxmgr-templates.5.in"}) {
+            const auto filled = fillPage(readPage(page).toStdString());
+            VERIFY_OK(filled);
+            QProcess groff;
+            groff.start("groff", {"-man", "-ww", "-Tutf8", "-z"});
+            QVERIFY(groff.waitForStarted());
+            groff.write(QByteArray::fromStdString(*filled));
+            groff.closeWriteChannel();
+            QVERIFY(groff.waitForFinished());
+            QCOMPARE(groff.readAllStandardError(), QByteArray());
+        }
+    }
+    void scriptsAreAcceptedByTheirShells_data()
+    {
+        QTest::addColumn<QString>("shell");
+        for (const char *shell : {"bash", "zsh", "fish"})
+            QTest::newRow(shell) << QString::fromLatin1(shell);
+    }
+    void scriptsAreAcceptedByTheirShells()
+    {
+        QFETCH(QString, shell);
+        const auto script = completionScript(shell.toStdString());
+        VERIFY_OK(script);
+        for (const Command &command : commands())
+            QVERIFY(script->find(std::string(lastWord(command.path))) != std::string::npos);
+        if (QStandardPaths::findExecutable(shell).isEmpty())
+            QSKIP("this shell is not installed");
+        QTemporaryFile file;
+        QVERIFY(file.open());
+        file.write(QByteArray::fromStdString(*script));
+        file.flush();
+        QCOMPARE(QProcess::execute(shell, {"-n", file.fileName()}), 0);
+    }
+    void bashCompletes_data()
+    {
+        QTest::addColumn<QString>("typed");
+        QTest::addColumn<QString>("offers");
+        QTest::newRow("command") << "lxmgr lau" << "launch";
+        QTest::newRow("subcommand") << "lxmgr config device ad" << "add";
+        QTest::newRow("flag") << "lxmgr list --fas" << "--fast";
+        QTest::newRow("nothing for another program") << "lxmgr exec web1 -- --fo" << "";
+    }
+    void bashCompletes()
+    {
+        QFETCH(QString, typed);
+        QFETCH(QString, offers);
+        const QStringList line = typed.split(' ');
+        const QString driver = QString::fromStdString(*completionScript("bash")) +
+                               QStringLiteral("COMP_WORDS=(%1); COMP_CWORD=%2; COMPREPLY=(); _lxmgr; echo \"${COMPREPLY[*]}\"")
+                                   .arg(typed).arg(line.size() - 1);
+        QProcess bash;
+        bash.start("bash", {"-c", driver});
+        QVERIFY(bash.waitForFinished());
+        QCOMPARE(QString::fromUtf8(bash.readAllStandardOutput()).trimmed(), offers);
+    }
+};
+
+QTEST_GUILESS_MAIN(TestDocs)
+#include "tst_docs.moc"
