@@ -269,8 +269,12 @@ Status Extractor::makeHardLink(archive_entry *entry, const Fd &folder, const std
     const Place place = target.empty() ? Place() : placeOf(TRY(checkedParts(target, m_limits.depth)), layout);
     if (place.kind != Place::Kind::Rootfs)
         return Error(Code::Invalid, "is a hard link to " + quoted(target) + ", which is not in the root file system");
-    const Fd file = TRY(path::open(m_target, place.path, O_PATH | O_NOFOLLOW, path::Scope::NoMount));
-    const struct stat info = TRY(sys::fstat(file));
+    const auto file = path::open(m_target, place.path, O_PATH | O_NOFOLLOW, path::Scope::NoMount);
+    if (!file && file.error().errnum == ENOENT)
+        return Error(Code::Invalid, "is a hard link to " + quoted(target) + ", which has not come before it");
+    if (!file)
+        return file.error();
+    const struct stat info = TRY(sys::fstat(*file));
     if (!S_ISREG(info.st_mode))
         return Error(Code::Invalid, "is a hard link to " + quoted(target) + ", which is not a regular file");
     const auto slash = place.path.rfind('/');

@@ -40,6 +40,8 @@ Result<Bytes> available(const Fd &folder)
 {
     struct statvfs info{};
     TRY(sys::call("fstatvfs", {}, [&] { return ::fstatvfs(folder.get(), &info); }));
+    if (info.f_blocks == 0)
+        return Bytes{UINT64_MAX}; // it does not count (ramfs)
     return Bytes{static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize};
 }
 
