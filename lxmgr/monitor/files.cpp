@@ -56,10 +56,11 @@ Result<Fd> enterStopped(spec::Packet &packet)
 {
     const auto body = TRY(spec::decode<spec::StoppedBody>(packet.body));
     const runtime::Ids ids = runtime::Ids::of(body.idmap);
+    static runtime::Leftovers leftovers; // closed by the kernel when this process ends
     if (ids.privileged())
-        return runtime::makeRoot(body.rootfs, ids, Fd());
+        return runtime::makeRoot(body.rootfs, ids, Fd(), leftovers);
     const Fd userns = TRY(idmap::makeNamespace(ids.uids, ids.gids));
-    Fd root = TRY(runtime::makeRoot(body.rootfs, ids, userns));
+    Fd root = TRY(runtime::makeRoot(body.rootfs, ids, userns, leftovers));
     TRY(sys::setns(userns, CLONE_NEWUSER));
     TRY(becomeGuestRoot());
     return root;

@@ -7,6 +7,7 @@
 #include "kernel/proc.h"
 #include "kernel/process.h"
 #include "kernel/sys.h"
+#include "monitor/memory.h"
 #include "monitor/monitor.h"
 #include "spec/codec.h"
 #include "spec/monitor_client.h"
@@ -14,7 +15,6 @@
 
 #include <csignal>
 #include <ctime>
-#include <malloc.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -95,8 +95,6 @@ Status Monitor::boot()
     m_state = GuestState::Starting;
     m_booted = false;
     m_guest = TRY(runtime::launch(m_spec, m_layout));
-    forgetStart(m_spec);
-    ::malloc_trim(0);
     TRY(m_console.open(std::move(m_guest.console)));
     m_notifyPoll = Poll(m_loop, m_guest.notify.get(), [this](int) { onNotify(); });
     m_notifyPoll.want(UV_READABLE);
@@ -104,6 +102,13 @@ Status Monitor::boot()
     m_boots += 1;
     m_state = GuestState::Running;
     return {};
+}
+
+void Monitor::settle()
+{
+    m_guest.leftovers.clear();
+    forgetStart(m_spec);
+    releaseMemory();
 }
 
 void Monitor::onChildEnded()
@@ -190,7 +195,8 @@ void Monitor::rebootGuest()
     MonitorEvent event;
     if (booted) {
         event.initPid = m_guest.initPid;
-        return broadcast(event);
+        broadcast(event);
+        return settle();
     }
     event.kind = MonitorEvent::Kind::Stopped;
     event.reason = MonitorEvent::Reason::Failed;

@@ -26,6 +26,8 @@ public:
     /// The first start. After an error the guest is gone, and so should be the monitor.
     Status start();
     pid_t initPid() const { return m_guest.initPid; }
+    /// Lets go of what a start leaves behind: memory, and mounts that take their time. Once nobody waits for us.
+    void settle();
     /// Runs the loop until the guest has ended for good.
     void run();
 

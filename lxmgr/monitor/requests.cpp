@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/sys.h"
+#include "monitor/memory.h"
 #include "monitor/monitor.h"
 #include "spec/codec.h"
 #include "spec/spawn.h"
@@ -94,7 +95,8 @@ void Monitor::broadcast(const MonitorEvent &event)
 
 void Monitor::dropGone()
 {
-    m_connections.remove_if([](const std::shared_ptr<Connection> &connection) { return connection->gone; });
+    if (m_connections.remove_if([](const std::shared_ptr<Connection> &connection) { return connection->gone; }) > 0)
+        releaseMemory();
 }
 
 Status Monitor::info(const std::shared_ptr<Connection> &connection, spec::Packet &)

@@ -108,6 +108,7 @@ int run(std::span<char *const>)
     }
     (void)tellLaunched(daemon, *born->monitor); // the daemon may have died meanwhile: the next one finds our socket
     daemon = spec::Channel();
+    born->monitor->settle();
     born->monitor->run();
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "runtime/confine.h"
 #include "runtime/handshake.h"
 #include "runtime/ids.h"
+#include "runtime/step.h"
 #include "spec/spawn.h"
 
 #include <algorithm>
@@ -151,11 +152,7 @@ Status filterSystemCalls(Attaching &self)
     return loadSeccomp(self.spec.seccomp);
 }
 
-struct Step {
-    const char *name;
-    Status (*run)(Attaching &);
-};
-constexpr Step kAttachSteps[] = {
+constexpr Step<Attaching> kAttachSteps[] = {
     {"join control groups", &joinControlGroups}, // first, so that limits and the freezer hold from here on
     {"enter namespaces", &enterNamespaces},
     {"start session", &freshSession},
@@ -166,16 +163,9 @@ constexpr Step kAttachSteps[] = {
     {"load seccomp", &filterSystemCalls},        // last
 };
 
-Status prepare(Attaching &self)
-{
-    for (const Step &step : kAttachSteps)
-        TRY_IN(step.name, step.run(self));
-    return {};
-}
-
 int runAttached(Attaching &self, spec::Channel errors)
 {
-    Status prepared = prepare(self);
+    Status prepared = runSteps<Attaching>("attach", kAttachSteps, self);
     const Error error = prepared ? execute(self.request.argv, self.request.environment) : std::move(prepared.error());
     (void)errors.send(wire(Handshake::Failed), spec::encodeFailure(error)); // nobody listens: the exit status has to do
     return error.code == Code::NotFound ? 127 : 126;

@@ -8,6 +8,7 @@
 #include "kernel/sys.h"
 #include "runtime/confine.h"
 #include "runtime/handshake.h"
+#include "runtime/step.h"
 #include "spec/spawn.h"
 
 #include <csignal>
@@ -379,11 +380,7 @@ Status filterSystemCalls(Child &child)
     return loadSeccomp(child.spec.seccomp);
 }
 
-struct Step {
-    const char *name;
-    Status (*run)(Child &);
-};
-constexpr Step kChildSteps[] = {
+constexpr Step<Child> kChildSteps[] = {
     {"die with the monitor", &dieWithParent},         // never a guest without its monitor
     {"join control groups", &joinControlGroups},      // while uid 0 of the host still owns their files
     {"receive trees", &receiveTrees},                 // the id maps are written then
@@ -410,19 +407,12 @@ constexpr Step kChildSteps[] = {
     {"load seccomp", &filterSystemCalls},             // last: the filter forbids the rows above
 };
 
-Status prepare(Child &child)
-{
-    for (const Step &step : kChildSteps)
-        TRY_IN(step.name, step.run(child));
-    return {};
-}
-
 } // namespace
 
 int runChild(const spec::LaunchSpec &spec, const Ids &ids, const cgroup::Layout &layout, spec::Channel parent)
 {
     Child child{spec, ids, layout, std::move(parent), {}, {}, {}, {}, {}, {}, {}};
-    Status prepared = prepare(child);
+    Status prepared = runSteps<Child>("child", kChildSteps, child);
     const Error error = prepared ? execute(spec.init, spec.environment) : std::move(prepared.error());
     (void)child.parent.send(wire(Handshake::Failed), spec::encodeFailure(error)); // a parent that is gone needs no words
     return 1;

@@ -9,6 +9,7 @@
 #include "runtime/child.h"
 #include "runtime/handshake.h"
 #include "runtime/ids.h"
+#include "runtime/step.h"
 #include "runtime/trees.h"
 #include "spec/spawn.h"
 
@@ -85,7 +86,7 @@ Status sendTrees(Parent &parent)
         const Fd tree = TRY_IN(quoted(mount.source), makeBind(mount, parent.ids, parent.userns));
         TRY(parent.channel.send(wire(Handshake::Mount), {}, {tree.get()}));
     }
-    const Fd root = TRY_IN("rootfs", makeRoot(parent.spec.rootfs, parent.ids, parent.userns));
+    const Fd root = TRY_IN("rootfs", makeRoot(parent.spec.rootfs, parent.ids, parent.userns, parent.guest.leftovers));
     const Fd dev = TRY_IN("/dev", makeDevices(parent.spec.devices, parent.ids));
     return parent.channel.send(wire(Handshake::Go), {}, {root.get(), dev.get()});
 }
@@ -126,15 +127,11 @@ Status waitForInit(Parent &parent)
     return {};
 }
 
-struct Step {
-    const char *name;
-    Status (*run)(Parent &);
-};
-constexpr Step kBirthSteps[] = {
+constexpr Step<Parent> kBirthSteps[] = {
     {"make control groups", &makeControlGroups},
     {"clone", &spawn},
 };
-constexpr Step kParentSteps[] = {
+constexpr Step<Parent> kParentSteps[] = {
     {"map ids", &mapIds},                // before root: the id-mapped mounts use the child's own namespace
     {"adjust OOM score", &adjustOomScore},
     {"make trees", &sendTrees},          // the child goes on as soon as it has them ...
@@ -155,13 +152,15 @@ Status inChildsWords(Parent &parent, Status failed)
 
 Status guide(Parent &parent)
 {
-    for (const Step &step : kParentSteps) {
-        Status status = step.run(parent);
+    for (const Step<Parent> &step : kParentSteps) {
+        Status status = runStep("parent", step, parent);
         if (!status && status.error().code == Code::Unavailable) // the channel is broken
             return inChildsWords(parent, std::move(status));
-        TRY_IN(step.name, std::move(status));
+        TRY(std::move(status));
     }
-    return waitForInit(parent);
+    TRY(waitForInit(parent));
+    traceStep("parent", "wait for init");
+    return {};
 }
 
 void killChild(const Parent &parent)
@@ -177,8 +176,8 @@ Result<Guest> launch(const spec::LaunchSpec &spec, const cgroup::Layout &layout)
     Parent parent{spec, layout, Ids::of(spec.idmap), {}, {}, {}, {}, {}};
     Undo undo;
     undo.add("remove control groups", [&] { return cgroup::remove(layout, spec.cgroup); });
-    for (const Step &step : kBirthSteps)
-        TRY_IN(step.name, step.run(parent));
+    traceStep("parent", "begin");
+    TRY(runSteps<Parent>("parent", kBirthSteps, parent));
     undo.add("kill child", [&]() -> Status {
         killChild(parent);
         return {};

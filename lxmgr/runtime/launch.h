@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "kernel/cgroup.h"
+#include "runtime/trees.h"
 #include "spec/launch.h"
 
 #include <sys/types.h>
@@ -17,6 +18,7 @@ struct Guest {
     Fd console; ///< Master of the console's pty, blocking.
     Fd devpts;  ///< The guest's own /dev/pts, for the ptys of exec.
     Fd notify;  ///< Datagram socket bound at /run/host/notify inside (sd_notify(3)).
+    Leftovers leftovers; ///< To be closed when nobody waits.
 };
 
 /// Returns when init was exec'd. After an error nothing is left: no process, control group, mount or interface.

@@ -5,6 +5,8 @@
 #include "kernel/path.h"
 #include "kernel/sys.h"
 
+#include <algorithm>
+#include <iterator>
 #include <linux/mount.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
@@ -66,7 +68,7 @@ Status makeMountPoints(const Fd &dev, const Ids &ids)
 
 } // namespace
 
-Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns)
+Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns, Leftovers &leftovers)
 {
     // nodev: an image's device nodes open nothing. Not nosuid: sudo has to work.
     const std::uint64_t attributes = MOUNT_ATTR_NODEV | (rootfs.readOnly ? MOUNT_ATTR_RDONLY : 0);
@@ -75,8 +77,11 @@ Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns
     std::vector<Fd> lower;
     for (const std::string &layer : rootfs.lower)
         lower.push_back(TRY(mappedTree(layer, ids, userns, MOUNT_ATTR_RDONLY)));
-    const Fd layer = TRY(mappedTree(rootfs.layer, ids, userns, 0));
-    return mount::overlay(lower, &layer, ids.uid(0), ids.gid(0), static_cast<unsigned>(attributes));
+    Fd layer = TRY(mappedTree(rootfs.layer, ids, userns, 0));
+    Fd root = TRY(mount::overlay(lower, &layer, ids.uid(0), ids.gid(0), static_cast<unsigned>(attributes)));
+    leftovers.push_back(std::move(layer));
+    std::move(lower.begin(), lower.end(), std::back_inserter(leftovers));
+    return root;
 }
 
 Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &ids)

@@ -6,11 +6,17 @@
 #include "runtime/ids.h"
 #include "spec/launch.h"
 
+#include <vector>
+
 namespace lxmgr::runtime
 {
 
+/// Detached mounts that have served. Closing one waits for a grace period of the kernel's (milliseconds on a busy machine),
+/// so it is done when nobody waits.
+using Leftovers = std::vector<Fd>;
+
 /// The root: the tree, or an overlay of its layers, id-mapped by `userns` (unused for a privileged guest).
-Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns);
+Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns, Leftovers &leftovers);
 /// A tmpfs that becomes /dev: nodes made with the host's rights, which no guest has, owned by the guest's root.
 Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &ids);
 /// A folder or file of the host's to be bound inside.

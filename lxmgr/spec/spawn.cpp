@@ -9,7 +9,10 @@
 #include <cstring>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <memory>
+#include <mutex>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 namespace lxmgr::spec
@@ -24,7 +27,7 @@ Result<Fd> readOnlyProgram(const std::string &binary)
 {
     Fd mount(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, binary.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
     if (!mount)
-        return Error::fromErrno(errno, "open_tree", binary);
+        return Error::fromErrno(errno, "open_tree", binary).as(errno == ENOENT ? Code::Unavailable : Code::Internal);
     mount_attr attributes{};
     attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     if (::syscall(SYS_mount_setattr, mount.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0)
@@ -36,12 +39,40 @@ Result<Fd> readOnlyProgram(const std::string &binary)
     return high;
 }
 
+/// One is kept for all starts: closing a detached mount waits for a grace period of the kernel's.
+class Program
+{
+public:
+    /// A new one when the file was replaced (an upgrade).
+    Result<std::shared_ptr<const Fd>> open(const std::string &binary)
+    {
+        struct stat now {};
+        if (::stat(binary.c_str(), &now) != 0)
+            return Error::fromErrno(errno, "stat", binary).as(Code::Unavailable);
+        const std::lock_guard lock(m_mutex);
+        if (!m_mount || binary != m_binary || now.st_dev != m_device || now.st_ino != m_inode) {
+            m_mount = std::make_shared<const Fd>(TRY(readOnlyProgram(binary)));
+            m_binary = binary;
+            m_device = now.st_dev;
+            m_inode = now.st_ino;
+        }
+        return m_mount;
+    }
+
+private:
+    std::mutex m_mutex;
+    std::shared_ptr<const Fd> m_mount; ///< Shared: another thread may replace it while one spawns.
+    std::string m_binary;
+    dev_t m_device = 0;
+    ino_t m_inode = 0;
+};
+
 /// Only what tests stop a program with goes through; nothing at all in a release build.
 std::vector<std::string> monitorEnvironment()
 {
     std::vector<std::string> variables;
 #ifdef LXMGR_FAILPOINTS
-    for (const char *name : {"LXMGR_FAIL", "LXMGR_FAIL_CALL", "LXMGR_FAIL_CHILD", "LXMGR_DEBUG"})
+    for (const char *name : {"LXMGR_FAIL", "LXMGR_FAIL_CALL", "LXMGR_TRACE"})
         if (const char *value = std::getenv(name))
             variables.push_back(std::string(name) + "=" + value);
 #endif
@@ -69,7 +100,8 @@ struct SpawnActions {
 
 Result<Spawned> spawnMonitor(const std::string &binary, const std::string &mode, const std::string &title)
 {
-    const Fd program = TRY(readOnlyProgram(binary));
+    static Program programs;
+    const std::shared_ptr<const Fd> program = TRY(programs.open(binary));
     auto [ours, theirs] = TRY(Channel::pair());
 
     SpawnActions spawn;
@@ -83,7 +115,7 @@ Result<Spawned> spawnMonitor(const std::string &binary, const std::string &mode,
     ::posix_spawnattr_setsigdefault(&spawn.attributes, &all);
     ::posix_spawnattr_setflags(&spawn.attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 
-    std::string path = "/proc/self/fd/" + std::to_string(program.get());
+    std::string path = "/proc/self/fd/" + std::to_string(program->get());
     std::string name = "lxmgr-monitor", modeText = mode, titleText = title;
     char *const argv[] = {name.data(), modeText.data(), titleText.data(), nullptr};
     std::vector<std::string> variables = monitorEnvironment();
