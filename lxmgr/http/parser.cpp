@@ -44,7 +44,8 @@ public:
     Core(const Events<Head> &events, const Limits &limits) : m_events(events), m_limits(limits)
     {
         this->header_limit(static_cast<std::uint32_t>(limits.head));
-        this->body_limit(boost::none);
+        // Bodies are bounded by who takes them. Beast 1.74 takes "none" for "nothing at all".
+        this->body_limit(UINT64_MAX);
     }
 
     Head head;

@@ -15,7 +15,8 @@ namespace lxmgr::http
 namespace
 {
 constexpr std::string_view kHandshakeGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; // RFC 6455 §1.3
-/// Control frames of the peer are 125 bytes at most, messages have no border here: pieces go on as they come.
+constexpr std::string_view kProtocolError("\x03\xea", 2); // close code 1002
+/// Messages have no border here: pieces go on as they come.
 constexpr std::uint64_t kLongestMessage = std::uint64_t(1) << 62;
 
 std::string base64(std::string_view bytes)
@@ -108,15 +109,21 @@ public:
 
     Status feed(std::string_view bytes)
     {
+        if (m_broken)
+            return broken();
         m_input = bytes;
         const int outcome = wslay_event_recv(m_context);
-        flush();
         m_input = {};
-        if (outcome != 0)
-            return Error(Code::Internal, "websocket: cannot read a frame (" + std::to_string(outcome) + ")");
-        // wslay answers a broken frame with a close of its own and reads no further.
+        if (outcome != 0) { // a header that cannot be: the context is of no use from here on
+            m_broken = m_closing = true;
+            if (m_role == Role::Server)
+                m_output += serverFrame(Opcode::Close, kProtocolError);
+            return broken();
+        }
+        flush();
+        // wslay answers other broken frames with a close of its own and reads no further.
         if (!wslay_event_get_read_enabled(m_context) && !wslay_event_get_close_received(m_context))
-            return Error(Code::Invalid, "websocket: the peer broke the protocol");
+            return broken();
         return {};
     }
 
@@ -145,10 +152,12 @@ public:
     }
 
     std::string &output() { return m_output; }
-    bool closeSent() const { return wslay_event_get_close_sent(m_context) != 0; }
+    bool closeSent() const { return m_broken || wslay_event_get_close_sent(m_context) != 0; }
     bool closeReceived() const { return wslay_event_get_close_received(m_context) != 0; }
 
 private:
+    static Error broken() { return {Code::Invalid, "websocket: the peer broke the protocol"}; }
+
     ssize_t give(wslay_event_context *context, std::uint8_t *buffer, std::size_t size)
     {
         if (m_input.empty()) {
@@ -220,6 +229,7 @@ private:
     bool m_final = false;
     bool m_ended = false;
     bool m_closing = false;
+    bool m_broken = false;
 };
 
 Framer::Framer(Role role, FrameEvents events) : m_impl(std::make_unique<Impl>(role, std::move(events))) {}
