@@ -276,14 +276,20 @@ constexpr Row<TemplatePackages> kSetKeys[] = {
     {"packages", &readList<&TemplatePackages::packages, TemplatePackages>},
 };
 
+Status checkPackages(const Reader &in, const YAML::Node &node, const TemplatePackages &set)
+{
+    for (const std::string &package : set.packages)
+        if (package.empty() || package.starts_with('-'))
+            return in.wrong(node, quoted(package) + " is no name of a package");
+    return {};
+}
+
 Status readSets(const Reader &in, const YAML::Node &node, Template &out)
 {
     return in.list(node, [&](const YAML::Node &entry) -> Status {
         TemplatePackages set;
         TRY(in.map<TemplatePackages>("packages.sets", entry, kSetKeys, set, filterRows<TemplatePackages>()));
-        for (const std::string &package : set.packages)
-            if (package.empty() || package.starts_with('-'))
-                return in.wrong(entry, quoted(package) + " is no name of a package");
+        TRY(checkPackages(in, entry, set));
         if (!onlyForMachines(set.filter))
             out.packages.push_back(std::move(set));
         return {};
@@ -319,9 +325,22 @@ Status readManager(const Reader &in, const YAML::Node &node, Template &out)
     return {};
 }
 
+/// Lists without filters: how older definitions say it.
+template <bool Remove> Status readPlainSet(const Reader &in, const YAML::Node &node, Template &out)
+{
+    TemplatePackages set;
+    set.packages = TRY(in.textList(node));
+    set.remove = Remove;
+    TRY(checkPackages(in, node, set));
+    out.packages.push_back(std::move(set));
+    return {};
+}
+
 constexpr Row<Template> kPackagesKeys[] = {
     {"cleanup",      &readBool<&Template::cleanupPackages, Template>},
+    {"install",      &readPlainSet<false>                           },
     {"manager",      &readManager                                   },
+    {"remove",       &readPlainSet<true>                            },
     {"repositories", &readRepositories                              },
     {"sets",         &readSets                                      },
     {"update",       &readBool<&Template::updatePackages, Template> },
@@ -345,14 +364,29 @@ constexpr Row<TemplateAction> kActionKeys[] = {
     {"trigger", &readText<&TemplateAction::trigger, TemplateAction>},
 };
 
+Status checkTrigger(const Reader &in, const YAML::Node &node, const std::string &trigger)
+{
+    if (std::ranges::find(kTriggers, trigger) == std::end(kTriggers))
+        return in.refused(node, "trigger " + quoted(trigger) + "; there are post-unpack, post-update, post-packages, post-files");
+    return {};
+}
+
 Status readActions(const Reader &in, const YAML::Node &node, Template &out)
 {
+    if (node.IsMap()) { // trigger: script, how older definitions say it
+        for (const auto &entry : node) {
+            TemplateAction action;
+            action.trigger = TRY(in.text(entry.first));
+            action.script = TRY(in.text(entry.second));
+            TRY(checkTrigger(in, entry.first, action.trigger));
+            out.actions.push_back(std::move(action));
+        }
+        return {};
+    }
     return in.list(node, [&](const YAML::Node &entry) -> Status {
         TemplateAction action;
         TRY(in.map<TemplateAction>("actions", entry, kActionKeys, action, filterRows<TemplateAction>()));
-        if (std::ranges::find(kTriggers, action.trigger) == std::end(kTriggers))
-            return in.refused(entry, "trigger " + quoted(action.trigger) +
-                                         "; there are post-unpack, post-update, post-packages, post-files");
+        TRY(checkTrigger(in, entry, action.trigger));
         if (!onlyForMachines(action.filter))
             out.actions.push_back(std::move(action));
         return {};
@@ -466,6 +500,28 @@ std::vector<std::string> usedVariants(const Template &definition)
     return all;
 }
 
+struct KnownDistribution {
+    std::string_view name, url, keyring;
+};
+
+// What debootstrap knows by itself when a definition does not say it.
+constexpr KnownDistribution kKnownDistributions[] = {
+    {"debian", "http://deb.debian.org/debian",     "debian-archive-keyring.gpg"},
+    {"ubuntu", "http://archive.ubuntu.com/ubuntu", "ubuntu-archive-keyring.gpg"},
+};
+
+void fillDistribution(Template &definition)
+{
+    for (const KnownDistribution &known : kKnownDistributions) {
+        if (lower(definition.distribution) != known.name)
+            continue;
+        if (definition.source.url.empty())
+            definition.source.url = known.url;
+        if (definition.keyrings.empty())
+            definition.keyrings.emplace_back(known.keyring);
+    }
+}
+
 Status checkWhole(const Reader &in, const YAML::Node &root, Template &out)
 {
     if (out.distribution.empty())
@@ -477,6 +533,8 @@ Status checkWhole(const Reader &in, const YAML::Node &root, Template &out)
     const bool debian = out.source.downloader == "debootstrap";
     if (!out.packageManager.empty() && (out.packageManager == "apt") != debian)
         return in.refused(root, "package manager " + quoted(out.packageManager) + " with downloader " + quoted(out.source.downloader));
+    if (debian)
+        fillDistribution(out);
     if (out.variants.empty())
         out.variants = usedVariants(out);
     if (out.title.empty())
