@@ -10,7 +10,8 @@ namespace lxmgr::images::template_text
 namespace
 {
 
-constexpr std::size_t kMostSteps = 1'000'000;
+constexpr std::size_t kMostSteps = 200'000; ///< Well below a second.
+constexpr std::size_t kLoopCost = 8;        ///< Steps that setting up one round of a loop is worth.
 constexpr std::size_t kLongest = 1 << 20; ///< Of the output, and of any text on the way.
 
 using Kind = Expression::Kind;
@@ -240,7 +241,7 @@ Status Runner::runLoop(const Statement &statement, const std::vector<std::pair<V
 {
     const Value::Map outside = m_names; // names of the loop end with it
     for (std::size_t i = 0; i < items.size(); ++i) {
-        TRY(step(statement.place));
+        TRY(step(statement.place, kLoopCost));
         m_names[statement.names[0]] = items[i].first;
         if (statement.names.size() > 1)
             m_names[statement.names[1]] = items[i].second;

@@ -52,7 +52,7 @@ private slots:
     void fingerprintsAreChecked()
     {
         QVERIFY(isFingerprint(std::string(64, 'a')));
-        for (const std::string bad : {std::string(63, 'a'), std::string(65, 'a'), std::string(64, 'A'), std::string(64, 'g'), std::string("../") + std::string(61, 'a')})
+        for (const std::string &bad : {std::string(63, 'a'), std::string(65, 'a'), std::string(64, 'A'), std::string(64, 'g'), std::string("../") + std::string(61, 'a')})
             QVERIFY(!isFingerprint(bad));
         QVERIFY(isFingerprintPrefix("0a") && !isFingerprintPrefix("") && !isFingerprintPrefix("x"));
     }

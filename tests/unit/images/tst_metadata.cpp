@@ -56,7 +56,7 @@ private slots:
         QTest::newRow("no architecture") << QByteArray("creation_date: 1\n") << QByteArray("'architecture' is missing");
         QTest::newRow("architecture a list") << QByteArray("architecture: [a]\n") << QByteArray("metadata.yaml:1:15:");
         QTest::newRow("date") << QByteArray("architecture: a\ncreation_date: soon\n") << QByteArray("metadata.yaml:2:16:");
-        QTest::newRow("trigger") << QByteArray("architecture: a\ntemplates:\n  /x: {when: [boot], template: t}\n") << QByteArray("metadata.yaml:3:16:");
+        QTest::newRow("trigger") << QByteArray("architecture: a\ntemplates:\n  /x: {when: [boot], template: t}\n") << QByteArray("metadata.yaml:3:15:");
         QTest::newRow("relative target") << QByteArray("architecture: a\ntemplates:\n  x: {template: t}\n") << QByteArray("absolute path");
         QTest::newRow("target with ..") << QByteArray("architecture: a\ntemplates:\n  /a/../b: {template: t}\n") << QByteArray("'..'");
         QTest::newRow("source outside") << QByteArray("architecture: a\ntemplates:\n  /b: {template: ../t}\n") << QByteArray("one file");
