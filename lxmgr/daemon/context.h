@@ -1,0 +1,52 @@
+// Context: the services a handler works with, and the table of handlers, one per route.
+#pragma once
+
+#include "daemon/operations.h"
+#include "daemon/server.h"
+#include "instances/manager.h"
+
+#include <atomic>
+
+namespace lxmgr::daemon
+{
+
+struct Context {
+    const Paths &paths;
+    store::Database &db;
+    instances::Pools &pools;
+    instances::Networks &networks;
+    instances::ImageService &images;
+    instances::Manager &manager;
+    Operations &operations;
+    Events &events;
+    Server &server;
+    std::atomic<bool> ready{false};
+    std::function<void(bool stopGuests)> quit; ///< Ends the daemon; any thread.
+    std::function<void(std::function<void()>)> whenReady; ///< Runs it once re-adoption and autostart are done.
+};
+
+/// Answers the request, or returns the Error to answer with. A pool thread.
+using RouteHandler = Status (*)(Context &context, Request &request, const Responder &responder);
+
+/// A row for each RouteId, in their order; nullptr answers 501.
+using HandlerTable = std::array<RouteHandler, api::kRouteCount>;
+struct HandlerRow {
+    api::RouteId route;
+    RouteHandler handler;
+};
+std::span<const HandlerRow> serverHandlers();
+std::span<const HandlerRow> instanceHandlers();
+std::span<const HandlerRow> executionHandlers();
+std::span<const HandlerRow> fileHandlers();
+std::span<const HandlerRow> imageHandlers();
+std::span<const HandlerRow> configurationHandlers();
+/// All of them; Internal where a route has no handler.
+Result<HandlerTable> handlerTable();
+
+/// {"instances": ["/1.0/instances/c1"], "containers": [...]}: both words, as clients of either age look for theirs.
+std::map<std::string, std::vector<std::string>> instanceResources(const instances::InstanceKey &key);
+inline instances::InstanceKey keyOf(const Request &request) { return {request.project(), request.param("name")}; }
+/// `name` as a URL: with "?project=" outside the default project.
+std::string urlOf(std::string_view collection, const std::string &name, const std::string &project);
+
+} // namespace lxmgr::daemon

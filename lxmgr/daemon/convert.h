@@ -1,0 +1,20 @@
+// Rows and kernel facts → the resources of the API.
+#pragma once
+
+#include "api/objects.h"
+#include "instances/manager.h"
+
+namespace lxmgr::daemon
+{
+
+api::Instance toApi(const instances::Described &described);
+api::InstanceFull toApiFull(const instances::Described &described, const instances::LiveState &state);
+api::InstanceState toApi(const instances::LiveState &state);
+api::NicState nicState(const network::Interface &interface);
+api::Image toApi(const store::Image &image);
+api::Profile toApi(const store::Profile &profile);
+api::Time timeOf(std::int64_t millis);
+/// What a client may write of an instance, for its ETag.
+std::string etagOf(const instances::Described &described);
+
+} // namespace lxmgr::daemon

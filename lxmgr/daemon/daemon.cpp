@@ -1,0 +1,241 @@
+#include "daemon/daemon.h"
+
+#include "api/envelope.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "daemon/context.h"
+
+#include <QCoreApplication>
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+namespace lxmgr::daemon
+{
+
+namespace
+{
+
+Status makeFolder(const std::string &path, mode_t mode)
+{
+    std::string parent = path.substr(0, path.rfind('/'));
+    if (!parent.empty() && ::access(parent.c_str(), F_OK) < 0)
+        TRY(makeFolder(parent, 0755));
+    if (::mkdir(path.c_str(), mode) < 0 && errno != EEXIST)
+        return Error::fromErrno(errno, "mkdir", path);
+    return {};
+}
+
+/// flock(2) on <state>/lock: let go by the kernel however this process ends.
+Result<Fd> lockState(const std::string &stateDir)
+{
+    const std::string path = stateDir + "/lock";
+    Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!lock)
+        return Error::fromErrno(errno, "open", path);
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK)
+            return Error(Code::AlreadyExists, "another lxmgrd uses " + quoted(stateDir) + " (stop it first, or set LXMGR_DIR and LXMGR_RUN_DIR)");
+        return Error::fromErrno(errno, "flock", path);
+    }
+    return lock;
+}
+
+Result<gid_t> groupId(const std::string &name)
+{
+    if (name.empty())
+        return static_cast<gid_t>(-1);
+    const group *entry = ::getgrnam(name.c_str());
+    if (!entry)
+        return Error(Code::Invalid, "group " + quoted(name) + " does not exist (make it with groupadd, or leave --group out)");
+    return entry->gr_gid;
+}
+
+/// Profile `default` with a root disk and a NIC, as every instance gets them unless told otherwise.
+Status ensureDefaultProfile(store::Database &db, bool devices)
+{
+    if (const auto found = store::findProfile(db, store::kDefaultProject, "default"); found)
+        return {};
+    else if (found.error().code != Code::NotFound)
+        return found.error();
+    store::Profile profile;
+    profile.name = "default";
+    profile.description = "Default profile";
+    if (devices) {
+        profile.devices["root"] = {{"type", "disk"}, {"path", "/"}, {"pool", "default"}};
+        profile.devices["eth0"] = {{"type", "nic"}, {"name", "eth0"}, {"network", instances::kDefaultNetwork}};
+    }
+    TRY(store::insertProfile(db, profile));
+    return {};
+}
+
+} // namespace
+
+class Daemon::Impl
+{
+public:
+    explicit Impl(DaemonOptions options) : m_options(std::move(options)) {}
+
+    Status start()
+    {
+        const Paths &paths = m_options.paths;
+        TRY(makeFolder(paths.stateDir, 0711));
+        TRY(makeFolder(paths.runDir, 0711));
+        m_lock = TRY(lockState(paths.stateDir));
+        m_db = TRY(store::Database::open(paths.database()));
+        m_pools = std::make_unique<instances::Pools>(paths, *m_db);
+        m_networks = std::make_unique<instances::Networks>(paths, *m_db);
+        if (m_options.defaults) {
+            TRY(m_pools->ensureDefault());
+            TRY(m_networks->ensureDefault());
+        }
+        TRY(ensureDefaultProfile(*m_db, m_options.defaults));
+        m_imageFiles = std::make_unique<images::ImageStore>(TRY(images::ImageStore::open(paths)));
+        m_images = std::make_unique<instances::ImageService>(paths, *m_db, *m_imageFiles, *m_pools);
+        TRY(recoverImages());
+        TRY(startServer());
+        return {};
+    }
+
+    void quit(bool stopGuests)
+    {
+        if (m_ending)
+            return;
+        m_ending = true;
+        if (!stopGuests) {
+            QCoreApplication::quit();
+            return;
+        }
+        log::info("stopping all instances");
+        m_server->runOnPool([this] {
+            m_manager->shutdown();
+            m_server->runOnServerThread([] { QCoreApplication::quit(); });
+        });
+    }
+
+    ~Impl()
+    {
+        log::setSink({});
+        if (m_server)
+            m_server->stopListening();
+        m_server.reset(); // waits for handlers, which use all that goes next
+        m_manager.reset();
+    }
+
+private:
+    Status startServer()
+    {
+        ServerOptions options;
+        options.socketPath = m_options.paths.socket();
+        options.spoolDir = m_options.paths.stateDir;
+        options.group = TRY(groupId(m_options.group));
+        m_server = std::make_unique<Server>(options, [this](Request request, const Responder &responder) { handle(std::move(request), responder); });
+        m_events = std::make_unique<Events>();
+        m_operations = std::make_unique<Operations>(*m_events, *m_server);
+        instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_networks, *m_images,
+                                              [this](const instances::Lifecycle &event) { publish(event); },
+                                              [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }};
+        m_manager = TRY(instances::Manager::create(std::move(services)));
+        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_networks, *m_images, *m_manager, *m_operations, *m_events, *m_server,
+                                    false, {}, {}});
+        m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
+        m_context->whenReady = [this](std::function<void()> callback) { whenReady(std::move(callback)); };
+        m_handlers = TRY(handlerTable());
+        // Adopted before the socket opens: nobody is ever told that a running instance is stopped.
+        TRY(m_manager->recover());
+        TRY(m_server->listen());
+        log::setSink([this](log::Level level, const std::string &line) { m_events->logging(level, line); });
+        log::info("lxmgrd is listening on " + options.socketPath);
+        m_server->runOnPool([this] {
+            m_manager->autostart();
+            becomeReady();
+        });
+        return {};
+    }
+
+    /// Images that were being deleted are; none is half made, for a file is named only when whole.
+    Status recoverImages()
+    {
+        for (const store::Image &image : TRY(store::listImagesIn(*m_db, store::ImageStatus::Deleting)))
+            if (Status gone = m_images->remove(image.project, image.fingerprint); !gone)
+                log::error("image '" + image.fingerprint.substr(0, 12) + "': " + gone.error().message + ", ignoring");
+        return {};
+    }
+
+    void handle(Request request, const Responder &responder)
+    {
+        if (const auto project = store::findProject(*m_db, request.project()); !project) {
+            responder.error(Error(Code::NotFound, "Project not found: " + quoted(request.project())));
+            return;
+        }
+        const RouteHandler handler = m_handlers[static_cast<std::size_t>(request.id())];
+        if (Status done = handler(*m_context, request, responder); !done)
+            responder.error(done.error());
+    }
+
+    void publish(const instances::Lifecycle &event)
+    {
+        api::Lifecycle lifecycle;
+        lifecycle.action = event.action;
+        lifecycle.source = urlOf("instances", event.key.name, event.key.project);
+        for (const auto &[name, value] : event.context)
+            lifecycle.context[name] = value;
+        m_events->lifecycle(lifecycle, event.key.project);
+    }
+
+    void whenReady(std::function<void()> callback)
+    {
+        {
+            const std::lock_guard lock(m_readyMutex);
+            if (!m_context->ready) {
+                m_waiting.push_back(std::move(callback));
+                return;
+            }
+        }
+        callback();
+    }
+
+    void becomeReady()
+    {
+        std::vector<std::function<void()>> waiting;
+        {
+            const std::lock_guard lock(m_readyMutex);
+            m_context->ready = true;
+            waiting.swap(m_waiting);
+        }
+        for (const auto &callback : waiting)
+            callback();
+    }
+
+    const DaemonOptions m_options;
+    Fd m_lock;
+    std::unique_ptr<store::Database> m_db;
+    std::unique_ptr<instances::Pools> m_pools;
+    std::unique_ptr<instances::Networks> m_networks;
+    std::unique_ptr<images::ImageStore> m_imageFiles;
+    std::unique_ptr<instances::ImageService> m_images;
+    std::unique_ptr<Events> m_events;
+    std::unique_ptr<Server> m_server;
+    std::unique_ptr<Operations> m_operations;
+    std::unique_ptr<instances::Manager> m_manager;
+    std::unique_ptr<Context> m_context;
+    HandlerTable m_handlers{};
+    std::mutex m_readyMutex;
+    std::vector<std::function<void()>> m_waiting;
+    bool m_ending = false;
+};
+
+Daemon::Daemon(std::unique_ptr<Impl> impl) : m_impl(std::move(impl)) {}
+Daemon::~Daemon() = default;
+
+Result<std::unique_ptr<Daemon>> Daemon::create(const DaemonOptions &options)
+{
+    auto impl = std::make_unique<Impl>(options);
+    TRY(impl->start());
+    return std::unique_ptr<Daemon>(new Daemon(std::move(impl)));
+}
+
+void Daemon::quit(bool stopGuests) { m_impl->quit(stopGuests); }
+
+} // namespace lxmgr::daemon

@@ -1,0 +1,44 @@
+// Events: the stream of operations, lifecycle and log lines to whoever listens; each is encoded once for all of them.
+#pragma once
+
+#include "api/objects.h"
+#include "base/log.h"
+#include "daemon/server.h"
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace lxmgr::daemon
+{
+
+class Events
+{
+public:
+    enum Type : unsigned { OperationType = 1, LifecycleType = 2, LoggingType = 4 };
+    /// "operation,lifecycle"; "" means all. Invalid for another word.
+    static Result<unsigned> parseTypes(std::string_view list);
+
+    /// `project` "" listens to all of them. The server's thread.
+    void subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::string project);
+
+    // Any thread.
+    void operation(const api::Operation &operation, const std::string &project);
+    void lifecycle(const api::Lifecycle &lifecycle, const std::string &project);
+    void logging(log::Level level, const std::string &line);
+
+private:
+    struct Listener {
+        std::shared_ptr<WebSocket> socket;
+        unsigned types = 0;
+        std::string project;
+    };
+    bool wanted(unsigned type);
+    void publish(unsigned type, const std::string &project, const std::string &text);
+
+    std::mutex m_mutex;
+    std::vector<Listener> m_listeners;
+};
+
+} // namespace lxmgr::daemon

@@ -1,0 +1,66 @@
+// What this server announces in api_extensions: only what works.
+#pragma once
+
+#include <string_view>
+
+namespace lxmgr::daemon
+{
+
+inline constexpr std::string_view kExtensions[] = {
+    "etag",
+    "patch",
+    "instances",
+    "container_full",
+    "instance_get_full",
+    "api_filtering",
+    "instance_all_projects",
+    "container_exec_recording",
+    "container_exec_user_group_cwd",
+    "container_exec_signal_handling",
+    "console",
+    "console_force",
+    "directory_manipulation",
+    "file_delete",
+    "file_append",
+    "file_symlinks",
+    "file_get_symlink",
+    "instance_file_head",
+    "event_lifecycle",
+    "event_project",
+    "event_location",
+    "event_lifecycle_requestor_address",
+    "operation_description",
+    "operation_wait",
+    "entity_description",
+    "profile_usedby",
+    "container_last_used_at",
+    "container_cpu_time",
+    "container_image_properties",
+    "id_map",
+    "id_map_base",
+    "id_map_current",
+    "kernel_limits",
+    "kernel_features",
+    "resource_limits",
+    "linux_sysctl",
+    "instance_nic_network",
+    "instance_create_start",
+    "instance_bulk_state_change",
+    "network",
+    "network_leases",
+    "network_state",
+    "storage",
+    "projects",
+    "image_types",
+    "resources",
+    "server_supported_storage_drivers",
+    "firewall_driver",
+    "unix_device_major_minor",
+    "container_disk_shift",
+    "api_os",
+    "lxmgr_error_code",
+    "lxmgr_templates",
+    "lxmgr_wait",
+};
+
+} // namespace lxmgr::daemon

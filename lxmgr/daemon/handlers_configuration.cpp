@@ -1,0 +1,437 @@
+// Profiles, projects, networks and storage pools.
+#include "daemon/context.h"
+#include "daemon/convert.h"
+
+#include "api/envelope.h"
+#include "base/text.h"
+#include "network/interfaces.h"
+#include "network/network.h"
+
+#include <algorithm>
+
+namespace lxmgr::daemon
+{
+
+namespace
+{
+
+// --- profiles ---
+
+Result<store::Profile> findProfile(Context &context, const Request &request)
+{
+    auto profile = store::findProfile(context.db, request.project(), request.param("name"));
+    if (!profile && profile.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Profile not found");
+    return profile;
+}
+
+std::string etagOfProfile(const store::Profile &row)
+{
+    api::Profile writable;
+    writable.description = row.description;
+    writable.config = row.config;
+    writable.devices = row.devices;
+    return api::etagOf(api::toJson(writable));
+}
+
+Status checkProfile(const store::Profile &profile)
+{
+    TRY(checkObjectName("profile", profile.name));
+    TRY(config::parseInstanceConfig(profile.config, config::Holder::Profile));
+    TRY(config::parseDevices(profile.devices, config::DeviceSet::Local));
+    return {};
+}
+
+Status profileList(Context &context, Request &request, const Responder &responder)
+{
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const store::Profile &row : TRY(store::listProfiles(context.db, request.project()))) {
+        if (request.recursion() == 0)
+            writer.string(urlOf("profiles", row.name, row.project));
+        else
+            writeJson(writer, toApi(row));
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status profileGet(Context &context, Request &request, const Responder &responder)
+{
+    const store::Profile row = TRY(findProfile(context, request));
+    responder.sync(api::toJson(toApi(row)), etagOfProfile(row));
+    return {};
+}
+
+Status profileCreate(Context &context, Request &request, const Responder &responder)
+{
+    const auto post = TRY(request.json<api::ProfilePut>());
+    store::Profile row;
+    row.project = request.project();
+    row.name = post.name;
+    row.description = post.description.value_or("");
+    row.config = post.config.value_or(StringMap{});
+    row.devices = post.devices.value_or(DeviceMap{});
+    TRY(checkProfile(row));
+    TRY(store::insertProfile(context.db, row));
+    responder.created(urlOf("profiles", row.name, row.project));
+    return {};
+}
+
+Status profileChange(Context &context, Request &request, const Responder &responder)
+{
+    store::Profile row = TRY(findProfile(context, request));
+    TRY(api::checkEtag(request.ifMatch(), etagOfProfile(row)));
+    const auto put = TRY(request.json<api::ProfilePut>());
+    for (const std::string &user : row.usedBy)
+        if (context.manager.guest({row.project, user}))
+            return Error(Code::WrongState, "profile " + quoted(row.name) + " is used by running instance " + quoted(user) + " (stop it first)");
+    const bool replace = request.id() == api::RouteId::ProfilePut;
+    if (put.description || replace)
+        row.description = put.description.value_or("");
+    if (replace) {
+        row.config = put.config.value_or(StringMap{});
+        row.devices = put.devices.value_or(DeviceMap{});
+    } else {
+        for (const auto &[name, value] : put.config.value_or(StringMap{}))
+            row.config[name] = value;
+        for (const auto &[name, device] : put.devices.value_or(DeviceMap{}))
+            row.devices[name] = device;
+    }
+    TRY(checkProfile(row));
+    TRY(store::updateProfile(context.db, row));
+    responder.sync();
+    return {};
+}
+
+Status profileRename(Context &context, Request &request, const Responder &responder)
+{
+    const store::Profile row = TRY(findProfile(context, request));
+    const auto post = TRY(request.json<api::RenamePost>());
+    TRY(checkObjectName("profile", post.name));
+    if (row.name == "default")
+        return Error(Code::Forbidden, "profile 'default' cannot be renamed");
+    TRY(store::renameProfile(context.db, row.id, post.name));
+    responder.created(urlOf("profiles", post.name, row.project));
+    return {};
+}
+
+Status profileDelete(Context &context, Request &request, const Responder &responder)
+{
+    const store::Profile row = TRY(findProfile(context, request));
+    if (row.name == "default")
+        return Error(Code::Forbidden, "profile 'default' cannot be deleted");
+    TRY(store::deleteProfile(context.db, row.id));
+    responder.sync();
+    return {};
+}
+
+// --- projects ---
+
+Result<api::Project> projectToApi(Context &context, const store::Project &row)
+{
+    api::Project project;
+    project.name = row.name;
+    project.description = row.description;
+    project.config = {{"features.images", "true"}, {"features.profiles", "true"}, {"features.storage.volumes", "true"}};
+    for (const std::string &name : TRY(store::listInstanceNames(context.db, row.name)))
+        project.usedBy.push_back(urlOf("instances", name, row.name));
+    for (const store::Profile &profile : TRY(store::listProfiles(context.db, row.name)))
+        project.usedBy.push_back(urlOf("profiles", profile.name, row.name));
+    return project;
+}
+
+Status projectList(Context &context, Request &request, const Responder &responder)
+{
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const store::Project &row : TRY(store::listProjects(context.db))) {
+        if (request.recursion() == 0)
+            writer.string("/1.0/projects/" + row.name);
+        else
+            writeJson(writer, TRY(projectToApi(context, row)));
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status projectGet(Context &context, Request &request, const Responder &responder)
+{
+    const auto row = store::findProject(context.db, request.param("name"));
+    if (!row)
+        return Error(Code::NotFound, "Project not found");
+    const std::string json = api::toJson(TRY(projectToApi(context, *row)));
+    responder.sync(json, api::etagOf(json));
+    return {};
+}
+
+// --- networks ---
+
+/// URLs of instances with a NIC on the network.
+Result<std::vector<std::string>> networkUsers(Context &context, const std::string &name)
+{
+    std::vector<std::string> users;
+    for (const instances::Described &described : TRY(context.manager.describeAll(""))) {
+        const bool uses = std::ranges::any_of(described.expanded.devices, [&](const auto &device) {
+            const auto network = device.second.find("network");
+            return network != device.second.end() && network->second == name;
+        });
+        if (uses)
+            users.push_back(urlOf("instances", described.row.name, described.row.project));
+    }
+    return users;
+}
+
+Result<api::Network> toApi(Context &context, const store::Network &row)
+{
+    api::Network network;
+    network.name = row.name;
+    network.description = row.description;
+    network.config = row.config;
+    network.usedBy = TRY(networkUsers(context, row.name));
+    return network;
+}
+
+api::Network unmanaged(const network::Interface &interface)
+{
+    api::Network network;
+    network.name = interface.name;
+    network.type = interface.apiType();
+    network.managed = false;
+    network.status.clear();
+    network.locations.reset();
+    return network;
+}
+
+Status networkList(Context &context, Request &request, const Responder &responder)
+{
+    const auto managed = TRY(store::listNetworks(context.db, store::kDefaultProject));
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    const auto write = [&](const api::Network &network) {
+        if (request.recursion() == 0)
+            writer.string("/1.0/networks/" + network.name);
+        else
+            writeJson(writer, network);
+    };
+    for (const network::Interface &interface : TRY(network::hostInterfaces()))
+        if (std::ranges::find(managed, interface.name, &store::Network::name) == managed.end() && interface.kind != "veth")
+            write(unmanaged(interface));
+    for (const store::Network &row : managed)
+        write(TRY(toApi(context, row)));
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Result<store::Network> findManaged(Context &context, const Request &request)
+{
+    auto row = store::findNetwork(context.db, store::kDefaultProject, request.param("name"));
+    if (!row && row.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Network not found");
+    return row;
+}
+
+std::string etagOfNetwork(const store::Network &row)
+{
+    api::Network writable;
+    writable.description = row.description;
+    writable.config = row.config;
+    return api::etagOf(api::toJson(writable));
+}
+
+Status networkGet(Context &context, Request &request, const Responder &responder)
+{
+    const auto row = findManaged(context, request);
+    if (row) {
+        responder.sync(api::toJson(TRY(toApi(context, *row))), etagOfNetwork(*row));
+        return {};
+    }
+    const auto interface = network::hostInterface(request.param("name"));
+    if (!interface)
+        return row.error();
+    responder.sync(unmanaged(*interface));
+    return {};
+}
+
+Status networkCreate(Context &context, Request &request, const Responder &responder)
+{
+    const auto post = TRY(request.json<api::NetworkPut>());
+    if (!post.type.empty() && post.type != "bridge")
+        return Error(Code::Unsupported, "network type " + quoted(post.type) + " is not supported by this version (bridge)");
+    store::Network row;
+    row.name = post.name;
+    row.description = post.description.value_or("");
+    row.config = post.config.value_or(StringMap{});
+    TRY(context.networks.create(row));
+    responder.created("/1.0/networks/" + row.name);
+    return {};
+}
+
+Status networkChange(Context &context, Request &request, const Responder &responder)
+{
+    store::Network row = TRY(findManaged(context, request));
+    TRY(api::checkEtag(request.ifMatch(), etagOfNetwork(row)));
+    const auto put = TRY(request.json<api::NetworkPut>());
+    if (request.id() == api::RouteId::NetworkPut) {
+        row.description = put.description.value_or("");
+        row.config = put.config.value_or(StringMap{});
+    } else {
+        row.description = put.description.value_or(row.description);
+        for (const auto &[name, value] : put.config.value_or(StringMap{}))
+            row.config[name] = value;
+    }
+    TRY(context.networks.change(row.name, row.description, row.config));
+    responder.sync();
+    return {};
+}
+
+Status networkDelete(Context &context, Request &request, const Responder &responder)
+{
+    const store::Network row = TRY(findManaged(context, request));
+    const auto users = TRY(networkUsers(context, row.name));
+    if (!users.empty())
+        return Error(Code::WrongState, "network " + quoted(row.name) + " is used by " + quoted(users.front()));
+    TRY(context.networks.remove(row.name));
+    responder.sync();
+    return {};
+}
+
+Status networkState(Context &, Request &request, const Responder &responder)
+{
+    const auto interface = network::hostInterface(request.param("name"));
+    if (!interface)
+        return Error(Code::NotFound, "Network not found");
+    const api::NicState nic = nicState(*interface);
+    api::NetworkState state;
+    state.addresses = nic.addresses;
+    state.counters = nic.counters;
+    state.hwaddr = nic.hwaddr;
+    state.mtu = nic.mtu;
+    state.state = nic.state;
+    state.type = nic.type;
+    if (interface->kind == "bridge") {
+        api::BridgeState bridge;
+        for (const network::Interface &port : TRY(network::hostInterfaces()))
+            if (port.master == interface->index)
+                bridge.upperDevices.push_back(port.name);
+        state.bridge = std::move(bridge);
+    }
+    responder.sync(state);
+    return {};
+}
+
+std::string_view leaseType(network::Lease::Type type)
+{
+    switch (type) {
+    case network::Lease::Type::Static:
+        return "static";
+    case network::Lease::Type::Gateway:
+        return "gateway";
+    case network::Lease::Type::Dynamic:
+        break;
+    }
+    return "dynamic";
+}
+
+Status networkLeases(Context &context, Request &request, const Responder &responder)
+{
+    const network::Network network = TRY(context.networks.find(request.param("name")));
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const network::Lease &lease : TRY(network::leases(network)))
+        writeJson(writer, api::NetworkLease{lease.hostname, lease.mac, lease.address, std::string(leaseType(lease.type)), "none"});
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+// --- storage pools ---
+
+Result<api::StoragePool> toApi(Context &context, const store::StoragePool &row)
+{
+    api::StoragePool pool;
+    pool.name = row.name;
+    pool.description = row.description;
+    pool.driver = row.driver;
+    pool.config = row.config;
+    if (const auto driver = context.pools.get(row.name))
+        pool.config.emplace("source", (*driver)->directory());
+    else
+        pool.status = "Unavailable";
+    for (const store::Instance &instance : TRY(store::listInstances(context.db, "")))
+        if (instance.pool == row.name)
+            pool.usedBy.push_back(urlOf("instances", instance.name, instance.project));
+    return pool;
+}
+
+Status poolList(Context &context, Request &request, const Responder &responder)
+{
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const store::StoragePool &row : TRY(store::listPools(context.db))) {
+        if (request.recursion() == 0)
+            writer.string("/1.0/storage-pools/" + row.name);
+        else
+            writeJson(writer, TRY(toApi(context, row)));
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status poolGet(Context &context, Request &request, const Responder &responder)
+{
+    const auto row = store::findPool(context.db, request.param("name"));
+    if (!row)
+        return Error(Code::NotFound, "Storage pool not found");
+    responder.sync(TRY(toApi(context, *row)));
+    return {};
+}
+
+Status poolResources(Context &context, Request &request, const Responder &responder)
+{
+    storage::Driver &pool = *TRY(context.pools.get(request.param("name")));
+    const storage::Space space = TRY(pool.space());
+    api::StorageResources resources;
+    resources.space = {space.used.count, space.total.count};
+    resources.inodes = {space.inodesTotal - space.inodesFree, space.inodesTotal};
+    responder.sync(resources);
+    return {};
+}
+
+constexpr HandlerRow kRows[] = {
+    {api::RouteId::ProfileList, &profileList},
+    {api::RouteId::ProfileCreate, &profileCreate},
+    {api::RouteId::ProfileGet, &profileGet},
+    {api::RouteId::ProfilePut, &profileChange},
+    {api::RouteId::ProfilePatch, &profileChange},
+    {api::RouteId::ProfilePost, &profileRename},
+    {api::RouteId::ProfileDelete, &profileDelete},
+    {api::RouteId::ProjectList, &projectList},
+    {api::RouteId::ProjectGet, &projectGet},
+    {api::RouteId::NetworkList, &networkList},
+    {api::RouteId::NetworkCreate, &networkCreate},
+    {api::RouteId::NetworkGet, &networkGet},
+    {api::RouteId::NetworkPut, &networkChange},
+    {api::RouteId::NetworkPatch, &networkChange},
+    {api::RouteId::NetworkDelete, &networkDelete},
+    {api::RouteId::NetworkStateGet, &networkState},
+    {api::RouteId::NetworkLeases, &networkLeases},
+    {api::RouteId::PoolList, &poolList},
+    {api::RouteId::PoolGet, &poolGet},
+    {api::RouteId::PoolResources, &poolResources},
+};
+
+} // namespace
+
+std::span<const HandlerRow> configurationHandlers() { return kRows; }
+
+} // namespace lxmgr::daemon

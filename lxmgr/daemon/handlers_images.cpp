@@ -1,0 +1,424 @@
+// Images, their aliases, and templates.
+#include "daemon/context.h"
+#include "daemon/convert.h"
+#include "daemon/multipart.h"
+
+#include "api/envelope.h"
+#include "api/filter.h"
+#include "base/text.h"
+#include "images/template.h"
+#include "kernel/files.h"
+
+#include <algorithm>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace lxmgr::daemon
+{
+
+namespace
+{
+
+Result<store::Image> find(Context &context, const Request &request)
+{
+    auto image = store::findImage(context.db, request.project(), request.param("fingerprint"));
+    if (!image && image.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Image not found");
+    return image;
+}
+
+Status list(Context &context, Request &request, const Responder &responder)
+{
+    const api::Filter filter = TRY(api::Filter::parse(request.query.value("filter")));
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const store::Image &row : TRY(store::listImages(context.db, request.project()))) {
+        if (row.status != store::ImageStatus::Ready)
+            continue;
+        const api::Image image = toApi(row);
+        if (!filter.matches(image))
+            continue;
+        if (request.recursion() == 0)
+            writer.string(urlOf("images", row.fingerprint, row.project));
+        else
+            writeJson(writer, image);
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+std::string etagOfImage(const store::Image &row)
+{
+    api::Image writable;
+    writable.properties = row.properties;
+    writable.isPublic = row.isPublic;
+    writable.autoUpdate = row.autoUpdate;
+    writable.expiresAt = timeOf(row.expiresAt);
+    return api::etagOf(api::toJson(writable));
+}
+
+Status get(Context &context, Request &request, const Responder &responder)
+{
+    const store::Image row = TRY(find(context, request));
+    responder.sync(api::toJson(toApi(row)), etagOfImage(row));
+    return {};
+}
+
+Status change(Context &context, Request &request, const Responder &responder)
+{
+    store::Image row = TRY(find(context, request));
+    TRY(api::checkEtag(request.ifMatch(), etagOfImage(row)));
+    const auto put = TRY(request.json<api::ImagePut>());
+    const bool replace = request.id() == api::RouteId::ImagePut;
+    if (put.isPublic || replace)
+        row.isPublic = put.isPublic.value_or(false);
+    if (put.autoUpdate.value_or(false))
+        return Error(Code::Unsupported, "auto_update is not supported by this version");
+    if (put.expiresAt)
+        row.expiresAt = put.expiresAt->isSet() ? put.expiresAt->seconds * 1000 : 0;
+    if (replace)
+        row.properties = put.properties.value_or(StringMap{});
+    else if (put.properties)
+        for (const auto &[name, value] : *put.properties)
+            row.properties[name] = value;
+    TRY(store::updateImage(context.db, row));
+    responder.sync();
+    return {};
+}
+
+Status remove(Context &context, Request &request, const Responder &responder)
+{
+    const store::Image row = TRY(find(context, request));
+    TaskOptions options;
+    options.project = row.project;
+    options.description = "Deleting image";
+    options.resources = {{"images", {urlOf("images", row.fingerprint, row.project)}}};
+    const auto task = context.operations.run(std::move(options), [&context, project = row.project, fingerprint = row.fingerprint](Task &) {
+        return context.images.remove(project, fingerprint);
+    });
+    responder.async(task->snapshot(), row.project);
+    return {};
+}
+
+/// Everything an upload says of its image beside the bytes.
+Result<instances::NewImage> detailsOf(const Request &request)
+{
+    instances::NewImage details;
+    details.project = request.project();
+    const auto header = [&](std::string_view name) {
+        const std::string *value = request.familyHeader(name);
+        return value ? *value : std::string();
+    };
+    details.filename = header("filename");
+    details.isPublic = header("public") == "true" || header("public") == "1";
+    if (const std::string properties = header("properties"); !properties.empty())
+        for (const auto &[name, value] : TRY_IN("header properties", http::parseQuery(properties)))
+            details.properties[name] = value;
+    if (const std::string aliases = header("aliases"); !aliases.empty())
+        for (const auto &[name, value] : TRY_IN("header aliases", http::parseQuery(aliases)))
+            details.aliases.push_back(name == "alias" ? value : name);
+    return details;
+}
+
+Status feed(images::Upload &upload, const Fd &from, std::uint64_t offset, std::uint64_t size)
+{
+    std::vector<std::byte> buffer(1 << 20);
+    while (size > 0) {
+        const ssize_t got = ::pread(from.get(), buffer.data(), std::min<std::uint64_t>(buffer.size(), size), static_cast<off_t>(offset));
+        if (got < 0)
+            return Error::fromErrno(errno, "read the upload");
+        if (got == 0)
+            return Error(Code::Invalid, "the upload ended early");
+        TRY(upload.write({buffer.data(), static_cast<std::size_t>(got)}));
+        offset += static_cast<std::uint64_t>(got);
+        size -= static_cast<std::uint64_t>(got);
+    }
+    return {};
+}
+
+struct Received {
+    std::string contentType;
+    std::string body;
+    Fd file;
+    std::uint64_t size = 0;
+    std::string expected;
+};
+
+Result<images::Image> take(Context &context, Received &received, Task &task)
+{
+    images::Upload upload = TRY(context.images.files().newUpload(Bytes{received.size}));
+    images::ImportOptions options;
+    options.expectedFingerprint = received.expected;
+    options.progress = &task;
+    if (!received.file) {
+        TRY(upload.write(std::as_bytes(std::span(received.body))));
+    } else if (received.contentType.starts_with("multipart/form-data")) {
+        const std::string boundary = TRY(formBoundary(received.contentType));
+        const std::vector<FormPart> parts = TRY(parseForm(received.file, received.size, boundary));
+        if (parts.size() != 2 || parts[0].name != "metadata" || !parts[1].name.starts_with("rootfs"))
+            return Error(Code::Invalid, "a split image has two parts, metadata and rootfs");
+        TRY(feed(upload, received.file, parts[0].offset, parts[0].size));
+        TRY(upload.nextPart());
+        TRY(feed(upload, received.file, parts[1].offset, parts[1].size));
+    } else {
+        TRY(feed(upload, received.file, 0, received.size));
+    }
+    return context.images.files().commit(std::move(upload), options);
+}
+
+Status create(Context &context, Request &request, const Responder &responder)
+{
+    const std::string contentType(request.header("Content-Type"));
+    if (contentType.starts_with("application/json") || (contentType.empty() && request.body.starts_with('{'))) {
+        const auto post = TRY(request.json<api::ImagesPost>());
+        return Error(Code::Unsupported, "image source " + quoted(post.source.type) +
+                                            " is not supported by this version (upload the image, or build it from a template)");
+    }
+    instances::NewImage details = TRY(detailsOf(request));
+    auto received = std::make_shared<Received>();
+    received->contentType = contentType;
+    if (const std::string *expected = request.familyHeader("fingerprint"))
+        received->expected = *expected;
+    // A small form is parsed in a file like a big one.
+    if (!request.bodyFile && contentType.starts_with("multipart/")) {
+        request.bodyFile = Fd(::memfd_create("upload", MFD_CLOEXEC));
+        TRY(files::writeAll(request.bodyFile, request.body));
+        request.bodySize = request.body.size();
+    }
+    received->size = request.bodyFile ? request.bodySize : request.body.size();
+    received->body = std::move(request.body);
+    received->file = std::move(request.bodyFile);
+    if (received->size == 0)
+        return Error(Code::Invalid, "the upload is empty");
+    TaskOptions options;
+    options.project = details.project;
+    options.description = "Downloading image";
+    options.progressKey = "create_image_progress";
+    const auto task = context.operations.run(std::move(options), [&context, received, details](Task &running) -> Status {
+        const images::Image image = TRY(take(context, *received, running));
+        if (store::findImage(context.db, details.project, image.fingerprint))
+            return Error(Code::AlreadyExists, "Image with same fingerprint already exists: " + image.fingerprint.substr(0, 12));
+        const store::Image row = TRY(context.images.add(image, details));
+        running.setMetadata("fingerprint", row.fingerprint);
+        running.setMetadata("size", row.size);
+        return {};
+    });
+    responder.async(task->snapshot(), details.project);
+    return {};
+}
+
+Status exportImage(Context &context, Request &request, const Responder &responder)
+{
+    const store::Image row = TRY(find(context, request));
+    std::vector<images::ExportFile> files = TRY(context.images.files().exportFiles(row.fingerprint));
+    std::vector<BodyPart> parts;
+    if (files.size() == 1) {
+        parts.emplace_back(FileRange{std::move(files[0].file), 0, files[0].size.count});
+        responder.raw(200, {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + files[0].filename}},
+                      std::move(parts));
+        return {};
+    }
+    const std::string boundary = newSecret().substr(0, 60);
+    for (images::ExportFile &file : files) {
+        parts.emplace_back("--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + file.part + "\"; filename=\"" + file.filename +
+                           "\"\r\nContent-Type: application/octet-stream\r\n\r\n");
+        parts.emplace_back(FileRange{std::move(file.file), 0, file.size.count});
+        parts.emplace_back(std::string("\r\n"));
+    }
+    parts.emplace_back("--" + boundary + "--\r\n");
+    responder.raw(200, {{"Content-Type", "multipart/form-data; boundary=" + boundary}}, std::move(parts));
+    return {};
+}
+
+// --- aliases ---
+
+api::ImageAliasEntry toApi(const store::ImageAlias &row) { return {row.name, row.description, row.fingerprint, "container"}; }
+
+Result<store::ImageAlias> findAlias(Context &context, const Request &request)
+{
+    auto alias = store::findAlias(context.db, request.project(), request.param("name"));
+    if (!alias && alias.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Image alias not found");
+    return alias;
+}
+
+Status aliasList(Context &context, Request &request, const Responder &responder)
+{
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const store::ImageAlias &row : TRY(store::listAliases(context.db, request.project()))) {
+        if (request.recursion() == 0)
+            writer.string(urlOf("images/aliases", row.name, row.project));
+        else
+            writeJson(writer, toApi(row));
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status checkAliasName(const std::string &name)
+{
+    const bool good = !name.empty() && name.size() <= 128 && isValidUtf8(name) &&
+                      std::ranges::none_of(name, [](unsigned char c) { return c < 0x21 || c == 0x7F || c == '?' || c == '#'; });
+    if (!good)
+        return Error(Code::Invalid, "alias " + quoted(name) + " is not a name (1 to 128 characters without spaces)");
+    return {};
+}
+
+Status aliasCreate(Context &context, Request &request, const Responder &responder)
+{
+    const auto post = TRY(request.json<api::ImageAliasEntry>());
+    TRY(checkAliasName(post.name));
+    const store::Image image = TRY(store::findImage(context.db, request.project(), post.target));
+    store::ImageAlias row;
+    row.project = request.project();
+    row.name = post.name;
+    row.description = post.description;
+    row.fingerprint = image.fingerprint;
+    TRY(store::insertAlias(context.db, row));
+    responder.created(urlOf("images/aliases", row.name, row.project));
+    return {};
+}
+
+Status aliasGet(Context &context, Request &request, const Responder &responder)
+{
+    const std::string json = api::toJson(toApi(TRY(findAlias(context, request))));
+    responder.sync(json, api::etagOf(json));
+    return {};
+}
+
+Status aliasChange(Context &context, Request &request, const Responder &responder)
+{
+    store::ImageAlias row = TRY(findAlias(context, request));
+    TRY(api::checkEtag(request.ifMatch(), api::etagOf(api::toJson(toApi(row)))));
+    const auto put = TRY(request.json<api::ImageAliasPut>());
+    if (put.description || request.id() == api::RouteId::ImageAliasPut)
+        row.description = put.description.value_or("");
+    if (put.target)
+        row.fingerprint = TRY(store::findImage(context.db, row.project, *put.target)).fingerprint;
+    TRY(store::updateAlias(context.db, row));
+    responder.sync();
+    return {};
+}
+
+Status aliasRename(Context &context, Request &request, const Responder &responder)
+{
+    const store::ImageAlias row = TRY(findAlias(context, request));
+    const auto post = TRY(request.json<api::RenamePost>());
+    TRY(checkAliasName(post.name));
+    TRY(store::renameAlias(context.db, row.id, post.name));
+    responder.created(urlOf("images/aliases", post.name, row.project));
+    return {};
+}
+
+Status aliasDelete(Context &context, Request &request, const Responder &responder)
+{
+    TRY(findAlias(context, request));
+    TRY(store::deleteAlias(context.db, request.project(), request.param("name")));
+    responder.sync();
+    return {};
+}
+
+// --- templates ---
+
+std::string releaseText(const images::TemplateRelease &release)
+{
+    return release.version.empty() ? release.name : release.version + " (" + release.name + ")";
+}
+
+api::Template toApi(const images::TemplateSummary &summary)
+{
+    api::Template out;
+    out.name = summary.name;
+    out.description = summary.problem.empty() ? summary.title : summary.problem;
+    for (const images::TemplateRelease &release : summary.releases)
+        out.releases.push_back(releaseText(release));
+    out.defaultRelease = summary.defaultRelease;
+    out.source = summary.file;
+    return out;
+}
+
+Status templateList(Context &context, Request &, const Responder &responder)
+{
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const images::TemplateSummary &summary : TRY(images::listTemplates(context.paths)))
+        writeJson(writer, toApi(summary));
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status templateGet(Context &context, Request &request, const Responder &responder)
+{
+    const std::string name = request.param("name");
+    const auto all = TRY(images::listTemplates(context.paths));
+    const auto found = std::ranges::find(all, name, &images::TemplateSummary::name);
+    if (found == all.end())
+        return Error(Code::NotFound, "Template not found: " + quoted(name));
+    api::Template out = toApi(*found);
+    out.content = TRY(files::read(found->file, 1 << 20));
+    responder.sync(out);
+    return {};
+}
+
+Status templateBuild(Context &context, Request &request, const Responder &responder)
+{
+    const auto post = TRY(request.json<api::TemplateBuildPost>());
+    const instances::BuildChoice choice = TRY(instances::BuildChoice::from(post.options));
+    const std::string name = request.param("name") + (post.release.empty() ? "" : "/" + post.release);
+    TRY(images::resolveImageName(context.paths, name));
+    TaskOptions options;
+    options.project = request.project();
+    options.description = "Building image";
+    options.mayCancel = true;
+    options.progressKey = "template_build_progress";
+    const auto task = context.operations.run(
+        std::move(options), [&context, project = request.project(), name, choice, aliases = post.aliases](Task &running) -> Status {
+            const store::Image image = TRY(context.images.build(project, name, choice, running));
+            for (const api::ImageAlias &alias : aliases) {
+                store::ImageAlias row;
+                row.project = project;
+                row.name = alias.name;
+                row.description = alias.description;
+                row.fingerprint = image.fingerprint;
+                TRY(store::insertAlias(context.db, row));
+            }
+            running.setMetadata("fingerprint", image.fingerprint);
+            running.setMetadata("size", image.size);
+            return {};
+        });
+    responder.async(task->snapshot(), request.project());
+    return {};
+}
+
+constexpr HandlerRow kRows[] = {
+    {api::RouteId::ImageList, &list},
+    {api::RouteId::ImageCreate, &create},
+    {api::RouteId::ImageGet, &get},
+    {api::RouteId::ImagePut, &change},
+    {api::RouteId::ImagePatch, &change},
+    {api::RouteId::ImageDelete, &remove},
+    {api::RouteId::ImageExport, &exportImage},
+    {api::RouteId::ImageAliasList, &aliasList},
+    {api::RouteId::ImageAliasCreate, &aliasCreate},
+    {api::RouteId::ImageAliasGet, &aliasGet},
+    {api::RouteId::ImageAliasPut, &aliasChange},
+    {api::RouteId::ImageAliasPatch, &aliasChange},
+    {api::RouteId::ImageAliasPost, &aliasRename},
+    {api::RouteId::ImageAliasDelete, &aliasDelete},
+    {api::RouteId::TemplateList, &templateList},
+    {api::RouteId::TemplateGet, &templateGet},
+    {api::RouteId::TemplateBuild, &templateBuild},
+};
+
+} // namespace
+
+std::span<const HandlerRow> imageHandlers() { return kRows; }
+
+} // namespace lxmgr::daemon

@@ -1,0 +1,468 @@
+// Instances: list, get, create, change, state, rename, delete, wait, logs, metadata.
+#include "daemon/context.h"
+#include "daemon/convert.h"
+
+#include "api/envelope.h"
+#include "api/filter.h"
+#include "base/text.h"
+#include "instances/names.h"
+#include "kernel/path.h"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+namespace lxmgr::daemon
+{
+
+namespace
+{
+
+using instances::InstanceKey;
+
+template <class Object> void appendMatching(api::JsonWriter &writer, const api::Filter &filter, const Object &object)
+{
+    if (filter.matches(object))
+        writeJson(writer, object);
+}
+
+Status list(Context &context, Request &request, const Responder &responder)
+{
+    const api::Filter filter = TRY(api::Filter::parse(request.query.value("filter")));
+    const bool everything = request.query.flag("all-projects");
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    if (request.family != api::InstanceFamily::VirtualMachines) {
+        if (request.recursion() == 0 && filter.empty()) {
+            for (const std::string &name : TRY(store::listInstanceNames(context.db, request.project())))
+                writer.string(urlOf(api::familyName(request.family), name, request.project()));
+        } else {
+            for (const instances::Described &described : TRY(context.manager.describeAll(everything ? "" : request.project()))) {
+                const InstanceKey key{described.row.project, described.row.name};
+                if (request.recursion() >= 2) {
+                    instances::LiveState state;
+                    if (described.guest)
+                        state = TRY(context.manager.state(key));
+                    appendMatching(writer, filter, toApiFull(described, state));
+                } else if (request.recursion() == 1) {
+                    appendMatching(writer, filter, toApi(described));
+                } else if (filter.matches(toApi(described))) {
+                    writer.string(urlOf(api::familyName(request.family), key.name, key.project));
+                }
+            }
+        }
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status get(Context &context, Request &request, const Responder &responder)
+{
+    const instances::Described described = TRY(context.manager.describe(keyOf(request)));
+    if (request.recursion() >= 1) {
+        instances::LiveState state = TRY(context.manager.state(keyOf(request)));
+        responder.sync(api::toJson(toApiFull(described, state)), etagOf(described));
+    } else {
+        responder.sync(api::toJson(toApi(described)), etagOf(described));
+    }
+    return {};
+}
+
+Result<instances::CreateRequest> createRequest(const Request &request, const api::InstancesPost &post)
+{
+    if (!post.type.empty() && post.type != "container")
+        return Error(Code::Unsupported, "type " + quoted(post.type) + " is not supported: this server runs containers only");
+    if (post.stateful)
+        return Error(Code::Unsupported, "stateful instances are not supported by this version");
+    if (!post.instanceType.empty())
+        return Error(Code::Unsupported, "instance_type is not supported by this version (set limits.cpu and limits.memory)");
+    instances::CreateRequest create;
+    create.project = request.project();
+    create.name = post.name;
+    create.description = post.description;
+    create.ephemeral = post.ephemeral;
+    create.profiles = post.profiles;
+    create.config = post.config;
+    create.devices = post.devices;
+    const api::InstanceSource &source = post.source;
+    if (source.type == "none") {
+        create.empty = true;
+        return create;
+    }
+    if (source.type != "image")
+        return Error(Code::Unsupported, "source type " + quoted(source.type) + " is not supported by this version (image, none)");
+    if (!source.server.empty() && source.protocol == "simplestreams" && !source.alias.empty()) {
+        // A client's built-in image server: the same distribution is built here from its own archive instead.
+        create.alias = source.alias;
+    } else if (!source.server.empty()) {
+        return Error(Code::Unsupported, "image server " + quoted(source.server) + ": copying from other servers is not supported by this version");
+    }
+    create.fingerprint = source.fingerprint;
+    if (create.alias.empty())
+        create.alias = source.alias;
+    if (create.fingerprint.empty() && create.alias.empty())
+        return Error(Code::Invalid, "source: neither an alias nor a fingerprint is given");
+    if (source.options)
+        create.options = *source.options;
+    return create;
+}
+
+Status create(Context &context, Request &request, const Responder &responder)
+{
+    if (request.header("Content-Type").starts_with("application/octet-stream"))
+        return Error(Code::Unsupported, "importing a backup is not supported by this version");
+    const auto post = TRY(request.json<api::InstancesPost>());
+    auto wanted = TRY(createRequest(request, post));
+    if (wanted.name.empty())
+        wanted.name = instances::inventName();
+    TRY(checkInstanceName(wanted.name));
+    const InstanceKey key{wanted.project, wanted.name};
+    TaskOptions options;
+    options.project = key.project;
+    options.description = "Creating instance";
+    options.resources = instanceResources(key);
+    options.mayCancel = true;
+    options.progressKey = "create_instance_from_image_unpack_progress";
+    const auto task = context.operations.run(std::move(options), [&context, wanted, key, start = post.start](Task &running) -> Status {
+        TRY(context.manager.createInstance(wanted, running));
+        if (start)
+            TRY(context.manager.start(key));
+        return {};
+    });
+    responder.async(task->snapshot(), key.project);
+    return {};
+}
+
+/// Runs `work` as an operation on one instance, which must exist.
+Status operate(Context &context, const Request &request, const Responder &responder, std::string description,
+               std::function<Status(Task &)> work, bool mayCancel = false)
+{
+    const InstanceKey key = keyOf(request);
+    TRY(context.manager.describe(key));
+    TaskOptions options;
+    options.project = key.project;
+    options.description = std::move(description);
+    options.resources = instanceResources(key);
+    options.mayCancel = mayCancel;
+    const auto task = context.operations.run(std::move(options), std::move(work));
+    if (mayCancel)
+        task->setOnCancel([&context] { context.manager.wakeWaiters(); });
+    responder.async(task->snapshot(), key.project);
+    return {};
+}
+
+instances::Definition merged(const store::Instance &row, const api::InstancePut &put, bool patch)
+{
+    instances::Definition definition{row.description, row.ephemeral, row.profiles, row.config, row.devices};
+    if (put.description)
+        definition.description = *put.description;
+    if (put.ephemeral)
+        definition.ephemeral = *put.ephemeral;
+    if (put.profiles)
+        definition.profiles = *put.profiles;
+    if (!patch) {
+        definition.config = put.config.value_or(StringMap{});
+        definition.devices = put.devices.value_or(DeviceMap{});
+        return definition;
+    }
+    if (put.config)
+        for (const auto &[name, value] : *put.config) {
+            if (value.empty())
+                definition.config.erase(name);
+            else
+                definition.config[name] = value;
+        }
+    if (put.devices)
+        for (const auto &[name, device] : *put.devices)
+            definition.devices[name] = device;
+    return definition;
+}
+
+Result<instances::Definition> definitionOf(Context &context, const Request &request, bool patch)
+{
+    const auto put = TRY(request.json<api::InstancePut>());
+    if (!put.restore.empty())
+        return Error(Code::Unsupported, "snapshots are not supported by this version");
+    const instances::Described described = TRY(context.manager.describe(keyOf(request)));
+    TRY(api::checkEtag(request.ifMatch(), etagOf(described)));
+    return merged(described.row, put, patch);
+}
+
+Status put(Context &context, Request &request, const Responder &responder)
+{
+    auto definition = TRY(definitionOf(context, request, false));
+    return operate(context, request, responder, "Updating instance",
+                   [&context, key = keyOf(request), definition](Task &) { return context.manager.redefine(key, definition); });
+}
+
+Status patch(Context &context, Request &request, const Responder &responder)
+{
+    TRY(context.manager.redefine(keyOf(request), TRY(definitionOf(context, request, true))));
+    responder.sync();
+    return {};
+}
+
+Status post(Context &context, Request &request, const Responder &responder)
+{
+    const auto body = TRY(request.json<api::InstancePost>());
+    if (body.migration)
+        return Error(Code::Unsupported, "moving instances between servers, pools and projects is not supported by this version");
+    TRY(checkInstanceName(body.name));
+    return operate(context, request, responder, "Renaming instance",
+                   [&context, key = keyOf(request), to = body.name](Task &) { return context.manager.rename(key, to); });
+}
+
+Status remove(Context &context, Request &request, const Responder &responder)
+{
+    if (context.manager.guest(keyOf(request)))
+        return Error(Code::WrongState, "Instance is running");
+    return operate(context, request, responder, "Deleting instance",
+                   [&context, key = keyOf(request)](Task &) { return context.manager.remove(key); });
+}
+
+Status stateGet(Context &context, Request &request, const Responder &responder)
+{
+    TRY(context.manager.describe(keyOf(request)));
+    responder.sync(toApi(TRY(context.manager.state(keyOf(request)))));
+    return {};
+}
+
+instances::StopRequest stopRequest(const api::InstanceStatePut &put)
+{
+    instances::StopRequest stop;
+    stop.force = put.force;
+    if (put.timeout >= 0)
+        stop.timeout = std::chrono::seconds(put.timeout);
+    return stop;
+}
+
+using Action = Status (*)(instances::Manager &, const InstanceKey &, const instances::StopRequest &, const Progress &);
+struct ActionRow {
+    std::string_view name;
+    std::string_view description;
+    bool mayCancel;
+    Action run;
+};
+constexpr ActionRow kActions[] = {
+    {"start", "Starting instance", false,
+     [](instances::Manager &m, const InstanceKey &key, const instances::StopRequest &, const Progress &) { return m.start(key); }},
+    {"stop", "Stopping instance", true,
+     [](instances::Manager &m, const InstanceKey &key, const instances::StopRequest &stop, const Progress &p) { return m.stop(key, stop, p); }},
+    {"restart", "Restarting instance", true,
+     [](instances::Manager &m, const InstanceKey &key, const instances::StopRequest &stop, const Progress &p) { return m.restart(key, stop, p); }},
+    {"freeze", "Freezing instance", false,
+     [](instances::Manager &m, const InstanceKey &key, const instances::StopRequest &, const Progress &) { return m.freeze(key); }},
+    {"unfreeze", "Unfreezing instance", false,
+     [](instances::Manager &m, const InstanceKey &key, const instances::StopRequest &, const Progress &) { return m.thaw(key); }},
+};
+
+Result<const ActionRow *> actionOf(const api::InstanceStatePut &put)
+{
+    const auto *row = std::ranges::find(kActions, put.action, &ActionRow::name);
+    if (row == std::end(kActions))
+        return Error(Code::Invalid, "action " + quoted(put.action) + " is unknown (start, stop, restart, freeze, unfreeze)");
+    if (put.stateful)
+        return Error(Code::Unsupported, "stateful " + put.action + " is not supported by this version");
+    return row;
+}
+
+Status statePut(Context &context, Request &request, const Responder &responder)
+{
+    const auto body = TRY(request.json<api::InstanceStatePut>());
+    const ActionRow *row = TRY(actionOf(body));
+    return operate(
+        context, request, responder, std::string(row->description),
+        [&context, key = keyOf(request), row, stop = stopRequest(body)](Task &task) { return row->run(context.manager, key, stop, task); },
+        row->mayCancel);
+}
+
+Status bulkPut(Context &context, Request &request, const Responder &responder)
+{
+    const auto body = TRY(request.json<api::InstancesPut>());
+    if (!body.state)
+        return Error(Code::Invalid, "request body: state is missing");
+    const ActionRow *row = TRY(actionOf(*body.state));
+    const std::string project = request.project();
+    TaskOptions options;
+    options.project = project;
+    options.description = "Changing the state of all instances";
+    const auto task = context.operations.run(std::move(options), [&context, project, row, stop = stopRequest(*body.state)](Task &running) -> Status {
+        std::string failed;
+        Code code = Code::Internal;
+        for (const std::string &name : TRY(store::listInstanceNames(context.db, project))) {
+            const InstanceKey key{project, name};
+            const auto guest = context.manager.guest(key);
+            const bool wanted = row->name == "start" ? !guest : row->name == "unfreeze" ? guest && guest->frozen : guest && !guest->frozen;
+            if (!wanted)
+                continue;
+            if (Status done = row->run(context.manager, key, stop, running); !done) {
+                failed += (failed.empty() ? "" : "; ") + name + ": " + done.error().message;
+                code = done.error().code;
+            }
+        }
+        if (!failed.empty())
+            return Error(code, failed);
+        return {};
+    });
+    responder.async(task->snapshot(), project);
+    return {};
+}
+
+Status wait(Context &context, Request &request, const Responder &responder)
+{
+    const std::string_view what = request.query.value("for");
+    if (what != "booted" && !what.empty())
+        return Error(Code::Invalid, "for=" + std::string(what) + " is unknown (booted)");
+    std::uint64_t seconds = 90;
+    if (const std::string *text = request.query.find("timeout"))
+        seconds = TRY_IN("timeout", parseUnsigned(*text, 0, 86400));
+    const InstanceKey key = keyOf(request);
+    if (!TRY(context.manager.waitBooted(key, std::chrono::seconds(seconds)))) {
+        if (!context.manager.guest(key))
+            return Error(Code::WrongState, "instance " + quoted(key.name) + " stopped before it had booted (see its console: --show-log)");
+        return Error(Code::Timeout, "instance " + quoted(key.name) + " has not booted within " + std::to_string(seconds) +
+                                        " s (it goes on; look at its console, or wait longer)");
+    }
+    responder.sync();
+    return {};
+}
+
+constexpr std::string_view kLogNames[] = {"console.log", "lxmgr.log"};
+
+Status checkLogName(const std::string &name)
+{
+    const bool plain = !name.empty() && name.front() != '.' &&
+                       std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '_' || c == '-'; });
+    const bool known = std::ranges::find(kLogNames, name) != std::end(kLogNames) || name.starts_with("exec_");
+    if (!plain || !known)
+        return Error(Code::NotFound, "Not Found");
+    return {};
+}
+
+/// Logs of other names are asked for by other clients; ours has one text for all of them.
+std::string logFileFor(const std::string &name) { return name == "lxc.log" ? "lxmgr.log" : name; }
+
+Status logList(Context &context, Request &request, const Responder &responder)
+{
+    const InstanceKey key = keyOf(request);
+    TRY(context.manager.describe(key));
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    if (const auto folder = path::openFolder(context.manager.logDir(key))) {
+        std::vector<std::string> names = TRY(path::list(*folder));
+        std::ranges::sort(names);
+        for (const std::string &name : names)
+            writer.string("/1.0/" + std::string(api::familyName(request.family)) + "/" + key.name + "/logs/" + name);
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status logGet(Context &context, Request &request, const Responder &responder)
+{
+    const InstanceKey key = keyOf(request);
+    TRY(context.manager.describe(key));
+    const std::string name = logFileFor(request.param("file"));
+    TRY(checkLogName(name));
+    const auto folder = path::openFolder(context.manager.logDir(key));
+    auto file = folder ? path::open(*folder, name, O_RDONLY, path::Scope::NoSymlink) : Result<Fd>(folder.error());
+    if (!file) {
+        if (name != "lxmgr.log")
+            return Error(Code::NotFound, "Not Found");
+        responder.raw(200, {{"Content-Type", "text/plain"}});
+        return {};
+    }
+    struct stat info {
+    };
+    if (::fstat(file->get(), &info) < 0)
+        return Error::fromErrno(errno, "fstat", name);
+    std::vector<BodyPart> parts;
+    parts.emplace_back(FileRange{std::move(*file), 0, static_cast<std::uint64_t>(info.st_size)});
+    responder.raw(200, {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + name}}, std::move(parts));
+    return {};
+}
+
+Status logDelete(Context &context, Request &request, const Responder &responder)
+{
+    const InstanceKey key = keyOf(request);
+    TRY(context.manager.describe(key));
+    const std::string name = request.param("file");
+    TRY(checkLogName(name));
+    const auto folder = path::openFolder(context.manager.logDir(key));
+    if (!folder || ::unlinkat(folder->get(), name.c_str(), 0) < 0)
+        return Error(Code::NotFound, "Not Found");
+    responder.sync();
+    return {};
+}
+
+Status metadataGet(Context &context, Request &request, const Responder &responder)
+{
+    const instances::Described described = TRY(context.manager.describe(keyOf(request)));
+    storage::Driver &pool = *TRY(context.pools.get(described.row.pool));
+    if (described.row.image.empty())
+        return Error(Code::NotFound, "instance " + quoted(described.row.name) + " was made without an image");
+    const Fd image = TRY(pool.openImage(described.row.image));
+    const images::Metadata metadata = TRY(images::readMetadata(image));
+    api::ImageMetadata out;
+    out.architecture = metadata.architecture;
+    out.creationDate = metadata.creationDate;
+    out.expiryDate = metadata.expiryDate;
+    out.properties = metadata.properties;
+    for (const images::TemplateRule &rule : metadata.templates) {
+        api::Json entry = api::Json::object();
+        api::Json when = api::Json::array();
+        for (const std::string &word : rule.when)
+            when.append(word);
+        entry["when"] = std::move(when);
+        entry["create_only"] = rule.createOnly;
+        entry["template"] = rule.source;
+        out.templates[rule.target] = std::move(entry);
+    }
+    responder.sync(out);
+    return {};
+}
+
+/// Lists of things this version has none of: empty, for clients that ask anyway.
+Status emptyList(Context &context, Request &request, const Responder &responder)
+{
+    TRY(context.manager.describe(keyOf(request)));
+    responder.sync("[]");
+    return {};
+}
+
+Status snapshotGet(Context &context, Request &request, const Responder &)
+{
+    TRY(context.manager.describe(keyOf(request)));
+    return Error(Code::NotFound, "Snapshot not found");
+}
+
+constexpr HandlerRow kRows[] = {
+    {api::RouteId::InstanceList, &list},
+    {api::RouteId::InstanceCreate, &create},
+    {api::RouteId::InstancesPut, &bulkPut},
+    {api::RouteId::InstanceGet, &get},
+    {api::RouteId::InstancePut, &put},
+    {api::RouteId::InstancePatch, &patch},
+    {api::RouteId::InstancePost, &post},
+    {api::RouteId::InstanceDelete, &remove},
+    {api::RouteId::InstanceStateGet, &stateGet},
+    {api::RouteId::InstanceStatePut, &statePut},
+    {api::RouteId::InstanceWait, &wait},
+    {api::RouteId::InstanceLogList, &logList},
+    {api::RouteId::InstanceLogGet, &logGet},
+    {api::RouteId::InstanceLogDelete, &logDelete},
+    {api::RouteId::InstanceMetadataGet, &metadataGet},
+    {api::RouteId::InstanceSnapshotList, &emptyList},
+    {api::RouteId::InstanceSnapshotGet, &snapshotGet},
+    {api::RouteId::InstanceBackupList, &emptyList},
+};
+
+} // namespace
+
+std::span<const HandlerRow> instanceHandlers() { return kRows; }
+
+} // namespace lxmgr::daemon

@@ -1,0 +1,116 @@
+// Changing what is wanted of an instance, and its backup file.
+#include "instances/manager.h"
+
+#include "base/failpoint.h"
+#include "base/text.h"
+#include "config/backup.h"
+#include "instances/names.h"
+#include "kernel/files.h"
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+bool sameKey(const StringMap &a, const StringMap &b, const std::string &key)
+{
+    const auto x = a.find(key), y = b.find(key);
+    return x == a.end() ? y == b.end() : y != b.end() && x->second == y->second;
+}
+
+} // namespace
+
+Status Manager::redefine(const InstanceKey &key, const Definition &definition)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Instance before = TRY(readyRow(key));
+    store::Instance after = before;
+    after.description = definition.description;
+    after.ephemeral = definition.ephemeral;
+    after.profiles = definition.profiles;
+    after.config = definition.config;
+    after.devices = definition.devices;
+    TRY(config::checkVolatileKept(before.config, after.config));
+    const config::Effective was = TRY(effective(before));
+    const config::Effective wanted = TRY(effective(after));
+    const config::Device *oldRoot = config::rootDisk(was.devices), *newRoot = config::rootDisk(wanted.devices);
+    if (!newRoot)
+        return Error(Code::Invalid, "instance " + quoted(key.name) + " would be left without a root disk");
+    if (oldRoot && newRoot->as<config::DiskDevice>()->pool->text != before.pool)
+        return Error(Code::Unsupported, "instance " + quoted(key.name) + ": its root disk lies in pool " + quoted(before.pool) +
+                                            " and cannot be moved by changing its device");
+    if (wanted.config.privileged.value_or(false) != (before.idRange.size == 0))
+        return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
+    TRY(planLimits(wanted, cgroup::PlanFor::Live));
+    const config::Expanded all = TRY(expanded(after));
+    if (m_running->find(key)) {
+        const config::Expanded old = TRY(expanded(before));
+        if (all.devices != old.devices)
+            return Error(Code::WrongState, "devices of " + quoted(key.name) + " can be changed only while it is stopped");
+    }
+    for (const config::Device &device : wanted.devices) {
+        if (!device.as<config::NicDevice>())
+            continue;
+        for (const auto &[suffix, make] : {std::pair{".hwaddr", &newMac}, std::pair{".host_name", &newHostInterface}})
+            if (!after.config.contains("volatile." + device.name + suffix))
+                after.config["volatile." + device.name + suffix] = make();
+    }
+    TRY(store::updateInstance(m_s.db, after));
+    TRY(failpoint("update.record"));
+    if (m_running->find(key)) {
+        if (Status applied = applyLive(after, was, wanted); !applied) {
+            TRY(store::updateInstance(m_s.db, before));
+            return std::move(applied.error()).in("update " + quoted(key.name));
+        }
+    }
+    TRY(writeBackup(key));
+    m_s.emit({"instance-updated", key, {}});
+    return {};
+}
+
+Status Manager::applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after)
+{
+    const StringMap old = config::formatInstanceConfig(before.config), now = config::formatInstanceConfig(after.config);
+    bool limits = false;
+    for (const char *key : {"limits.cpu", "limits.cpu.allowance", "limits.memory", "limits.memory.enforce", "limits.memory.swap", "limits.processes"})
+        limits = limits || !sameKey(old, now, key);
+    if (!limits)
+        return {};
+    const std::string group = cgroupOf(m_s.paths, row.project, row.name);
+    if (Status written = cgroup::write(*m_layout, group, TRY(planLimits(after, cgroup::PlanFor::Live))); !written) {
+        // Some may have been taken: the old ones go back in whole.
+        if (const auto back = planLimits(before, cgroup::PlanFor::Live))
+            (void)cgroup::write(*m_layout, group, *back); // the first error is the one to report
+        return written;
+    }
+    return {};
+}
+
+Status Manager::writeBackup(const InstanceKey &key)
+{
+    const store::Instance row = TRY(find(key));
+    const config::Expanded all = TRY(expanded(row));
+    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    config::BackupDocument document;
+    document.project = row.project;
+    document.name = row.name;
+    document.createdAt = row.createdAt;
+    document.instance = {row.architecture, row.config, row.devices, row.ephemeral, row.profiles, row.stateful, row.description, row.name};
+    document.idBase = row.idRange.base;
+    document.idSize = row.idRange.size;
+    document.pool = row.pool;
+    document.poolDriver = pool.driverName();
+    document.image = row.image;
+    document.expandedConfig = all.config;
+    document.expandedDevices = all.devices;
+    for (const std::string &name : row.profiles) {
+        const store::Profile profile = TRY(store::findProfile(m_s.db, row.project, name));
+        document.profiles.push_back({profile.name, profile.description, profile.config, profile.devices, {}});
+    }
+    const Fd folder = TRY(pool.openVolume(row.project, row.name));
+    return files::replace(folder, "backup.yaml", config::writeBackup(document));
+}
+
+} // namespace lxmgr::instances

@@ -1,0 +1,162 @@
+// Creating an instance: record, volume, backup file, ready.
+#include "instances/manager.h"
+
+#include "base/failpoint.h"
+#include "base/text.h"
+#include "base/undo.h"
+#include "instances/names.h"
+
+#include <fcntl.h>
+#include <sys/utsname.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+std::string hostArchitecture()
+{
+    utsname host{};
+    ::uname(&host);
+    return host.machine;
+}
+
+std::string readText(const char *path)
+{
+    const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
+    std::string text;
+    char buffer[8192];
+    ssize_t got = 0;
+    while (file && (got = ::read(file.get(), buffer, sizeof buffer)) > 0)
+        text.append(buffer, static_cast<std::size_t>(got));
+    return text;
+}
+
+store::IdPool hostIdPool()
+{
+    return store::IdPool::fromHost(readText("/etc/subuid"), readText("/etc/subgid"), readText("/etc/passwd"), readText("/etc/group"));
+}
+
+/// What the daemon itself gives an instance at birth.
+void addVolatile(store::Instance &row, const std::vector<config::Device> &devices)
+{
+    row.config["volatile.uuid"] = newUuid();
+    row.config["volatile.apply_template"] = "create";
+    row.config["volatile.last_state.power"] = "STOPPED";
+    if (!row.image.empty())
+        row.config["volatile.base_image"] = row.image;
+    for (const config::Device &device : devices) {
+        const auto *nic = device.as<config::NicDevice>();
+        if (!nic)
+            continue;
+        if (!nic->hwaddr)
+            row.config["volatile." + device.name + ".hwaddr"] = newMac();
+        if (!nic->hostName)
+            row.config["volatile." + device.name + ".host_name"] = newHostInterface();
+    }
+}
+
+void addImageKeys(store::Instance &row, const store::Image &image)
+{
+    for (const auto &[name, value] : image.properties)
+        row.config.emplace("image." + name, value);
+}
+
+} // namespace
+
+Status Manager::record(const store::Instance &row, std::int64_t &id, const config::InstanceConfig &config)
+{
+    const bool privileged = config.privileged.value_or(false);
+    const store::IdPool pool = privileged ? store::IdPool{} : hostIdPool();
+    return m_s.db.transaction([&]() -> Status {
+        id = TRY(store::insertInstance(m_s.db, row));
+        if (!privileged) {
+            std::optional<std::uint32_t> base;
+            if (config.idmapBase)
+                base = *config.idmapBase;
+            TRY(store::allocateIdRange(m_s.db, id, pool, config.idmapSize.value_or(store::kIdRangeSize), base));
+        }
+        return {};
+    });
+}
+
+Result<std::string> Manager::createInstance(CreateRequest request, Progress &progress)
+{
+    if (request.name.empty())
+        request.name = inventName();
+    TRY(checkInstanceName(request.name));
+    const InstanceKey key{request.project, request.name};
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const auto existing = find(key);
+    if (existing)
+        return Error(Code::AlreadyExists, "instance " + quoted(key.name) + " already exists (choose another name, or delete it first)");
+    if (existing.error().code != Code::NotFound)
+        return existing.error();
+
+    store::Instance row;
+    row.project = key.project;
+    row.name = key.name;
+    row.description = request.description;
+    row.architecture = hostArchitecture();
+    row.ephemeral = request.ephemeral;
+    row.profiles = request.profiles.value_or(std::vector<std::string>{"default"});
+    row.config = request.config;
+    row.devices = request.devices;
+    TRY(config::checkVolatileKept({}, config::withoutVolatile(row.config)));
+    // Everything about the request that can be wrong is found before an image is built for it.
+    const config::Effective checked = TRY(effective(row));
+    const config::Device *root = config::rootDisk(checked.devices);
+    if (!root)
+        return Error(Code::Invalid, "instance " + quoted(key.name) +
+                                        ": no root disk (a profile or a device of type disk with path=/ and pool=… must give one)");
+    row.pool = root->as<config::DiskDevice>()->pool->text;
+    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    for (const NicPlan &nic : TRY(planNics(checked)))
+        if (!nic.network.empty())
+            TRY(m_s.networks.find(nic.network));
+    TRY(planLimits(checked, cgroup::PlanFor::Fresh));
+
+    if (!request.empty) {
+        const BuildChoice choice = TRY(BuildChoice::from(request.options));
+        const store::Image image = request.fingerprint.empty()
+                                       ? TRY(m_s.images.obtain(key.project, request.alias, choice, progress))
+                                       : TRY(store::findImage(m_s.db, key.project, request.fingerprint));
+        row.image = image.fingerprint;
+        addImageKeys(row, image);
+        TRY(store::setImageUsed(m_s.db, image.id, store::unixMillis()));
+        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)), m_s.images.ensureUnpacked(pool, image.fingerprint, progress));
+    }
+    if (progress.cancelled())
+        return Error(Code::Cancelled, "creating " + quoted(key.name) + " was cancelled");
+    addVolatile(row, checked.devices);
+
+    TRY(record(row, row.id, checked.config));
+    Undo undo;
+    undo.add("create record", [&] { return store::deleteInstance(m_s.db, row.id); });
+    TRY(failpoint("create.record"));
+    undo.add("create volume", [&] { return pool.deleteVolume(key.project, key.name); });
+    TRY_IN("create " + quoted(key.name),
+           pool.createVolume(key.project, key.name, row.image.empty() ? std::nullopt : std::optional(row.image)));
+    TRY(failpoint("create.volume"));
+    TRY(writeBackup(key));
+    TRY(failpoint("create.backup"));
+    TRY(store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Ready));
+    undo.keep();
+    TRY(failpoint("create.ready"));
+    m_s.emit({"instance-created", key, {{"type", "container"}, {"storage-pool", row.pool}}});
+    return key.name;
+}
+
+Status Manager::undoCreate(const store::Instance &row)
+{
+    const auto pool = m_s.pools.get(row.pool);
+    if (pool)
+        TRY((*pool)->deleteVolume(row.project, row.name));
+    else if (pool.error().code != Code::NotFound)
+        return pool.error();
+    return store::deleteInstance(m_s.db, row.id);
+}
+
+} // namespace lxmgr::instances

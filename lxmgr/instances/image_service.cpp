@@ -1,0 +1,192 @@
+#include "instances/image_service.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "base/undo.h"
+#include "images/build.h"
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+/// What a build says, with the image's name in front.
+class LabelledProgress final : public Progress
+{
+public:
+    LabelledProgress(std::string label, Progress &to) : m_label(std::move(label)), m_to(to) {}
+    void report(const std::string &text) override { m_to.report(m_label + ": " + text); }
+    bool cancelled() const override { return m_to.cancelled(); }
+
+private:
+    const std::string m_label;
+    Progress &m_to;
+};
+
+/// Points each alias at the image, making it where it is new.
+Status moveAliases(store::Database &db, const std::string &project, const std::string &fingerprint,
+                   const std::vector<std::string> &names)
+{
+    for (const std::string &name : names) {
+        auto alias = store::findAlias(db, project, name);
+        if (!alias && alias.error().code != Code::NotFound)
+            return alias.error();
+        if (alias) {
+            alias->fingerprint = fingerprint;
+            TRY(store::updateAlias(db, *alias));
+            continue;
+        }
+        store::ImageAlias fresh;
+        fresh.project = project;
+        fresh.name = name;
+        fresh.fingerprint = fingerprint;
+        TRY(store::insertAlias(db, fresh));
+    }
+    return {};
+}
+
+} // namespace
+
+Result<BuildChoice> BuildChoice::from(const StringMap &options)
+{
+    BuildChoice choice;
+    for (const auto &[name, value] : options) {
+        if (name == "mirror")
+            choice.mirror = value;
+        else if (name == "suite")
+            choice.suite = value;
+        else
+            return Error(Code::Invalid, "build option " + quoted(name) + ": there is no such option (mirror, suite)");
+    }
+    return choice;
+}
+
+std::shared_ptr<std::mutex> ImageService::lockFor(const std::string &what)
+{
+    const std::lock_guard guard(m_mutex);
+    std::erase_if(m_locks, [](const auto &entry) { return entry.second.expired(); });
+    std::shared_ptr<std::mutex> lock = m_locks[what].lock();
+    if (!lock) {
+        lock = std::make_shared<std::mutex>();
+        m_locks[what] = lock;
+    }
+    return lock;
+}
+
+std::optional<store::Image> ImageService::findBuilt(const std::string &project, const images::ResolvedImage &resolved)
+{
+    for (const std::string &alias : resolved.aliases)
+        if (auto image = store::resolveImage(m_db, project, alias); image && image->status == store::ImageStatus::Ready)
+            return std::move(*image);
+    return std::nullopt;
+}
+
+Result<store::Image> ImageService::obtain(const std::string &project, const std::string &name, const BuildChoice &choice,
+                                          Progress &progress)
+{
+    if (choice.empty())
+        if (auto image = store::resolveImage(m_db, project, name); image && image->status == store::ImageStatus::Ready)
+            return std::move(*image);
+    auto resolved = images::resolveImageName(m_paths, name);
+    if (!resolved && resolved.error().code == Code::NotFound)
+        return Error(Code::NotFound, "image " + quoted(name) + ": not an alias or fingerprint of the local store, and " +
+                                         resolved.error().message);
+    if (!resolved)
+        return resolved.error();
+    const auto lock = lockFor("build " + resolved->cacheKey);
+    const std::lock_guard guard(*lock);
+    if (choice.empty())
+        if (auto image = findBuilt(project, *resolved))
+            return std::move(*image);
+    return buildLocked(project, *resolved, choice, progress);
+}
+
+Result<store::Image> ImageService::build(const std::string &project, const std::string &name, const BuildChoice &choice,
+                                         Progress &progress)
+{
+    const images::ResolvedImage resolved = TRY(images::resolveImageName(m_paths, name));
+    const auto lock = lockFor("build " + resolved.cacheKey);
+    const std::lock_guard guard(*lock);
+    return buildLocked(project, resolved, choice, progress);
+}
+
+Result<store::Image> ImageService::buildLocked(const std::string &project, const images::ResolvedImage &resolved,
+                                               const BuildChoice &choice, Progress &progress)
+{
+    const std::string label = resolved.templateName + (resolved.release.empty() ? "" : "/" + resolved.release);
+    storage::Driver &pool = *TRY(m_pools.get("default"));
+    storage::Scratch scratch = TRY(pool.newScratch());
+    images::BuildOptions options;
+    options.mirror = choice.mirror;
+    options.suite = choice.suite;
+    options.directory = scratch.path();
+    LabelledProgress labelled(label, progress);
+    const images::BuiltImage built = TRY_IN("template " + quoted(label), images::build(m_paths, resolved, options, labelled));
+    images::ImageStore::PackOptions packing;
+    packing.progress = &labelled;
+    const images::Image image = TRY_IN("template " + quoted(label), m_files.pack(scratch.path(), packing));
+    const Status taken = pool.addImage(image.fingerprint, std::move(scratch));
+    if (!taken && taken.error().code != Code::AlreadyExists)
+        return taken.error();
+    NewImage details;
+    details.project = project;
+    details.filename = image.fingerprint + ".tar.zst";
+    details.source = "template:" + resolved.cacheKey;
+    details.properties = built.properties;
+    auto row = add(image, details);
+    if (!row && row.error().code == Code::AlreadyExists)
+        row = store::findImage(m_db, project, image.fingerprint);
+    if (!row)
+        return row.error();
+    TRY(m_db.transaction([&] { return moveAliases(m_db, project, row->fingerprint, resolved.aliases); }));
+    return std::move(*row);
+}
+
+Result<store::Image> ImageService::add(const images::Image &image, const NewImage &details)
+{
+    store::Image row;
+    row.project = details.project;
+    row.fingerprint = image.fingerprint;
+    row.filename = details.filename;
+    row.architecture = image.metadata.architecture;
+    row.format = image.split ? "split" : "unified";
+    row.size = image.size.count;
+    row.isPublic = details.isPublic;
+    row.source = details.source;
+    row.createdAt = image.metadata.creationDate * 1000;
+    row.expiresAt = image.metadata.expiryDate * 1000;
+    row.properties = image.metadata.properties;
+    for (const auto &[name, value] : details.properties)
+        row.properties[name] = value;
+    TRY(m_db.transaction([&]() -> Status {
+        row.id = TRY(store::insertImage(m_db, row));
+        return moveAliases(m_db, row.project, row.fingerprint, details.aliases);
+    }));
+    return store::findImage(m_db, details.project, image.fingerprint);
+}
+
+Status ImageService::remove(const std::string &project, const std::string &fingerprint)
+{
+    const store::Image image = TRY(store::findImage(m_db, project, fingerprint));
+    const store::FreeingSpace freeing(m_db);
+    TRY(store::setImageStatus(m_db, image.id, store::ImageStatus::Deleting));
+    for (storage::Driver *pool : m_pools.all())
+        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)), pool->deleteImage(image.fingerprint));
+    TRY(m_files.remove(image.fingerprint));
+    return store::deleteImage(m_db, image.id);
+}
+
+Status ImageService::ensureUnpacked(storage::Driver &pool, const std::string &fingerprint, Progress &progress)
+{
+    if (pool.hasImage(fingerprint))
+        return {};
+    const auto lock = lockFor("unpack " + pool.name() + " " + fingerprint);
+    const std::lock_guard guard(*lock);
+    if (pool.hasImage(fingerprint))
+        return {};
+    progress.report("unpacking image");
+    return pool.addImage(fingerprint, [&](const Fd &to) { return m_files.unpack(fingerprint, to, {}, progress); });
+}
+
+} // namespace lxmgr::instances

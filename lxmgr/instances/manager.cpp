@@ -1,0 +1,196 @@
+// What all operations on instances share: finding, expanding, locking, describing.
+#include "instances/manager.h"
+
+#include "base/log.h"
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+namespace lxmgr::instances
+{
+
+Result<std::unique_ptr<Manager>> Manager::create(Services services)
+{
+    std::unique_ptr<Manager> manager(new Manager(std::move(services)));
+    manager->m_layout = TRY(cgroup::Layout::probe());
+    Manager *self = manager.get();
+    manager->m_running = TRY(Running::create({[self](const GuestEnd &end) { self->onEnd(end); },
+                                              [self](const InstanceKey &key, const spec::MonitorEvent &event) { self->onNews(key, event); }}));
+    return manager;
+}
+
+std::shared_ptr<std::mutex> Manager::lockFor(const InstanceKey &key)
+{
+    const std::lock_guard guard(m_locksMutex);
+    if (m_locks.size() > 64)
+        std::erase_if(m_locks, [](const auto &entry) { return entry.second.expired(); });
+    std::shared_ptr<std::mutex> lock = m_locks[key].lock();
+    if (!lock) {
+        lock = std::make_shared<std::mutex>();
+        m_locks[key] = lock;
+    }
+    return lock;
+}
+
+Result<store::Instance> Manager::find(const InstanceKey &key)
+{
+    auto row = store::findInstance(m_s.db, key.project, key.name);
+    if (!row && row.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Instance not found: " + quoted(key.name));
+    return row;
+}
+
+Result<store::Instance> Manager::readyRow(const InstanceKey &key)
+{
+    store::Instance row = TRY(find(key));
+    if (row.status != store::InstanceStatus::Ready)
+        return Error(Code::WrongState, "instance " + quoted(key.name) + " is being " +
+                                           (row.status == store::InstanceStatus::Creating ? "created" : "deleted"));
+    return row;
+}
+
+Result<config::Expanded> Manager::expanded(const store::Instance &row)
+{
+    std::vector<config::ProfileDocument> profiles;
+    for (const std::string &name : row.profiles) {
+        auto profile = store::findProfile(m_s.db, row.project, name);
+        if (!profile && profile.error().code == Code::NotFound)
+            return Error(Code::NotFound, "Profile not found: " + quoted(name));
+        if (!profile)
+            return profile.error();
+        profiles.push_back({profile->name, profile->description, profile->config, profile->devices, {}});
+    }
+    return config::expand(profiles, row.config, row.devices);
+}
+
+Result<config::Effective> Manager::effective(const store::Instance &row) { return config::parseEffective(TRY(expanded(row))); }
+
+Result<Described> Manager::describe(const InstanceKey &key)
+{
+    Described described;
+    described.row = TRY(find(key));
+    described.expanded = TRY(expanded(described.row));
+    described.guest = m_running->find(key);
+    return described;
+}
+
+Result<std::vector<Described>> Manager::describeAll(const std::string &project)
+{
+    std::vector<store::Instance> rows = TRY(store::listInstances(m_s.db, project));
+    std::map<std::pair<std::string, std::string>, config::ProfileDocument> profiles;
+    const auto profileOf = [&](const std::string &of, const std::string &name) -> const config::ProfileDocument & {
+        auto &document = profiles[{of, name}];
+        if (document.name.empty()) {
+            document.name = name;
+            if (auto row = store::findProfile(m_s.db, of, name)) {
+                document.config = std::move(row->config);
+                document.devices = std::move(row->devices);
+            }
+        }
+        return document;
+    };
+    const std::map<InstanceKey, Guest> guests = m_running->all();
+    std::vector<Described> all;
+    all.reserve(rows.size());
+    for (store::Instance &row : rows) {
+        std::vector<config::ProfileDocument> own;
+        for (const std::string &name : row.profiles)
+            own.push_back(profileOf(row.project, name));
+        Described described;
+        described.expanded = config::expand(own, row.config, row.devices);
+        if (const auto guest = guests.find({row.project, row.name}); guest != guests.end())
+            described.guest = guest->second;
+        described.row = std::move(row);
+        all.push_back(std::move(described));
+    }
+    return all;
+}
+
+Result<LiveState> Manager::state(const InstanceKey &key)
+{
+    LiveState state;
+    state.guest = m_running->find(key);
+    if (!state.guest)
+        return state;
+    if (auto usage = cgroup::usage(*m_layout, cgroupOf(m_s.paths, key.project, key.name)))
+        state.usage = *usage;
+    const Fd netns(::open(("/proc/" + std::to_string(state.guest->initPid) + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
+    // The guest may have ended since; the number may be somebody else's only once the monitor has said so.
+    if (netns && m_running->find(key))
+        if (auto interfaces = network::guestInterfaces(netns.get()))
+            state.interfaces = std::move(*interfaces);
+    return state;
+}
+
+Result<spec::MonitorClient> Manager::monitor(const InstanceKey &key)
+{
+    TRY(readyRow(key));
+    if (!m_running->find(key))
+        return Error(Code::WrongState, "Instance is not running: " + quoted(key.name));
+    return spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(key.project, key.name)));
+}
+
+Result<spec::FilesClient> Manager::files(const InstanceKey &key)
+{
+    const store::Instance row = TRY(readyRow(key));
+    if (m_running->find(key)) {
+        spec::MonitorClient client = TRY(monitor(key));
+        const spec::MonitorInfo info = TRY(client.info());
+        return spec::FilesClient::forRunning(m_s.paths, info.initPidfd);
+    }
+    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const storage::RootTree tree = TRY(pool.root(key.project, key.name));
+    spec::Rootfs rootfs;
+    rootfs.kind = tree.kind == storage::RootTree::Kind::Overlay ? spec::Rootfs::Kind::Overlay : spec::Rootfs::Kind::Directory;
+    rootfs.directory = tree.directory;
+    rootfs.lower = tree.lower;
+    rootfs.layer = tree.layer;
+    return spec::FilesClient::forStopped(m_s.paths, rootfs, idMapOf(row));
+}
+
+Result<std::string> Manager::consoleLog(const InstanceKey &key)
+{
+    TRY(readyRow(key));
+    if (m_running->find(key)) {
+        spec::MonitorClient client = TRY(monitor(key));
+        return client.consoleLog();
+    }
+    const std::string file = logDir(key) + "/console.log";
+    const Fd log(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!log)
+        return Error(Code::NotFound, "no console log: " + quoted(key.name) + " has not run yet");
+    std::string text;
+    char buffer[65536];
+    for (;;) {
+        const ssize_t got = ::read(log.get(), buffer, sizeof buffer);
+        if (got < 0)
+            return Error::fromErrno(errno, "read", file);
+        if (got == 0)
+            return text;
+        text.append(buffer, static_cast<std::size_t>(got));
+    }
+}
+
+Status Manager::clearConsoleLog(const InstanceKey &key)
+{
+    TRY(readyRow(key));
+    if (m_running->find(key)) {
+        spec::MonitorClient client = TRY(monitor(key));
+        return client.clearConsoleLog();
+    }
+    const std::string file = logDir(key) + "/console.log";
+    if (::unlink(file.c_str()) < 0 && errno != ENOENT)
+        return Error::fromErrno(errno, "unlink", file);
+    return {};
+}
+
+Result<bool> Manager::waitBooted(const InstanceKey &key, std::chrono::milliseconds timeout)
+{
+    TRY(readyRow(key));
+    if (!m_running->find(key))
+        return Error(Code::WrongState, "Instance is not running: " + quoted(key.name));
+    return m_running->waitBooted(key, std::chrono::steady_clock::now() + timeout);
+}
+
+} // namespace lxmgr::instances

@@ -1,0 +1,168 @@
+// Manager: the life of instances. Every change records the wish, does named idempotent steps with an undo each, and records
+// the result; recover() finishes or takes back what a crash left half done.
+#pragma once
+
+#include "base/paths.h"
+#include "base/progress.h"
+#include "config/expand.h"
+#include "images/render.h"
+#include "instances/image_service.h"
+#include "instances/networks.h"
+#include "instances/plan.h"
+#include "instances/pools.h"
+#include "instances/running.h"
+#include "kernel/cgroup.h"
+#include "network/interfaces.h"
+#include "spec/files_client.h"
+#include "store/instances.h"
+#include "store/profiles.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lxmgr::instances
+{
+
+/// Something happened to an instance, for the event stream: "instance-started".
+struct Lifecycle {
+    std::string action;
+    InstanceKey key;
+    StringMap context;
+};
+
+struct CreateRequest {
+    std::string project = store::kDefaultProject;
+    std::string name;
+    std::string description;
+    bool ephemeral = false;
+    std::optional<std::vector<std::string>> profiles; ///< nullopt: "default".
+    StringMap config;
+    DeviceMap devices;
+    bool empty = false;      ///< No image: an empty root file system.
+    std::string fingerprint; ///< Of a stored image, or …
+    std::string alias;       ///< … a name to obtain one by.
+    StringMap options;       ///< For a build from a template.
+};
+
+/// What PUT and PATCH replace.
+struct Definition {
+    std::string description;
+    bool ephemeral = false;
+    std::vector<std::string> profiles;
+    StringMap config;
+    DeviceMap devices;
+};
+
+struct StopRequest {
+    bool force = false;
+    std::optional<std::chrono::seconds> timeout; ///< nullopt: for as long as it takes.
+};
+
+/// What the kernel says of an instance; all zero while it is stopped.
+struct LiveState {
+    std::optional<Guest> guest;
+    cgroup::Usage usage;
+    std::vector<network::Interface> interfaces;
+};
+
+/// A row with what its profiles make of it.
+struct Described {
+    store::Instance row;
+    config::Expanded expanded;
+    std::optional<Guest> guest;
+};
+
+class Manager
+{
+public:
+    struct Services {
+        const Paths &paths;
+        store::Database &db;
+        Pools &pools;
+        Networks &networks;
+        ImageService &images;
+        std::function<void(const Lifecycle &)> emit;
+        std::function<void(std::function<void()>)> later; ///< Runs work on another thread.
+    };
+    static Result<std::unique_ptr<Manager>> create(Services services);
+
+    // Reading.
+    Result<Described> describe(const InstanceKey &key);
+    Result<std::vector<Described>> describeAll(const std::string &project);
+    Result<LiveState> state(const InstanceKey &key);
+    std::optional<Guest> guest(const InstanceKey &key) const { return m_running->find(key); }
+    /// Whoever waits for a guest looks again whether that was cancelled.
+    void wakeWaiters() { m_running->wakeWaiters(); }
+
+    // Life. Each blocks until done; one at a time holds an instance.
+    /// The name it got (one is made up where none was asked for).
+    Result<std::string> createInstance(CreateRequest request, Progress &progress);
+    Status start(const InstanceKey &key);
+    Status stop(const InstanceKey &key, const StopRequest &request, const Progress &progress);
+    Status restart(const InstanceKey &key, const StopRequest &request, const Progress &progress);
+    Status freeze(const InstanceKey &key);
+    Status thaw(const InstanceKey &key);
+    Status remove(const InstanceKey &key);
+    Status rename(const InstanceKey &key, const std::string &to);
+    /// Checks the whole new definition, records it, and applies to a running guest what can be changed live.
+    Status redefine(const InstanceKey &key, const Definition &definition);
+    /// False when it did not come up in time.
+    Result<bool> waitBooted(const InstanceKey &key, std::chrono::milliseconds timeout);
+
+    // Inside.
+    Result<spec::MonitorClient> monitor(const InstanceKey &key);
+    Result<spec::FilesClient> files(const InstanceKey &key);
+    /// The console's past: from the monitor, or from the log of the last run.
+    Result<std::string> consoleLog(const InstanceKey &key);
+    Status clearConsoleLog(const InstanceKey &key);
+    std::string logDir(const InstanceKey &key) const { return m_s.paths.instanceLogDir(key.project, key.name); }
+
+    // Daemon start and end.
+    /// Re-adopts what runs, completes or takes back what was half done, removes what is left over.
+    Status recover();
+    /// Starts what boot.autostart or the last power state ask for.
+    void autostart();
+    /// Stops all guests cleanly, each within its boot.host_shutdown_timeout; they come back at the next autostart.
+    void shutdown();
+
+private:
+    explicit Manager(Services services) : m_s(std::move(services)) {}
+
+    // Steps shared by several operations.
+    Result<store::Instance> find(const InstanceKey &key);
+    Result<config::Expanded> expanded(const store::Instance &row);
+    Result<config::Effective> effective(const store::Instance &row);
+    Result<store::Instance> readyRow(const InstanceKey &key);
+    Status record(const store::Instance &row, std::int64_t &id, const config::InstanceConfig &config);
+    Status writeBackup(const InstanceKey &key);
+    Status startLocked(const InstanceKey &key);
+    Result<std::vector<images::RenderedFile>> renderFiles(const store::Instance &row, const config::Expanded &expanded,
+                                                          storage::Driver &pool);
+    Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope);
+    Status applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after);
+    Status finishDelete(const store::Instance &row);
+    Status undoCreate(const store::Instance &row);
+    Status releaseNics(const store::Instance &row);
+    Status reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics);
+    void cleanUp(const InstanceKey &key);
+    void onEnd(const GuestEnd &end);
+    void afterEnd(const GuestEnd &end);
+    void onNews(const InstanceKey &key, const spec::MonitorEvent &event);
+    Status adopt(const store::Instance &row);
+    Status recoverRenames();
+    void collectLeftovers();
+    std::shared_ptr<std::mutex> lockFor(const InstanceKey &key);
+
+    Services m_s;
+    std::optional<cgroup::Layout> m_layout;
+    std::unique_ptr<Running> m_running;
+    std::mutex m_locksMutex;
+    std::map<InstanceKey, std::weak_ptr<std::mutex>> m_locks;
+    std::atomic<bool> m_hostGoesDown{false};
+};
+
+} // namespace lxmgr::instances

@@ -1,0 +1,278 @@
+#include "instances/plan.h"
+
+#include "base/text.h"
+
+#include <algorithm>
+#include <linux/capability.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+struct NamedLimit {
+    std::string_view name;
+    std::uint32_t resource;
+};
+
+// getrlimit(2); the keys are limits.kernel.<name>.
+constexpr NamedLimit kResources[] = {
+    {"as",         RLIMIT_AS        },
+    {"core",       RLIMIT_CORE      },
+    {"cpu",        RLIMIT_CPU       },
+    {"data",       RLIMIT_DATA      },
+    {"fsize",      RLIMIT_FSIZE     },
+    {"locks",      RLIMIT_LOCKS     },
+    {"memlock",    RLIMIT_MEMLOCK   },
+    {"nice",       RLIMIT_NICE      },
+    {"nofile",     RLIMIT_NOFILE    },
+    {"nproc",      RLIMIT_NPROC     },
+    {"rtprio",     RLIMIT_RTPRIO    },
+    {"sigpending", RLIMIT_SIGPENDING},
+};
+
+// None of these works outside the first user namespace; without them in the bounding set systemd skips the units that
+// would fail (debugfs, tracefs, modules-load), and a privileged guest cannot use them either.
+constexpr unsigned kDropped[] = {CAP_MAC_ADMIN, CAP_MAC_OVERRIDE, CAP_SYS_MODULE,   CAP_SYS_RAWIO,
+                                 CAP_SYS_TIME,  CAP_WAKE_ALARM,   CAP_BLOCK_SUSPEND};
+// A privileged guest's root is the host's in all but these.
+constexpr unsigned kDroppedPrivileged[] = {CAP_SYSLOG, CAP_BPF, CAP_PERFMON, CAP_AUDIT_READ};
+
+std::uint64_t boundingSet(bool privileged)
+{
+    std::uint64_t set = (std::uint64_t{1} << (CAP_LAST_CAP + 1)) - 1;
+    for (const unsigned capability : kDropped)
+        set &= ~(std::uint64_t{1} << capability);
+    if (privileged)
+        for (const unsigned capability : kDroppedPrivileged)
+            set &= ~(std::uint64_t{1} << capability);
+    return set;
+}
+
+std::string volatileOf(const config::InstanceConfig &config, const std::string &key)
+{
+    const auto found = config.volatileKeys.find(key);
+    return found == config.volatileKeys.end() ? std::string() : found->second;
+}
+
+std::string relative(const std::string &absolute) { return absolute.substr(1); }
+
+std::vector<spec::DeviceNode> standardDevices()
+{
+    // Nodes of our own: the host's have the host's modes, and /dev/fuse and /dev/net/tun are closed to others there.
+    return {{"fuse", false, 10, 229, 0666, 0, 0}, {"net/tun", false, 10, 200, 0666, 0, 0}};
+}
+
+Result<spec::DeviceNode> planDevice(const std::string &name, const config::UnixCharDevice &device)
+{
+    const std::string inside = device.path ? device.path->text : device.source ? device.source->text : std::string();
+    constexpr std::string_view kDev = "/dev/";
+    if (!inside.starts_with(kDev))
+        return Error(Code::Invalid, "device " + quoted(name) + ": path " + quoted(inside) + " is not below /dev");
+    spec::DeviceNode node;
+    node.path = inside.substr(kDev.size());
+    node.mode = device.mode ? device.mode->bits : 0660;
+    node.uid = device.uid.value_or(0);
+    node.gid = device.gid.value_or(0);
+    if (device.major && device.minor) {
+        node.major = *device.major;
+        node.minor = *device.minor;
+        return node;
+    }
+    const std::string outside = device.source ? device.source->text : inside;
+    struct stat info {
+    };
+    if (::stat(outside.c_str(), &info) < 0)
+        return Error::fromErrno(errno, "device " + quoted(name) + ": stat", outside).as(Code::Invalid);
+    if (!S_ISCHR(info.st_mode))
+        return Error(Code::Invalid, "device " + quoted(name) + ": " + quoted(outside) + " is not a character device");
+    node.major = major(info.st_rdev);
+    node.minor = minor(info.st_rdev);
+    return node;
+}
+
+Status planMount(const std::string &name, const config::DiskDevice &disk, std::vector<spec::Mount> &mounts)
+{
+    if (!disk.source || !disk.path)
+        return Error(Code::Invalid, "device " + quoted(name) + ": a disk needs source and path");
+    struct stat info {
+    };
+    if (::stat(disk.source->text.c_str(), &info) < 0) {
+        if (!disk.required.value_or(true))
+            return {};
+        return Error::fromErrno(errno, "device " + quoted(name) + ": source", disk.source->text)
+            .as(Code::Invalid)
+            .hint("make it on the host, or set required=false");
+    }
+    spec::Mount mount;
+    mount.kind = spec::Mount::Kind::Bind;
+    mount.source = disk.source->text;
+    mount.target = relative(disk.path->text);
+    mount.readOnly = disk.readonly.value_or(false);
+    mount.recursive = disk.recursive.value_or(false);
+    mount.idmapped = disk.shift.value_or(false);
+    mounts.push_back(std::move(mount));
+    return {};
+}
+
+spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly)
+{
+    spec::Rootfs rootfs;
+    rootfs.kind = tree.kind == storage::RootTree::Kind::Overlay ? spec::Rootfs::Kind::Overlay : spec::Rootfs::Kind::Directory;
+    rootfs.directory = tree.directory;
+    rootfs.lower = tree.lower;
+    rootfs.layer = tree.layer;
+    rootfs.readOnly = readOnly;
+    return rootfs;
+}
+
+std::vector<std::pair<std::string, std::string>> environmentOf(const config::InstanceConfig &config)
+{
+    std::vector<std::pair<std::string, std::string>> environment = {
+        {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+        {"TERM", "linux"},
+        {"container", "lxc"}, // what systemd, cloud-init and distributions' scripts know a system container by
+    };
+    if (const std::string uuid = volatileOf(config, "uuid"); !uuid.empty())
+        environment.emplace_back("container_uuid", uuid); // systemd takes it as machine-id where there is none
+    for (const auto &[name, value] : config.environment)
+        environment.emplace_back(name, value);
+    return environment;
+}
+
+Status planDevices(const config::Effective &effective, spec::LaunchSpec &spec)
+{
+    for (const config::Device &device : effective.devices) {
+        if (const auto *disk = device.as<config::DiskDevice>(); disk && !disk->isRoot())
+            TRY(planMount(device.name, *disk, spec.mounts));
+        if (const auto *node = device.as<config::UnixCharDevice>())
+            spec.devices.push_back(TRY(planDevice(device.name, *node)));
+    }
+    return {};
+}
+
+Result<std::vector<spec::ResourceLimit>> planResources(const config::InstanceConfig &config)
+{
+    std::vector<spec::ResourceLimit> limits;
+    for (const auto &[name, limit] : config.kernelLimits) {
+        const auto *row = std::ranges::find(kResources, name, &NamedLimit::name);
+        if (row == std::end(kResources))
+            return Error(Code::Invalid, "limits.kernel." + name + ": no such limit");
+        limits.push_back({row->resource, limit.soft, limit.hard});
+    }
+    return limits;
+}
+
+} // namespace
+
+Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
+{
+    std::vector<NicPlan> nics;
+    unsigned next = 0;
+    for (const config::Device &device : effective.devices) {
+        const auto *nic = device.as<config::NicDevice>();
+        if (!nic)
+            continue;
+        NicPlan plan;
+        plan.device = device.name;
+        plan.network = nic->network ? nic->network->text : std::string();
+        plan.bridge = nic->network ? nic->network->text : nic->parent ? nic->parent->text : std::string();
+        if (plan.bridge.empty())
+            return Error(Code::Invalid, "device " + quoted(device.name) + ": a nic needs network or parent");
+        plan.guestName = nic->name ? nic->name->text : "eth" + std::to_string(next);
+        ++next;
+        plan.mac = nic->hwaddr ? nic->hwaddr->text : volatileOf(effective.config, device.name + ".hwaddr");
+        plan.hostName = nic->hostName ? nic->hostName->text : volatileOf(effective.config, device.name + ".host_name");
+        plan.mtu = nic->mtu.value_or(0);
+        plan.ipv4 = nic->ipv4Address ? nic->ipv4Address->text : std::string();
+        nics.push_back(std::move(plan));
+    }
+    return nics;
+}
+
+cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices)
+{
+    cgroup::Limits limits;
+    if (config.cpu) {
+        if (config.cpu->count > 0)
+            limits.cpuCount = config.cpu->count;
+        limits.cpuSet = config.cpu->set;
+    }
+    if (config.cpuAllowance) {
+        if (config.cpuAllowance->percent > 0)
+            limits.cpuPercent = config.cpuAllowance->percent;
+        else
+            limits.cpuQuota = cgroup::CpuQuota{config.cpuAllowance->quota, config.cpuAllowance->period};
+    }
+    if (config.memory) {
+        if (config.memory->percent > 0)
+            limits.memoryPercent = config.memory->percent;
+        else
+            limits.memory = config.memory->bytes;
+    }
+    if (config.memoryEnforce == config::MemoryEnforce::Soft)
+        limits.memoryEnforce = cgroup::MemoryEnforce::Soft;
+    limits.swap = config.memorySwap.value_or(true);
+    if (config.processes)
+        limits.processes = *config.processes;
+    for (const config::Device &device : devices) {
+        const auto *node = device.as<config::UnixCharDevice>();
+        if (!node)
+            continue;
+        if (const Result<spec::DeviceNode> planned = planDevice(device.name, *node))
+            limits.devices.push_back({'c', planned->major, planned->minor, "rwm"});
+    }
+    return limits;
+}
+
+spec::IdMap idMapOf(const store::Instance &instance)
+{
+    if (instance.idRange.size == 0)
+        return {};
+    const spec::IdRange range{0, instance.idRange.base, instance.idRange.size};
+    return {{range}, {range}};
+}
+
+std::string cgroupOf(const Paths &paths, const std::string &project, const std::string &name)
+{
+    return paths.cgroupBase + "/" + storage::volumeName(project, name);
+}
+
+Result<spec::LaunchSpec> plan(const PlanInput &input)
+{
+    const store::Instance &instance = input.instance;
+    const config::InstanceConfig &config = input.effective.config;
+    const config::Device *root = config::rootDisk(input.effective.devices);
+    spec::LaunchSpec spec;
+    spec.project = instance.project;
+    spec.instance = instance.name;
+    spec.runDir = input.paths.instanceRunDir(instance.project, instance.name);
+    spec.consoleLog = input.paths.instanceLogDir(instance.project, instance.name) + "/console.log";
+    spec.cgroup = cgroupOf(input.paths, instance.project, instance.name);
+    for (const cgroup::Write &write : input.cgroupWrites)
+        spec.cgroupWrites.push_back({write.controller, write.file, write.value, write.required});
+    spec.idmap = idMapOf(instance);
+    spec.rootfs = rootfsOf(input.root, root && root->as<config::DiskDevice>()->readonly.value_or(false));
+    spec.devices = standardDevices();
+    TRY(planDevices(input.effective, spec));
+    for (const images::RenderedFile &file : input.files)
+        spec.files.push_back({file.path, file.content, file.uid, file.gid, file.mode, file.createOnly});
+    for (const NicPlan &nic : TRY(planNics(input.effective)))
+        spec.nics.push_back({nic.device, nic.hostName, nic.guestName, nic.bridge, nic.mac, nic.mtu});
+    spec.hostname = instance.name;
+    spec.init = {"/sbin/init"};
+    spec.environment = environmentOf(config);
+    for (const auto &[name, value] : config.sysctls)
+        spec.sysctls.emplace_back(name, value);
+    spec.boundingSet = boundingSet(instance.idRange.size == 0);
+    spec.seccomp = input.seccomp;
+    spec.rlimits = TRY(planResources(config));
+    spec.nesting = config.nesting.value_or(false);
+    return spec;
+}
+
+} // namespace lxmgr::instances

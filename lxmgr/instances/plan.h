@@ -1,0 +1,48 @@
+// Planning: what is wanted of an instance and what this host is → a LaunchSpec. A pure function; nothing is touched.
+#pragma once
+
+#include "base/paths.h"
+#include "config/expand.h"
+#include "images/render.h"
+#include "kernel/cgroup_limits.h"
+#include "spec/launch.h"
+#include "storage/driver.h"
+#include "store/instances.h"
+
+namespace lxmgr::instances
+{
+
+/// The bridge a NIC of the plan is put on and the names its ends have.
+struct NicPlan {
+    std::string device;
+    std::string bridge;
+    std::string hostName;
+    std::string guestName;
+    std::string mac;
+    std::string network; ///< Managed network, "" for a bridge of the host.
+    std::string ipv4;    ///< Fixed address wanted, "" for none.
+    std::uint32_t mtu = 0;
+};
+
+struct PlanInput {
+    const store::Instance &instance;
+    const config::Effective &effective;
+    const storage::RootTree &root;
+    const std::vector<images::RenderedFile> &files;
+    const std::vector<cgroup::Write> &cgroupWrites;
+    const std::string &seccomp;
+    const Paths &paths;
+};
+
+/// NICs among the devices, with volatile.<device>.hwaddr and .host_name filled in. Invalid: a device names neither.
+Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
+/// limits.* in the terms of kernel/cgroup_limits.
+cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices);
+/// The ids of a guest: its own range, or empty when privileged.
+spec::IdMap idMapOf(const store::Instance &instance);
+/// Folder of the instance below each cgroup hierarchy.
+std::string cgroupOf(const Paths &paths, const std::string &project, const std::string &name);
+
+Result<spec::LaunchSpec> plan(const PlanInput &input);
+
+} // namespace lxmgr::instances

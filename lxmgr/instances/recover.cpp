@@ -1,0 +1,164 @@
+// Start and end of the daemon: adopt what runs, finish or undo what was half done, remove what is left over; autostart; shutdown.
+#include "instances/manager.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/path.h"
+#include "store/operations.h"
+
+#include <algorithm>
+#include <set>
+#include <thread>
+#include <unistd.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+constexpr const char *kPowerKey = "volatile.last_state.power";
+constexpr unsigned kDefaultShutdownSeconds = 30;
+
+std::string powerOf(const store::Instance &row)
+{
+    const auto found = row.config.find(kPowerKey);
+    return found == row.config.end() ? std::string() : found->second;
+}
+
+} // namespace
+
+/// A guest whose monitor answers is ours again; of one that ended meanwhile the traces are removed.
+Status Manager::adopt(const store::Instance &row)
+{
+    const InstanceKey key{row.project, row.name};
+    const std::string runDir = m_s.paths.instanceRunDir(key.project, key.name);
+    if (::access(runDir.c_str(), F_OK) < 0)
+        return {}; // not started since the host booted: autostart's business
+    const Status followed = m_running->follow(key, spec::monitorSocket(runDir));
+    if (followed)
+        return {};
+    const auto exit = spec::readExitRecord(runDir);
+    if (exit)
+        log::info("instance '" + key.name + "' ended while no daemon ran");
+    else
+        log::error("instance '" + key.name + "': its monitor was lost while no daemon ran; cleaning up");
+    cleanUp(key);
+    TRY(store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, "STOPPED"}}));
+    if (row.ephemeral)
+        TRY(finishDelete(row));
+    return {};
+}
+
+Status Manager::recover()
+{
+    TRY(recoverRenames());
+    for (const store::Operation &journal : TRY(store::listUnfinished(m_s.db)))
+        TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart"));
+    for (const store::Instance &row : TRY(store::listInstances(m_s.db, ""))) {
+        const InstanceKey key{row.project, row.name};
+        Status done;
+        if (row.status == store::InstanceStatus::Creating) {
+            log::info("instance '" + key.name + "': its creation was cut off; taking it back");
+            done = undoCreate(row);
+        } else if (row.status == store::InstanceStatus::Deleting) {
+            log::info("instance '" + key.name + "': its deletion was cut off; completing it");
+            done = finishDelete(row);
+        } else {
+            done = adopt(row);
+        }
+        // One broken instance must not keep the others from being served.
+        if (!done)
+            log::error("instance '" + key.name + "': " + done.error().message + ", ignoring");
+    }
+    collectLeftovers();
+    return {};
+}
+
+void Manager::collectLeftovers()
+{
+    std::set<std::string> wanted;
+    for (const auto &[key, guest] : m_running->all())
+        wanted.insert(storage::volumeName(key.project, key.name));
+    for (const std::string &name : cgroup::children(*m_layout, m_s.paths.cgroupBase)) {
+        if (wanted.contains(name))
+            continue;
+        const std::string group = m_s.paths.cgroupBase + "/" + name;
+        log::warning("cgroup '" + group + "' belongs to nobody; removing it");
+        Status gone = cgroup::kill(*m_layout, group);
+        if (gone)
+            gone = cgroup::remove(*m_layout, group);
+        if (!gone)
+            log::error("cgroup '" + group + "': " + gone.error().message + ", ignoring");
+    }
+    const auto folder = path::openFolder(m_s.paths.runDir + "/instances");
+    if (!folder)
+        return;
+    const auto names = path::list(*folder);
+    if (!names)
+        return;
+    for (const std::string &name : *names)
+        if (!wanted.contains(name))
+            if (Status gone = path::removeTree(*folder, name); !gone)
+                log::error("runtime folder '" + name + "': " + gone.error().message + ", ignoring");
+}
+
+void Manager::autostart()
+{
+    struct Due {
+        InstanceKey key;
+        int priority = 0;
+        unsigned delay = 0;
+    };
+    std::vector<Due> due;
+    const auto rows = store::listInstances(m_s.db, "");
+    if (!rows) {
+        log::error("autostart: " + rows.error().message);
+        return;
+    }
+    for (const store::Instance &row : *rows) {
+        const InstanceKey key{row.project, row.name};
+        if (row.status != store::InstanceStatus::Ready || m_running->find(key))
+            continue;
+        const auto now = effective(row);
+        if (!now) {
+            log::error("autostart of '" + key.name + "': " + now.error().message + ", ignoring");
+            continue;
+        }
+        if (now->config.autostart.value_or(powerOf(row) == "RUNNING"))
+            due.push_back({key, now->config.autostartPriority.value_or(0), now->config.autostartDelay.value_or(config::Seconds{}).count});
+    }
+    std::ranges::stable_sort(due, std::greater{}, &Due::priority);
+    for (const Due &one : due) {
+        if (Status started = start(one.key); !started)
+            log::error("autostart of '" + one.key.name + "': " + started.error().message + ", ignoring");
+        if (one.delay > 0)
+            std::this_thread::sleep_for(std::chrono::seconds(one.delay)); // boot.autostart.delay asks for just this
+    }
+}
+
+void Manager::shutdown()
+{
+    m_hostGoesDown = true;
+    std::vector<std::thread> stopping;
+    for (const auto &[key, guest] : m_running->all()) {
+        stopping.emplace_back([this, key = key] {
+            StopRequest request;
+            request.timeout = std::chrono::seconds(kDefaultShutdownSeconds);
+            if (const auto row = find(key))
+                if (const auto now = effective(*row); now && now->config.hostShutdownTimeout)
+                    request.timeout = std::chrono::seconds(now->config.hostShutdownTimeout->count);
+            Status stopped = stop(key, request, Progress::none());
+            if (!stopped && stopped.error().code != Code::WrongState) {
+                request.force = true;
+                stopped = stop(key, request, Progress::none());
+            }
+            if (!stopped && stopped.error().code != Code::WrongState)
+                log::error("shutdown of '" + key.name + "': " + stopped.error().message);
+        });
+    }
+    for (std::thread &thread : stopping)
+        thread.join();
+}
+
+} // namespace lxmgr::instances

@@ -1,0 +1,159 @@
+// Starting an instance: plan, network, record, monitor.
+#include "instances/manager.h"
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/undo.h"
+#include "kernel/seccomp.h"
+
+#include <sys/stat.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+constexpr const char *kPowerKey = "volatile.last_state.power";
+constexpr const char *kTemplateKey = "volatile.apply_template";
+
+Status makeFolder(const std::string &path, mode_t mode)
+{
+    if (::mkdir(path.c_str(), mode) < 0 && errno != EEXIST)
+        return Error::fromErrno(errno, "mkdir", path);
+    return {};
+}
+
+seccomp::Policy seccompOf(const config::InstanceConfig &config)
+{
+    seccomp::Policy policy;
+    policy.denyDefault = config.syscallsDenyDefault.value_or(true);
+    policy.denyCompat = config.syscallsDenyCompat.value_or(true);
+    if (config.syscallsDeny)
+        policy.deny = config.syscallsDeny->lines;
+    if (config.syscallsAllow)
+        policy.allow = config.syscallsAllow->lines;
+    return policy;
+}
+
+std::string valueOf(const StringMap &map, const std::string &key)
+{
+    const auto found = map.find(key);
+    return found == map.end() ? std::string() : found->second;
+}
+
+} // namespace
+
+Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &effective, cgroup::PlanFor scope)
+{
+    const cgroup::HostFacts host = TRY(cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase));
+    return cgroup::planLimits(limitsOf(effective.config, effective.devices), *m_layout, host, scope);
+}
+
+Result<std::vector<images::RenderedFile>> Manager::renderFiles(const store::Instance &row, const config::Expanded &expanded,
+                                                               storage::Driver &pool)
+{
+    if (row.image.empty())
+        return std::vector<images::RenderedFile>{};
+    const auto image = pool.openImage(row.image);
+    if (!image && image.error().code == Code::NotFound)
+        return std::vector<images::RenderedFile>{}; // the image was deleted since; its tree lives on below the volume
+    if (!image)
+        return image.error();
+    const images::Metadata metadata = TRY_IN("image " + quoted(row.image.substr(0, 12)), images::readMetadata(*image));
+    images::RenderContext context;
+    context.instance = {{"name", row.name},
+                        {"architecture", row.architecture},
+                        {"privileged", row.idRange.size == 0 ? "true" : "false"},
+                        {"ephemeral", row.ephemeral ? "true" : "false"},
+                        {"type", "container"}};
+    context.config = expanded.config;
+    context.devices = expanded.devices;
+    std::vector<images::RenderedFile> files;
+    for (const std::string &trigger : {valueOf(row.config, kTemplateKey), std::string("start")}) {
+        if (trigger.empty())
+            continue;
+        context.trigger = trigger;
+        for (images::RenderedFile &file : TRY(images::renderTemplates(metadata, *image, context)))
+            files.push_back(std::move(file));
+    }
+    return files;
+}
+
+Status Manager::reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics)
+{
+    for (const NicPlan &nic : nics) {
+        if (nic.network.empty())
+            continue;
+        TRY(m_s.networks.ensureUp(nic.network));
+        TRY(m_s.networks.reserve(nic.network, {row.name, nic.mac, nic.ipv4, {}}));
+    }
+    return {};
+}
+
+Status Manager::releaseNics(const store::Instance &row)
+{
+    const auto now = effective(row);
+    if (!now)
+        return {}; // a profile is gone: nothing is known to be reserved
+    for (const NicPlan &nic : TRY(planNics(*now)))
+        if (!nic.network.empty() && !nic.mac.empty())
+            TRY(m_s.networks.release(nic.network, nic.mac));
+    return {};
+}
+
+Status Manager::startLocked(const InstanceKey &key)
+{
+    const store::Instance row = TRY(readyRow(key));
+    if (const auto guest = m_running->find(key))
+        return Error(Code::WrongState, guest->frozen ? "The instance is frozen: " + quoted(key.name) + " (resume it instead)"
+                                                     : "The instance is already running: " + quoted(key.name));
+    const config::Expanded all = TRY(expanded(row));
+    const config::Effective now = TRY(config::parseEffective(all));
+    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const storage::RootTree tree = TRY_IN("start " + quoted(key.name), pool.root(key.project, key.name));
+    const std::vector<images::RenderedFile> files = TRY(renderFiles(row, all, pool));
+    const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh));
+    const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
+    const spec::LaunchSpec spec = TRY(plan({row, now, tree, files, writes, filter, m_s.paths}));
+
+    const std::vector<NicPlan> nics = TRY(planNics(now));
+    TRY_IN("start " + quoted(key.name), reserveNics(row, nics));
+    TRY(failpoint("start.network"));
+    TRY(makeFolder(m_s.paths.stateDir + "/logs", 0700));
+    TRY(makeFolder(logDir(key), 0700));
+    TRY(makeFolder(m_s.paths.runDir + "/instances", 0711));
+    TRY(makeFolder(spec.runDir, 0700));
+    // Recorded before the guest runs: a host that loses power right after has it come back.
+    const std::string before = valueOf(row.config, kPowerKey);
+    TRY(store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, "RUNNING"}}));
+    Undo undo;
+    undo.add("start record", [&] { return store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, before}}); });
+    TRY(failpoint("start.record"));
+    undo.add("start guest", [&] {
+        cleanUp(key);
+        return Status{};
+    });
+    const spec::StartedGuest started = TRY_IN("start " + quoted(key.name), spec::startMonitor(m_s.paths, spec));
+    undo.add("start follow", [&] { return cgroup::kill(*m_layout, spec.cgroup); });
+    TRY(failpoint("start.monitor"));
+    TRY(m_running->follow(key, spec::monitorSocket(spec.runDir)));
+    undo.keep();
+    const StringMap changes = valueOf(row.config, kTemplateKey).empty() ? StringMap{} : StringMap{{kTemplateKey, ""}};
+    if (!changes.empty())
+        TRY(store::setInstanceConfig(m_s.db, row.id, changes, store::Durability::Relaxed));
+    TRY(store::setInstanceUsed(m_s.db, row.id, store::unixMillis()));
+    TRY(failpoint("start.ready"));
+    m_s.emit({"instance-started", key, {}});
+    return {};
+}
+
+Status Manager::start(const InstanceKey &key)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    return startLocked(key);
+}
+
+} // namespace lxmgr::instances

@@ -1,0 +1,148 @@
+// Stopping, freezing, and what follows when a guest ends, by whoever's doing.
+#include "instances/manager.h"
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kernel/path.h"
+
+#include <fcntl.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+constexpr const char *kPowerKey = "volatile.last_state.power";
+
+std::optional<std::chrono::steady_clock::time_point> deadlineOf(const StopRequest &request)
+{
+    if (!request.timeout)
+        return std::nullopt;
+    return std::chrono::steady_clock::now() + *request.timeout;
+}
+
+} // namespace
+
+void Manager::cleanUp(const InstanceKey &key)
+{
+    const std::string group = cgroupOf(m_s.paths, key.project, key.name);
+    if (cgroup::exists(*m_layout, group)) {
+        if (Status killed = cgroup::kill(*m_layout, group); !killed)
+            log::warning("instance '" + key.name + "': " + killed.error().message + ", ignoring");
+        if (Status removed = cgroup::remove(*m_layout, group); !removed)
+            log::error("instance '" + key.name + "': cgroup stays: " + removed.error().message);
+    }
+    const auto folder = path::openFolder(m_s.paths.runDir + "/instances");
+    if (!folder)
+        return; // nothing was ever started
+    if (Status removed = path::removeTree(*folder, storage::volumeName(key.project, key.name)); !removed)
+        log::error("instance '" + key.name + "': runtime folder stays: " + removed.error().message);
+}
+
+void Manager::onEnd(const GuestEnd &end)
+{
+    m_s.later([this, end] { afterEnd(end); });
+}
+
+void Manager::onNews(const InstanceKey &key, const spec::MonitorEvent &event)
+{
+    using Kind = spec::MonitorEvent::Kind;
+    if (event.kind == Kind::Booted)
+        m_s.emit({"instance-ready", key, {}});
+    else if (event.kind == Kind::Started)
+        m_s.emit({"instance-restarted", key, {}});
+}
+
+void Manager::afterEnd(const GuestEnd &end)
+{
+    const auto lock = lockFor(end.key);
+    const std::lock_guard guard(*lock);
+    if (end.monitorLost)
+        log::error("instance '" + end.key.name + "': its monitor was lost, so the guest was killed; cleaning up");
+    cleanUp(end.key);
+    const auto row = find(end.key);
+    if (row && !m_hostGoesDown) {
+        const store::FreeingSpace freeing(m_s.db);
+        if (Status done = store::setInstanceConfig(m_s.db, row->id, {{kPowerKey, "STOPPED"}}); !done)
+            log::error("instance '" + end.key.name + "': " + done.error().message);
+    }
+    m_running->forget(end.key);
+    StringMap context;
+    if (end.monitorLost)
+        context["reason"] = "monitor-lost";
+    const bool killed = end.monitorLost || end.last.reason == spec::MonitorEvent::Reason::Killed;
+    m_s.emit({killed ? "instance-stopped" : "instance-shutdown", end.key, context});
+    if (row && row->ephemeral && !m_hostGoesDown) {
+        if (Status gone = finishDelete(*row); !gone)
+            log::error("instance '" + end.key.name + "': ephemeral, but it stays: " + gone.error().message);
+    }
+}
+
+Status Manager::stop(const InstanceKey &key, const StopRequest &request, const Progress &progress)
+{
+    {
+        const auto lock = lockFor(key);
+        const std::lock_guard guard(*lock);
+        TRY(readyRow(key));
+        const auto guest = m_running->find(key);
+        if (!guest)
+            return Error(Code::WrongState, "The instance is already stopped: " + quoted(key.name));
+        spec::MonitorClient client = TRY(monitor(key));
+        if (request.force)
+            TRY_IN("stop " + quoted(key.name), client.kill());
+        else if (guest->frozen)
+            return Error(Code::WrongState, "The instance is frozen: " + quoted(key.name) + " (resume it first, or stop it with --force)");
+        else
+            TRY_IN("stop " + quoted(key.name), client.stop());
+        TRY(failpoint("stop.signal"));
+    }
+    if (m_running->waitGone(key, request.force ? std::nullopt : deadlineOf(request), [&] { return progress.cancelled(); }))
+        return failpoint("stop.done");
+    if (progress.cancelled())
+        return Error(Code::Cancelled, "waiting for " + quoted(key.name) + " to stop was cancelled");
+    return Error(Code::Timeout, "instance " + quoted(key.name) + " did not stop within " +
+                                    std::to_string(request.timeout->count()) + " s (stop it with --force, or wait longer with --timeout)");
+}
+
+Status Manager::restart(const InstanceKey &key, const StopRequest &request, const Progress &progress)
+{
+    TRY(readyRow(key));
+    if (!m_running->find(key))
+        return Error(Code::WrongState, "Instance is not running: " + quoted(key.name));
+    TRY(stop(key, request, progress));
+    TRY(start(key));
+    m_s.emit({"instance-restarted", key, {}});
+    return {};
+}
+
+Status Manager::freeze(const InstanceKey &key)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const auto guest = m_running->find(key);
+    if (guest && guest->frozen)
+        return Error(Code::WrongState, "The instance is already frozen: " + quoted(key.name));
+    spec::MonitorClient client = TRY(monitor(key));
+    TRY_IN("pause " + quoted(key.name), client.freeze());
+    m_running->setFrozen(key, true);
+    m_s.emit({"instance-paused", key, {}});
+    return {};
+}
+
+Status Manager::thaw(const InstanceKey &key)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const auto guest = m_running->find(key);
+    if (guest && !guest->frozen)
+        return Error(Code::WrongState, "The instance is not frozen: " + quoted(key.name));
+    spec::MonitorClient client = TRY(monitor(key));
+    TRY_IN("resume " + quoted(key.name), client.thaw());
+    m_running->setFrozen(key, false);
+    m_s.emit({"instance-resumed", key, {}});
+    return {};
+}
+
+} // namespace lxmgr::instances
