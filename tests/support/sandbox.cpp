@@ -11,6 +11,7 @@
 #include <QJsonDocument>
 
 #include <csignal>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -85,7 +86,7 @@ QByteArray withoutChunks(const QByteArray &body)
     return plain;
 }
 
-/// `host` link names, routes and mounts stay out of it: a fresh namespace has only lo, which must be up for local servers.
+/// A fresh namespace has only lo, which must be up for local servers.
 bool enterOwnNetwork()
 {
     return ::unshare(CLONE_NEWNET) == 0 && run({"ip", "link", "set", "lo", "up"}).ok();
@@ -111,9 +112,11 @@ QString Sandbox::create()
         return "needs root";
     if (!QFileInfo(program("lxmgrd")).isExecutable() || !QFileInfo(program("lxmgr")).isExecutable())
         return "lxmgr and lxmgrd are not in " + program("");
-    if (!m_ownNetwork && !enterOwnNetwork())
-        return "cannot make a network namespace (ip of iproute2, unshare(2))";
-    m_ownNetwork = true;
+    if (m_machineNetwork < 0) {
+        m_machineNetwork = ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (!enterOwnNetwork())
+            return "cannot make a network namespace (ip of iproute2, unshare(2))";
+    }
     // Not QTemporaryDir: it would remove the folder while a mount of a failed test may still be below it.
     QByteArray pattern = (QDir::tempPath() + "/lxmgr-t.XXXXXX").toUtf8();
     if (!::mkdtemp(pattern.data()))
@@ -133,7 +136,7 @@ QString Sandbox::connectUplink()
 {
     if (m_uplink)
         return {};
-    m_uplink = std::make_unique<Uplink>();
+    m_uplink = std::make_unique<Uplink>(QString("/proc/%1/fd/%2").arg(::getpid()).arg(m_machineNetwork));
     const QString why = m_uplink->connect();
     if (!why.isEmpty())
         m_uplink.reset();

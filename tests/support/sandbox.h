@@ -84,7 +84,7 @@ private:
     QString m_cgroupBase;
     std::unique_ptr<QProcess> m_daemon;
     std::unique_ptr<Uplink> m_uplink;
-    bool m_ownNetwork = false;
+    int m_machineNetwork = -1; ///< Open while the thread is in a network namespace of its own.
 };
 
 /// An image bootstrapped once and kept outside the tree (`template` "debian/13"). Imports it into the sandbox under that

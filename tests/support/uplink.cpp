@@ -1,7 +1,5 @@
 #include "support/uplink.h"
 
-#include "support/process.h"
-
 #include <QFile>
 #include <QStringList>
 
@@ -21,26 +19,6 @@ constexpr const char *kTable = "lxmgr_tests";
 constexpr const char *kOutside = "198.18.255.1";
 constexpr const char *kInside = "198.18.255.2";
 
-/// Runs a command of the machine's own network namespace.
-Run outside(const QStringList &argv) { return run(QStringList{"nsenter", "-t", "1", "-n", "--"} + argv); }
-
-QString forwardingOf(const QString &link)
-{
-    return QString::fromUtf8(outside({"cat", "/proc/sys/net/ipv4/conf/" + link + "/forwarding"}).out.trimmed());
-}
-
-void setForwarding(const QString &link, const QString &value)
-{
-    outside({"sh", "-c", "echo \"$1\" > /proc/sys/net/ipv4/conf/\"$2\"/forwarding", "sh", value, link});
-}
-
-QString defaultLink()
-{
-    const QList<QByteArray> words = outside({"ip", "-4", "route", "show", "default"}).out.simplified().split(' ');
-    const qsizetype at = words.indexOf("dev");
-    return at < 0 || at + 1 >= words.size() ? QString() : QString::fromUtf8(words[at + 1]);
-}
-
 QString firstFailure(const QList<Run> &runs)
 {
     for (const Run &one : runs)
@@ -50,6 +28,30 @@ QString firstFailure(const QList<Run> &runs)
 }
 
 } // namespace
+
+Run Uplink::outside(const QStringList &argv, const QByteArray &input)
+{
+    RunOptions options;
+    options.input = input;
+    return run(QStringList{"nsenter", "--net=" + m_machine, "--"} + argv, options);
+}
+
+QString Uplink::forwardingOf(const QString &link)
+{
+    return QString::fromUtf8(outside({"cat", "/proc/sys/net/ipv4/conf/" + link + "/forwarding"}).out.trimmed());
+}
+
+void Uplink::setForwarding(const QString &link, const QString &value)
+{
+    outside({"sh", "-c", "echo \"$1\" > /proc/sys/net/ipv4/conf/\"$2\"/forwarding", "sh", value, link});
+}
+
+QString Uplink::defaultLink()
+{
+    const QList<QByteArray> words = outside({"ip", "-4", "route", "show", "default"}).out.simplified().split(' ');
+    const qsizetype at = words.indexOf("dev");
+    return at < 0 || at + 1 >= words.size() ? QString() : QString::fromUtf8(words[at + 1]);
+}
 
 QString Uplink::connect()
 {
@@ -70,18 +72,16 @@ QString Uplink::connect()
     if (::pwrite(m_lock, record.constData(), static_cast<size_t>(record.size()), 0) < 0)
         return "cannot write " + QString(kLockFile);
 
-    const QString pid = QString::number(::getpid());
     outside({"ip", "link", "delete", "lxmgr-up"}); // of a killed test
     QList<Run> steps;
-    steps << run({"ip", "link", "add", "uplink", "type", "veth", "peer", "name", "lxmgr-up", "netns", "1"})
+    steps << run({"ip", "link", "add", "uplink", "type", "veth", "peer", "name", "lxmgr-up", "netns", m_machine})
           << run({"ip", "address", "add", QString(kInside) + "/30", "dev", "uplink"})
           << run({"ip", "link", "set", "uplink", "up"})
           << outside({"ip", "address", "add", QString(kOutside) + "/30", "dev", "lxmgr-up"})
           << outside({"ip", "link", "set", "lxmgr-up", "up"})
           << run({"ip", "route", "add", "default", "via", kOutside});
-    RunOptions rules;
     // Only this link goes out, and nothing for a private or invented address leaves the machine but its own resolver's.
-    rules.input = QString("add table ip %1\ndelete table ip %1\n"
+    const QString rules = QString("add table ip %1\ndelete table ip %1\n"
                           "table ip %1 {\n"
                           " chain post { type nat hook postrouting priority 100; ip saddr %2 masquerade; }\n"
                           " chain fwd_ { type filter hook forward priority 0;\n"
@@ -90,9 +90,8 @@ QString Uplink::connect()
                           "  iifname \"lxmgr-up\" tcp dport { 53, 80, 443 } accept;\n"
                           "  iifname \"lxmgr-up\" drop;\n"
                           " }\n}\n")
-                      .arg(kTable, kInside)
-                      .toUtf8();
-    steps << run({"nsenter", "-t", "1", "-n", "--", "nft", "-f", "-"}, rules);
+                              .arg(kTable, kInside);
+    steps << outside({"nft", "-f", "-"}, rules.toUtf8());
     setForwarding("lxmgr-up", "1");
     setForwarding(m_link, "1");
     return firstFailure(steps);
