@@ -11,7 +11,8 @@ namespace
 
 constexpr std::uint64_t kVersion = 1;
 
-Result<std::uint64_t> readNumber(const YamlNode &node, const std::string &file, const std::string &what, std::uint64_t most)
+Result<std::uint64_t> readNumber(const YamlNode &node, const std::string &file, const std::string &what,
+                                 std::uint64_t most)
 {
     const auto number = parseUnsigned(node.scalar, 0, most);
     if (node.kind != YamlNode::Kind::Scalar || !number)
@@ -19,7 +20,8 @@ Result<std::uint64_t> readNumber(const YamlNode &node, const std::string &file, 
     return *number;
 }
 
-/// config and devices as they were kept: a key this version does not know must not keep an instance from being recovered.
+/// config and devices as they were kept: a key this version does not know must not keep an instance from being
+/// recovered.
 Result<std::pair<StringMap, DeviceMap>> readKept(const YamlNode &node, const std::string &file)
 {
     std::pair<StringMap, DeviceMap> kept;
@@ -65,12 +67,14 @@ Result<ProfileDocument> readKeptProfile(const YamlNode &node, const std::string 
 }
 
 using B = BackupDocument;
-template <std::string B::*Member, const auto &kName> Status readMember(B &document, const YamlNode &value, const std::string &file)
+template <std::string B::*Member, const auto &kName>
+Status readMember(B &document, const YamlNode &value, const std::string &file)
 {
     document.*Member = TRY(yamlText(value, file, kName));
     return {};
 }
-constexpr char kProject[] = "project", kName[] = "name", kPool[] = "pool", kDriver[] = "pool_driver", kImage[] = "image";
+constexpr char kProject[] = "project", kName[] = "name", kPool[] = "pool", kDriver[] = "pool_driver",
+               kImage[] = "image";
 
 Status readIds(B &document, const YamlNode &value, const std::string &file)
 {
@@ -124,7 +128,10 @@ Status checkWhole(const YamlNode &root, const std::string &file)
         return yamlError(file, root, "it has no version: it is not a backup.yaml");
     const auto number = TRY(readNumber(*version, file, "version", UINT32_MAX));
     if (number > kVersion)
-        return yamlError(file, *version, "it has version " + std::to_string(number) + ", this lxmgr reads up to " + std::to_string(kVersion)).as(Code::Unsupported);
+        return yamlError(file, *version,
+                         "it has version " + std::to_string(number) + ", this lxmgr reads up to " +
+                             std::to_string(kVersion))
+            .as(Code::Unsupported);
     // The last line; without it the file was cut, and a cut file can still be good YAML with half a name at its end.
     const YamlNode *complete = root.find("complete");
     if (complete == nullptr || complete->scalar != "true")
@@ -178,7 +185,8 @@ YamlNode keptProfileNode(const ProfileDocument &profile)
 std::string writeBackup(const BackupDocument &document)
 {
     YamlNode ids = YamlNode::map();
-    ids.add("base", YamlNode::word(std::to_string(document.idBase))).add("size", YamlNode::word(std::to_string(document.idSize)));
+    ids.add("base", YamlNode::word(std::to_string(document.idBase)))
+        .add("size", YamlNode::word(std::to_string(document.idSize)));
     YamlNode profiles = YamlNode::sequence();
     for (const ProfileDocument &profile : document.profiles)
         profiles.items.push_back(keptProfileNode(profile));
@@ -195,7 +203,8 @@ std::string writeBackup(const BackupDocument &document)
         .add("expanded", keptNode(document.expandedConfig, document.expandedDevices))
         .add("profiles", std::move(profiles))
         .add("complete", YamlNode::word("true"));
-    return "# Written by lxmgr after each change, to rebuild a lost database from. Editing it changes nothing.\n" + formatYaml(root);
+    return "# Written by lxmgr after each change, to rebuild a lost database from. Editing it changes nothing.\n" +
+           formatYaml(root);
 }
 
 Result<BackupDocument> readBackup(std::string_view text, const std::string &file)

@@ -11,7 +11,7 @@ struct BackupDocument {
     std::string name;
     std::int64_t createdAt = 0; ///< Unix milliseconds.
     InstanceDocument instance;
-    std::uint32_t idBase = 0;   ///< 0 with idSize 0: privileged.
+    std::uint32_t idBase = 0; ///< 0 with idSize 0: privileged.
     std::uint32_t idSize = 0;
     std::string pool;
     std::string poolDriver;

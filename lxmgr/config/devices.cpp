@@ -41,21 +41,25 @@ template <class Owner> const Key<Owner> *findRow(std::span<const Key<Owner>> tab
 }
 
 template <class Owner>
-void addUnknown(Problems &problems, std::span<const Key<Owner>> table, std::span<const std::string_view> unsupported, const std::string &name)
+void addUnknown(Problems &problems, std::span<const Key<Owner>> table, std::span<const std::string_view> unsupported,
+                const std::string &name)
 {
     if (contains(unsupported, name)) {
-        problems.push_back({name, Error(Code::Unsupported, "key " + quoted(name) + " is not supported yet by this version")});
+        problems.push_back(
+            {name, Error(Code::Unsupported, "key " + quoted(name) + " is not supported yet by this version")});
         return;
     }
     std::vector<std::string_view> names = {"type"};
     for (const Key<Owner> &row : table)
         names.push_back(row.name);
     const auto near = nearest(name, names);
-    problems.push_back({name, Error(Code::Invalid, "unknown key " + quoted(name) + (near ? " (did you mean '" + *near + "'?)" : ""))});
+    problems.push_back(
+        {name, Error(Code::Invalid, "unknown key " + quoted(name) + (near ? " (did you mean '" + *near + "'?)" : ""))});
 }
 
 template <class Owner>
-Owner parseKeys(Problems &problems, std::span<const Key<Owner>> table, std::span<const std::string_view> unsupported, const StringMap &keys)
+Owner parseKeys(Problems &problems, std::span<const Key<Owner>> table, std::span<const std::string_view> unsupported,
+                const StringMap &keys)
 {
     Owner owner;
     for (const auto &[name, value] : keys) {
@@ -76,7 +80,9 @@ void checkNic(const NicDevice &nic, Problems &problems)
 {
     if (nic.nictype && *nic.nictype != "bridged") {
         const bool known = contains(kUnsupportedNicTypes, *nic.nictype);
-        add(problems, "nictype", quoted(*nic.nictype) + (known ? " is not supported yet by this version (bridged is)" : " is not a kind of nic (bridged)"),
+        add(problems, "nictype",
+            quoted(*nic.nictype) +
+                (known ? " is not supported yet by this version (bridged is)" : " is not a kind of nic (bridged)"),
             known ? Code::Unsupported : Code::Invalid);
         return;
     }
@@ -85,7 +91,8 @@ void checkNic(const NicDevice &nic, Problems &problems)
     if (nic.network && nic.parent)
         add(problems, "parent", "does not go together with network");
     if (!nic.network && !(nic.nictype && nic.parent))
-        add(problems, nic.nictype ? "parent" : "network", "is missing: a nic has network=<managed network>, or nictype=bridged and parent=<bridge of the host>");
+        add(problems, nic.nictype ? "parent" : "network",
+            "is missing: a nic has network=<managed network>, or nictype=bridged and parent=<bridge of the host>");
     if (nic.ipv4Address && !nic.network)
         add(problems, "ipv4.address", "needs a managed network");
     if (nic.mtu && (*nic.mtu < 68 || *nic.mtu > 65535))
@@ -97,10 +104,10 @@ void checkRootDisk(const DiskDevice &disk, Problems &problems)
     if (!disk.pool)
         add(problems, "pool", "is missing: the root disk (path=/) lies in a storage pool");
     const std::pair<const char *, bool> kNotForRoot[] = {
-        {"source", disk.source.has_value()},
+        {"source",    disk.source.has_value()   },
         {"recursive", disk.recursive.has_value()},
-        {"required", disk.required.has_value()},
-        {"shift", disk.shift.has_value()},
+        {"required",  disk.required.has_value() },
+        {"shift",     disk.shift.has_value()    },
     };
     for (const auto &[key, set] : kNotForRoot)
         if (set)
@@ -114,7 +121,9 @@ void checkDisk(const DiskDevice &disk, Problems &problems)
     else if (disk.isRoot())
         checkRootDisk(disk, problems);
     else if (disk.pool)
-        add(problems, "pool", "is only for the root disk (path=/): custom volumes are not supported yet by this version", Code::Unsupported);
+        add(problems, "pool",
+            "is only for the root disk (path=/): custom volumes are not supported yet by this version",
+            Code::Unsupported);
     else if (!disk.source)
         add(problems, "source", "is missing: the folder or file of the host");
 }
@@ -193,7 +202,9 @@ Value parseTyped(const StringMap &keys, Problems &problems)
         if (row.type == type->second)
             return row.parse(keys, problems);
     const bool known = contains(kUnsupportedDeviceTypes, type->second);
-    add(problems, "type", quoted(type->second) + (known ? " is not supported yet by this version" : " is not a type of device") + " (disk, nic, none or unix-char)",
+    add(problems, "type",
+        quoted(type->second) + (known ? " is not supported yet by this version" : " is not a type of device") +
+            " (disk, nic, none or unix-char)",
         known ? Code::Unsupported : Code::Invalid);
     return {};
 }
@@ -209,7 +220,8 @@ public:
     {
         const auto [at, fresh] = m_by.emplace(value, device);
         if (!fresh)
-            findings.add(Error(Code::Invalid, "devices " + quoted(at->second) + " and " + quoted(device) + " have the same " + m_what + " " + quoted(value)));
+            findings.add(Error(Code::Invalid, "devices " + quoted(at->second) + " and " + quoted(device) +
+                                                  " have the same " + m_what + " " + quoted(value)));
     }
 
 private:
@@ -240,8 +252,10 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
 Status checkDeviceName(const std::string &name)
 {
     constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:";
-    if (name.empty() || name.size() > 64 || name.front() == '.' || name.find_first_not_of(kAllowed) != std::string::npos)
-        return Error(Code::Invalid, "device name " + quoted(name.substr(0, 80)) + ": is not 1 to 64 of letters, digits and -_.:, not starting with '.'");
+    if (name.empty() || name.size() > 64 || name.front() == '.' ||
+        name.find_first_not_of(kAllowed) != std::string::npos)
+        return Error(Code::Invalid, "device name " + quoted(name.substr(0, 80)) +
+                                        ": is not 1 to 64 of letters, digits and -_.:, not starting with '.'");
     return {};
 }
 
@@ -289,7 +303,8 @@ Result<std::vector<Device>> parseDevices(const DeviceMap &devices, DeviceSet set
     checkClashes(parsed, findings);
     TRY(findings.status());
     if (set == DeviceSet::Expanded && rootDisk(parsed) == nullptr)
-        return Error(Code::Invalid, "there is no root disk: a profile or the instance must have a disk device with path=/ and pool=<storage pool>");
+        return Error(Code::Invalid, "there is no root disk: a profile or the instance must have a disk device with "
+                                    "path=/ and pool=<storage pool>");
     return parsed;
 }
 

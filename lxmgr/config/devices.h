@@ -39,8 +39,8 @@ struct DiskDevice {
 
 /// A character device of the host below the guest's /dev.
 struct UnixCharDevice {
-    std::optional<AbsolutePath> source; ///< On the host; unset: `path`.
-    std::optional<AbsolutePath> path;   ///< Inside, below /dev; unset: `source`.
+    std::optional<AbsolutePath> source;        ///< On the host; unset: `path`.
+    std::optional<AbsolutePath> path;          ///< Inside, below /dev; unset: `source`.
     std::optional<std::uint32_t> major, minor; ///< Both or neither; then nothing is looked up on the host.
     std::optional<std::uint32_t> uid, gid;
     std::optional<FileMode> mode; ///< Unset: 0660.
@@ -55,8 +55,8 @@ struct Device {
 
 /// 1 to 64 of letters, digits, "-_.:", not starting with ".".
 Status checkDeviceName(const std::string &name);
-/// Types one device and checks keys, values and what goes together. Errors name device, key and value; `badKey` gets the
-/// first key at fault.
+/// Types one device and checks keys, values and what goes together. Errors name device, key and value; `badKey` gets
+/// the first key at fault.
 Result<Device> parseDevice(const std::string &name, const StringMap &keys, std::string *badKey = nullptr);
 inline Status validateDevice(const std::string &name, const StringMap &keys)
 {

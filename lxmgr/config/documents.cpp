@@ -34,7 +34,8 @@ Status checkDevices(const YamlNode &node, const DeviceMap &devices, const std::s
     return {};
 }
 
-template <class Document, Holder kHolder> Status readConfig(Document &document, const YamlNode &value, const std::string &file)
+template <class Document, Holder kHolder>
+Status readConfig(Document &document, const YamlNode &value, const std::string &file)
 {
     document.config = TRY(yamlStringMap(value, file, "config"));
     return checkConfig(value, file, kHolder);
@@ -82,9 +83,9 @@ constexpr DocumentKey<I> kInstanceKeys[] = {
      }},
 };
 // What the API adds when it shows an instance; nobody can change these by editing.
-constexpr std::string_view kInstanceReadOnly[] = {"backups",  "created_at", "expanded_config", "expanded_devices", "last_used_at", "location",
-                                                  "project", "restore",    "snapshots",       "state",            "status",       "status_code",
-                                                  "type"};
+constexpr std::string_view kInstanceReadOnly[] = {
+    "backups", "created_at", "expanded_config", "expanded_devices", "last_used_at", "location", "project",
+    "restore", "snapshots",  "state",           "status",           "status_code",  "type"};
 
 using P = ProfileDocument;
 constexpr DocumentKey<P> kProfileKeys[] = {
@@ -101,7 +102,8 @@ constexpr std::string_view kProfileReadOnly[] = {"project", "used_by"};
 
 } // namespace
 
-Error unknownDocumentKey(const std::string &file, const std::string &key, const YamlNode &value, std::span<const std::string_view> known)
+Error unknownDocumentKey(const std::string &file, const std::string &key, const YamlNode &value,
+                         std::span<const std::string_view> known)
 {
     const auto near = nearest(key, known);
     return yamlKeyError(file, value, "unknown key " + quoted(key) + (near ? " (did you mean '" + *near + "'?)" : ""));

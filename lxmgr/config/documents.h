@@ -15,24 +15,27 @@ template <class Document> struct DocumentKey {
     Status (*read)(Document &document, const YamlNode &value, const std::string &file);
 };
 
-/// Hands each entry of the map `root` to its row. Keys in `passedOver` are not looked at; others are Invalid, at the key.
+/// Hands each entry of the map `root` to its row. Keys in `passedOver` are not looked at; others are Invalid, at the
+/// key.
 template <class Document>
-Status readDocument(Document &document, const YamlNode &root, const std::string &file, std::span<const DocumentKey<Document>> rows,
-                    std::span<const std::string_view> passedOver);
+Status readDocument(Document &document, const YamlNode &root, const std::string &file,
+                    std::span<const DocumentKey<Document>> rows, std::span<const std::string_view> passedOver);
 
 /// "unknown key 'x' (did you mean 'y'?)" at the key of `value`.
-Error unknownDocumentKey(const std::string &file, const std::string &key, const YamlNode &value, std::span<const std::string_view> known);
+Error unknownDocumentKey(const std::string &file, const std::string &key, const YamlNode &value,
+                         std::span<const std::string_view> known);
 
 YamlNode stringsNode(const std::vector<std::string> &texts);
 YamlNode instanceNode(const InstanceDocument &document);
 YamlNode profileNode(const ProfileDocument &document);
 
 template <class Document>
-Status readDocument(Document &document, const YamlNode &root, const std::string &file, std::span<const DocumentKey<Document>> rows,
-                    std::span<const std::string_view> passedOver)
+Status readDocument(Document &document, const YamlNode &root, const std::string &file,
+                    std::span<const DocumentKey<Document>> rows, std::span<const std::string_view> passedOver)
 {
     if (root.kind != YamlNode::Kind::Map)
-        return yamlError(file, root, root.kind == YamlNode::Kind::Null ? "it is empty" : "it is not a map of keys and values");
+        return yamlError(file, root,
+                         root.kind == YamlNode::Kind::Null ? "it is empty" : "it is not a map of keys and values");
     std::vector<std::string_view> known;
     for (const DocumentKey<Document> &row : rows)
         known.push_back(row.name);

@@ -26,7 +26,8 @@ const Key<C> *findRow(std::string_view name)
     const auto exact = std::ranges::lower_bound(kInstanceKeys, name, {}, &Key<C>::name);
     if (exact != std::end(kInstanceKeys) && exact->name == name && !exact->isPrefix())
         return &*exact;
-    const auto prefix = std::ranges::find_if(kInstanceKeys, [&](const Key<C> &key) { return key.isPrefix() && matches(key.name, name); });
+    const auto prefix = std::ranges::find_if(
+        kInstanceKeys, [&](const Key<C> &key) { return key.isPrefix() && matches(key.name, name); });
     return prefix == std::end(kInstanceKeys) ? nullptr : &*prefix;
 }
 
@@ -41,13 +42,15 @@ constexpr std::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGH
 Status checkVariable(std::string_view name)
 {
     if (!allOf(name, kWordCharacters) || (name.front() >= '0' && name.front() <= '9'))
-        return Error(Code::Invalid, quoted(name) + " is not a variable's name (letters, digits and _, not starting with a digit)");
+        return Error(Code::Invalid,
+                     quoted(name) + " is not a variable's name (letters, digits and _, not starting with a digit)");
     return {};
 }
 
 Status checkKernelLimit(std::string_view name)
 {
-    static constexpr std::string_view kNames[] = {"as", "core", "cpu", "data", "fsize", "locks", "memlock", "nice", "nofile", "nproc", "rtprio", "sigpending"};
+    static constexpr std::string_view kNames[] = {"as",      "core", "cpu",    "data",  "fsize",  "locks",
+                                                  "memlock", "nice", "nofile", "nproc", "rtprio", "sigpending"};
     if (std::ranges::find(kNames, name) != std::end(kNames))
         return {};
     std::string known;
@@ -60,16 +63,20 @@ Status checkKernelLimit(std::string_view name)
 // (namespaces(7): network, ipc, uts, user).
 Status checkSysctl(std::string_view name)
 {
-    static constexpr std::string_view kOwn[] = {"fs.mqueue.*", "kernel.auto_msgmni", "kernel.domainname", "kernel.hostname", "kernel.msg_next_id",
-                                                "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.sem_next_id",
-                                                "kernel.shm_next_id", "kernel.shm_rmid_forced", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
-                                                "net.*", "user.max_*"};
-    if (!allOf(name, kNameCharacters) || name.find("..") != std::string_view::npos || name.find("//") != std::string_view::npos ||
-        name.front() == '/' || name.back() == '.')
+    static constexpr std::string_view kOwn[] = {
+        "fs.mqueue.*",        "kernel.auto_msgmni", "kernel.domainname",  "kernel.hostname",
+        "kernel.msg_next_id", "kernel.msgmax",      "kernel.msgmnb",      "kernel.msgmni",
+        "kernel.sem",         "kernel.sem_next_id", "kernel.shm_next_id", "kernel.shm_rmid_forced",
+        "kernel.shmall",      "kernel.shmmax",      "kernel.shmmni",      "net.*",
+        "user.max_*"};
+    if (!allOf(name, kNameCharacters) || name.find("..") != std::string_view::npos ||
+        name.find("//") != std::string_view::npos || name.front() == '/' || name.back() == '.')
         return Error(Code::Invalid, quoted(name) + " is not the name of a sysctl");
     if (std::ranges::none_of(kOwn, [&](std::string_view pattern) { return matches(pattern, name); }))
-        return Error(Code::Invalid, quoted(name) + " is a sysctl of the whole host; a guest has its own of net.*, kernel.shm*, kernel.msg*, "
-                                                   "kernel.sem, fs.mqueue.* and user.max_*");
+        return Error(Code::Invalid,
+                     quoted(name) +
+                         " is a sysctl of the whole host; a guest has its own of net.*, kernel.shm*, kernel.msg*, "
+                         "kernel.sem, fs.mqueue.* and user.max_*");
     return {};
 }
 
@@ -97,7 +104,8 @@ Error unknownKey(const std::string &name)
 {
     for (const RenamedKey &key : kRenamedInstanceKeys)
         if (key.old == name)
-            return {Code::Invalid, "configuration key " + quoted(name) + " is an old name; use '" + std::string(key.now) + "'"};
+            return {Code::Invalid,
+                    "configuration key " + quoted(name) + " is an old name; use '" + std::string(key.now) + "'"};
     for (const std::string_view pattern : kUnsupportedInstanceKeys)
         if (matches(pattern, name))
             return {Code::Unsupported, "configuration key " + quoted(name) + " is not supported yet by this version"};
@@ -106,7 +114,8 @@ Error unknownKey(const std::string &name)
         if (!key.isPrefix())
             candidates.push_back(key.name);
     const auto near = nearest(name, candidates);
-    return {Code::Invalid, "unknown configuration key " + quoted(name) + (near ? " (did you mean '" + *near + "'?)" : "")};
+    return {Code::Invalid,
+            "unknown configuration key " + quoted(name) + (near ? " (did you mean '" + *near + "'?)" : "")};
 }
 
 Status checkHolder(const std::string &name, Holder holder)
@@ -124,7 +133,8 @@ Status parseKey(InstanceConfig &config, const std::string &name, const std::stri
     if (row == nullptr)
         return unknownKey(name);
     TRY(checkHolder(name, holder));
-    const std::string_view suffix = row->isPrefix() ? std::string_view(name).substr(row->prefix().size()) : std::string_view{};
+    const std::string_view suffix =
+        row->isPrefix() ? std::string_view(name).substr(row->prefix().size()) : std::string_view{};
     for (const PrefixRule &rule : kPrefixRules)
         if (rule.key == row->name)
             TRY_IN(escaped(name), rule.check(suffix));
@@ -138,7 +148,8 @@ void checkTogether(const InstanceConfig &config, Findings &findings)
 {
     const auto invalid = [&](const char *text) { findings.add(Error(Code::Invalid, text)); };
     if (config.syscallsAllow && (config.syscallsDeny || config.syscallsDenyCompat || config.syscallsDenyDefault))
-        invalid("security.syscalls.allow does not go together with security.syscalls.deny, deny_compat and deny_default");
+        invalid(
+            "security.syscalls.allow does not go together with security.syscalls.deny, deny_compat and deny_default");
     if (config.privileged.value_or(false) && (config.idmapBase || config.idmapSize || config.idmapIsolated))
         invalid("security.idmap.* does not go together with security.privileged=true: there is no id map then");
 }
@@ -149,11 +160,15 @@ void checkRanges(const InstanceConfig &config, Findings &findings)
     if (config.processes && *config.processes == 0)
         invalid("limits.processes: '0' leaves no room for its init");
     if (config.idmapSize && (*config.idmapSize < 65536 || *config.idmapSize > 0x10000000))
-        invalid("security.idmap.size: " + quoted(std::to_string(*config.idmapSize)) + " is not from 65536 to 268435456");
+        invalid("security.idmap.size: " + quoted(std::to_string(*config.idmapSize)) +
+                " is not from 65536 to 268435456");
     if (config.idmapBase && *config.idmapBase < 65536)
-        invalid("security.idmap.base: " + quoted(std::to_string(*config.idmapBase)) + " is below 65536, where the host's own ids are");
+        invalid("security.idmap.base: " + quoted(std::to_string(*config.idmapBase)) +
+                " is below 65536, where the host's own ids are");
     if (config.idmapIsolated && !*config.idmapIsolated)
-        findings.add(Error(Code::Unsupported, "security.idmap.isolated: 'false' is not offered: every instance has a range of host ids of its own"));
+        findings.add(Error(
+            Code::Unsupported,
+            "security.idmap.isolated: 'false' is not offered: every instance has a range of host ids of its own"));
 }
 
 void addCrossChecks(const InstanceConfig &config, Findings &findings)
@@ -202,7 +217,8 @@ Status checkVolatileKept(const StringMap &before, const StringMap &after)
             continue;
         const auto was = before.find(name);
         if (was == before.end() || was->second != value)
-            findings.add(Error(Code::Invalid, "configuration key " + quoted(name) + " is kept by the daemon and cannot be set to " + quoted(value)));
+            findings.add(Error(Code::Invalid, "configuration key " + quoted(name) +
+                                                  " is kept by the daemon and cannot be set to " + quoted(value)));
     }
     return findings.status();
 }

@@ -46,8 +46,8 @@ struct InstanceConfig {
 /// Whose keys: a profile may not have image.* and volatile.*.
 enum class Holder { Instance, Profile };
 
-/// Checks and types every key; empty values count as unset. Invalid or Unsupported with all that is wrong, each with its
-/// key, the value quoted, and the nearest key where the name is unknown.
+/// Checks and types every key; empty values count as unset. Invalid or Unsupported with all that is wrong, each with
+/// its key, the value quoted, and the nearest key where the name is unknown.
 Result<InstanceConfig> parseInstanceConfig(const StringMap &config, Holder holder = Holder::Instance);
 /// Checks one key alone ("config set"): the same errors.
 Status checkInstanceKey(const std::string &name, const std::string &value, Holder holder = Holder::Instance);

@@ -90,7 +90,9 @@ template <auto Member> constexpr auto makeField()
     using Text = FieldText<decltype(memberOf(Member))>;
     return Field<Owner>{
         Text::kType,
-        [](Owner &owner, std::string_view suffix, const std::string &value) { return Text::parse(owner.*Member, suffix, value); },
+        [](Owner &owner, std::string_view suffix, const std::string &value) {
+            return Text::parse(owner.*Member, suffix, value);
+        },
         [](const Owner &owner, std::string_view name, StringMap &out) { Text::format(owner.*Member, name, out); },
     };
 }

@@ -16,7 +16,10 @@ constexpr std::size_t kMaxText = 512 * 1024; // cloud-init documents are the lar
 constexpr std::uint32_t kMaxCpu = 8191;      // CONFIG_NR_CPUS on the largest distribution kernels
 constexpr std::uint64_t kLeastMemory = 1 << 20;
 
-Error bad(std::string_view text, std::string_view why) { return {Code::Invalid, quoted(text) + " " + std::string(why)}; }
+Error bad(std::string_view text, std::string_view why)
+{
+    return {Code::Invalid, quoted(text) + " " + std::string(why)};
+}
 
 bool hasControl(std::string_view text)
 {
@@ -31,7 +34,8 @@ Result<std::vector<std::uint32_t>> parseCpuRange(std::string_view text)
 {
     const std::size_t dash = text.find('-');
     const auto first = TRY(parseUnsigned(text.substr(0, dash), 0, kMaxCpu));
-    const auto last = dash == std::string_view::npos ? first : TRY(parseUnsigned(text.substr(dash + 1), first, kMaxCpu));
+    const auto last =
+        dash == std::string_view::npos ? first : TRY(parseUnsigned(text.substr(dash + 1), first, kMaxCpu));
     std::vector<std::uint32_t> cpus;
     for (std::uint64_t cpu = first; cpu <= last; ++cpu)
         cpus.push_back(static_cast<std::uint32_t>(cpu));
@@ -62,10 +66,7 @@ std::string formatKernelValue(std::uint64_t value)
     return value == KernelLimit::kUnlimited ? "unlimited" : std::to_string(value);
 }
 
-int hexDigit(char c)
-{
-    return isDigit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+int hexDigit(char c) { return isDigit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
 } // namespace
 
@@ -123,8 +124,7 @@ Result<CpuLimit> Codec<CpuLimit>::parse(std::string_view text)
             return bad(text, kWhat);
     }
     std::ranges::sort(limit.set);
-    const auto doubles = std::ranges::unique(limit.set);
-    limit.set.erase(doubles.begin(), doubles.end());
+    limit.set.erase(std::unique(limit.set.begin(), limit.set.end()), limit.set.end());
     return limit;
 }
 std::string Codec<CpuLimit>::format(const CpuLimit &value)
@@ -148,7 +148,8 @@ std::string Codec<CpuLimit>::format(const CpuLimit &value)
 
 Result<CpuAllowance> Codec<CpuAllowance>::parse(std::string_view text)
 {
-    constexpr std::string_view kWhat = "is neither a share (1% to 100%) nor a quota (25ms/100ms, period at most 1000ms)";
+    constexpr std::string_view kWhat =
+        "is neither a share (1% to 100%) nor a quota (25ms/100ms, period at most 1000ms)";
     CpuAllowance allowance;
     if (text.ends_with('%')) {
         const auto percent = parsePercent(text);
@@ -160,7 +161,8 @@ Result<CpuAllowance> Codec<CpuAllowance>::parse(std::string_view text)
     // The kernel takes periods of 1 ms to 1 s (sched_cfs_period, both layouts); the quota may be several CPUs' worth.
     const std::size_t slash = text.find('/');
     const auto quota = parseMillis(text.substr(0, slash), 1000 * (kMaxCpu + 1));
-    const auto period = parseMillis(slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1), 1000);
+    const auto period =
+        parseMillis(slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1), 1000);
     if (!quota || !period)
         return bad(text, kWhat);
     allowance.quota = Millis{*quota};
@@ -202,7 +204,10 @@ Result<MemoryEnforce> Codec<MemoryEnforce>::parse(std::string_view text)
         return MemoryEnforce::Soft;
     return bad(text, "is neither hard nor soft");
 }
-std::string Codec<MemoryEnforce>::format(const MemoryEnforce &value) { return value == MemoryEnforce::Hard ? "hard" : "soft"; }
+std::string Codec<MemoryEnforce>::format(const MemoryEnforce &value)
+{
+    return value == MemoryEnforce::Hard ? "hard" : "soft";
+}
 
 Result<KernelLimit> Codec<KernelLimit>::parse(std::string_view text)
 {
@@ -251,8 +256,10 @@ std::string Codec<MacAddress>::format(const MacAddress &value) { return value.te
 Result<InterfaceName> Codec<InterfaceName>::parse(std::string_view text)
 {
     const auto allowed = [](char c) { return isDigit(c) || isLetter(c) || c == '-' || c == '_' || c == '.'; };
-    if (text.empty() || text.size() > 15 || text.front() == '-' || text.front() == '.' || !std::ranges::all_of(text, allowed))
-        return bad(text, "is not an interface name (1 to 15 of letters, digits and -_., starting with a letter, digit or _)");
+    if (text.empty() || text.size() > 15 || text.front() == '-' || text.front() == '.' ||
+        !std::ranges::all_of(text, allowed))
+        return bad(text,
+                   "is not an interface name (1 to 15 of letters, digits and -_., starting with a letter, digit or _)");
     // lo is there already; all and default are folders of their own in /proc/sys/net/ipv4/conf.
     if (text == "lo" || text == "all" || text == "default")
         return bad(text, "is an interface name the kernel keeps for itself");

@@ -83,7 +83,7 @@ template <class T> struct Codec;
 
 #define LXMGR_CODEC(Type, name)                                                                                        \
     template <> struct Codec<Type> {                                                                                   \
-        static constexpr std::string_view kType = name;                                                               \
+        static constexpr std::string_view kType = name;                                                                \
         static Result<Type> parse(std::string_view text);                                                              \
         static std::string format(const Type &value);                                                                  \
     }

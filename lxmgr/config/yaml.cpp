@@ -33,7 +33,8 @@ Error at(const std::string &file, const YAML::Mark &mark, const std::string &wha
     return at(file, static_cast<std::uint32_t>(mark.line + 1), static_cast<std::uint32_t>(mark.column + 1), what);
 }
 
-/// Builds the tree out of the parser's events, so that limits bite while it is being read and an alias is never followed.
+/// Builds the tree out of the parser's events, so that limits bite while it is being read and an alias is never
+/// followed.
 class Builder : public YAML::EventHandler
 {
 public:
@@ -43,14 +44,18 @@ public:
 
     void OnDocumentStart(const YAML::Mark &) override {}
     void OnDocumentEnd() override {}
-    void OnAlias(const YAML::Mark &mark, YAML::anchor_t) override { throw Refused{mark, "aliases (*name) are not taken"}; }
+    void OnAlias(const YAML::Mark &mark, YAML::anchor_t) override
+    {
+        throw Refused{mark, "aliases (*name) are not taken"};
+    }
 
     void OnNull(const YAML::Mark &mark, YAML::anchor_t anchor) override
     {
         checkAnchor(mark, anchor);
         put(mark, YamlNode{});
     }
-    void OnScalar(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, const std::string &value) override
+    void OnScalar(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
+                  const std::string &value) override
     {
         checkAnchor(mark, anchor);
         checkTag(mark, tag);
@@ -60,12 +65,14 @@ public:
         node.plain = tag == "?";
         put(mark, std::move(node));
     }
-    void OnSequenceStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override
+    void OnSequenceStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
+                         YAML::EmitterStyle::value) override
     {
         open(mark, tag, anchor, YamlNode::Kind::Sequence);
     }
     void OnSequenceEnd() override { close(); }
-    void OnMapStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override
+    void OnMapStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
+                    YAML::EmitterStyle::value) override
     {
         open(mark, tag, anchor, YamlNode::Kind::Map);
     }
@@ -201,7 +208,10 @@ Result<YamlNode> parseYaml(std::string_view text, const std::string &file, const
     }
 }
 
-Error yamlError(const std::string &file, const YamlNode &node, const std::string &what) { return at(file, node.line, node.column, what); }
+Error yamlError(const std::string &file, const YamlNode &node, const std::string &what)
+{
+    return at(file, node.line, node.column, what);
+}
 
 Error yamlKeyError(const std::string &file, const YamlNode &node, const std::string &what)
 {

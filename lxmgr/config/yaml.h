@@ -27,11 +27,11 @@ struct YamlNode {
     bool plain = false; ///< Scalar without quotes: `true`, `12` and such may mean more than text.
     std::vector<YamlNode> items;
     std::vector<std::pair<std::string, YamlNode>> entries;
-    std::uint32_t line = 0, column = 0; ///< From 1; 0: not from a file.
+    std::uint32_t line = 0, column = 0;       ///< From 1; 0: not from a file.
     std::uint32_t keyLine = 0, keyColumn = 0; ///< Of the key this node is the value of.
 
-    static YamlNode text(std::string value);     ///< Written with quotes where YAML would read something else.
-    static YamlNode word(std::string value);     ///< Written as it stands: true, 12.
+    static YamlNode text(std::string value); ///< Written with quotes where YAML would read something else.
+    static YamlNode word(std::string value); ///< Written as it stands: true, 12.
     static YamlNode sequence(std::vector<YamlNode> items = {});
     static YamlNode map();
     static YamlNode map(const StringMap &entries);
@@ -40,8 +40,8 @@ struct YamlNode {
     const YamlNode *find(std::string_view key) const;
 };
 
-/// Reads exactly one document. Invalid as "<file>:<line>:<column>: what". Refused: aliases, anchors, tags other than the
-/// standard ones, doubled keys, keys that are not scalars, more than the limits.
+/// Reads exactly one document. Invalid as "<file>:<line>:<column>: what". Refused: aliases, anchors, tags other than
+/// the standard ones, doubled keys, keys that are not scalars, more than the limits.
 Result<YamlNode> parseYaml(std::string_view text, const std::string &file, const YamlLimits &limits = {});
 /// Block style, two spaces, strings quoted only where needed, text of several lines as "|" blocks.
 std::string formatYaml(const YamlNode &node);

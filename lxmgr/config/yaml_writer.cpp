@@ -1,7 +1,6 @@
 // Writing YAML: the look people know from config show, and every text read back as the same text.
-#include "config/yaml.h"
-
 #include "base/text.h"
+#include "config/yaml.h"
 
 #include <algorithm>
 
@@ -11,9 +10,10 @@ namespace lxmgr::config
 namespace
 {
 
-constexpr std::string_view kWords[] = {"~",  "false", "n",   "no",   "null", "off",
-                                       "on", "true",  "y",   "yes",  ".inf", ".nan"};
-constexpr std::string_view kSafe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./@%+=,:;()*&!?|<>~^$'[]{} ";
+constexpr std::string_view kWords[] = {"~",  "false", "n", "no",  "null", "off",
+                                       "on", "true",  "y", "yes", ".inf", ".nan"};
+constexpr std::string_view kSafe =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./@%+=,:;()*&!?|<>~^$'[]{} ";
 constexpr std::string_view kSafeFirst = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_/(.+-";
 
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
@@ -26,8 +26,10 @@ bool looksLikeNumber(std::string_view text)
         return sign == 1 && text.size() == 1;
     if (text.find(':') != std::string_view::npos)
         return true;
-    const bool otherBase = text.size() > sign + 1 && text[sign] == '0' && (text[sign + 1] == 'x' || text[sign + 1] == 'o' || text[sign + 1] == 'b');
-    const bool letters = std::ranges::any_of(text, [](char c) { return (c >= 'g' && c <= 'z') || (c >= 'G' && c <= 'Z') || c == '/'; });
+    const bool otherBase = text.size() > sign + 1 && text[sign] == '0' &&
+                           (text[sign + 1] == 'x' || text[sign + 1] == 'o' || text[sign + 1] == 'b');
+    const bool letters =
+        std::ranges::any_of(text, [](char c) { return (c >= 'g' && c <= 'z') || (c >= 'G' && c <= 'Z') || c == '/'; });
     return otherBase || !letters;
 }
 
@@ -35,28 +37,37 @@ bool isPlain(std::string_view text)
 {
     if (text.empty() || text.front() == ' ' || text.back() == ' ' || text.back() == ':')
         return false;
-    if (kSafeFirst.find(text.front()) == std::string_view::npos || text.find_first_not_of(kSafe) != std::string_view::npos)
+    if (kSafeFirst.find(text.front()) == std::string_view::npos ||
+        text.find_first_not_of(kSafe) != std::string_view::npos)
         return false;
-    if (text.starts_with("- ") || text.starts_with("--") || text.starts_with("..") || text == "-" || text.find(": ") != std::string_view::npos)
+    if (text.starts_with("- ") || text.starts_with("--") || text.starts_with("..") || text == "-" ||
+        text.find(": ") != std::string_view::npos)
         return false;
     return std::ranges::find(kWords, lower(text)) == std::end(kWords) && !looksLikeNumber(text);
 }
 
 bool isPrintable(std::string_view text)
 {
-    // U+0085, U+2028, U+2029 break lines in YAML 1.1 and U+FEFF is a mark: escaped() knows C1, the rest is looked for here.
+    // U+0085, U+2028, U+2029 break lines in YAML 1.1 and U+FEFF is a mark: escaped() knows C1, the rest is looked for
+    // here.
     std::string plain(text);
     std::erase_if(plain, [](char c) { return c == '\n' || c == '\t'; });
-    return escaped(plain) == plain && plain.find("\xE2\x80\xA8") == std::string::npos && plain.find("\xE2\x80\xA9") == std::string::npos &&
-           plain.find("\xEF\xBB\xBF") == std::string::npos;
+    return escaped(plain) == plain && plain.find("\xE2\x80\xA8") == std::string::npos &&
+           plain.find("\xE2\x80\xA9") == std::string::npos && plain.find("\xEF\xBB\xBF") == std::string::npos;
 }
 
 std::string doubleQuoted(std::string_view text)
 {
     const auto special = [](std::string_view rest) -> std::pair<std::string_view, std::string_view> {
         static constexpr std::pair<std::string_view, std::string_view> kEscapes[] = {
-            {"\"", "\\\""},          {"\\", "\\\\"},          {"\n", "\\n"},          {"\t", "\\t"},
-            {"\r", "\\r"},           {"\xE2\x80\xA8", "\\L"}, {"\xE2\x80\xA9", "\\P"}, {"\xEF\xBB\xBF", "\\uFEFF"},
+            {"\"",           "\\\""   },
+            {"\\",           "\\\\"   },
+            {"\n",           "\\n"    },
+            {"\t",           "\\t"    },
+            {"\r",           "\\r"    },
+            {"\xE2\x80\xA8", "\\L"    },
+            {"\xE2\x80\xA9", "\\P"    },
+            {"\xEF\xBB\xBF", "\\uFEFF"},
         };
         for (const auto &each : kEscapes)
             if (rest.starts_with(each.first))
@@ -88,7 +99,8 @@ std::string doubleQuoted(std::string_view text)
 
 bool isBlock(std::string_view text)
 {
-    return text.find('\n') != std::string_view::npos && text.front() != '\n' && text.front() != ' ' && text.front() != '\t' && isPrintable(text);
+    return text.find('\n') != std::string_view::npos && text.front() != '\n' && text.front() != ' ' &&
+           text.front() != '\t' && isPrintable(text);
 }
 
 void indent(std::string &out, std::size_t depth) { out.append(2 * depth, ' '); }
@@ -122,7 +134,8 @@ void writeScalar(std::string &out, const YamlNode &node, std::size_t depth)
 /// `out` ends behind "key:" or "-"; what follows on the same line is set off by a space.
 void writeValue(std::string &out, const YamlNode &node, std::size_t depth)
 {
-    const bool nested = (node.kind == YamlNode::Kind::Map && !node.entries.empty()) || (node.kind == YamlNode::Kind::Sequence && !node.items.empty());
+    const bool nested = (node.kind == YamlNode::Kind::Map && !node.entries.empty()) ||
+                        (node.kind == YamlNode::Kind::Sequence && !node.items.empty());
     out += nested ? "\n" : " ";
     writeNode(out, node, depth);
 }

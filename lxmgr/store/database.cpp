@@ -35,13 +35,15 @@ using Handle = std::unique_ptr<sqlite3, Closer>;
 bool isFull(int code, sqlite3 *handle)
 {
     const int systemErrno = handle != nullptr ? sqlite3_system_errno(handle) : 0;
-    return (code & 0xFF) == SQLITE_FULL || ((code & 0xFF) == SQLITE_IOERR && (systemErrno == ENOSPC || systemErrno == EDQUOT));
+    return (code & 0xFF) == SQLITE_FULL ||
+           ((code & 0xFF) == SQLITE_IOERR && (systemErrno == ENOSPC || systemErrno == EDQUOT));
 }
 
 Error corrupt(const std::string &path, const std::string &why)
 {
     return Error(Code::Corrupt, "database " + quoted(path) + ": " + why)
-        .hint("nothing was changed and running guests are not touched; stop lxmgrd and put a good copy in its place, such as one of " +
+        .hint("nothing was changed and running guests are not touched; stop lxmgrd and put a good copy in its place, "
+              "such as one of " +
               quoted(path + ".*bak"));
 }
 
@@ -49,7 +51,8 @@ Error corrupt(const std::string &path, const std::string &why)
 Error errorOf(int code, sqlite3 *handle, const std::string &path, const std::string &text)
 {
     if (isFull(code, handle))
-        return Error(Code::NoSpace, "database " + quoted(path) + ": the disk is full").hint("delete instances or images; that still works");
+        return Error(Code::NoSpace, "database " + quoted(path) + ": the disk is full")
+            .hint("delete instances or images; that still works");
     switch (code & 0xFF) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -63,7 +66,9 @@ Error errorOf(int code, sqlite3 *handle, const std::string &path, const std::str
     }
     const int systemErrno = handle != nullptr ? sqlite3_system_errno(handle) : 0;
     const bool io = (code & 0xFF) == SQLITE_IOERR || (code & 0xFF) == SQLITE_CANTOPEN;
-    return {Code::Internal, "database " + quoted(path) + ": " + text + (io && systemErrno != 0 ? std::string(": ") + strerrordesc_np(systemErrno) : ""),
+    return {Code::Internal,
+            "database " + quoted(path) + ": " + text +
+                (io && systemErrno != 0 ? std::string(": ") + strerrordesc_np(systemErrno) : ""),
             systemErrno};
 }
 
@@ -120,14 +125,17 @@ Status inspect(const std::string &path, int newest)
     const auto application = TRY(askNumber(handle.get(), path, "PRAGMA application_id"));
     const auto tables = TRY(askNumber(handle.get(), path, "SELECT count(*) FROM sqlite_schema"));
     if (tables > 0 && application != kApplicationId)
-        return Error(Code::Corrupt, "database " + quoted(path) + ": it is not a database of lxmgr; nothing was changed");
+        return Error(Code::Corrupt,
+                     "database " + quoted(path) + ": it is not a database of lxmgr; nothing was changed");
     if (version <= newest)
         return {};
     const Result<std::string> writer = ask(handle.get(), path, "SELECT value FROM meta WHERE key = 'lxmgr_version'");
-    return Error(Code::Unsupported, "database " + quoted(path) + ": it has schema " + std::to_string(version) + " of lxmgr " +
-                                        (writer ? *writer : "newer than this") + "; this is lxmgr " LXMGR_VERSION ", which knows schemas up to " +
+    return Error(Code::Unsupported, "database " + quoted(path) + ": it has schema " + std::to_string(version) +
+                                        " of lxmgr " + (writer ? *writer : "newer than this") +
+                                        "; this is lxmgr " LXMGR_VERSION ", which knows schemas up to " +
                                         std::to_string(newest))
-        .hint("install that version again, or put " + quoted(path + ".schema-" + std::to_string(newest) + ".bak") + " in its place; nothing was changed");
+        .hint("install that version again, or put " + quoted(path + ".schema-" + std::to_string(newest) + ".bak") +
+              " in its place; nothing was changed");
 }
 
 Status syncPath(const std::string &path, int flags)
@@ -183,7 +191,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string &path, std::s
         return database->connect();
     };
     Status connected = attempt();
-    // Even reading needs a little room (the -shm file): a full disk must not keep the daemon from starting and deleting.
+    // Even reading needs a little room (the -shm file): a full disk must not keep the daemon from starting and
+    // deleting.
     if (!connected && connected.error().code == Code::NoSpace && database->freeReserve())
         connected = attempt();
     TRY(std::move(connected));
@@ -203,8 +212,9 @@ Status Database::connect()
     TRY(execute("PRAGMA cell_size_check=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
                 "PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304"));
     if (TRY(ask(handle, m_path, "PRAGMA journal_mode")) != "wal")
-        return Error(Code::Unsupported, "database " + quoted(m_path) + ": this file system cannot hold it (no shared memory maps); "
-                                        "put LXMGR_DIR on a local disk");
+        return Error(Code::Unsupported, "database " + quoted(m_path) +
+                                            ": this file system cannot hold it (no shared memory maps); "
+                                            "put LXMGR_DIR on a local disk");
     return runCheck(handle, m_path, "PRAGMA quick_check(1)");
 }
 
@@ -220,7 +230,8 @@ Status Database::migrate(std::span<const Migration> schema)
     TRY(execute("PRAGMA foreign_keys=OFF"));
     for (const Migration &migration : schema)
         if (migration.version > m_schemaVersion)
-            TRY_IN("migration " + std::to_string(migration.version) + " (" + std::string(migration.name) + ")", applyMigration(migration));
+            TRY_IN("migration " + std::to_string(migration.version) + " (" + std::string(migration.name) + ")",
+                   applyMigration(migration));
     return execute("PRAGMA foreign_keys=ON");
 }
 
@@ -228,7 +239,8 @@ Status Database::applyMigration(const Migration &migration)
 {
     TRY(transaction([&]() -> Status {
         TRY(execute(std::string(migration.sql)));
-        TRY(execute("INSERT INTO meta (key, value) VALUES ('lxmgr_version', '" LXMGR_VERSION "') ON CONFLICT (key) DO UPDATE SET value = excluded.value"));
+        TRY(execute("INSERT INTO meta (key, value) VALUES ('lxmgr_version', '" LXMGR_VERSION
+                    "') ON CONFLICT (key) DO UPDATE SET value = excluded.value"));
         TRY(execute("PRAGMA user_version=" + std::to_string(migration.version)));
         const std::string broken = TRY(ask(m_connection->handle.get(), m_path, "PRAGMA foreign_key_check"));
         if (!broken.empty())
@@ -247,7 +259,10 @@ Status Database::execute(const std::string &sql)
     return {};
 }
 
-Result<std::int64_t> Database::queryInteger(const std::string &sql) { return askNumber(m_connection->handle.get(), m_path, sql.c_str()); }
+Result<std::int64_t> Database::queryInteger(const std::string &sql)
+{
+    return askNumber(m_connection->handle.get(), m_path, sql.c_str());
+}
 
 Error Database::lastError()
 {
@@ -273,7 +288,9 @@ Status Database::runTransaction(const std::function<Status()> &body, Durability 
 Status Database::runOnce(const std::function<Status()> &body, Durability durability)
 {
     if (m_syncFailed)
-        return Error(Code::Internal, "database " + quoted(m_path) + ": the disk failed to keep an earlier change; it is read-only until lxmgrd starts again");
+        return Error(Code::Internal,
+                     "database " + quoted(m_path) +
+                         ": the disk failed to keep an earlier change; it is read-only until lxmgrd starts again");
     if (durability == Durability::Relaxed)
         TRY(execute("PRAGMA synchronous=NORMAL"));
     Status done = execute("BEGIN IMMEDIATE");
@@ -283,7 +300,8 @@ Status Database::runOnce(const std::function<Status()> &body, Durability durabil
         --m_depth;
         if (done)
             done = execute("COMMIT");
-        // SQLite ends the transaction by itself after some errors, and keeps it open after others (a full disk at COMMIT).
+        // SQLite ends the transaction by itself after some errors, and keeps it open after others (a full disk at
+        // COMMIT).
         if (!done && sqlite3_get_autocommit(m_connection->handle.get()) == 0)
             (void)execute("ROLLBACK"); // the first error is the one to tell
     }
@@ -319,7 +337,8 @@ Result<Statement> Database::prepare(std::string_view sql)
         return Statement(*this, std::move(guard), found->second.statement, true);
     }
     sqlite3_stmt *statement = nullptr;
-    if (sqlite3_prepare_v3(m_connection->handle.get(), key.c_str(), static_cast<int>(key.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK)
+    if (sqlite3_prepare_v3(m_connection->handle.get(), key.c_str(), static_cast<int>(key.size()),
+                           SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK)
         return lastError();
     const bool cached = cache.size() < kMaxCached && cache.try_emplace(key, Connection::Cached{statement, true}).second;
     return Statement(*this, std::move(guard), statement, cached);
@@ -384,14 +403,16 @@ FreeingSpace::~FreeingSpace()
     m_database.replenishReserve();
 }
 
-Statement::Statement(Database &database, std::unique_lock<std::recursive_mutex> lock, sqlite3_stmt *statement, bool cached)
+Statement::Statement(Database &database, std::unique_lock<std::recursive_mutex> lock, sqlite3_stmt *statement,
+                     bool cached)
     : m_database(&database), m_lock(std::move(lock)), m_statement(statement), m_cached(cached)
 {
 }
 
 Statement::Statement(Statement &&other) noexcept
-    : m_database(other.m_database), m_lock(std::move(other.m_lock)), m_statement(std::exchange(other.m_statement, nullptr)), m_cached(other.m_cached),
-      m_bound(other.m_bound), m_bindResult(other.m_bindResult)
+    : m_database(other.m_database), m_lock(std::move(other.m_lock)),
+      m_statement(std::exchange(other.m_statement, nullptr)), m_cached(other.m_cached), m_bound(other.m_bound),
+      m_bindResult(other.m_bindResult)
 {
 }
 
@@ -448,7 +469,8 @@ std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(
 std::string Statement::text(int column) const
 {
     const auto *bytes = reinterpret_cast<const char *>(sqlite3_column_text(m_statement, column));
-    return bytes == nullptr ? std::string() : std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(m_statement, column)));
+    return bytes == nullptr ? std::string()
+                            : std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(m_statement, column)));
 }
 
 } // namespace lxmgr::store

@@ -1,4 +1,5 @@
-// Database: the one SQLite connection, its transactions, migrations and copies. The table headers beside it hold the rows.
+// Database: the one SQLite connection, its transactions, migrations and copies. The table headers beside it hold the
+// rows.
 #pragma once
 
 #include "base/result.h"
@@ -43,7 +44,8 @@ public:
 
     /// All that `body` does, or nothing of it: an Error rolls back. `body` returns a Status or Result, touches only the
     /// database, and may be run a second time (FreeingSpace). Inside another transaction it is a part of that one.
-    template <class Body> auto transaction(Body &&body, Durability durability = Durability::Full) -> std::invoke_result_t<Body>
+    template <class Body>
+    auto transaction(Body &&body, Durability durability = Durability::Full) -> std::invoke_result_t<Body>
     {
         using Out = std::invoke_result_t<Body>;
         Out out = Error(Code::Internal, "transaction did not run");
@@ -102,8 +104,8 @@ private:
     bool m_syncFailed = false;
 };
 
-/// While it lives, this thread is making room: when the disk is full a transaction gives up the 8 MiB reserve file beside
-/// the database and is run once more, so that stop and delete work at 0 bytes free.
+/// While it lives, this thread is making room: when the disk is full a transaction gives up the 8 MiB reserve file
+/// beside the database and is run once more, so that stop and delete work at 0 bytes free.
 class FreeingSpace
 {
 public:

@@ -14,8 +14,8 @@ namespace
 constexpr std::string_view kInsertRange = "INSERT INTO id_ranges (instance_id, base, size) VALUES (?, ?, ?)";
 constexpr std::string_view kInsertSlot = "INSERT INTO id_slots (slot, instance_id) VALUES (?, ?)";
 constexpr std::string_view kSelectSlots = "SELECT slot FROM id_slots WHERE slot >= 0 ORDER BY slot";
-constexpr std::string_view kOwner =
-    "SELECT i.name, s.slot FROM id_slots s JOIN instances i ON i.id = s.instance_id WHERE s.slot BETWEEN ? AND ? ORDER BY s.slot LIMIT 1";
+constexpr std::string_view kOwner = "SELECT i.name, s.slot FROM id_slots s JOIN instances i ON i.id = s.instance_id "
+                                    "WHERE s.slot BETWEEN ? AND ? ORDER BY s.slot LIMIT 1";
 
 // Slots count from the usual base, so that a range asked for by number and one given out never meet unseen.
 constexpr std::int64_t kSlotOrigin = 1'000'000;
@@ -47,7 +47,8 @@ std::optional<IdRange> parseSubordinate(const std::string &line)
     const auto count = parseUnsigned(parts[2], 1);
     if (!first || !count)
         return std::nullopt;
-    return IdRange{static_cast<std::uint32_t>(*first), static_cast<std::uint32_t>(std::min(*count, kLastId - *first + 1))};
+    return IdRange{static_cast<std::uint32_t>(*first),
+                   static_cast<std::uint32_t>(std::min(*count, kLastId - *first + 1))};
 }
 
 /// The id is the third field of passwd(5) and of group(5).
@@ -77,7 +78,8 @@ std::vector<IdRange> merged(std::vector<IdRange> ranges)
             out.push_back(range);
             continue;
         }
-        out.back().size = static_cast<std::uint32_t>(std::max(end, std::uint64_t{out.back().base} + out.back().size) - out.back().base);
+        out.back().size = static_cast<std::uint32_t>(std::max(end, std::uint64_t{out.back().base} + out.back().size) -
+                                                     out.back().base);
     }
     return out;
 }
@@ -98,7 +100,8 @@ Result<std::uint32_t> findFree(const IdPool &pool, const std::vector<std::int64_
     for (;;) {
         const std::uint64_t first = static_cast<std::uint64_t>(kSlotOrigin + slot * kIdRangeSize);
         if (first + size > end)
-            return Error(Code::NoSpace, "no free range of " + std::to_string(size) + " host ids from " + std::to_string(pool.base) + " to " + std::to_string(end - 1))
+            return Error(Code::NoSpace, "no free range of " + std::to_string(size) + " host ids from " +
+                                            std::to_string(pool.base) + " to " + std::to_string(end - 1))
                 .hint("delete instances, or take entries out of /etc/subuid and /etc/subgid");
         while (next != used.end() && *next < slot)
             ++next;
@@ -129,7 +132,8 @@ Status checkWanted(Database &db, const IdPool &pool, std::uint32_t base, std::ui
     if (base < kIdRangeSize || span.last > kLastId)
         return Error(Code::Invalid, title + " cannot be a guest's (65536 to 4294967294)");
     if (const IdRange *other = promised(pool, span))
-        return Error(Code::Invalid, title + " are in use by the host or promised to somebody else, from " + std::to_string(other->base) +
+        return Error(Code::Invalid, title + " are in use by the host or promised to somebody else, from " +
+                                        std::to_string(other->base) +
                                         " (/etc/passwd, /etc/group, /etc/subuid, /etc/subgid)");
     Statement row = TRY(query(db, kOwner, slotOf(span.first), slotOf(span.last)));
     if (TRY(row.next()))
@@ -148,7 +152,8 @@ Status record(Database &db, std::int64_t instanceId, const IdRange &range)
 
 } // namespace
 
-IdPool IdPool::fromHost(std::string_view subuid, std::string_view subgid, std::string_view passwd, std::string_view group)
+IdPool IdPool::fromHost(std::string_view subuid, std::string_view subgid, std::string_view passwd,
+                        std::string_view group)
 {
     IdPool pool;
     std::vector<IdRange> ranges;
@@ -160,7 +165,8 @@ IdPool IdPool::fromHost(std::string_view subuid, std::string_view subgid, std::s
     return pool;
 }
 
-Result<IdRange> allocateIdRange(Database &db, std::int64_t instanceId, const IdPool &pool, std::uint32_t size, std::optional<std::uint32_t> base)
+Result<IdRange> allocateIdRange(Database &db, std::int64_t instanceId, const IdPool &pool, std::uint32_t size,
+                                std::optional<std::uint32_t> base)
 {
     if (size < kIdRangeSize)
         return Error(Code::Invalid, "a range of " + std::to_string(size) + " host ids is too small (at least 65536)");

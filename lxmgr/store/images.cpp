@@ -10,21 +10,25 @@ namespace
 {
 
 constexpr std::string_view kSelect =
-    "SELECT m.id, p.name, m.fingerprint, m.filename, m.architecture, m.format, m.size, m.status, m.public, m.cached, m.auto_update, m.source, "
+    "SELECT m.id, p.name, m.fingerprint, m.filename, m.architecture, m.format, m.size, m.status, m.public, m.cached, "
+    "m.auto_update, m.source, "
     "m.created_at, m.uploaded_at, m.expires_at, m.last_used_at FROM images m JOIN projects p ON p.id = m.project_id ";
 constexpr std::string_view kInsert =
-    "INSERT INTO images (project_id, fingerprint, filename, architecture, format, size, status, public, cached, auto_update, source, created_at, "
+    "INSERT INTO images (project_id, fingerprint, filename, architecture, format, size, status, public, cached, "
+    "auto_update, source, created_at, "
     "uploaded_at, expires_at, last_used_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-constexpr std::string_view kUpdate = "UPDATE images SET public=?, auto_update=?, cached=?, expires_at=?, source=? WHERE id=?";
-constexpr std::string_view kSelectAlias =
-    "SELECT a.id, p.name, a.name, a.description, m.fingerprint FROM image_aliases a JOIN projects p ON p.id = a.project_id "
-    "JOIN images m ON m.id = a.image_id ";
-constexpr std::string_view kInsertAlias = "INSERT INTO image_aliases (project_id, name, description, image_id) VALUES (?, ?, ?, ?)";
+constexpr std::string_view kUpdate =
+    "UPDATE images SET public=?, auto_update=?, cached=?, expires_at=?, source=? WHERE id=?";
+constexpr std::string_view kSelectAlias = "SELECT a.id, p.name, a.name, a.description, m.fingerprint FROM "
+                                          "image_aliases a JOIN projects p ON p.id = a.project_id "
+                                          "JOIN images m ON m.id = a.image_id ";
+constexpr std::string_view kInsertAlias =
+    "INSERT INTO image_aliases (project_id, name, description, image_id) VALUES (?, ?, ?, ?)";
 constexpr PartTable kProperties = {"image_properties", "image_id"};
 
 constexpr std::pair<ImageStatus, std::string_view> kStatusNames[] = {
     {ImageStatus::Creating, "creating"},
-    {ImageStatus::Ready, "ready"},
+    {ImageStatus::Ready,    "ready"   },
     {ImageStatus::Deleting, "deleting"},
 };
 std::string_view statusName(ImageStatus status)
@@ -37,7 +41,10 @@ ImageStatus statusFrom(const std::string &name) // the column's CHECK lets no ot
 }
 
 std::string missing(std::int64_t id) { return "image " + std::to_string(id) + " does not exist any more"; }
-std::string missingAlias(const std::string &project, const std::string &name) { return titled("image alias", project, name) + " does not exist"; }
+std::string missingAlias(const std::string &project, const std::string &name)
+{
+    return titled("image alias", project, name) + " does not exist";
+}
 
 Image readRow(const Statement &row)
 {
@@ -69,14 +76,17 @@ Status readParts(Database &db, std::vector<Image> &images)
         Image *image = properties.find(id);
         return image != nullptr ? &image->properties : nullptr;
     }));
-    Statement row = TRY(query(db, "SELECT image_id, name FROM image_aliases WHERE image_id BETWEEN ? AND ? ORDER BY image_id, name", owners.first, owners.last));
+    Statement row =
+        TRY(query(db, "SELECT image_id, name FROM image_aliases WHERE image_id BETWEEN ? AND ? ORDER BY image_id, name",
+                  owners.first, owners.last));
     while (TRY(row.next()))
         if (Image *image = aliases.find(row.integer(0)))
             image->aliases.push_back(row.text(1));
     return {};
 }
 
-template <class... Values> Result<std::vector<Image>> select(Database &db, std::string_view where, const Values &...values)
+template <class... Values>
+Result<std::vector<Image>> select(Database &db, std::string_view where, const Values &...values)
 {
     const auto guard = db.lock();
     std::vector<Image> images;
@@ -89,7 +99,8 @@ template <class... Values> Result<std::vector<Image>> select(Database &db, std::
     return images;
 }
 
-template <class... Values> Result<std::vector<ImageAlias>> selectAliases(Database &db, std::string_view where, const Values &...values)
+template <class... Values>
+Result<std::vector<ImageAlias>> selectAliases(Database &db, std::string_view where, const Values &...values)
 {
     Statement row = TRY(query(db, std::string(kSelectAlias) + std::string(where) + " ORDER BY a.name", values...));
     std::vector<ImageAlias> aliases;
@@ -100,7 +111,9 @@ template <class... Values> Result<std::vector<ImageAlias>> selectAliases(Databas
 
 Result<std::int64_t> imageId(Database &db, const std::string &project, const std::string &fingerprint)
 {
-    Statement row = TRY(query(db, "SELECT m.id FROM images m JOIN projects p ON p.id = m.project_id WHERE p.name=? AND m.fingerprint=?", project, fingerprint));
+    Statement row = TRY(
+        query(db, "SELECT m.id FROM images m JOIN projects p ON p.id = m.project_id WHERE p.name=? AND m.fingerprint=?",
+              project, fingerprint));
     if (!TRY(row.next()))
         return Error(Code::NotFound, titled("image", project, fingerprint) + " does not exist");
     return row.integer(0);
@@ -113,9 +126,9 @@ Result<std::int64_t> insertImage(Database &db, const Image &image)
     return db.transaction([&]() -> Result<std::int64_t> {
         const std::int64_t project = TRY(projectId(db, image.project));
         const std::int64_t uploaded = image.uploadedAt != 0 ? image.uploadedAt : unixMillis();
-        TRY(named(run(db, kInsert, project, image.fingerprint, image.filename, image.architecture, image.format, static_cast<std::int64_t>(image.size),
-                      statusName(image.status), image.isPublic, image.cached, image.autoUpdate, image.source, image.createdAt, uploaded, image.expiresAt,
-                      image.lastUsedAt),
+        TRY(named(run(db, kInsert, project, image.fingerprint, image.filename, image.architecture, image.format,
+                      static_cast<std::int64_t>(image.size), statusName(image.status), image.isPublic, image.cached,
+                      image.autoUpdate, image.source, image.createdAt, uploaded, image.expiresAt, image.lastUsedAt),
                   titled("image", image.project, image.fingerprint) + " already exists"));
         const std::int64_t id = db.lastInsertId();
         TRY(writeStrings(db, kProperties, id, image.properties));
@@ -128,9 +141,11 @@ Result<Image> findImage(Database &db, const std::string &project, const std::str
     const std::string title = titled("image", project, fingerprint);
     if (fingerprint.empty() || fingerprint.find_first_not_of("0123456789abcdef") != std::string::npos)
         return Error(Code::NotFound, title + " does not exist");
-    auto images = TRY(select(db, "WHERE p.name=?1 AND substr(m.fingerprint, 1, length(?2)) = ?2", project, fingerprint));
+    auto images =
+        TRY(select(db, "WHERE p.name=?1 AND substr(m.fingerprint, 1, length(?2)) = ?2", project, fingerprint));
     if (images.size() > 1)
-        return Error(Code::Invalid, title + " fits " + std::to_string(images.size()) + " images; write more of the fingerprint");
+        return Error(Code::Invalid,
+                     title + " fits " + std::to_string(images.size()) + " images; write more of the fingerprint");
     return onlyRow<Image>(std::move(images), title + " does not exist");
 }
 
@@ -158,24 +173,30 @@ Result<std::vector<Image>> listImages(Database &db, const std::string &project)
     return project.empty() ? select(db, "") : select(db, "WHERE p.name=?", project);
 }
 
-Result<std::vector<Image>> listImagesIn(Database &db, ImageStatus status) { return select(db, "WHERE m.status=?", statusName(status)); }
+Result<std::vector<Image>> listImagesIn(Database &db, ImageStatus status)
+{
+    return select(db, "WHERE m.status=?", statusName(status));
+}
 
 Status updateImage(Database &db, const Image &image)
 {
     return db.transaction([&]() -> Status {
-        TRY(change(db, missing(image.id), kUpdate, image.isPublic, image.autoUpdate, image.cached, image.expiresAt, image.source, image.id));
+        TRY(change(db, missing(image.id), kUpdate, image.isPublic, image.autoUpdate, image.cached, image.expiresAt,
+                   image.source, image.id));
         return writeStrings(db, kProperties, image.id, image.properties);
     });
 }
 
 Status setImageStatus(Database &db, std::int64_t id, ImageStatus status)
 {
-    return db.transaction([&] { return change(db, missing(id), "UPDATE images SET status=? WHERE id=?", statusName(status), id); });
+    return db.transaction(
+        [&] { return change(db, missing(id), "UPDATE images SET status=? WHERE id=?", statusName(status), id); });
 }
 
 Status setImageUsed(Database &db, std::int64_t id, std::int64_t at)
 {
-    return db.transaction([&] { return change(db, missing(id), "UPDATE images SET last_used_at=? WHERE id=?", at, id); });
+    return db.transaction(
+        [&] { return change(db, missing(id), "UPDATE images SET last_used_at=? WHERE id=?", at, id); });
 }
 
 Status deleteImage(Database &db, std::int64_t id)
@@ -198,7 +219,8 @@ Result<std::int64_t> insertAlias(Database &db, const ImageAlias &alias)
     return db.transaction([&]() -> Result<std::int64_t> {
         const std::int64_t project = TRY(projectId(db, alias.project));
         const std::int64_t image = TRY(imageId(db, alias.project, alias.fingerprint));
-        TRY(named(run(db, kInsertAlias, project, alias.name, alias.description, image), titled("image alias", alias.project, alias.name) + " already exists"));
+        TRY(named(run(db, kInsertAlias, project, alias.name, alias.description, image),
+                  titled("image alias", alias.project, alias.name) + " already exists"));
         return db.lastInsertId();
     });
 }
@@ -207,7 +229,8 @@ Status updateAlias(Database &db, const ImageAlias &alias)
 {
     return db.transaction([&]() -> Status {
         const std::int64_t image = TRY(imageId(db, alias.project, alias.fingerprint));
-        return change(db, missingAlias(alias.project, alias.name), "UPDATE image_aliases SET description=?, image_id=? WHERE id=?", alias.description, image,
+        return change(db, missingAlias(alias.project, alias.name),
+                      "UPDATE image_aliases SET description=?, image_id=? WHERE id=?", alias.description, image,
                       alias.id);
     });
 }
@@ -215,7 +238,8 @@ Status updateAlias(Database &db, const ImageAlias &alias)
 Status renameAlias(Database &db, std::int64_t id, const std::string &name)
 {
     return db.transaction([&] {
-        return named(change(db, "image alias " + std::to_string(id) + " does not exist any more", "UPDATE image_aliases SET name=? WHERE id=?", name, id),
+        return named(change(db, "image alias " + std::to_string(id) + " does not exist any more",
+                            "UPDATE image_aliases SET name=? WHERE id=?", name, id),
                      "image alias " + quoted(name) + " already exists");
     });
 }

@@ -20,7 +20,8 @@ struct Image {
     bool isPublic = false;
     bool cached = false;
     bool autoUpdate = false;
-    std::string source; ///< What it was made or fetched from, as the resolver writes it ("template:debian/13"); "" for none.
+    std::string
+        source; ///< What it was made or fetched from, as the resolver writes it ("template:debian/13"); "" for none.
     std::int64_t createdAt = 0; ///< Of the image itself (its metadata).
     std::int64_t uploadedAt = 0;
     std::int64_t expiresAt = 0; ///< 0: never.

@@ -10,25 +10,27 @@ namespace
 {
 
 constexpr std::string_view kSelect =
-    "SELECT i.id, p.name, i.name, i.description, i.architecture, i.ephemeral, i.stateful, i.status, i.pool, i.image, i.created_at, i.last_used_at, "
+    "SELECT i.id, p.name, i.name, i.description, i.architecture, i.ephemeral, i.stateful, i.status, i.pool, i.image, "
+    "i.created_at, i.last_used_at, "
     "coalesce(r.base, 0), coalesce(r.size, 0) "
     "FROM instances i JOIN projects p ON p.id = i.project_id LEFT JOIN id_ranges r ON r.instance_id = i.id ";
-constexpr std::string_view kInsert =
-    "INSERT INTO instances (project_id, name, description, architecture, ephemeral, stateful, status, pool, image, created_at, last_used_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-constexpr std::string_view kUpdate = "UPDATE instances SET description=?, architecture=?, ephemeral=?, stateful=? WHERE id=?";
-constexpr std::string_view kInsertProfile =
-    "INSERT INTO instance_profiles (instance_id, position, profile_id) SELECT i.id, ?, f.id FROM instances i JOIN profiles f "
-    "ON f.project_id = i.project_id AND f.name=? WHERE i.id=?";
-constexpr std::string_view kSelectProfiles =
-    "SELECT a.instance_id, f.name FROM instance_profiles a JOIN profiles f ON f.id = a.profile_id WHERE a.instance_id BETWEEN ? AND ? "
-    "ORDER BY a.instance_id, a.position";
+constexpr std::string_view kInsert = "INSERT INTO instances (project_id, name, description, architecture, ephemeral, "
+                                     "stateful, status, pool, image, created_at, last_used_at) "
+                                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+constexpr std::string_view kUpdate =
+    "UPDATE instances SET description=?, architecture=?, ephemeral=?, stateful=? WHERE id=?";
+constexpr std::string_view kInsertProfile = "INSERT INTO instance_profiles (instance_id, position, profile_id) SELECT "
+                                            "i.id, ?, f.id FROM instances i JOIN profiles f "
+                                            "ON f.project_id = i.project_id AND f.name=? WHERE i.id=?";
+constexpr std::string_view kSelectProfiles = "SELECT a.instance_id, f.name FROM instance_profiles a JOIN profiles f ON "
+                                             "f.id = a.profile_id WHERE a.instance_id BETWEEN ? AND ? "
+                                             "ORDER BY a.instance_id, a.position";
 constexpr PartTable kConfig = {"instance_config", "instance_id"};
 constexpr PartTable kDevices = {"instance_devices", "instance_id"};
 
 constexpr std::pair<InstanceStatus, std::string_view> kStatusNames[] = {
     {InstanceStatus::Creating, "creating"},
-    {InstanceStatus::Ready, "ready"},
+    {InstanceStatus::Ready,    "ready"   },
     {InstanceStatus::Deleting, "deleting"},
 };
 
@@ -89,7 +91,8 @@ Status readParts(Database &db, std::vector<Instance> &instances)
     return readProfiles(db, instances);
 }
 
-template <class... Values> Result<std::vector<Instance>> select(Database &db, std::string_view where, const Values &...values)
+template <class... Values>
+Result<std::vector<Instance>> select(Database &db, std::string_view where, const Values &...values)
 {
     const auto guard = db.lock();
     std::vector<Instance> instances;
@@ -107,7 +110,8 @@ Status writeProfiles(Database &db, std::int64_t id, const std::vector<std::strin
 {
     TRY(run(db, "DELETE FROM instance_profiles WHERE instance_id=?", id));
     for (std::size_t i = 0; i < profiles.size(); ++i)
-        TRY(named(change(db, "profile " + quoted(profiles[i]) + " does not exist", kInsertProfile, static_cast<std::int64_t>(i), profiles[i], id),
+        TRY(named(change(db, "profile " + quoted(profiles[i]) + " does not exist", kInsertProfile,
+                         static_cast<std::int64_t>(i), profiles[i], id),
                   "profile " + quoted(profiles[i]) + " is named twice"));
     return {};
 }
@@ -126,8 +130,9 @@ Result<std::int64_t> insertInstance(Database &db, const Instance &instance)
     return db.transaction([&]() -> Result<std::int64_t> {
         const std::int64_t project = TRY(projectId(db, instance.project));
         const std::int64_t created = instance.createdAt != 0 ? instance.createdAt : unixMillis();
-        TRY(named(run(db, kInsert, project, instance.name, instance.description, instance.architecture, instance.ephemeral, instance.stateful,
-                      statusName(instance.status), instance.pool, instance.image, created, instance.lastUsedAt),
+        TRY(named(run(db, kInsert, project, instance.name, instance.description, instance.architecture,
+                      instance.ephemeral, instance.stateful, statusName(instance.status), instance.pool, instance.image,
+                      created, instance.lastUsedAt),
                   titled("instance", instance.project, instance.name) + " already exists"));
         const std::int64_t id = db.lastInsertId();
         TRY(writeParts(db, id, instance));
@@ -137,7 +142,8 @@ Result<std::int64_t> insertInstance(Database &db, const Instance &instance)
 
 Result<Instance> findInstance(Database &db, const std::string &project, const std::string &name)
 {
-    return onlyRow(select(db, "WHERE p.name=? AND i.name=?", project, name), titled("instance", project, name) + " does not exist");
+    return onlyRow(select(db, "WHERE p.name=? AND i.name=?", project, name),
+                   titled("instance", project, name) + " does not exist");
 }
 
 Result<std::vector<Instance>> listInstances(Database &db, const std::string &project)
@@ -147,31 +153,39 @@ Result<std::vector<Instance>> listInstances(Database &db, const std::string &pro
 
 Result<std::vector<std::string>> listInstanceNames(Database &db, const std::string &project)
 {
-    Statement row = TRY(query(db, "SELECT i.name FROM instances i JOIN projects p ON p.id = i.project_id WHERE p.name=? ORDER BY i.name", project));
+    Statement row = TRY(query(
+        db, "SELECT i.name FROM instances i JOIN projects p ON p.id = i.project_id WHERE p.name=? ORDER BY i.name",
+        project));
     std::vector<std::string> names;
     while (TRY(row.next()))
         names.push_back(row.text(0));
     return names;
 }
 
-Result<std::vector<Instance>> listInstancesIn(Database &db, InstanceStatus status) { return select(db, "WHERE i.status=?", statusName(status)); }
+Result<std::vector<Instance>> listInstancesIn(Database &db, InstanceStatus status)
+{
+    return select(db, "WHERE i.status=?", statusName(status));
+}
 
 Status updateInstance(Database &db, const Instance &instance)
 {
     return db.transaction([&]() -> Status {
-        TRY(change(db, missing(instance.id), kUpdate, instance.description, instance.architecture, instance.ephemeral, instance.stateful, instance.id));
+        TRY(change(db, missing(instance.id), kUpdate, instance.description, instance.architecture, instance.ephemeral,
+                   instance.stateful, instance.id));
         return writeParts(db, instance.id, instance);
     });
 }
 
 Status setInstanceStatus(Database &db, std::int64_t id, InstanceStatus status)
 {
-    return db.transaction([&] { return change(db, missing(id), "UPDATE instances SET status=? WHERE id=?", statusName(status), id); });
+    return db.transaction(
+        [&] { return change(db, missing(id), "UPDATE instances SET status=? WHERE id=?", statusName(status), id); });
 }
 
 Status setInstanceUsed(Database &db, std::int64_t id, std::int64_t at)
 {
-    return db.transaction([&] { return change(db, missing(id), "UPDATE instances SET last_used_at=? WHERE id=?", at, id); });
+    return db.transaction(
+        [&] { return change(db, missing(id), "UPDATE instances SET last_used_at=? WHERE id=?", at, id); });
 }
 
 Status setInstanceConfig(Database &db, std::int64_t id, const StringMap &changes, Durability durability)
@@ -196,7 +210,8 @@ Status setInstanceConfig(Database &db, std::int64_t id, const StringMap &changes
 Status renameInstance(Database &db, std::int64_t id, const std::string &name)
 {
     return db.transaction([&] {
-        return named(change(db, missing(id), "UPDATE instances SET name=? WHERE id=?", name, id), "instance " + quoted(name) + " already exists");
+        return named(change(db, missing(id), "UPDATE instances SET name=? WHERE id=?", name, id),
+                     "instance " + quoted(name) + " already exists");
     });
 }
 
@@ -207,8 +222,10 @@ Status deleteInstance(Database &db, std::int64_t id)
 
 Result<std::vector<std::string>> instancesOfImage(Database &db, const std::string &fingerprint)
 {
-    Statement row =
-        TRY(query(db, "SELECT p.name || '/' || i.name FROM instances i JOIN projects p ON p.id = i.project_id WHERE i.image=? ORDER BY 1", fingerprint));
+    Statement row = TRY(query(db,
+                              "SELECT p.name || '/' || i.name FROM instances i JOIN projects p ON p.id = i.project_id "
+                              "WHERE i.image=? ORDER BY 1",
+                              fingerprint));
     std::vector<std::string> names;
     while (TRY(row.next()))
         names.push_back(row.text(0));

@@ -49,7 +49,8 @@ Status updateInstance(Database &db, const Instance &instance);
 Status setInstanceStatus(Database &db, std::int64_t id, InstanceStatus status);
 Status setInstanceUsed(Database &db, std::int64_t id, std::int64_t at);
 /// Sets single keys, an empty value unsets; for volatile.* and "config set".
-Status setInstanceConfig(Database &db, std::int64_t id, const StringMap &changes, Durability durability = Durability::Full);
+Status setInstanceConfig(Database &db, std::int64_t id, const StringMap &changes,
+                         Durability durability = Durability::Full);
 /// AlreadyExists.
 Status renameInstance(Database &db, std::int64_t id, const std::string &name);
 /// The row, its parts and its id range: last of all in a delete.

@@ -9,13 +9,15 @@ namespace lxmgr::store
 namespace
 {
 
-constexpr std::string_view kSelect = "SELECT n.id, p.name, n.name, n.type, n.description FROM networks n JOIN projects p ON p.id = n.project_id ";
+constexpr std::string_view kSelect =
+    "SELECT n.id, p.name, n.name, n.type, n.description FROM networks n JOIN projects p ON p.id = n.project_id ";
 constexpr std::string_view kInsert = "INSERT INTO networks (project_id, name, type, description) VALUES (?, ?, ?, ?)";
 constexpr PartTable kConfig = {"network_config", "network_id"};
 
 std::string missing(std::int64_t id) { return "network " + std::to_string(id) + " does not exist any more"; }
 
-template <class... Values> Result<std::vector<Network>> select(Database &db, std::string_view where, const Values &...values)
+template <class... Values>
+Result<std::vector<Network>> select(Database &db, std::string_view where, const Values &...values)
 {
     const auto guard = db.lock();
     std::vector<Network> networks;
@@ -37,7 +39,8 @@ template <class... Values> Result<std::vector<Network>> select(Database &db, std
 
 Result<Network> findNetwork(Database &db, const std::string &project, const std::string &name)
 {
-    return onlyRow(select(db, "WHERE p.name=? AND n.name=?", project, name), titled("network", project, name) + " does not exist");
+    return onlyRow(select(db, "WHERE p.name=? AND n.name=?", project, name),
+                   titled("network", project, name) + " does not exist");
 }
 
 Result<std::vector<Network>> listNetworks(Database &db, const std::string &project)
@@ -49,7 +52,8 @@ Result<std::int64_t> insertNetwork(Database &db, const Network &network)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
         const std::int64_t project = TRY(projectId(db, network.project));
-        TRY(named(run(db, kInsert, project, network.name, network.type, network.description), titled("network", network.project, network.name) + " already exists"));
+        TRY(named(run(db, kInsert, project, network.name, network.type, network.description),
+                  titled("network", network.project, network.name) + " already exists"));
         const std::int64_t id = db.lastInsertId();
         TRY(writeStrings(db, kConfig, id, network.config));
         return id;
@@ -59,7 +63,8 @@ Result<std::int64_t> insertNetwork(Database &db, const Network &network)
 Status updateNetwork(Database &db, const Network &network)
 {
     return db.transaction([&]() -> Status {
-        TRY(change(db, missing(network.id), "UPDATE networks SET description=? WHERE id=?", network.description, network.id));
+        TRY(change(db, missing(network.id), "UPDATE networks SET description=? WHERE id=?", network.description,
+                   network.id));
         return writeStrings(db, kConfig, network.id, network.config);
     });
 }
@@ -67,7 +72,8 @@ Status updateNetwork(Database &db, const Network &network)
 Status renameNetwork(Database &db, std::int64_t id, const std::string &name)
 {
     return db.transaction([&] {
-        return named(change(db, missing(id), "UPDATE networks SET name=? WHERE id=?", name, id), "network " + quoted(name) + " already exists");
+        return named(change(db, missing(id), "UPDATE networks SET name=? WHERE id=?", name, id),
+                     "network " + quoted(name) + " already exists");
     });
 }
 

@@ -9,20 +9,20 @@ namespace lxmgr::store
 namespace
 {
 
-constexpr std::string_view kSelect =
-    "SELECT o.id, p.name, o.type, o.object, o.arguments, o.status, o.error, o.created_at, o.updated_at FROM operations o JOIN projects p "
-    "ON p.id = o.project_id ";
-constexpr std::string_view kInsert =
-    "INSERT INTO operations (id, project_id, type, object, arguments, status, error, created_at, updated_at) VALUES (?, ?, ?, ?, ?, 'running', '', ?, ?)";
+constexpr std::string_view kSelect = "SELECT o.id, p.name, o.type, o.object, o.arguments, o.status, o.error, "
+                                     "o.created_at, o.updated_at FROM operations o JOIN projects p "
+                                     "ON p.id = o.project_id ";
+constexpr std::string_view kInsert = "INSERT INTO operations (id, project_id, type, object, arguments, status, error, "
+                                     "created_at, updated_at) VALUES (?, ?, ?, ?, ?, 'running', '', ?, ?)";
 constexpr std::string_view kInsertStep =
     "INSERT INTO operation_steps (operation_id, position, name, undo) "
     "VALUES (?1, (SELECT coalesce(max(position) + 1, 0) FROM operation_steps WHERE operation_id=?1), ?2, ?3)";
 constexpr std::string_view kFinish = "UPDATE operations SET status=?, error=?, updated_at=? WHERE id=?";
 
 constexpr std::pair<OperationStatus, std::string_view> kStatusNames[] = {
-    {OperationStatus::Running, "running"},
-    {OperationStatus::Success, "success"},
-    {OperationStatus::Failure, "failure"},
+    {OperationStatus::Running,   "running"  },
+    {OperationStatus::Success,   "success"  },
+    {OperationStatus::Failure,   "failure"  },
     {OperationStatus::Cancelled, "cancelled"},
 };
 std::string_view statusName(OperationStatus status)
@@ -45,15 +45,25 @@ Result<std::vector<OperationStep>> readSteps(Database &db, const std::string &id
     return steps;
 }
 
-template <class... Values> Result<std::vector<Operation>> select(Database &db, std::string_view where, const Values &...values)
+template <class... Values>
+Result<std::vector<Operation>> select(Database &db, std::string_view where, const Values &...values)
 {
     const auto guard = db.lock();
     std::vector<Operation> operations;
     {
-        Statement row = TRY(query(db, std::string(kSelect) + std::string(where) + " ORDER BY o.created_at, o.rowid", values...));
+        Statement row =
+            TRY(query(db, std::string(kSelect) + std::string(where) + " ORDER BY o.created_at, o.rowid", values...));
         while (TRY(row.next()))
-            operations.push_back({row.text(0), row.text(1), row.text(2), row.text(3), row.text(4), statusFrom(row.text(5)), row.text(6), row.integer(7),
-                                  row.integer(8), {}});
+            operations.push_back({row.text(0),
+                                  row.text(1),
+                                  row.text(2),
+                                  row.text(3),
+                                  row.text(4),
+                                  statusFrom(row.text(5)),
+                                  row.text(6),
+                                  row.integer(7),
+                                  row.integer(8),
+                                  {}});
     }
     for (Operation &operation : operations)
         operation.steps = TRY(readSteps(db, operation.id));
@@ -67,8 +77,9 @@ Status beginOperation(Database &db, const Operation &operation)
     return db.transaction([&]() -> Status {
         const std::int64_t project = TRY(projectId(db, operation.project));
         const std::int64_t now = unixMillis();
-        return named(run(db, kInsert, operation.id, project, operation.type, operation.object, operation.arguments, now, now),
-                     "operation " + quoted(operation.id) + " already exists");
+        return named(
+            run(db, kInsert, operation.id, project, operation.type, operation.object, operation.arguments, now, now),
+            "operation " + quoted(operation.id) + " already exists");
     });
 }
 
@@ -90,13 +101,18 @@ Status finishOperation(Database &db, const std::string &id, OperationStatus stat
     });
 }
 
-Result<Operation> findOperation(Database &db, const std::string &id) { return onlyRow(select(db, "WHERE o.id=?", id), missing(id)); }
+Result<Operation> findOperation(Database &db, const std::string &id)
+{
+    return onlyRow(select(db, "WHERE o.id=?", id), missing(id));
+}
 
 Result<std::vector<Operation>> listUnfinished(Database &db) { return select(db, "WHERE o.status='running'"); }
 
 Status pruneOperations(Database &db, std::int64_t before)
 {
-    return db.transaction([&] { return run(db, "DELETE FROM operations WHERE status<>'running' AND updated_at<?", before); }, Durability::Relaxed);
+    return db.transaction(
+        [&] { return run(db, "DELETE FROM operations WHERE status<>'running' AND updated_at<?", before); },
+        Durability::Relaxed);
 }
 
 } // namespace lxmgr::store

@@ -16,8 +16,8 @@ struct OperationStep {
 struct Operation {
     std::string id; ///< UUID.
     std::string project = kDefaultProject;
-    std::string type;   ///< "instance-create".
-    std::string object; ///< Name of what it holds.
+    std::string type;      ///< "instance-create".
+    std::string object;    ///< Name of what it holds.
     std::string arguments; ///< JSON, for completing it after a crash.
     OperationStatus status = OperationStatus::Running;
     std::string error; ///< Message of a failed one.

@@ -19,8 +19,8 @@ Status clear(Database &db, const PartTable &part, std::int64_t owner)
 std::string selectSql(const PartTable &part, std::string_view columns, std::string_view order)
 {
     const std::string owner(part.owner);
-    return "SELECT " + owner + ", " + std::string(columns) + " FROM " + std::string(part.table) + " WHERE " + owner + " BETWEEN ? AND ? ORDER BY " + owner +
-           ", " + std::string(order);
+    return "SELECT " + owner + ", " + std::string(columns) + " FROM " + std::string(part.table) + " WHERE " + owner +
+           " BETWEEN ? AND ? ORDER BY " + owner + ", " + std::string(order);
 }
 
 } // namespace
@@ -28,7 +28,8 @@ std::string selectSql(const PartTable &part, std::string_view columns, std::stri
 Status writeStrings(Database &db, const PartTable &part, std::int64_t owner, const StringMap &values)
 {
     TRY(clear(db, part, owner));
-    const std::string sql = "INSERT INTO " + std::string(part.table) + " (" + std::string(part.owner) + ", key, value) VALUES (?, ?, ?)";
+    const std::string sql =
+        "INSERT INTO " + std::string(part.table) + " (" + std::string(part.owner) + ", key, value) VALUES (?, ?, ?)";
     for (const auto &[key, value] : values)
         TRY(run(db, sql, owner, key, value));
     return {};
@@ -37,14 +38,16 @@ Status writeStrings(Database &db, const PartTable &part, std::int64_t owner, con
 Status writeDevices(Database &db, const PartTable &part, std::int64_t owner, const DeviceMap &devices)
 {
     TRY(clear(db, part, owner));
-    const std::string sql = "INSERT INTO " + std::string(part.table) + " (" + std::string(part.owner) + ", device, key, value) VALUES (?, ?, ?, ?)";
+    const std::string sql = "INSERT INTO " + std::string(part.table) + " (" + std::string(part.owner) +
+                            ", device, key, value) VALUES (?, ?, ?, ?)";
     for (const auto &[device, keys] : devices)
         for (const auto &[key, value] : keys)
             TRY(run(db, sql, owner, device, key, value));
     return {};
 }
 
-Status readStrings(Database &db, const PartTable &part, OwnerSpan owners, const std::function<StringMap *(std::int64_t)> &target)
+Status readStrings(Database &db, const PartTable &part, OwnerSpan owners,
+                   const std::function<StringMap *(std::int64_t)> &target)
 {
     Statement rows = TRY(query(db, selectSql(part, "key, value", "key"), owners.first, owners.last));
     std::int64_t owner = std::numeric_limits<std::int64_t>::min();
@@ -60,7 +63,8 @@ Status readStrings(Database &db, const PartTable &part, OwnerSpan owners, const 
     return {};
 }
 
-Status readDevices(Database &db, const PartTable &part, OwnerSpan owners, const std::function<DeviceMap *(std::int64_t)> &target)
+Status readDevices(Database &db, const PartTable &part, OwnerSpan owners,
+                   const std::function<DeviceMap *(std::int64_t)> &target)
 {
     Statement rows = TRY(query(db, selectSql(part, "device, key, value", "device, key"), owners.first, owners.last));
     std::int64_t owner = std::numeric_limits<std::int64_t>::min();
@@ -102,7 +106,8 @@ Status named(Status status, const std::string &text)
 
 std::string titled(std::string_view kind, const std::string &project, const std::string &name)
 {
-    return std::string(kind) + " " + quoted(name) + (project == kDefaultProject ? "" : " in project " + quoted(project));
+    return std::string(kind) + " " + quoted(name) +
+           (project == kDefaultProject ? "" : " in project " + quoted(project));
 }
 
 } // namespace lxmgr::store

@@ -27,8 +27,10 @@ inline OwnerSpan onlyOwner(std::int64_t id) { return {id, id}; }
 Status writeStrings(Database &db, const PartTable &part, std::int64_t owner, const StringMap &values);
 Status writeDevices(Database &db, const PartTable &part, std::int64_t owner, const DeviceMap &devices);
 /// `target` gives the map to put an owner's rows into, nullptr to pass over; called once an owner, in the order of ids.
-Status readStrings(Database &db, const PartTable &part, OwnerSpan owners, const std::function<StringMap *(std::int64_t)> &target);
-Status readDevices(Database &db, const PartTable &part, OwnerSpan owners, const std::function<DeviceMap *(std::int64_t)> &target);
+Status readStrings(Database &db, const PartTable &part, OwnerSpan owners,
+                   const std::function<StringMap *(std::int64_t)> &target);
+Status readDevices(Database &db, const PartTable &part, OwnerSpan owners,
+                   const std::function<DeviceMap *(std::int64_t)> &target);
 
 /// Walks rows sorted by `id` beside owners that come in the order of ids.
 template <class Row> class Follower
@@ -54,7 +56,8 @@ template <class Row> OwnerSpan spanOf(const std::vector<Row> &rows)
 
 template <class Row> void sortByName(std::vector<Row> &rows)
 {
-    std::ranges::sort(rows, [](const Row &a, const Row &b) { return std::tie(a.project, a.name) < std::tie(b.project, b.name); });
+    std::ranges::sort(
+        rows, [](const Row &a, const Row &b) { return std::tie(a.project, a.name) < std::tie(b.project, b.name); });
 }
 
 /// Its id. NotFound.

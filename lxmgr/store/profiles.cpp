@@ -9,10 +9,11 @@ namespace lxmgr::store
 namespace
 {
 
-constexpr std::string_view kSelect = "SELECT f.id, p.name, f.name, f.description FROM profiles f JOIN projects p ON p.id = f.project_id ";
-constexpr std::string_view kSelectUsers =
-    "SELECT a.profile_id, i.name FROM instance_profiles a JOIN instances i ON i.id = a.instance_id WHERE a.profile_id BETWEEN ? AND ? "
-    "ORDER BY a.profile_id, i.name";
+constexpr std::string_view kSelect =
+    "SELECT f.id, p.name, f.name, f.description FROM profiles f JOIN projects p ON p.id = f.project_id ";
+constexpr std::string_view kSelectUsers = "SELECT a.profile_id, i.name FROM instance_profiles a JOIN instances i ON "
+                                          "i.id = a.instance_id WHERE a.profile_id BETWEEN ? AND ? "
+                                          "ORDER BY a.profile_id, i.name";
 constexpr std::string_view kInsert = "INSERT INTO profiles (project_id, name, description) VALUES (?, ?, ?)";
 constexpr PartTable kConfig = {"profile_config", "profile_id"};
 constexpr PartTable kDevices = {"profile_devices", "profile_id"};
@@ -44,7 +45,8 @@ Status readParts(Database &db, std::vector<Profile> &profiles)
     return readUsers(db, profiles);
 }
 
-template <class... Values> Result<std::vector<Profile>> select(Database &db, std::string_view where, const Values &...values)
+template <class... Values>
+Result<std::vector<Profile>> select(Database &db, std::string_view where, const Values &...values)
 {
     const auto guard = db.lock();
     std::vector<Profile> profiles;
@@ -78,7 +80,8 @@ Result<Profile> byId(Database &db, std::int64_t id) { return onlyRow(select(db, 
 
 Result<Profile> findProfile(Database &db, const std::string &project, const std::string &name)
 {
-    return onlyRow(select(db, "WHERE p.name=? AND f.name=?", project, name), titled("profile", project, name) + " does not exist");
+    return onlyRow(select(db, "WHERE p.name=? AND f.name=?", project, name),
+                   titled("profile", project, name) + " does not exist");
 }
 
 Result<std::vector<Profile>> listProfiles(Database &db, const std::string &project)
@@ -90,7 +93,8 @@ Result<std::int64_t> insertProfile(Database &db, const Profile &profile)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
         const std::int64_t project = TRY(projectId(db, profile.project));
-        TRY(named(run(db, kInsert, project, profile.name, profile.description), titled("profile", profile.project, profile.name) + " already exists"));
+        TRY(named(run(db, kInsert, project, profile.name, profile.description),
+                  titled("profile", profile.project, profile.name) + " already exists"));
         const std::int64_t id = db.lastInsertId();
         TRY(writeParts(db, id, profile));
         return id;
@@ -100,7 +104,8 @@ Result<std::int64_t> insertProfile(Database &db, const Profile &profile)
 Status updateProfile(Database &db, const Profile &profile)
 {
     return db.transaction([&]() -> Status {
-        TRY(change(db, missing(profile.id), "UPDATE profiles SET description=? WHERE id=?", profile.description, profile.id));
+        TRY(change(db, missing(profile.id), "UPDATE profiles SET description=? WHERE id=?", profile.description,
+                   profile.id));
         return writeParts(db, profile.id, profile);
     });
 }
@@ -109,7 +114,8 @@ Status renameProfile(Database &db, std::int64_t id, const std::string &name)
 {
     return db.transaction([&]() -> Status {
         TRY(refuseDefault(TRY(byId(db, id)), "renamed"));
-        return named(change(db, missing(id), "UPDATE profiles SET name=? WHERE id=?", name, id), "profile " + quoted(name) + " already exists");
+        return named(change(db, missing(id), "UPDATE profiles SET name=? WHERE id=?", name, id),
+                     "profile " + quoted(name) + " already exists");
     });
 }
 
@@ -119,7 +125,8 @@ Status deleteProfile(Database &db, std::int64_t id)
         const Profile profile = TRY(byId(db, id));
         TRY(refuseDefault(profile, "deleted"));
         if (!profile.usedBy.empty())
-            return Error(Code::WrongState, titled("profile", profile.project, profile.name) + " is used by " + join(profile.usedBy, ", "));
+            return Error(Code::WrongState, titled("profile", profile.project, profile.name) + " is used by " +
+                                               join(profile.usedBy, ", "));
         return change(db, missing(id), "DELETE FROM profiles WHERE id=?", id);
     });
 }

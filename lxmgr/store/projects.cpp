@@ -40,7 +40,8 @@ Result<std::int64_t> insertProject(Database &db, const Project &project)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
         const std::int64_t created = project.createdAt != 0 ? project.createdAt : unixMillis();
-        TRY(named(run(db, kInsert, project.name, project.description, created), "project " + quoted(project.name) + " already exists"));
+        TRY(named(run(db, kInsert, project.name, project.description, created),
+                  "project " + quoted(project.name) + " already exists"));
         return db.lastInsertId();
     });
 }

@@ -63,7 +63,8 @@ template <class... Values> Status run(Database &db, std::string_view sql, const 
 }
 
 /// A change that must hit a row: NotFound with `missing` where it does not.
-template <class... Values> Status change(Database &db, const std::string &missing, std::string_view sql, const Values &...values)
+template <class... Values>
+Status change(Database &db, const std::string &missing, std::string_view sql, const Values &...values)
 {
     TRY(run(db, sql, values...));
     if (db.changes() == 0)

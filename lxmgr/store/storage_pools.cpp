@@ -9,13 +9,16 @@ namespace lxmgr::store
 namespace
 {
 
-constexpr std::string_view kSelect = "SELECT s.id, p.name, s.name, s.driver, s.description FROM storage_pools s JOIN projects p ON p.id = s.project_id ";
-constexpr std::string_view kInsert = "INSERT INTO storage_pools (project_id, name, driver, description) VALUES (?, ?, ?, ?)";
+constexpr std::string_view kSelect =
+    "SELECT s.id, p.name, s.name, s.driver, s.description FROM storage_pools s JOIN projects p ON p.id = s.project_id ";
+constexpr std::string_view kInsert =
+    "INSERT INTO storage_pools (project_id, name, driver, description) VALUES (?, ?, ?, ?)";
 constexpr PartTable kConfig = {"storage_pool_config", "pool_id"};
 
 std::string missing(std::int64_t id) { return "storage pool " + std::to_string(id) + " does not exist any more"; }
 
-template <class... Values> Result<std::vector<StoragePool>> select(Database &db, std::string_view where, const Values &...values)
+template <class... Values>
+Result<std::vector<StoragePool>> select(Database &db, std::string_view where, const Values &...values)
 {
     const auto guard = db.lock();
     std::vector<StoragePool> pools;
@@ -37,7 +40,8 @@ Status refuseUsed(Database &db, const std::string &pool)
 {
     Statement row = TRY(query(db, "SELECT name FROM instances WHERE pool=? ORDER BY name LIMIT 1", pool));
     if (TRY(row.next()))
-        return Error(Code::WrongState, "storage pool " + quoted(pool) + " holds instances, such as " + quoted(row.text(0)));
+        return Error(Code::WrongState,
+                     "storage pool " + quoted(pool) + " holds instances, such as " + quoted(row.text(0)));
     return {};
 }
 
@@ -54,7 +58,8 @@ Result<std::int64_t> insertPool(Database &db, const StoragePool &pool)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
         const std::int64_t project = TRY(projectId(db, pool.project));
-        TRY(named(run(db, kInsert, project, pool.name, pool.driver, pool.description), "storage pool " + quoted(pool.name) + " already exists"));
+        TRY(named(run(db, kInsert, project, pool.name, pool.driver, pool.description),
+                  "storage pool " + quoted(pool.name) + " already exists"));
         const std::int64_t id = db.lastInsertId();
         TRY(writeStrings(db, kConfig, id, pool.config));
         return id;
@@ -64,7 +69,8 @@ Result<std::int64_t> insertPool(Database &db, const StoragePool &pool)
 Status updatePool(Database &db, const StoragePool &pool)
 {
     return db.transaction([&]() -> Status {
-        TRY(change(db, missing(pool.id), "UPDATE storage_pools SET description=? WHERE id=?", pool.description, pool.id));
+        TRY(change(db, missing(pool.id), "UPDATE storage_pools SET description=? WHERE id=?", pool.description,
+                   pool.id));
         return writeStrings(db, kConfig, pool.id, pool.config);
     });
 }

@@ -1,6 +1,5 @@
 // What config promises of devices: typed, checked for what goes together, clashes and foreign keys told by name.
 #include "config/device_keys.h"
-
 #include "support/verify.h"
 
 using namespace lxmgr;
@@ -10,11 +9,32 @@ namespace
 {
 
 const DeviceMap kGood = {
-    {"bind", {{"type", "disk"}, {"path", "/srv/data"}, {"source", "/data"}, {"readonly", "true"}, {"shift", "true"}, {"recursive", "true"}, {"required", "false"}}},
+    {"bind",
+     {{"type", "disk"},
+      {"path", "/srv/data"},
+      {"source", "/data"},
+      {"readonly", "true"},
+      {"shift", "true"},
+      {"recursive", "true"},
+      {"required", "false"}}},
     {"eth0",
-     {{"type", "nic"}, {"network", "lxmgrbr0"}, {"name", "eth0"}, {"hwaddr", "10:66:6a:00:00:01"}, {"mtu", "1400"}, {"host_name", "veth.web1"}, {"ipv4.address", "10.1.2.3"}}},
+     {{"type", "nic"},
+      {"network", "lxmgrbr0"},
+      {"name", "eth0"},
+      {"hwaddr", "10:66:6a:00:00:01"},
+      {"mtu", "1400"},
+      {"host_name", "veth.web1"},
+      {"ipv4.address", "10.1.2.3"}}},
     {"eth1", {{"type", "nic"}, {"nictype", "bridged"}, {"parent", "br0"}}},
-    {"kvm", {{"type", "unix-char"}, {"source", "/dev/kvm"}, {"path", "/dev/kvm"}, {"major", "10"}, {"minor", "232"}, {"uid", "0"}, {"gid", "104"}, {"mode", "0660"}}},
+    {"kvm",
+     {{"type", "unix-char"},
+      {"source", "/dev/kvm"},
+      {"path", "/dev/kvm"},
+      {"major", "10"},
+      {"minor", "232"},
+      {"uid", "0"},
+      {"gid", "104"},
+      {"mode", "0660"}}},
     {"masked", {{"type", "none"}}},
     {"root", {{"type", "disk"}, {"path", "/"}, {"pool", "default"}}},
 };
@@ -64,20 +84,27 @@ private slots:
             {"type=disk path=/", "device 'd': pool: is missing: the root disk (path=/) lies in a storage pool"},
             {"type=disk path=/ pool=default source=/x", "device 'd': source: is not for the root disk (path=/)"},
             {"type=disk path=x source=/x", "device 'd': path: 'x' is not an absolute path"},
-            {"type=disk path=/a/../b source=/x", "device 'd': path: '/a/../b' has a '..' in it; write the path it means"},
+            {"type=disk path=/a/../b source=/x",
+             "device 'd': path: '/a/../b' has a '..' in it; write the path it means"},
             {"type=disk path=/a", "device 'd': source: is missing: the folder or file of the host"},
             {"type=disk source=/a", "device 'd': path: is missing: where it is mounted inside"},
-            {"type=disk path=/a source=/b readonyl=true", "device 'd': unknown key 'readonyl' (did you mean 'readonly'?)"},
-            {"type=nic", "device 'd': network: is missing: a nic has network=<managed network>, or nictype=bridged and parent=<bridge of the host>"},
+            {"type=disk path=/a source=/b readonyl=true",
+             "device 'd': unknown key 'readonyl' (did you mean 'readonly'?)"},
+            {"type=nic", "device 'd': network: is missing: a nic has network=<managed network>, or nictype=bridged and "
+                         "parent=<bridge of the host>"},
             {"type=nic network=n parent=br0", "device 'd': parent: does not go together with network"},
-            {"type=nic nictype=bridged", "device 'd': parent: is missing: a nic has network=<managed network>, or nictype=bridged and parent=<bridge of the host>"},
+            {"type=nic nictype=bridged", "device 'd': parent: is missing: a nic has network=<managed network>, or "
+                                         "nictype=bridged and parent=<bridge of the host>"},
             {"type=nic nictype=token parent=x", "device 'd': nictype: 'token' is not a kind of nic (bridged)"},
-            {"type=nic network=n hwaddr=01:00:00:00:00:00", "device 'd': hwaddr: '01:00:00:00:00:00' is not the MAC address of one interface (first byte even, not all zero)"},
-            {"type=nic network=n name=../x", "device 'd': name: '../x' is not an interface name (1 to 15 of letters, digits and -_., starting with a letter, digit or _)"},
+            {"type=nic network=n hwaddr=01:00:00:00:00:00", "device 'd': hwaddr: '01:00:00:00:00:00' is not the MAC "
+                                                            "address of one interface (first byte even, not all zero)"},
+            {"type=nic network=n name=../x", "device 'd': name: '../x' is not an interface name (1 to 15 of letters, "
+                                             "digits and -_., starting with a letter, digit or _)"},
             {"type=nic network=n name=lo", "device 'd': name: 'lo' is an interface name the kernel keeps for itself"},
             {"type=nic network=n mtu=10", "device 'd': mtu: '10' is not from 68 to 65535"},
             {"type=nic network=n ipv4.address=10.1.2", "device 'd': ipv4.address: '10.1.2' is not an IPv4 address"},
-            {"type=nic nictype=bridged parent=b ipv4.address=10.1.2.3", "device 'd': ipv4.address: needs a managed network"},
+            {"type=nic nictype=bridged parent=b ipv4.address=10.1.2.3",
+             "device 'd': ipv4.address: needs a managed network"},
             {"type=unix-char", "device 'd': source: is missing: the device on the host, such as /dev/kvm"},
             {"type=unix-char source=/etc/passwd", "device 'd': path: '/etc/passwd' is not below /dev"},
             {"type=unix-char path=/dev/x major=1", "device 'd': minor: is missing: major and minor go together"},
@@ -99,9 +126,11 @@ private slots:
     void whatOthersHaveIsRefusedByName_data()
     {
         QTest::addColumn<QByteArray>("keys");
-        for (const char *keys : {"type=proxy listen=tcp:0.0.0.0:80", "type=gpu", "type=nic nictype=macvlan parent=eth0", "type=nic network=n vlan=5",
-                                 "type=nic network=n security.mac_filtering=true", "type=disk path=/ pool=default size=10GiB", "type=disk path=/x pool=default source=vol",
-                                 "type=unix-char source=/dev/x required=false"})
+        for (const char *keys :
+             {"type=proxy listen=tcp:0.0.0.0:80", "type=gpu", "type=nic nictype=macvlan parent=eth0",
+              "type=nic network=n vlan=5", "type=nic network=n security.mac_filtering=true",
+              "type=disk path=/ pool=default size=10GiB", "type=disk path=/x pool=default source=vol",
+              "type=unix-char source=/dev/x required=false"})
             QTest::newRow(keys) << QByteArray(keys);
     }
     void whatOthersHaveIsRefusedByName()
@@ -113,7 +142,8 @@ private slots:
             return;
         }
         VERIFY_FAILS(Code::Unsupported, device);
-        QVERIFY2(device.error().message.find("not supported yet by this version") != std::string::npos, device.error().message.c_str());
+        QVERIFY2(device.error().message.find("not supported yet by this version") != std::string::npos,
+                 device.error().message.c_str());
     }
 
     void namesAreChecked()

@@ -1,7 +1,6 @@
 // What config promises of instance keys: typed, checked, refused by name, and every row goes there and back.
 #include "config/expand.h"
 #include "config/instance_keys.h"
-
 #include "support/verify.h"
 
 using namespace lxmgr;
@@ -12,32 +11,32 @@ namespace
 
 /// A good value of each key of the table; a row without one fails everyRowRoundTrips.
 const StringMap kGood = {
-    {"boot.autostart", "true"},
-    {"boot.autostart.delay", "5"},
-    {"boot.autostart.priority", "-3"},
-    {"boot.host_shutdown_timeout", "60"},
-    {"environment.LANG", "C.UTF-8"},
-    {"image.os", "debian"},
-    {"limits.cpu", "0-3,5"},
-    {"limits.cpu.allowance", "25ms/100ms"},
-    {"limits.kernel.nofile", "1024:unlimited"},
-    {"limits.memory", "512MiB"},
-    {"limits.memory.enforce", "soft"},
-    {"limits.memory.swap", "false"},
-    {"limits.processes", "500"},
-    {"linux.sysctl.net.ipv4.ip_forward", "1"},
-    {"security.idmap.base", "2000000"},
-    {"security.idmap.isolated", "true"},
-    {"security.idmap.size", "131072"},
-    {"security.nesting", "true"},
-    {"security.privileged", "false"},
-    {"security.protection.delete", "true"},
-    {"security.syscalls.allow", "read\nwrite"},
-    {"security.syscalls.deny", "mount\numount2"},
-    {"security.syscalls.deny_compat", "true"},
-    {"security.syscalls.deny_default", "false"},
-    {"user.note", "two\nlines"},
-    {"volatile.eth0.hwaddr", "10:66:6a:00:00:01"},
+    {"boot.autostart",                   "true"             },
+    {"boot.autostart.delay",             "5"                },
+    {"boot.autostart.priority",          "-3"               },
+    {"boot.host_shutdown_timeout",       "60"               },
+    {"environment.LANG",                 "C.UTF-8"          },
+    {"image.os",                         "debian"           },
+    {"limits.cpu",                       "0-3,5"            },
+    {"limits.cpu.allowance",             "25ms/100ms"       },
+    {"limits.kernel.nofile",             "1024:unlimited"   },
+    {"limits.memory",                    "512MiB"           },
+    {"limits.memory.enforce",            "soft"             },
+    {"limits.memory.swap",               "false"            },
+    {"limits.processes",                 "500"              },
+    {"linux.sysctl.net.ipv4.ip_forward", "1"                },
+    {"security.idmap.base",              "2000000"          },
+    {"security.idmap.isolated",          "true"             },
+    {"security.idmap.size",              "131072"           },
+    {"security.nesting",                 "true"             },
+    {"security.privileged",              "false"            },
+    {"security.protection.delete",       "true"             },
+    {"security.syscalls.allow",          "read\nwrite"      },
+    {"security.syscalls.deny",           "mount\numount2"   },
+    {"security.syscalls.deny_compat",    "true"             },
+    {"security.syscalls.deny_default",   "false"            },
+    {"user.note",                        "two\nlines"       },
+    {"volatile.eth0.hwaddr",             "10:66:6a:00:00:01"},
 };
 
 QByteArray messageOf(const StringMap &config)
@@ -72,7 +71,12 @@ private slots:
 
     void valuesGetTypes()
     {
-        const auto config = parseInstanceConfig({{"limits.cpu", "2"}, {"limits.memory", "50%"}, {"limits.cpu.allowance", "30%"}, {"security.nesting", "ON"}});
+        const auto config = parseInstanceConfig({
+            {"limits.cpu",           "2"  },
+            {"limits.memory",        "50%"},
+            {"limits.cpu.allowance", "30%"},
+            {"security.nesting",     "ON" }
+        });
         VERIFY_OK(config);
         QCOMPARE(config->cpu->count, 2U);
         QCOMPARE(config->memory->percent, 50U);
@@ -83,7 +87,9 @@ private slots:
 
     void aSingleCpuIsASet()
     {
-        const auto config = parseInstanceConfig({{"limits.cpu", "3-3"}});
+        const auto config = parseInstanceConfig({
+            {"limits.cpu", "3-3"}
+        });
         VERIFY_OK(config);
         QCOMPARE(config->cpu->set, std::vector<std::uint32_t>{3});
         QCOMPARE(QByteArray::fromStdString(formatInstanceConfig(*config)["limits.cpu"]), QByteArray("3-3"));
@@ -91,7 +97,10 @@ private slots:
 
     void emptyMeansUnset()
     {
-        const auto config = parseInstanceConfig({{"limits.memory", ""}, {"user.x", ""}});
+        const auto config = parseInstanceConfig({
+            {"limits.memory", ""},
+            {"user.x",        ""}
+        });
         VERIFY_OK(config);
         QVERIFY(!config->memory);
         QVERIFY(config->user.empty());
@@ -102,42 +111,42 @@ private slots:
         QTest::addColumn<QByteArray>("key");
         QTest::addColumn<QByteArray>("value");
         const std::pair<const char *, const char *> kBad[] = {
-            {"limits.cpu", "0"},
-            {"limits.cpu", "3-1"},
-            {"limits.cpu", "1,,2"},
-            {"limits.cpu", "two"},
-            {"limits.cpu", "0-99999999"},
-            {"limits.cpu", "-1"},
-            {"limits.cpu.allowance", "0%"},
-            {"limits.cpu.allowance", "101%"},
-            {"limits.cpu.allowance", "25/100"},
-            {"limits.cpu.allowance", "25ms/2000ms"},
-            {"limits.cpu.allowance", "0ms/100ms"},
-            {"limits.memory", "lots"},
-            {"limits.memory", "512"},
-            {"limits.memory", "-1GiB"},
-            {"limits.memory", "0%"},
-            {"limits.memory.enforce", "maybe"},
-            {"limits.memory.swap", "1GiB"},
-            {"limits.processes", "0"},
-            {"limits.processes", "4294967296"},
-            {"limits.kernel.nofile", "10:5"},
-            {"limits.kernel.nofile", "10:"},
-            {"limits.kernel.files", "10"},
-            {"boot.autostart", "maybe"},
-            {"boot.autostart.delay", "-1"},
-            {"boot.autostart.priority", "1.5"},
-            {"security.idmap.size", "1000"},
-            {"security.idmap.base", "0"},
-            {"security.syscalls.deny", "mount errno 1"},
-            {"security.syscalls.deny", "mount;reboot"},
-            {"environment.A=B", "x"},
-            {"environment.1A", "x"},
-            {"linux.sysctl.kernel.core_pattern", "|/bin/sh"},
-            {"linux.sysctl.vm.overcommit_memory", "1"},
-            {"linux.sysctl.net.ipv4../../x", "1"},
-            {"linux.sysctl./net.x", "1"},
-            {"user.a b", "x"},
+            {"limits.cpu",                        "0"            },
+            {"limits.cpu",                        "3-1"          },
+            {"limits.cpu",                        "1,,2"         },
+            {"limits.cpu",                        "two"          },
+            {"limits.cpu",                        "0-99999999"   },
+            {"limits.cpu",                        "-1"           },
+            {"limits.cpu.allowance",              "0%"           },
+            {"limits.cpu.allowance",              "101%"         },
+            {"limits.cpu.allowance",              "25/100"       },
+            {"limits.cpu.allowance",              "25ms/2000ms"  },
+            {"limits.cpu.allowance",              "0ms/100ms"    },
+            {"limits.memory",                     "lots"         },
+            {"limits.memory",                     "512"          },
+            {"limits.memory",                     "-1GiB"        },
+            {"limits.memory",                     "0%"           },
+            {"limits.memory.enforce",             "maybe"        },
+            {"limits.memory.swap",                "1GiB"         },
+            {"limits.processes",                  "0"            },
+            {"limits.processes",                  "4294967296"   },
+            {"limits.kernel.nofile",              "10:5"         },
+            {"limits.kernel.nofile",              "10:"          },
+            {"limits.kernel.files",               "10"           },
+            {"boot.autostart",                    "maybe"        },
+            {"boot.autostart.delay",              "-1"           },
+            {"boot.autostart.priority",           "1.5"          },
+            {"security.idmap.size",               "1000"         },
+            {"security.idmap.base",               "0"            },
+            {"security.syscalls.deny",            "mount errno 1"},
+            {"security.syscalls.deny",            "mount;reboot" },
+            {"environment.A=B",                   "x"            },
+            {"environment.1A",                    "x"            },
+            {"linux.sysctl.kernel.core_pattern",  "|/bin/sh"     },
+            {"linux.sysctl.vm.overcommit_memory", "1"            },
+            {"linux.sysctl.net.ipv4../../x",      "1"            },
+            {"linux.sysctl./net.x",               "1"            },
+            {"user.a b",                          "x"            },
         };
         for (const auto &[key, value] : kBad)
             QTest::newRow(qPrintable(QByteArray(key) + "=" + value)) << QByteArray(key) << QByteArray(value);
@@ -148,22 +157,43 @@ private slots:
     {
         QFETCH(QByteArray, key);
         QFETCH(QByteArray, value);
-        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({{key.toStdString(), value.toStdString()}}));
+        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({
+                                        {key.toStdString(), value.toStdString()}
+        }));
         VERIFY_FAILS(Code::Invalid, checkInstanceKey(key.toStdString(), value.toStdString()));
     }
 
     void errorsNameKeyAndValue()
     {
-        QCOMPARE(messageOf({{"limits.memory", "lots"}}), QByteArray("limits.memory: 'lots' is not a size (for example 512MiB, 2GB or 1048576)"));
-        QCOMPARE(messageOf({{"limits.memroy", "1GiB"}}), QByteArray("unknown configuration key 'limits.memroy' (did you mean 'limits.memory'?)"));
-        QCOMPARE(messageOf({{"colour", "blue"}}), QByteArray("unknown configuration key 'colour'"));
-        QCOMPARE(messageOf({{"linux.sysctl.vm.swappiness", "1"}}).left(47), QByteArray("linux.sysctl.vm.swappiness: 'vm.swappiness' is "));
+        QCOMPARE(messageOf({
+                     {"limits.memory", "lots"}
+        }),
+                 QByteArray("limits.memory: 'lots' is not a size (for example 512MiB, 2GB or 1048576)"));
+        QCOMPARE(messageOf({
+                     {"limits.memroy", "1GiB"}
+        }),
+                 QByteArray("unknown configuration key 'limits.memroy' (did you mean 'limits.memory'?)"));
+        QCOMPARE(messageOf({
+                     {"colour", "blue"}
+        }),
+                 QByteArray("unknown configuration key 'colour'"));
+        QCOMPARE(messageOf({
+                               {"linux.sysctl.vm.swappiness", "1"}
+        })
+                     .left(47),
+                 QByteArray("linux.sysctl.vm.swappiness: 'vm.swappiness' is "));
     }
 
     void allErrorsAreToldAtOnce()
     {
-        const QByteArray message = messageOf({{"limits.cpu", "x"}, {"limits.memory", "y"}, {"nonsense.key", "1"}});
-        QVERIFY2(message.contains("limits.cpu") && message.contains("limits.memory") && message.contains("nonsense.key"), message);
+        const QByteArray message = messageOf({
+            {"limits.cpu",    "x"},
+            {"limits.memory", "y"},
+            {"nonsense.key",  "1"}
+        });
+        QVERIFY2(message.contains("limits.cpu") && message.contains("limits.memory") &&
+                     message.contains("nonsense.key"),
+                 message);
     }
 
     void keysOfOthersAreRefusedByName()
@@ -172,13 +202,19 @@ private slots:
             std::string name(pattern);
             if (name.back() == '*')
                 name.replace(name.size() - 1, 1, "x");
-            const auto parsed = parseInstanceConfig({{name, "1"}});
+            const auto parsed = parseInstanceConfig({
+                {name, "1"}
+            });
             VERIFY_FAILS(Code::Unsupported, parsed);
-            QCOMPARE(QByteArray::fromStdString(parsed.error().message),
-                     QByteArray::fromStdString("configuration key '" + name + "' is not supported yet by this version"));
+            QCOMPARE(
+                QByteArray::fromStdString(parsed.error().message),
+                QByteArray::fromStdString("configuration key '" + name + "' is not supported yet by this version"));
         }
-        QCOMPARE(messageOf({{"security.syscalls.blacklist", "x"}}),
-                 QByteArray("configuration key 'security.syscalls.blacklist' is an old name; use 'security.syscalls.deny'"));
+        QCOMPARE(
+            messageOf({
+                {"security.syscalls.blacklist", "x"}
+        }),
+            QByteArray("configuration key 'security.syscalls.blacklist' is an old name; use 'security.syscalls.deny'"));
     }
 
     void nothingIsBothSupportedAndNot()
@@ -191,25 +227,56 @@ private slots:
 
     void keysThatMustNotMeetAreRefused()
     {
-        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({{"security.syscalls.allow", "read"}, {"security.syscalls.deny", "write"}}));
-        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({{"security.privileged", "true"}, {"security.idmap.size", "65536"}}));
-        VERIFY_FAILS(Code::Unsupported, parseInstanceConfig({{"security.idmap.isolated", "false"}}));
+        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({
+                                        {"security.syscalls.allow", "read" },
+                                        {"security.syscalls.deny",  "write"}
+        }));
+        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({
+                                        {"security.privileged", "true" },
+                                        {"security.idmap.size", "65536"}
+        }));
+        VERIFY_FAILS(Code::Unsupported, parseInstanceConfig({
+                                            {"security.idmap.isolated", "false"}
+        }));
     }
 
     void profilesHaveNoInstanceKeys()
     {
-        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({{"volatile.x", "1"}}, Holder::Profile));
-        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({{"image.os", "1"}}, Holder::Profile));
+        VERIFY_FAILS(Code::Invalid, parseInstanceConfig(
+                                        {
+                                            {"volatile.x", "1"}
+        },
+                                        Holder::Profile));
+        VERIFY_FAILS(Code::Invalid, parseInstanceConfig(
+                                        {
+                                            {"image.os", "1"}
+        },
+                                        Holder::Profile));
     }
 
     void volatileKeysAreTheDaemons()
     {
-        const StringMap before = {{"volatile.eth0.host_name", "veth1"}, {"volatile.uuid", "u"}};
+        const StringMap before = {
+            {"volatile.eth0.host_name", "veth1"},
+            {"volatile.uuid",           "u"    }
+        };
         VERIFY_OK(checkVolatileKept(before, before));
-        VERIFY_OK(checkVolatileKept(before, {{"user.x", "1"}}));
-        VERIFY_FAILS(Code::Invalid, checkVolatileKept(before, {{"volatile.eth0.host_name", "eth0"}}));
-        VERIFY_FAILS(Code::Invalid, checkVolatileKept(before, {{"volatile.eth1.host_name", "eth0"}}));
-        QCOMPARE(withoutVolatile({{"volatile.base_image", "f"}, {"volatile.uuid", "u"}, {"user.x", "1"}}).size(), std::size_t{2});
+        VERIFY_OK(checkVolatileKept(before, {
+                                                {"user.x", "1"}
+        }));
+        VERIFY_FAILS(Code::Invalid, checkVolatileKept(before, {
+                                                                  {"volatile.eth0.host_name", "eth0"}
+        }));
+        VERIFY_FAILS(Code::Invalid, checkVolatileKept(before, {
+                                                                  {"volatile.eth1.host_name", "eth0"}
+        }));
+        QCOMPARE(withoutVolatile({
+                                     {"volatile.base_image", "f"},
+                                     {"volatile.uuid",       "u"},
+                                     {"user.x",              "1"}
+        })
+                     .size(),
+                 std::size_t{2});
     }
 
     void boundsHold()
@@ -218,8 +285,12 @@ private slots:
         for (int i = 0; i < 5000; ++i)
             many["user." + std::to_string(i)] = "x";
         VERIFY_FAILS(Code::Invalid, parseInstanceConfig(many));
-        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({{"user." + std::string(300, 'x'), "1"}}));
-        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({{"user.big", std::string(600 * 1024, 'x')}}));
+        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({
+                                        {"user." + std::string(300, 'x'), "1"}
+        }));
+        VERIFY_FAILS(Code::Invalid, parseInstanceConfig({
+                                        {"user.big", std::string(600 * 1024, 'x')}
+        }));
     }
 
     void applyIsKnown()
@@ -227,20 +298,41 @@ private slots:
         QVERIFY(appliesLive("limits.memory"));
         QVERIFY(appliesLive("user.anything"));
         QVERIFY(!appliesLive("security.nesting"));
-        QCOMPARE(QByteArray::fromStdString(std::string(findInstanceKey("limits.kernel.nofile")->name)), QByteArray("limits.kernel.*"));
+        QCOMPARE(QByteArray::fromStdString(std::string(findInstanceKey("limits.kernel.nofile")->name)),
+                 QByteArray("limits.kernel.*"));
     }
 
     void laterProfilesWinAndDevicesAreReplacedWhole()
     {
         ProfileDocument base, web;
-        base.config = {{"limits.cpu", "1"}, {"user.a", "base"}};
-        base.devices = {{"root", {{"type", "disk"}, {"path", "/"}, {"pool", "default"}}}, {"eth0", {{"type", "nic"}, {"network", "lxmgrbr0"}, {"mtu", "1400"}}}};
-        web.config = {{"limits.cpu", "2"}, {"user.empty", ""}};
+        base.config = {
+            {"limits.cpu", "1"   },
+            {"user.a",     "base"}
+        };
+        base.devices = {
+            {"root", {{"type", "disk"}, {"path", "/"}, {"pool", "default"}}     },
+            {"eth0", {{"type", "nic"}, {"network", "lxmgrbr0"}, {"mtu", "1400"}}}
+        };
+        web.config = {
+            {"limits.cpu", "2"},
+            {"user.empty", "" }
+        };
         const std::vector<ProfileDocument> profiles = {base, web};
-        const DeviceMap own = {{"eth0", {{"type", "none"}}}};
-        const Expanded expanded = expand(profiles, {{"user.a", "own"}}, own);
-        QCOMPARE(expanded.config, (StringMap{{"limits.cpu", "2"}, {"user.a", "own"}}));
-        QCOMPARE(expanded.devices.at("eth0"), (StringMap{{"type", "none"}}));
+        const DeviceMap own = {
+            {"eth0", {{"type", "none"}}}
+        };
+        const Expanded expanded = expand(profiles,
+                                         {
+                                             {"user.a", "own"}
+        },
+                                         own);
+        QCOMPARE(expanded.config, (StringMap{
+                                      {"limits.cpu", "2"  },
+                                      {"user.a",     "own"}
+        }));
+        QCOMPARE(expanded.devices.at("eth0"), (StringMap{
+                                                  {"type", "none"}
+        }));
         const auto effective = parseEffective(expanded);
         VERIFY_OK(effective);
         QCOMPARE(effective->config.cpu->count, 2U);

@@ -1,7 +1,7 @@
-// What config promises of YAML: bounded reading with positions, writing that reads back the same, documents people edit.
+// What config promises of YAML: bounded reading with positions, writing that reads back the same, documents people
+// edit.
 #include "config/backup.h"
 #include "config/yaml.h"
-
 #include "support/verify.h"
 
 #include <random>
@@ -22,8 +22,15 @@ InstanceDocument someInstance()
 {
     InstanceDocument document;
     document.architecture = "x86_64";
-    document.config = {{"limits.cpu", "2"}, {"limits.memory", "512MiB"}, {"security.nesting", "true"}, {"user.user-data", "#cloud-config\npackages:\n  - nginx\n"}};
-    document.devices = {{"root", {{"path", "/"}, {"pool", "default"}, {"type", "disk"}}}};
+    document.config = {
+        {"limits.cpu",       "2"                                    },
+        {"limits.memory",    "512MiB"                               },
+        {"security.nesting", "true"                                 },
+        {"user.user-data",   "#cloud-config\npackages:\n  - nginx\n"}
+    };
+    document.devices = {
+        {"root", {{"path", "/"}, {"pool", "default"}, {"type", "disk"}}}
+    };
     document.profiles = {"default", "web"};
     document.description = "front";
     return document;
@@ -41,15 +48,20 @@ private slots:
         QTest::addColumn<QByteArray>("message");
         QTest::newRow("open list") << QByteArray("a: [1, 2\nb: 3\n") << QByteArray("f.yaml:");
         QTest::newRow("tab") << QByteArray("a:\n\tb: 1\n") << QByteArray("f.yaml:2:");
-        QTest::newRow("doubled key") << QByteArray("a: 1\nb: 2\na: 3\n") << QByteArray("f.yaml:3:1: the key 'a' is there twice");
-        QTest::newRow("alias") << QByteArray("a: &x [1]\nb: *x\n") << QByteArray("f.yaml:1:4: anchors (&name) are not taken");
+        QTest::newRow("doubled key") << QByteArray("a: 1\nb: 2\na: 3\n")
+                                     << QByteArray("f.yaml:3:1: the key 'a' is there twice");
+        QTest::newRow("alias") << QByteArray("a: &x [1]\nb: *x\n")
+                               << QByteArray("f.yaml:1:4: anchors (&name) are not taken");
         QTest::newRow("unknown anchor") << QByteArray("b: *x\n") << QByteArray("f.yaml:1:4: ");
         QTest::newRow("tag") << QByteArray("a: !exec ls\n") << QByteArray("f.yaml:1:4: the tag '!exec' is not known");
-        QTest::newRow("list as key") << QByteArray("? [a]\n: b\n") << QByteArray("f.yaml:1:3: a key must be plain text");
-        QTest::newRow("two documents") << QByteArray("a: 1\n---\nb: 2\n") << QByteArray("f.yaml:1:1: it has a second document (---); one is taken");
+        QTest::newRow("list as key") << QByteArray("? [a]\n: b\n")
+                                     << QByteArray("f.yaml:1:3: a key must be plain text");
+        QTest::newRow("two documents") << QByteArray("a: 1\n---\nb: 2\n")
+                                       << QByteArray("f.yaml:1:1: it has a second document (---); one is taken");
         QTest::newRow("control byte") << QByteArray("a: \x01\n") << QByteArray("f.yaml:1:4: control byte \\x01");
         QTest::newRow("not UTF-8") << QByteArray("a: \xff\n") << QByteArray("f.yaml: is not UTF-8 text");
-        QTest::newRow("too deep") << QByteArray(40, '[') + QByteArray(40, ']') << QByteArray("f.yaml:1:33: it is nested deeper than 32 levels");
+        QTest::newRow("too deep") << QByteArray(40, '[') + QByteArray(40, ']')
+                                  << QByteArray("f.yaml:1:33: it is nested deeper than 32 levels");
         QTest::newRow("very deep") << QByteArray(200000, '[') << QByteArray("f.yaml:1:");
         QTest::newRow("too long") << QByteArray((1 << 20) + 1, ' ') << QByteArray("f.yaml: is larger than 1MiB");
         QTest::newRow("too many") << "[" + QByteArray("1,").repeated(100001) + "]" << QByteArray("f.yaml:1:");
@@ -65,10 +77,58 @@ private slots:
     void writingReadsBackTheSame()
     {
         std::mt19937 random(7);
-        const std::vector<std::string> kParts = {"a", "Z", "0", "9", " ", "\n", "\t", ":", "#", "-", "'", "\"", "\\", "{", "}", "[", "]", ",", "&", "*", "!", "|", ">",
-                                                 "%", "@", "`", "?", "=", "~", ".", "+", "e", "x", "_", "\r", "\x1b", "\x7f", "\xc3\xbc", "\xc2\x85", "\xe2\x80\xa8",
-                                                 "\xef\xbb\xbf", "\xf0\x9f\x90\xa7", "null", "true", "no", ": ", " #", "---", "...", "12", "0x1"};
-        for (int round = 0; round < 20000; ++round) {
+        const std::vector<std::string> kParts = {"a",
+                                                 "Z",
+                                                 "0",
+                                                 "9",
+                                                 " ",
+                                                 "\n",
+                                                 "\t",
+                                                 ":",
+                                                 "#",
+                                                 "-",
+                                                 "'",
+                                                 "\"",
+                                                 "\\",
+                                                 "{",
+                                                 "}",
+                                                 "[",
+                                                 "]",
+                                                 ",",
+                                                 "&",
+                                                 "*",
+                                                 "!",
+                                                 "|",
+                                                 ">",
+                                                 "%",
+                                                 "@",
+                                                 "`",
+                                                 "?",
+                                                 "=",
+                                                 "~",
+                                                 ".",
+                                                 "+",
+                                                 "e",
+                                                 "x",
+                                                 "_",
+                                                 "\r",
+                                                 "\x1b",
+                                                 "\x7f",
+                                                 "\xc3\xbc",
+                                                 "\xc2\x85",
+                                                 "\xe2\x80\xa8",
+                                                 "\xef\xbb\xbf",
+                                                 "\xf0\x9f\x90\xa7",
+                                                 "null",
+                                                 "true",
+                                                 "no",
+                                                 ": ",
+                                                 " #",
+                                                 "---",
+                                                 "...",
+                                                 "12",
+                                                 "0x1"};
+        for (int round = 0; round < 4000; ++round) {
             StringMap map;
             for (int i = 0; i < 3; ++i) {
                 std::string text, key = "k" + std::to_string(i);
@@ -80,7 +140,11 @@ private slots:
             }
             YamlNode list = YamlNode::sequence({YamlNode::map(map), YamlNode::text(map.begin()->second)});
             YamlNode root = YamlNode::map();
-            root.add("devices", YamlNode::map(DeviceMap{{"d", map}})).add("list", std::move(list)).add("flag", YamlNode::word("true"));
+            root.add("devices", YamlNode::map(DeviceMap{
+                                    {"d", map}
+            }))
+                .add("list", std::move(list))
+                .add("flag", YamlNode::word("true"));
             const std::string text = formatYaml(root);
             const auto read = parseYaml(text, "f");
             QVERIFY2(read, (read ? text : read.error().message + "\n" + text).c_str());
@@ -90,16 +154,29 @@ private slots:
             const auto inList = yamlStringMap(read->find("list")->items[0], "f", "item");
             VERIFY_OK(inList);
             QVERIFY2(*inList == map, text.c_str());
-            QVERIFY2(read->find("list")->items[1].scalar == map.begin()->second || map.begin()->second.empty(), text.c_str());
+            QVERIFY2(read->find("list")->items[1].scalar == map.begin()->second || map.begin()->second.empty(),
+                     text.c_str());
         }
     }
 
     void stringsThatLookLikeOtherThingsAreQuoted()
     {
         const std::pair<const char *, const char *> kTexts[] = {
-            {"true", "\"true\""}, {"2", "\"2\""},           {"512MiB", "512MiB"}, {"no", "\"no\""},   {"", "\"\""},
-            {"/", "/"},           {"0x10", "\"0x10\""},     {"1e5", "\"1e5\""},   {"a: b", "\"a: b\""}, {"1:20", "\"1:20\""},
-            {"~", "\"~\""},       {"2026-11-23", "\"2026-11-23\""}, {"web one", "web one"}, {"25ms/100ms", "25ms/100ms"}, {"#x", "\"#x\""},
+            {"true",       "\"true\""      },
+            {"2",          "\"2\""         },
+            {"512MiB",     "512MiB"        },
+            {"no",         "\"no\""        },
+            {"",           "\"\""          },
+            {"/",          "/"             },
+            {"0x10",       "\"0x10\""      },
+            {"1e5",        "\"1e5\""       },
+            {"a: b",       "\"a: b\""      },
+            {"1:20",       "\"1:20\""      },
+            {"~",          "\"~\""         },
+            {"2026-11-23", "\"2026-11-23\""},
+            {"web one",    "web one"       },
+            {"25ms/100ms", "25ms/100ms"    },
+            {"#x",         "\"#x\""        },
         };
         for (const auto &[text, yaml] : kTexts)
             QCOMPARE(QByteArray::fromStdString(formatYaml(YamlNode::text(text))), QByteArray(yaml) + "\n");
@@ -138,8 +215,12 @@ description: front
 
         ProfileDocument profile;
         profile.name = "web";
-        profile.config = {{"limits.cpu", "2"}};
-        profile.devices = {{"eth0", {{"type", "nic"}, {"network", "lxmgrbr0"}}}};
+        profile.config = {
+            {"limits.cpu", "2"}
+        };
+        profile.devices = {
+            {"eth0", {{"type", "nic"}, {"network", "lxmgrbr0"}}}
+        };
         const auto again = readProfile(writeProfile(profile), "p");
         VERIFY_OK(again);
         QVERIFY(*again == profile);
@@ -192,15 +273,23 @@ description: front
     {
         QTest::addColumn<QByteArray>("text");
         QTest::addColumn<QByteArray>("message");
-        QTest::newRow("value") << QByteArray("config:\n  limits.cpu: 2\n  limits.memory: lots\n")
-                               << QByteArray("e.yaml:3:3: limits.memory: 'lots' is not a size (for example 512MiB, 2GB or 1048576)");
-        QTest::newRow("key") << QByteArray("config:\n  limit.cpu: 2\n") << QByteArray("e.yaml:2:3: unknown configuration key 'limit.cpu' (did you mean 'limits.cpu'?)");
+        QTest::newRow("value")
+            << QByteArray("config:\n  limits.cpu: 2\n  limits.memory: lots\n")
+            << QByteArray("e.yaml:3:3: limits.memory: 'lots' is not a size (for example 512MiB, 2GB or 1048576)");
+        QTest::newRow("key") << QByteArray("config:\n  limit.cpu: 2\n")
+                             << QByteArray(
+                                    "e.yaml:2:3: unknown configuration key 'limit.cpu' (did you mean 'limits.cpu'?)");
         QTest::newRow("device key") << QByteArray("devices:\n  eth0:\n    type: nic\n    netwrk: x\n")
-                                    << QByteArray("e.yaml:4:5: device 'eth0': unknown key 'netwrk' (did you mean 'network'?)");
-        QTest::newRow("missing in a device") << QByteArray("devices:\n  eth0:\n    type: nic\n") << QByteArray("e.yaml:2:3: device 'eth0': network: is missing");
-        QTest::newRow("top key") << QByteArray("confg: {}\n") << QByteArray("e.yaml:1:1: unknown key 'confg' (did you mean 'config'?)");
-        QTest::newRow("config is a list") << QByteArray("config:\n- a\n") << QByteArray("e.yaml:2:1: config must be a map of keys and values");
-        QTest::newRow("ephemeral") << QByteArray("ephemeral: perhaps\n") << QByteArray("e.yaml:1:12: ephemeral must be true or false");
+                                    << QByteArray(
+                                           "e.yaml:4:5: device 'eth0': unknown key 'netwrk' (did you mean 'network'?)");
+        QTest::newRow("missing in a device") << QByteArray("devices:\n  eth0:\n    type: nic\n")
+                                             << QByteArray("e.yaml:2:3: device 'eth0': network: is missing");
+        QTest::newRow("top key") << QByteArray("confg: {}\n")
+                                 << QByteArray("e.yaml:1:1: unknown key 'confg' (did you mean 'config'?)");
+        QTest::newRow("config is a list")
+            << QByteArray("config:\n- a\n") << QByteArray("e.yaml:2:1: config must be a map of keys and values");
+        QTest::newRow("ephemeral") << QByteArray("ephemeral: perhaps\n")
+                                   << QByteArray("e.yaml:1:12: ephemeral must be true or false");
         QTest::newRow("empty") << QByteArray("") << QByteArray("e.yaml: it is empty");
         QTest::newRow("a list") << QByteArray("- a\n") << QByteArray("e.yaml:1:1: it is not a map of keys and values");
     }
@@ -210,15 +299,18 @@ description: front
         QFETCH(QByteArray, message);
         const auto document = readInstance(text.toStdString(), "e.yaml");
         VERIFY_FAILS(Code::Invalid, document);
-        QVERIFY2(QByteArray::fromStdString(document.error().message).startsWith(message), document.error().message.c_str());
+        QVERIFY2(QByteArray::fromStdString(document.error().message).startsWith(message),
+                 document.error().message.c_str());
     }
 
     void readOnlyFieldsArePassedOver()
     {
-        const auto document = readInstance("architecture: x86_64\ncreated_at: 2026-01-01T00:00:00Z\nstatus: Running\nname: web1\n", "e.yaml");
+        const auto document = readInstance(
+            "architecture: x86_64\ncreated_at: 2026-01-01T00:00:00Z\nstatus: Running\nname: web1\n", "e.yaml");
         VERIFY_OK(document);
         QCOMPARE(QByteArray::fromStdString(document->name.value_or("")), QByteArray("web1"));
-        VERIFY_OK(readProfile("name: a\nconfig: {}\ndescription: ''\ndevices: {}\nused_by:\n- /1.0/instances/x\n", "p"));
+        VERIFY_OK(
+            readProfile("name: a\nconfig: {}\ndescription: ''\ndevices: {}\nused_by:\n- /1.0/instances/x\n", "p"));
     }
 };
 

@@ -1,4 +1,5 @@
-// What the database promises: whole transactions, refused foreign and newer files, migrations with a copy, life on a full disk.
+// What the database promises: whole transactions, refused foreign and newer files, migrations with a copy, life on a
+// full disk.
 #include "store/projects.h"
 #include "store/statement.h"
 #include "store_fixture.h"
@@ -89,7 +90,8 @@ private slots:
     void everyTableIsStrict()
     {
         StoreFixture fixture;
-        QCOMPARE(textOf(*fixture.db, "SELECT group_concat(name) FROM pragma_table_list WHERE schema='main' AND type='table' AND strict=0 AND name NOT LIKE 'sqlite_%'"),
+        QCOMPARE(textOf(*fixture.db, "SELECT group_concat(name) FROM pragma_table_list WHERE schema='main' AND "
+                                     "type='table' AND strict=0 AND name NOT LIKE 'sqlite_%'"),
                  std::string());
     }
 
@@ -128,7 +130,8 @@ private slots:
         });
         VERIFY_OK(done);
         QCOMPARE(*done, 42);
-        QCOMPARE(textOf(db, "SELECT group_concat(key) FROM meta WHERE key IN ('outer', 'inner')"), std::string("outer"));
+        QCOMPARE(textOf(db, "SELECT group_concat(key) FROM meta WHERE key IN ('outer', 'inner')"),
+                 std::string("outer"));
     }
 
     void takenKeysAndDanglingOnesAreTold()
@@ -136,7 +139,8 @@ private slots:
         StoreFixture fixture;
         VERIFY_OK(writeMeta(*fixture.db, "a", "1"));
         VERIFY_FAILS(Code::AlreadyExists, writeMeta(*fixture.db, "a", "2"));
-        VERIFY_FAILS(Code::WrongState, run(*fixture.db, "INSERT INTO profiles (project_id, name, description) VALUES (99, 'x', '')"));
+        VERIFY_FAILS(Code::WrongState,
+                     run(*fixture.db, "INSERT INTO profiles (project_id, name, description) VALUES (99, 'x', '')"));
     }
 
     void aStatementMayBeUsedInsideItself()
@@ -160,7 +164,8 @@ private slots:
         for (int t = 0; t < 4; ++t)
             threads.emplace_back([&, t] {
                 for (int i = 0; i < 100; ++i)
-                    if (!db.transaction([&] { return writeMeta(db, std::to_string(t) + "/" + std::to_string(i), "x"); }, Durability::Relaxed))
+                    if (!db.transaction([&] { return writeMeta(db, std::to_string(t) + "/" + std::to_string(i), "x"); },
+                                        Durability::Relaxed))
                         ++failures;
             });
         for (std::thread &thread : threads)
@@ -179,7 +184,8 @@ private slots:
         const QByteArray before = bytesOf(fixture.path);
         const auto opened = Database::open(fixture.path);
         VERIFY_FAILS(Code::Unsupported, opened);
-        QVERIFY2(opened.error().message.find("schema 99 of lxmgr 9.9.9") != std::string::npos, opened.error().message.c_str());
+        QVERIFY2(opened.error().message.find("schema 99 of lxmgr 9.9.9") != std::string::npos,
+                 opened.error().message.c_str());
         QCOMPARE(bytesOf(fixture.path), before);
     }
 
@@ -204,7 +210,9 @@ private slots:
     {
         StoreFixture fixture;
         for (int i = 0; i < 2000; ++i)
-            VERIFY_OK(fixture.db->transaction([&] { return writeMeta(*fixture.db, "key" + std::to_string(i), std::string(100, 'v')); }, Durability::Relaxed));
+            VERIFY_OK(fixture.db->transaction(
+                [&] { return writeMeta(*fixture.db, "key" + std::to_string(i), std::string(100, 'v')); },
+                Durability::Relaxed));
         fixture.db.reset();
         const QByteArray good = bytesOf(fixture.path);
         int refused = 0;
@@ -266,7 +274,8 @@ private slots:
         const auto bad = withMore("CREATE TABLE half (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);");
         const auto opened = Database::open(fixture.path, bad);
         QVERIFY(!opened);
-        QVERIFY2(opened.error().message.find("migration 2 (test)") != std::string::npos, opened.error().message.c_str());
+        QVERIFY2(opened.error().message.find("migration 2 (test)") != std::string::npos,
+                 opened.error().message.c_str());
         const auto dangling = withMore("INSERT INTO profile_config VALUES (77, 'a', 'b');");
         VERIFY_FAILS(Code::Corrupt, Database::open(fixture.path, dangling));
         auto again = Database::open(fixture.path);
@@ -307,7 +316,8 @@ private slots:
                 auto db = Database::open(path);
                 for (int i = 0; db; ++i) {
                     const std::string key = std::to_string(round) + "/" + std::to_string(i);
-                    if (!(*db)->transaction([&] { return writeMeta(**db, key, "x"); }, i % 3 != 0 ? Durability::Relaxed : Durability::Full))
+                    if (!(*db)->transaction([&] { return writeMeta(**db, key, "x"); },
+                                            i % 3 != 0 ? Durability::Relaxed : Durability::Full))
                         break;
                     if (::write(pipe[1], "x", 1) != 1)
                         break;
@@ -327,7 +337,8 @@ private slots:
         VERIFY_OK(db);
         VERIFY_OK((*db)->check());
         const int found = std::stoi(textOf(**db, "SELECT count(*) FROM meta WHERE value='x'"));
-        QVERIFY2(found >= acknowledged && acknowledged > 0, (std::to_string(found) + " of " + std::to_string(acknowledged)).c_str());
+        QVERIFY2(found >= acknowledged && acknowledged > 0,
+                 (std::to_string(found) + " of " + std::to_string(acknowledged)).c_str());
     }
 
     void deletingWorksOnAFullDisk()
@@ -344,17 +355,21 @@ private slots:
             Database &db = **opened;
             QVERIFY(QFile::exists(QString::fromStdString(at + "/reserve")));
             for (int i = 0; i < 500; ++i)
-                VERIFY_OK(db.transaction([&] { return writeMeta(db, "k" + std::to_string(i), std::string(1000, 'v')); }, Durability::Relaxed));
+                VERIFY_OK(db.transaction([&] { return writeMeta(db, "k" + std::to_string(i), std::string(1000, 'v')); },
+                                         Durability::Relaxed));
             fill(at + "/big");
 
             Status full;
             for (int i = 0; full && i < 20000; ++i)
-                full = db.transaction([&] { return writeMeta(db, "more" + std::to_string(i), std::string(1000, 'v')); });
+                full =
+                    db.transaction([&] { return writeMeta(db, "more" + std::to_string(i), std::string(1000, 'v')); });
             VERIFY_FAILS(Code::NoSpace, full);
             QVERIFY(QFile::exists(QString::fromStdString(at + "/reserve"))); // not for making more
             QCOMPARE(textOf(db, "SELECT count(*) FROM meta WHERE key='k1'"), std::string("1"));
 
-            const auto removeAll = [&] { return db.transaction([&] { return run(db, "DELETE FROM meta WHERE key LIKE 'k%'"); }); };
+            const auto removeAll = [&] {
+                return db.transaction([&] { return run(db, "DELETE FROM meta WHERE key LIKE 'k%'"); });
+            };
             VERIFY_FAILS(Code::NoSpace, removeAll());
             {
                 FreeingSpace freeing(db);

@@ -33,11 +33,22 @@ class TestIdRanges : public QObject
 private slots:
     void theHostsPromisesAreRead()
     {
-        const IdPool pool = IdPool::fromHost("root:100000:65536\nlxmgr:1000000:1000000000\nalice:1000000:65536\n# bob:5:5\nbroken\ncarl:x:1\ndora:2000000:0\n"
+        const IdPool pool = IdPool::fromHost("root:100000:65536\nlxmgr:1000000:1000000000\nalice:1000000:65536\n# "
+                                             "bob:5:5\nbroken\ncarl:x:1\ndora:2000000:0\n"
                                              "1001:1065536:65536\n",
-                                             "alice:1065000:70000\n", "root:x:0:0:root:/root:/bin/sh\nbig:x:1500000:1500000::/:/bin/sh\n", "root:x:0:\nstaff:x:50:a,b\n");
-        QCOMPARE(pool.taken, (std::vector<IdRange>{{0, 1}, {50, 1}, {1000000, 135000}, {1500000, 1}}));
-        QCOMPARE(IdPool::fromHost("a:4294967294:9999999999999\nb:1:4294967295\n", "", "", "").taken, (std::vector<IdRange>{{1, 4294967294U}}));
+                                             "alice:1065000:70000\n",
+                                             "root:x:0:0:root:/root:/bin/sh\nbig:x:1500000:1500000::/:/bin/sh\n",
+                                             "root:x:0:\nstaff:x:50:a,b\n");
+        QCOMPARE(pool.taken, (std::vector<IdRange>{
+                                 {0,       1     },
+                                 {50,      1     },
+                                 {1000000, 135000},
+                                 {1500000, 1     }
+        }));
+        QCOMPARE(IdPool::fromHost("a:4294967294:9999999999999\nb:1:4294967295\n", "", "", "").taken,
+                 (std::vector<IdRange>{
+                     {1, 4294967294U}
+        }));
         QVERIFY(IdPool::fromHost("", "", "", "").taken.empty());
     }
 
@@ -107,7 +118,8 @@ private slots:
         StoreFixture fixture;
         Database &db = *fixture.db;
         std::mt19937 random(3);
-        const IdPool pool = IdPool::fromHost("alice:1200000:65536\nbob:3000000:300000\n", "", "x:x:2000000:1::/:\n", "");
+        const IdPool pool =
+            IdPool::fromHost("alice:1200000:65536\nbob:3000000:300000\n", "", "x:x:2000000:1::/:\n", "");
         std::map<std::int64_t, IdRange> live; // the model
         for (int i = 0; i < 10000; ++i) {
             if (live.size() > 40 || (!live.empty() && random() % 2 == 0)) {
@@ -116,7 +128,8 @@ private slots:
                 live.erase(victim);
                 continue;
             }
-            const std::uint32_t size = random() % 3 == 0 ? static_cast<std::uint32_t>(65536 + random() % 300000) : 65536;
+            const std::uint32_t size =
+                random() % 3 == 0 ? static_cast<std::uint32_t>(65536 + random() % 300000) : 65536;
             std::optional<std::uint32_t> base;
             if (random() % 5 == 0)
                 base = static_cast<std::uint32_t>(100000 + random() % 5000000);

@@ -24,8 +24,15 @@ Instance someInstance(const std::string &name)
     instance.ephemeral = true;
     instance.pool = "default";
     instance.image = std::string(64, 'a');
-    instance.config = {{"limits.cpu", "2"}, {"user.note", "zwei\nZeilen, ü"}, {"volatile.eth0.hwaddr", "10:66:6a:00:00:01"}};
-    instance.devices = {{"eth0", {{"type", "nic"}, {"network", "lxmgrbr0"}}}, {"root", {{"type", "disk"}, {"path", "/"}, {"pool", "default"}}}};
+    instance.config = {
+        {"limits.cpu",           "2"                },
+        {"user.note",            "zwei\nZeilen, ü" },
+        {"volatile.eth0.hwaddr", "10:66:6a:00:00:01"}
+    };
+    instance.devices = {
+        {"eth0", {{"type", "nic"}, {"network", "lxmgrbr0"}}            },
+        {"root", {{"type", "disk"}, {"path", "/"}, {"pool", "default"}}}
+    };
     instance.profiles = {"web", "default"};
     return instance;
 }
@@ -49,7 +56,10 @@ Image someImage(char digit)
     image.size = 5'000'000'000;
     image.source = "template:debian/13";
     image.createdAt = 1000;
-    image.properties = {{"os", "debian"}, {"release", "trixie"}};
+    image.properties = {
+        {"os",      "debian"},
+        {"release", "trixie"}
+    };
     return image;
 }
 
@@ -90,26 +100,37 @@ private slots:
         addProfile(db, "web");
         Instance instance = someInstance("web1");
         instance.id = *insertInstance(db, instance);
-        instance.config = {{"limits.memory", "1GiB"}};
+        instance.config = {
+            {"limits.memory", "1GiB"}
+        };
         instance.devices.clear();
         instance.profiles = {"default"};
         instance.description = "other";
         VERIFY_OK(updateInstance(db, instance));
         VERIFY_OK(setInstanceStatus(db, instance.id, InstanceStatus::Ready));
         VERIFY_OK(setInstanceUsed(db, instance.id, 77));
-        VERIFY_OK(setInstanceConfig(db, instance.id, {{"volatile.last_state.power", "RUNNING"}, {"limits.memory", ""}}));
+        VERIFY_OK(setInstanceConfig(db, instance.id,
+                                    {
+                                        {"volatile.last_state.power", "RUNNING"},
+                                        {"limits.memory",             ""       }
+        }));
         VERIFY_OK(renameInstance(db, instance.id, "web2"));
         VERIFY_FAILS(Code::NotFound, findInstance(db, "default", "web1"));
         const auto out = findInstance(db, "default", "web2");
         VERIFY_OK(out);
-        QCOMPARE(out->config, (StringMap{{"volatile.last_state.power", "RUNNING"}}));
+        QCOMPARE(out->config, (StringMap{
+                                  {"volatile.last_state.power", "RUNNING"}
+        }));
         QVERIFY(out->devices.empty());
         QCOMPARE(out->profiles, std::vector<std::string>{"default"});
         QVERIFY(out->status == InstanceStatus::Ready);
         QCOMPARE(out->lastUsedAt, 77);
         VERIFY_OK(deleteInstance(db, instance.id));
         VERIFY_FAILS(Code::NotFound, deleteInstance(db, instance.id));
-        VERIFY_FAILS(Code::NotFound, setInstanceConfig(db, instance.id, {{"a", "b"}}));
+        VERIFY_FAILS(Code::NotFound, setInstanceConfig(db, instance.id,
+                                                       {
+                                                           {"a", "b"}
+        }));
         VERIFY_OK(db.check());
     }
 
@@ -203,8 +224,12 @@ private slots:
         Database &db = *fixture.db;
         addProfile(db, "web");
         Profile profile = *findProfile(db, "default", "web");
-        profile.config = {{"limits.cpu", "1"}};
-        profile.devices = {{"eth0", {{"type", "nic"}}}};
+        profile.config = {
+            {"limits.cpu", "1"}
+        };
+        profile.devices = {
+            {"eth0", {{"type", "nic"}}}
+        };
         profile.description = "for the web";
         VERIFY_OK(updateProfile(db, profile));
         VERIFY_OK(insertInstance(db, someInstance("web1")));
@@ -275,7 +300,9 @@ private slots:
         VERIFY_FAILS(Code::NotFound, deleteAlias(db, "default", "deb"));
         QCOMPARE(listAliases(db, "default")->size(), std::size_t{0});
         Image image = *findImage(db, "default", "a");
-        image.properties = {{"os", "other"}};
+        image.properties = {
+            {"os", "other"}
+        };
         image.isPublic = true;
         VERIFY_OK(updateImage(db, image));
         QCOMPARE(findImage(db, "default", "a")->properties, image.properties);
@@ -299,7 +326,9 @@ private slots:
         Database &db = *fixture.db;
         Network network;
         network.name = "lxmgrbr0";
-        network.config = {{"ipv4.address", "10.1.2.1/24"}};
+        network.config = {
+            {"ipv4.address", "10.1.2.1/24"}
+        };
         VERIFY_OK(insertNetwork(db, network));
         VERIFY_FAILS(Code::AlreadyExists, insertNetwork(db, network));
         network = *findNetwork(db, "default", "lxmgrbr0");
@@ -313,7 +342,9 @@ private slots:
         StoragePool pool;
         pool.name = "default";
         pool.driver = "overlay";
-        pool.config = {{"source", "/var/lib/lxmgr/storage-pools/default"}};
+        pool.config = {
+            {"source", "/var/lib/lxmgr/storage-pools/default"}
+        };
         VERIFY_OK(insertPool(db, pool));
         VERIFY_FAILS(Code::AlreadyExists, insertPool(db, pool));
         pool = *findPool(db, "default");
