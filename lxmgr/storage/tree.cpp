@@ -1,6 +1,8 @@
 #include "storage/tree.h"
 
 #include "base/text.h"
+#include "kernel/files.h"
+#include "kernel/sys.h"
 
 #include <cerrno>
 #include <cstring>
@@ -27,7 +29,8 @@ constexpr unsigned kOpenLevels = 64;    ///< Folders a removal holds open at onc
 constexpr unsigned kDeepestCopy = 1100; ///< Images are refused beyond 1024.
 constexpr int kFolderFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-Error fail(std::string_view call, std::string_view object = {}) { return Error::fromErrno(errno, call, object); }
+/// Somebody else having removed it is as good.
+Status unlessMissing(Status done) { return done || done.error().errnum == ENOENT ? Status() : done; }
 
 /// An open directory stream of its own, so that the caller's descriptor keeps its place.
 class Entries
@@ -35,12 +38,10 @@ class Entries
 public:
     static Result<Entries> open(const Fd &folder)
     {
-        Fd own(::openat(folder.get(), ".", kFolderFlags));
-        if (!own)
-            return fail("open folder");
+        Fd own = TRY(sys::openat(folder, ".", kFolderFlags));
         DIR *stream = ::fdopendir(own.get());
         if (!stream)
-            return fail("fdopendir");
+            return Error::fromErrno(errno, "fdopendir");
         (void)own.release(); // the stream owns it now
         return Entries(stream);
     }
@@ -91,20 +92,19 @@ Status removeEntry(const Fd &parent, const std::string &name, unsigned level, co
 {
     if (level >= kOpenLevels)
         return renameNew(parent, name, removal.trash, randomName());
-    Fd folder(::openat(parent.get(), name.c_str(), kFolderFlags));
-    if (!folder && (errno == ENOTDIR || errno == ELOOP))
-        return ::unlinkat(parent.get(), name.c_str(), 0) == 0 || errno == ENOENT ? Status() : Status(fail("remove", name));
+    const auto folder = sys::openat(parent, name, kFolderFlags);
+    if (!folder && (folder.error().errnum == ENOTDIR || folder.error().errnum == ELOOP))
+        return unlessMissing(sys::unlinkat(parent, name));
     if (!folder)
-        return errno == ENOENT ? Status() : Status(fail("open folder", name));
+        return unlessMissing(folder.error());
     // readdir(3) may pass over entries of a folder that changes under it: look again while it is not empty.
     for (int round = 0; round < 16; ++round) {
-        TRY(emptyFolder(folder, level + 1, removal));
-        if (::unlinkat(parent.get(), name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT)
-            return {};
-        if (errno != ENOTEMPTY && errno != EEXIST)
-            break;
+        TRY(emptyFolder(*folder, level + 1, removal));
+        const Status removed = unlessMissing(sys::unlinkat(parent, name, AT_REMOVEDIR));
+        if (removed || (removed.error().errnum != ENOTEMPTY && removed.error().errnum != EEXIST))
+            return removed;
     }
-    return fail("remove folder", name);
+    return Error(Code::Internal, "folder " + quoted(name) + " fills up as fast as it is emptied");
 }
 
 using FileId = std::pair<dev_t, ino_t>;
@@ -120,54 +120,31 @@ Status copyData(const Fd &from, const Fd &to, std::uint64_t size)
 {
     if (size == 0 || ::ioctl(to.get(), FICLONE, from.get()) == 0)
         return {};
-    while (true) {
-        const ssize_t done = ::copy_file_range(from.get(), nullptr, to.get(), nullptr, 1U << 30, 0);
-        if (done == 0)
-            return {};
-        if (done < 0)
-            return fail("copy_file_range");
-    }
+    while (TRY(sys::call("copy_file_range", {}, [&] { return ::copy_file_range(from.get(), nullptr, to.get(), nullptr, 1U << 30, 0); })) > 0)
+        continue;
+    return {};
 }
 
 Status copyFile(const Fd &fromFolder, const Fd &toFolder, const std::string &name, std::uint64_t size)
 {
-    const Fd from(::openat(fromFolder.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    if (!from)
-        return fail("open", name);
-    const Fd to(::openat(toFolder.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!to)
-        return fail("create", name);
+    const Fd from = TRY(sys::openat(fromFolder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    const Fd to = TRY(sys::openat(toFolder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     TRY(copyData(from, to, size));
     return copyAttributes(from, to);
-}
-
-Status copyLink(const Fd &from, const Fd &to, const std::string &name, const struct stat &info)
-{
-    std::string target(static_cast<std::size_t>(info.st_size) + 1, '\0');
-    const ssize_t length = ::readlinkat(from.get(), name.c_str(), target.data(), target.size());
-    if (length < 0 || static_cast<std::size_t>(length) >= target.size())
-        return fail("readlink", name);
-    target.resize(static_cast<std::size_t>(length));
-    if (::symlinkat(target.c_str(), to.get(), name.c_str()) < 0)
-        return fail("symlink", name);
-    return {};
 }
 
 /// What is neither file nor folder: link, fifo, socket, device node. Order: owner before mode, as chown(2) clears setuid bits.
 Status copySpecial(const Fd &from, const Fd &to, const std::string &name, const struct stat &info)
 {
-    if (S_ISLNK(info.st_mode)) {
-        TRY(copyLink(from, to, name, info));
-    } else if (::mknodat(to.get(), name.c_str(), info.st_mode, info.st_rdev) < 0) {
-        return fail("mknod", name);
-    }
-    if (::fchownat(to.get(), name.c_str(), info.st_uid, info.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
-        return fail("chown", name);
-    if (!S_ISLNK(info.st_mode) && ::fchmodat(to.get(), name.c_str(), info.st_mode & 07777, 0) < 0)
-        return fail("chmod", name);
+    if (S_ISLNK(info.st_mode))
+        TRY(sys::symlinkat(TRY(sys::readlinkat(from, name)), to, name));
+    else
+        TRY(sys::mknodat(to, name, info.st_mode, info.st_rdev));
+    TRY(sys::fchownat(to, name, info.st_uid, info.st_gid));
+    if (!S_ISLNK(info.st_mode))
+        TRY(sys::fchmodat(to, name, info.st_mode & 07777));
     const timespec times[2] = {info.st_atim, info.st_mtim};
-    if (::utimensat(to.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW) < 0)
-        return fail("utimensat", name);
+    TRY(sys::call("utimensat", name, [&] { return ::utimensat(to.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW); }));
     return {};
 }
 
@@ -181,15 +158,13 @@ Status copySubfolder(const Fd &from, const Fd &to, const std::string &name, cons
 
 Status copyEntry(const Fd &from, const Fd &to, const std::string &name, const std::string &path, unsigned level, Copy &copy)
 {
-    struct stat info{};
-    if (::fstatat(from.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
-        return fail("stat", name);
+    const struct stat info = TRY(sys::fstatat(from, name));
     if (S_ISDIR(info.st_mode))
         return copySubfolder(from, to, name, path, level, copy);
     if (info.st_nlink > 1) {
         const auto [known, isNew] = copy.links.try_emplace({info.st_dev, info.st_ino}, path);
         if (!isNew)
-            return ::linkat(copy.top.get(), known->second.c_str(), to.get(), name.c_str(), 0) == 0 ? Status() : Status(fail("link", path));
+            return sys::linkat(copy.top, known->second, to, name);
     }
     return S_ISREG(info.st_mode) ? copyFile(from, to, name, static_cast<std::uint64_t>(info.st_size)) : copySpecial(from, to, name, info);
 }
@@ -211,14 +186,14 @@ Status copyExtendedAttributes(const Fd &from, const Fd &to)
     char names[64 * 1024];
     const ssize_t length = ::flistxattr(from.get(), names, sizeof names);
     if (length < 0)
-        return errno == EOPNOTSUPP ? Status() : Status(fail("flistxattr"));
+        return errno == EOPNOTSUPP ? Status() : Status(Error::fromErrno(errno, "flistxattr"));
     std::string value(64 * 1024, '\0');
     for (const char *name = names; name < names + length; name += std::strlen(name) + 1) {
         if (std::string_view(name).starts_with("trusted.overlay."))
             continue; // would act on the copy's own layers
-        const ssize_t size = ::fgetxattr(from.get(), name, value.data(), value.size());
-        if (size < 0 || ::fsetxattr(to.get(), name, value.data(), static_cast<std::size_t>(size), 0) < 0)
-            return fail("copy attribute", name);
+        const auto size = static_cast<std::size_t>(
+            TRY(sys::call("fgetxattr", name, [&] { return ::fgetxattr(from.get(), name, value.data(), value.size()); })));
+        TRY(sys::call("fsetxattr", name, [&] { return ::fsetxattr(to.get(), name, value.data(), size, 0); }));
     }
     return {};
 }
@@ -246,22 +221,19 @@ Status addUsage(const Fd &folder, std::set<FileId> &seen, std::uint64_t &blocks,
 
 Result<Fd> openFolder(const Fd &at, const std::string &name)
 {
-    Fd folder(::openat(at.get(), name.c_str(), kFolderFlags));
-    if (folder)
-        return folder;
-    const bool missing = errno == ENOENT;
-    Error error = fail("open folder", name);
-    return missing ? std::move(error).as(Code::NotFound) : std::move(error);
+    auto folder = sys::openat(at, name, kFolderFlags);
+    if (!folder && folder.error().errnum == ENOENT)
+        return std::move(folder.error()).as(Code::NotFound);
+    return folder;
 }
 
 Result<Fd> makeFolder(const Fd &at, const std::string &name, unsigned mode)
 {
-    const bool isNew = ::mkdirat(at.get(), name.c_str(), mode) == 0;
-    if (!isNew && errno != EEXIST)
-        return fail("mkdir", name);
+    const Status made = sys::mkdirat(at, name, mode);
+    if (!made && made.error().errnum != EEXIST)
+        return made.error();
     Fd folder = TRY(openFolder(at, name));
-    if (::fchmod(folder.get(), mode) < 0) // mkdir(2) obeyed the umask, and an old folder may be too open
-        return fail("chmod", name);
+    TRY(sys::fchmod(folder, mode)); // mkdir(2) obeyed the umask, and an old folder may be too open
     return folder;
 }
 
@@ -269,19 +241,15 @@ Result<Fd> makeFolderPath(const std::string &path, unsigned mode)
 {
     if (path.empty() || path.front() != '/')
         return Error(Code::Invalid, quoted(path) + " is not an absolute path");
-    Fd at(::open("/", kFolderFlags));
-    if (!at)
-        return fail("open", "/");
+    Fd at = TRY(sys::open("/", kFolderFlags));
     for (const std::string &name : split(path, '/')) {
         if (name.empty())
             continue;
-        if (::mkdirat(at.get(), name.c_str(), mode) < 0 && errno != EEXIST)
-            return fail("mkdir", path);
+        const Status made = sys::mkdirat(at, name, mode);
+        if (!made && made.error().errnum != EEXIST)
+            return Error(made.error()).in(path);
         // Links are followed here: an administrator may well have put the state folder behind one.
-        Fd next(::openat(at.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (!next)
-            return fail("open folder", path);
-        at = std::move(next);
+        at = TRY_IN(path, sys::openat(at, name, O_RDONLY | O_DIRECTORY));
     }
     return at;
 }
@@ -300,39 +268,28 @@ Result<std::vector<std::string>> namesIn(const Fd &folder)
 
 Status renameNew(const Fd &from, const std::string &name, const Fd &to, const std::string &newName)
 {
-    if (::renameat2(from.get(), name.c_str(), to.get(), newName.c_str(), RENAME_NOREPLACE) == 0)
-        return {};
-    const int errnum = errno;
-    Error error = Error::fromErrno(errnum, "rename " + quoted(name) + " to", newName);
-    if (errnum == EEXIST || errnum == ENOTEMPTY)
-        return std::move(error).as(Code::AlreadyExists);
-    return errnum == ENOENT ? std::move(error).as(Code::NotFound) : std::move(error);
+    Status renamed = sys::renameat2(from, name, to, newName, RENAME_NOREPLACE);
+    if (renamed)
+        return renamed;
+    Error error = std::move(renamed.error());
+    if (error.errnum == EEXIST || error.errnum == ENOTEMPTY)
+        error.code = Code::AlreadyExists;
+    if (error.errnum == ENOENT)
+        error.code = Code::NotFound;
+    return error;
 }
 
 Result<std::string> readSmallFile(const Fd &at, const std::string &name, std::size_t most)
 {
-    const Fd file(::openat(at.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    if (!file) {
-        const bool missing = errno == ENOENT;
-        Error error = fail("open", name);
-        return missing ? std::move(error).as(Code::NotFound) : std::move(error);
-    }
-    std::string text(most, '\0');
-    const ssize_t length = ::read(file.get(), text.data(), text.size());
-    if (length < 0)
-        return fail("read", name);
-    text.resize(static_cast<std::size_t>(length));
-    return text;
+    auto file = sys::openat(at, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (!file && file.error().errnum == ENOENT)
+        return std::move(file.error()).as(Code::NotFound);
+    return files::readAll(TRY(std::move(file)), most);
 }
 
 Status writeNewFile(const Fd &at, const std::string &name, const std::string &content)
 {
-    const Fd file(::openat(at.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file)
-        return fail("create", name);
-    if (::write(file.get(), content.data(), content.size()) != static_cast<ssize_t>(content.size()))
-        return fail("write", name);
-    return {};
+    return files::writeAll(TRY(sys::openat(at, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600)), content);
 }
 
 std::string randomName()
@@ -357,18 +314,13 @@ Status copyTree(const Fd &from, const Fd &to)
 
 Status copyAttributes(const Fd &from, const Fd &to)
 {
-    struct stat info{};
-    if (::fstat(from.get(), &info) < 0)
-        return fail("fstat");
-    if (::fchown(to.get(), info.st_uid, info.st_gid) < 0)
-        return fail("fchown");
+    const struct stat info = TRY(sys::fstat(from));
+    TRY(sys::fchown(to, info.st_uid, info.st_gid));
     // After chown(2), which clears setuid bits and file capabilities.
-    if (::fchmod(to.get(), info.st_mode & 07777) < 0)
-        return fail("fchmod");
+    TRY(sys::fchmod(to, info.st_mode & 07777));
     TRY(copyExtendedAttributes(from, to));
     const timespec times[2] = {info.st_atim, info.st_mtim};
-    if (::futimens(to.get(), times) < 0)
-        return fail("futimens");
+    TRY(sys::call("futimens", {}, [&] { return ::futimens(to.get(), times); }));
     return {};
 }
 

@@ -1,5 +1,6 @@
 // What the image store promises of any image file: good ones unpack to the same tree, hostile ones are refused and touch nothing.
 #include "images/metadata.h"
+#include "images/sandbox.h"
 #include "images/store.h"
 #include "kernel/path.h"
 #include "storage/driver.h"
@@ -17,7 +18,9 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -441,6 +444,36 @@ private slots:
         const auto taken = house.take({file + ".zst"}, limits);
         VERIFY_FAILS(Code::Invalid, taken);
         QVERIFY(house.poolImages().isEmpty());
+    }
+
+    void sandboxShutsOut()
+    {
+        House house;
+        VERIFY_OK(house.open());
+        QVERIFY(::mkdir(house.at("target").toLocal8Bit(), 0700) == 0);
+        const Fd target(::open(house.at("target").toLocal8Bit(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        const Fd outside(::open(house.at("").toLocal8Bit(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        const pid_t child = ::fork();
+        if (child == 0) {
+            const auto box = enterSandbox(SandboxUse::Library, &target, {}, {});
+            if (!box || !box->ownIds)
+                ::_exit(1);
+            int held = 2; // the number of the first that does not hold
+            for (const bool fine : {::mkdirat(box->target->get(), "inside", 0755) == 0, ::getuid() == 0,
+                                    ::open("/etc/passwd", O_RDONLY) < 0, ::openat(outside.get(), "canary", O_RDWR) < 0,
+                                    ::mkdirat(outside.get(), "made", 0755) < 0, ::openat(target.get(), "../canary", O_RDONLY) < 0,
+                                    ::socket(AF_INET, SOCK_STREAM, 0) < 0, ::unshare(CLONE_NEWUSER) < 0, ::fork() < 0,
+                                    ::mknodat(box->target->get(), "null", S_IFCHR | 0666, makedev(1, 3)) < 0}) {
+                if (!fine)
+                    ::_exit(held);
+                ++held;
+            }
+            ::_exit(0);
+        }
+        int status = 0;
+        QVERIFY(::waitpid(child, &status, 0) == child);
+        QVERIFY2(WIFEXITED(status) && WEXITSTATUS(status) == 0, QByteArray::number(WEXITSTATUS(status)));
+        QCOMPARE(statOf(house.at("target/inside")).st_uid, 0U); // on disk, whoever made it
     }
 
     void wrongFingerprintIsRefused()
