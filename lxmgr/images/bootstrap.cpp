@@ -481,7 +481,7 @@ void Planner::properties()
                                      {"description", m_values.at("description")},
                                      {"name", m_values.at("name")},
                                      {"serial", m_values.at("serial")},
-                                     {"mirror", m_archive.url},
+                                     {"mirror", withoutPassword(m_archive.url)},
                                      {"template", m_template.name}})
         if (!value.empty())
             out[key] = value;

@@ -238,6 +238,13 @@ std::string hostOf(std::string_view url)
     return std::string(url);
 }
 
+std::string withoutPassword(const std::string &url)
+{
+    const std::size_t scheme = url.find("://");
+    const std::size_t at = url.substr(0, url.find('/', scheme == std::string::npos ? 0 : scheme + 3)).rfind('@');
+    return scheme == std::string::npos || at == std::string::npos ? url : url.substr(0, scheme + 3) + url.substr(at + 1);
+}
+
 Result<Archive> chooseArchive(const Template &definition, const std::string &release, const std::string &architecture,
                               const std::string &mirror, const std::string &suite, const HostArchives &host)
 {
@@ -309,7 +316,7 @@ std::string sourceStanzas(const Archive &archive, const std::string &signedBy)
 
 Error explainFailure(const std::vector<std::string> &output, const Archive &archive, const std::string &templateName)
 {
-    const std::string tried = "archive " + quoted(hostOf(archive.url)) + " (" + archive.url + ", suite " + quoted(archive.suite) + ")";
+    const std::string tried = "archive " + quoted(hostOf(archive.url)) + " (" + withoutPassword(archive.url) + ", suite " + quoted(archive.suite) + ")";
     for (const Reason &reason : kReasons)
         for (const std::string &line : output)
             if (line.find(reason.said) != std::string::npos) {

@@ -56,6 +56,8 @@ std::string sourceStanzas(const Archive &archive, const std::string &signedBy);
 
 /// "deb.debian.org" of "http://deb.debian.org/debian".
 std::string hostOf(std::string_view url);
+/// "http://mirror/x" of "http://user:password@mirror/x".
+std::string withoutPassword(const std::string &url);
 
 /// Finds the reason in what apt or mmdebstrap printed: which host was tried, why it failed, what to do.
 Error explainFailure(const std::vector<std::string> &output, const Archive &archive, const std::string &templateName);
