@@ -319,20 +319,42 @@ Status setSysctls(Child &child)
     return {};
 }
 
+/// Writing the same again would copy the file up from the image's layer, and have the disk wait for it.
+bool hasContent(const Fd &file, const std::string &content)
+{
+    const auto info = sys::fstat(file);
+    if (!info || static_cast<std::size_t>(info->st_size) != content.size())
+        return false;
+    const auto now = files::readAll(file, content.size() + 1);
+    return now && *now == content;
+}
+
+/// The file that is there already, or that a link there leads to.
+Result<Fd> openExisting(const Child &child, const spec::GuestFile &file)
+{
+    // O_NONBLOCK: a fifo of the image's must not stop us.
+    auto fd = path::open(child.root, file.path, O_RDONLY | O_NONBLOCK | O_NOCTTY, Scope::InRoot);
+    if (fd && !S_ISREG(TRY(sys::fstat(*fd)).st_mode))
+        return Error(Code::Invalid, "it is not a regular file");
+    if (fd && hasContent(*fd, file.content))
+        return Fd();
+    return path::open(child.root, file.path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, Scope::InRoot, 0644);
+}
+
 Status writeFile(const Child &child, const spec::GuestFile &file)
 {
     if (const std::size_t slash = file.path.rfind('/'); slash != std::string::npos && slash > 0)
         TRY(path::makeFolders(child.root, file.path.substr(0, slash), 0755, Scope::InRoot));
-    // O_NONBLOCK: a fifo of the image's must not stop us.
-    constexpr int kFlags = O_WRONLY | O_NONBLOCK | O_NOCTTY;
-    auto fd = path::open(child.root, file.path, kFlags | O_CREAT | O_EXCL, Scope::InRoot, 0600);
+    auto fd = path::open(child.root, file.path, O_WRONLY | O_CREAT | O_EXCL, Scope::InRoot, 0600);
     const bool created = fd.has_value();
     if (!created && fd.error().errnum == EEXIST) {
         if (file.createOnly)
             return {};
-        fd = path::open(child.root, file.path, kFlags | O_CREAT, Scope::InRoot, 0644); // O_CREAT: a link to nothing yet
+        fd = openExisting(child, file);
     }
     const Fd target = TRY(std::move(fd));
+    if (!target)
+        return {};
     if (!S_ISREG(TRY(sys::fstat(target)).st_mode))
         return Error(Code::Invalid, "it is not a regular file");
     TRY(sys::ftruncate(target, 0));
