@@ -1,0 +1,99 @@
+#include "api/json.h"
+
+#include "api/fields.h"
+#include "api/time.h"
+#include "support/verify.h"
+
+using namespace lxmgr;
+using namespace lxmgr::api;
+
+class tst_json : public QObject
+{
+    Q_OBJECT
+
+private slots:
+    void valuesRoundTrip_data()
+    {
+        QTest::addColumn<QByteArray>("text");
+        for (const char *text : {"null", "true", "-12", "9223372036854775807", "1.5", "\"a\\\"b\\\\c\\n\\u0001\"", "[]", "{}",
+                                 "[1,[2,{\"a\":null}]]", "{\"b\":1,\"a\":{\"x.y\":\"z\"}}", "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\""})
+            QTest::newRow(text) << QByteArray(text);
+    }
+    void valuesRoundTrip()
+    {
+        QFETCH(QByteArray, text);
+        const Result<Json> value = Json::parse(text.toStdString());
+        VERIFY_OK(value);
+        QCOMPARE(value->dump(), text.toStdString());
+    }
+
+    void escapesAreUnderstood()
+    {
+        const Result<Json> value = Json::parse("\"\\u00e4 \\ud83d\\ude00 \\ud83d \\/ \\b\\f\\t\"");
+        VERIFY_OK(value);
+        QCOMPARE(*value->asString(), std::string("\xc3\xa4 \xf0\x9f\x98\x80 \xef\xbf\xbd / \b\f\t"));
+    }
+
+    void badTextIsRefused_data()
+    {
+        QTest::addColumn<QByteArray>("text");
+        const QByteArray deep = QByteArray("[").repeated(65) + QByteArray("]").repeated(65);
+        for (const char *text : {"", " ", "nul", "tru", "01", "-", "1.", "1e", "+1", ".5", "\"a", "\"\\x\"", "\"\\u12\"", "\"\\u0000\"",
+                                 "\"\n\"", "[1,]", "[,1]", "[1 2]", "{\"a\":1,}", "{a:1}", "{\"a\"}", "{\"a\":1 \"b\":2}", "[1]x",
+                                 "{\"a\":1,\"a\":2}", "99999999999999999999999e999", "\"\xff\"", "\"\xed\xa0\x80\"", "[", "{", "]"})
+            QTest::newRow(text) << QByteArray(text);
+        QTest::newRow("too deep") << deep;
+        QByteArray twice = "{";
+        for (int i = 0; i < 30; ++i)
+            twice += "\"k" + QByteArray::number(i) + "\":0,";
+        QTest::newRow("twice in a big object") << twice + "\"k29\":0}";
+    }
+    void badTextIsRefused()
+    {
+        QFETCH(QByteArray, text);
+        VERIFY_FAILS(Code::Invalid, Json::parse(text.toStdString()));
+    }
+
+    void bytesThatAreNoTextAreReplaced()
+    {
+        QCOMPARE(toJson(std::string("a\xff\xc3")), std::string("\"a\xef\xbf\xbd\xef\xbf\xbd\""));
+    }
+
+    void numbersKeepTheirRange()
+    {
+        VERIFY_OK(fromJson<int>("2147483647"));
+        VERIFY_FAILS(Code::Invalid, fromJson<int>("2147483648"));
+        VERIFY_FAILS(Code::Invalid, fromJson<std::uint32_t>("-1"));
+        VERIFY_FAILS(Code::Invalid, fromJson<std::int64_t>("1.5"));
+        VERIFY_FAILS(Code::Invalid, fromJson<std::int64_t>("9223372036854775808"));
+        VERIFY_OK(fromJson<std::uint64_t>("18446744073709551615"));
+    }
+
+    void timesRoundTrip_data()
+    {
+        QTest::addColumn<QByteArray>("text");
+        QTest::addColumn<qint64>("seconds");
+        QTest::newRow("nothing") << QByteArray("0001-01-01T00:00:00Z") << qint64(-62135596800);
+        QTest::newRow("never") << QByteArray("1970-01-01T00:00:00Z") << qint64(0);
+        QTest::newRow("leap day") << QByteArray("2024-02-29T23:59:59.000000001Z") << qint64(1709251199);
+        QTest::newRow("now") << QByteArray("2026-11-23T06:30:00.123456789Z") << qint64(1795415400);
+    }
+    void timesRoundTrip()
+    {
+        QFETCH(QByteArray, text);
+        QFETCH(qint64, seconds);
+        const Result<Time> time = Time::parse(text.toStdString());
+        VERIFY_OK(time);
+        QCOMPARE(qint64(time->seconds), seconds);
+        QCOMPARE(time->format(), text.toStdString());
+    }
+    void timesWithAnOffsetAreUnderstood()
+    {
+        QCOMPARE(Time::parse("2026-11-23T08:30:00+02:00")->format(), std::string("2026-11-23T06:30:00Z"));
+        VERIFY_FAILS(Code::Invalid, Time::parse("tomorrow"));
+        VERIFY_FAILS(Code::Invalid, Time::parse("2026-11-23"));
+    }
+};
+
+QTEST_GUILESS_MAIN(tst_json)
+#include "tst_json.moc"
