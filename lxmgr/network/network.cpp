@@ -288,18 +288,16 @@ Status validate(const Config &config)
 Status ensureUp(const Network &network)
 {
     TRY(checkName(network.name));
-    const auto steps = [&]() -> Status {
-        const BridgeConfig config = TRY(parseConfig(network.config));
-        TRY(ensureLink(network, config));
-        TRY(prepareBridgeSysctls(network, config));
-        TRY(ensureAddresses(network, config));
-        TRY(netlink::setUp(network.name));
-        TRY(ensureForwarding(config));
-        TRY(ensureFirewall(network, config));
-        return needsServer(config) ? dnsmasq::ensureRunning(network, config) : dnsmasq::stop(network);
-    };
-    TRY_IN("network " + quoted(network.name), steps());
-    return {};
+    const BridgeConfig config = TRY(parseConfig(network.config));
+    if (config.ipv4.automatic || config.ipv6.automatic)
+        return Error(Code::Internal, "An address is still to be chosen"); // withDefaults() does
+    TRY(ensureLink(network, config));
+    TRY(prepareBridgeSysctls(network, config));
+    TRY(ensureAddresses(network, config));
+    TRY(netlink::setUp(network.name));
+    TRY(ensureForwarding(config));
+    TRY(ensureFirewall(network, config));
+    return needsServer(config) ? dnsmasq::ensureRunning(network, config) : dnsmasq::stop(network);
 }
 
 Status tearDown(const Network &network)
