@@ -135,7 +135,7 @@ Result<Picked> keyColumn(const std::string &text)
     const std::vector<std::string> parts = split(device ? std::string_view(text).substr(8) : text, ':');
     Picked picked;
     picked.key = (device ? "devices:" : "") + parts[0];
-    picked.title = parts.size() > 1 && !parts[1].empty() ? parts[1] : upper(parts[0]);
+    picked.title = parts.size() > 1 && !parts[1].empty() ? parts[1] : upper(join(split(parts[0], '.'), " "));
     if (parts.size() > 2) {
         const std::uint64_t width = TRY_IN("column " + quoted(text), parseUnsigned(parts[2], 0, 1000));
         picked.width = width == 0 ? displayWidth(picked.title) : width;

@@ -31,10 +31,10 @@ void emit(YAML::Emitter &out, const api::Json &value)
     if (const std::string *text = value.asString()) {
         const bool printable = escaped(*text) == *text;
         const std::string lines = escaped(join(split(*text, '\n'), ""));
-        const bool block = !printable && text->ends_with('\n') && !text->starts_with(' ') && !text->starts_with('\n') &&
+        const bool block = !printable && text->ends_with('\n') && !text->ends_with("\n\n") && !text->starts_with(' ') && !text->starts_with('\n') &&
                            lines == join(split(*text, '\n'), "");
         if (block)
-            out << YAML::Literal << *text;
+            out << YAML::Literal << text->substr(0, text->size() - 1); // the reader puts the last line feed back
         else if (text->empty() || !printable || looksSpecial(*text))
             out << YAML::DoubleQuoted << *text;
         else

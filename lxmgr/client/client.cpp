@@ -194,11 +194,13 @@ Result<api::Operation> Client::follow(const std::string &url, const Watcher &wat
     const std::string id = std::string(url.substr(0, url.find('?'))).substr(url.rfind('/', url.find('?')) + 1);
     std::string message;
     std::optional<WebSocket> events;
+    bool heard = false;
     const auto onEvent = [&](http::Opcode, std::string_view piece, bool last) {
         message.append(piece);
         if (!last)
             return;
         const auto event = api::fromJson<api::OperationEvent>(message);
+        heard = heard || (event && event->metadata.id == id);
         if (event && event->type == "operation" && event->metadata.id == id)
             watcher.update(event->metadata);
         message.clear();
@@ -230,7 +232,9 @@ Result<api::Operation> Client::follow(const std::string &url, const Watcher &wat
             // Without events there is no progress to show; the operation goes on all the same.
             if (socket && socket->finishOpening())
                 events = std::move(*socket);
-            if (const auto now = get<api::Operation>("/1.0/operations/" + id))
+            // What was said before anybody listened; an event that came meanwhile is newer.
+            const Result<api::Operation> now = get<api::Operation>("/1.0/operations/" + id);
+            if (now && !heard)
                 watcher.update(*now);
         }
     }

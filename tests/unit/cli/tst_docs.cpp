@@ -7,6 +7,7 @@
 
 #include <QDir>
 #include <QFile>
+#include <QFileInfo>
 #include <QProcess>
 #include <QStandardPaths>
 #include <QTemporaryFile>
@@ -19,7 +20,7 @@ namespace
 
 QByteArray readPage(const QString &name)
 {
-    QFile file(QStringLiteral(QT_TESTCASE_SOURCEDIR "/man/") + name);
+    QFile file(QFileInfo(QStringLiteral(__FILE__)).dir().filePath(QStringLiteral("../../../man/")) + name);
     return file.open(QIODevice::ReadOnly) ? file.readAll() : QByteArray();
 }
 
@@ -42,7 +43,7 @@ private slots:
         QVERIFY2(!text.isEmpty(), qPrintable(page));
         const auto filled = fillPage(text.toStdString());
         VERIFY_OK(filled);
-        QVERIFY(filled->find("@TABLE") == std::string::npos && filled->find("@VERSION@") == std::string::npos);
+        QVERIFY(filled->find("\n@TABLE ") == std::string::npos && filled->find("@VERSION@") == std::string::npos);
         QVERIFY(filled->starts_with(".TH "));
     }
     void theManualHasEveryCommandAndFlag()

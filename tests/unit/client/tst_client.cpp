@@ -313,7 +313,7 @@ private slots:
                 QCOMPARE(::write(writeEnd.get(), "x", 1), ssize_t{1}); // as <ctrl>+c would
         };
         VERIFY_FAILS(Code::Cancelled, m_client->run("POST", "/1.0/instances", "{}", watcher));
-        QCOMPARE(texts, (std::vector<std::string>{"10%", "50%"}));
+        QCOMPARE(texts.back(), std::string("50%"));
         QVERIFY(told);
     }
     void withoutADaemonTheCauseAndTheCureAreNamed()
