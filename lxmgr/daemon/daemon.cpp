@@ -52,22 +52,18 @@ Result<gid_t> groupId(const std::string &name)
     return entry->gr_gid;
 }
 
-/// Profile `default` with a root disk and a NIC, as every instance gets them unless told otherwise.
-Status ensureDefaultProfile(store::Database &db, bool devices)
+/// Gives profile `default` a root disk and a NIC, as every instance gets them unless told otherwise. Only before the
+/// default pool is first made: later the profile is its owner's, who may have emptied it on purpose.
+Status fillDefaultProfile(store::Database &db)
 {
-    if (const auto found = store::findProfile(db, store::kDefaultProject, "default"); found)
+    if (store::findPool(db, "default"))
         return {};
-    else if (found.error().code != Code::NotFound)
-        return found.error();
-    store::Profile profile;
-    profile.name = "default";
-    profile.description = "Default profile";
-    if (devices) {
-        profile.devices["root"] = {{"type", "disk"}, {"path", "/"}, {"pool", "default"}};
-        profile.devices["eth0"] = {{"type", "nic"}, {"name", "eth0"}, {"network", instances::kDefaultNetwork}};
-    }
-    TRY(store::insertProfile(db, profile));
-    return {};
+    store::Profile profile = TRY(store::findProfile(db, store::kDefaultProject, "default"));
+    if (!profile.devices.empty() || !profile.config.empty())
+        return {};
+    profile.devices["root"] = {{"type", "disk"}, {"path", "/"}, {"pool", "default"}};
+    profile.devices["eth0"] = {{"type", "nic"}, {"name", "eth0"}, {"network", instances::kDefaultNetwork}};
+    return store::updateProfile(db, profile);
 }
 
 } // namespace
@@ -87,10 +83,10 @@ public:
         m_pools = std::make_unique<instances::Pools>(paths, *m_db);
         m_networks = std::make_unique<instances::Networks>(paths, *m_db);
         if (m_options.defaults) {
+            TRY(fillDefaultProfile(*m_db));
             TRY(m_pools->ensureDefault());
             TRY(m_networks->ensureDefault());
         }
-        TRY(ensureDefaultProfile(*m_db, m_options.defaults));
         m_imageFiles = std::make_unique<images::ImageStore>(TRY(images::ImageStore::open(paths)));
         m_images = std::make_unique<instances::ImageService>(paths, *m_db, *m_imageFiles, *m_pools);
         TRY(recoverImages());

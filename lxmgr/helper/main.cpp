@@ -3,6 +3,7 @@
 #include "helper/modes.h"
 
 #include <string>
+#include <sys/stat.h>
 
 namespace
 {
@@ -24,6 +25,8 @@ constexpr helper::Mode kModes[] = {
 
 int main(int argc, char **argv)
 {
+    // The daemon's mask keeps its own files private; the trees made here get the modes they say.
+    ::umask(022);
     const std::string_view name = argc > 1 ? argv[1] : "";
     for (const helper::Mode &mode : kModes)
         if (mode.run && mode.name == name)
