@@ -125,7 +125,8 @@ struct KernelMount {
 };
 constexpr KernelMount kKernelMounts[] = {
     {"proc", "proc", "", kStrict, nullptr},
-    {"sys", "sysfs", "", kStrict, nullptr},
+    // Read-only is how systemd knows that no udev will announce devices (its Container Interface): networkd acts at once.
+    {"sys", "sysfs", "", kStrict | MOUNT_ATTR_RDONLY, nullptr},
     {"sys/fs/cgroup", "cgroup2", "", kStrict, ""},
     {"dev/shm", "tmpfs", "mode=1777", kPlain, nullptr},
     {"dev/mqueue", "mqueue", "", kStrict, nullptr},
