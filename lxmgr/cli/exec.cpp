@@ -78,14 +78,14 @@ client::StreamPlan planFor(const client::Answer &answer, const api::Operation &o
 }
 
 /// The command's exit status, or why there is none.
-Result<int> exitStatus(const api::Operation &operation)
+Result<int> exitStatus(const api::Operation &operation, const std::string &name, const std::string &command)
 {
     const std::int64_t status = operation.metadata.integer("return", -1);
     if (operation.err.empty())
         return status >= 0 ? static_cast<int>(status) : 1;
     Error error = api::operationError(operation);
     if (status == kNotRunnable || status == kNotRunnable + 1) {
-        const std::string line = "Error: " + escaped(error.message) + "\n";
+        const std::string line = "Error: " + quoted(command) + " in " + quoted(name) + ": " + escaped(error.message) + "\n";
         [[maybe_unused]] const ssize_t done = ::write(STDERR_FILENO, line.data(), line.size());
         return static_cast<int>(status);
     }
@@ -114,7 +114,7 @@ Result<int> runIn(Context &context, const Arguments &arguments, const std::strin
         raw.emplace(STDIN_FILENO);
     const client::StreamEnd end = TRY(client::runStreams(context.client(), plan));
     raw.reset();
-    return exitStatus(end.operation);
+    return exitStatus(end.operation, name, post.command.front());
 }
 
 } // namespace

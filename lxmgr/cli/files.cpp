@@ -119,7 +119,7 @@ public:
         request.body = std::move(body);
         request.source = std::move(source);
         request.sourceSize = size;
-        return expectOk(path, TRY(m_context.client().exchange(request)));
+        return expectOk(path, TRY(m_context.client().exchange(request)), true);
     }
 
     /// What `path` is; the bytes of a file go to `sink` or, without, into `text`.
@@ -144,7 +144,7 @@ public:
         const client::Response response = TRY(m_context.client().exchange(request));
         TRY(std::move(opened));
         if (response.head.status != 200)
-            return client::refusal(response).in(where(path));
+            return missing(path, client::refusal(response), "does not exist");
         // A folder is the one kind that is answered in JSON; everything else went to the sink.
         if (response.head.headers.value("Content-Type").starts_with("application/json"))
             TRY(readFolder(response, file));
@@ -154,7 +154,7 @@ public:
     Status remove(const std::string &path)
     {
         client::Request request = TRY(requestFor("DELETE", path));
-        return expectOk(path, TRY(m_context.client().exchange(request)));
+        return expectOk(path, TRY(m_context.client().exchange(request)), false);
     }
 
     /// Makes what is missing of `path` and the folders above it.
@@ -169,7 +169,9 @@ public:
         } else if (kind.error().code != Code::NotFound) {
             return kind.error();
         }
-        TRY(makeFolders(parentOf(path), owner));
+        Ownership above = owner;
+        above.mode.reset(); // as mkdir -p does: the mode is for the last one
+        TRY(makeFolders(parentOf(path), above));
         return put(path, "directory", owner, {});
     }
 
@@ -195,10 +197,18 @@ private:
         return request;
     }
 
-    Status expectOk(const std::string &path, const client::Response &response) const
+    Status expectOk(const std::string &path, const client::Response &response, bool writing) const
     {
         const Result<client::Answer> answer = client::openEnvelope(response);
-        return answer ? Status() : Error(answer.error()).in(where(path));
+        return answer ? Status() : missing(path, answer.error(), writing ? "cannot be written: the folder it is to be in does not exist" : "does not exist");
+    }
+
+    /// A path that is not there in words; other refusals (an instance that is not there, too) say themselves what they are.
+    Error missing(const std::string &path, Error error, std::string_view what) const
+    {
+        if (error.code == Code::NotFound && error.message.starts_with("Not Found"))
+            return {Code::NotFound, where(path) + " " + std::string(what)};
+        return std::move(error).in(where(path));
     }
 
     static GuestFile headOf(const http::ResponseHead &head)

@@ -99,10 +99,16 @@ std::string lastLine(const std::string &path)
 
 Error diedAtStart(const std::string &logPath, int status)
 {
-    const std::string line = lastLine(logPath);
+    std::string line = lastLine(logPath);
+    if (line.starts_with("Error: "))
+        line.erase(0, 7);
+    Code code = Code::Unavailable;
+    for (const CodeInfo &info : kCodes) // the daemon ends with the same statuses as the client
+        if (WIFEXITED(status) && info.exitStatus == WEXITSTATUS(status) && info.code != Code::Internal)
+            code = info.code;
     const std::string how = WIFSIGNALED(status) ? "was killed by signal " + std::to_string(WTERMSIG(status))
                                                 : "ended with status " + std::to_string(WEXITSTATUS(status));
-    return {Code::Unavailable, "lxmgrd " + how + (line.empty() ? "" : ": " + escaped(line)) + " (log: " + logPath + ")"};
+    return {code, "lxmgrd " + how + (line.empty() ? "" : ": " + escaped(line)) + " (log: " + logPath + ")"};
 }
 
 /// Connects as soon as the socket is there. Between bind(2) and listen(2) it refuses, hence the short retry.
