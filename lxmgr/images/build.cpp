@@ -287,6 +287,7 @@ Result<BuiltImage> buildInto(const Paths &paths, const Template &definition, con
     if (definition.source.downloader == "debootstrap")
         caches = TRY_IN("package cache", openCaches(paths, image, archive, options.idBase));
     TRY(sys::mkdirat(folder, "rootfs", 0755));
+    TRY(sys::fchmodat(folder, "rootfs", 0755)); // the daemon's umask is for its own files
     plan.job.rootfs = options.directory + "/rootfs";
     plan.job.idBase = options.idBase;
     plan.job.caches = caches.list;

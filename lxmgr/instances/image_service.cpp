@@ -122,7 +122,7 @@ Result<store::Image> ImageService::buildLocked(const std::string &project, const
     options.suite = choice.suite;
     options.directory = scratch.path();
     LabelledProgress labelled(label, progress);
-    const images::BuiltImage built = TRY_IN("template " + quoted(label), images::build(m_paths, resolved, options, labelled));
+    const images::BuiltImage built = TRY(images::build(m_paths, resolved, options, labelled));
     images::ImageStore::PackOptions packing;
     packing.progress = &labelled;
     const images::Image image = TRY_IN("template " + quoted(label), m_files.pack(scratch.path(), packing));
