@@ -1,11 +1,11 @@
 // Images, their aliases, and templates.
 #include "daemon/context.h"
 #include "daemon/convert.h"
-#include "daemon/multipart.h"
 
 #include "api/envelope.h"
 #include "api/filter.h"
 #include "base/text.h"
+#include "http/multipart.h"
 #include "images/template.h"
 #include "kernel/files.h"
 
@@ -155,8 +155,8 @@ Result<images::Image> take(Context &context, Received &received, Task &task)
     if (!received.file) {
         TRY(upload.write(std::as_bytes(std::span(received.body))));
     } else if (received.contentType.starts_with("multipart/form-data")) {
-        const std::string boundary = TRY(formBoundary(received.contentType));
-        const std::vector<FormPart> parts = TRY(parseForm(received.file, received.size, boundary));
+        const std::string boundary = TRY(http::multipartBoundary(received.contentType));
+        const std::vector<http::Part> parts = TRY(http::findParts(received.file, received.size, boundary));
         if (parts.size() != 2 || parts[0].name != "metadata" || !parts[1].name.starts_with("rootfs"))
             return Error(Code::Invalid, "a split image has two parts, metadata and rootfs");
         TRY(feed(upload, received.file, parts[0].offset, parts[0].size));
