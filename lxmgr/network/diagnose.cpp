@@ -37,6 +37,10 @@ std::string remedy(const std::string &listing, const std::string &bridge, const 
 
 void diagnoseFirewall(std::vector<std::string> &found, const Network &network)
 {
+    if (const Status able = firewall::checkSupport(); !able) {
+        found.push_back(able.error().message + ": guests reach each other and the host, nothing beyond");
+        return;
+    }
     const Result<std::string> listing = firewall::listChains();
     if (!listing) {
         found.push_back("The firewall cannot be read: " + listing.error().message);

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <grp.h>
@@ -36,8 +37,13 @@ std::string pidFileArgument(const Network &network) { return "--pid-file=" + pid
 
 Result<std::string> program()
 {
-    for (const char *folder : kFolders)
-        if (const std::string path = std::string(folder) + "dnsmasq"; ::access(path.c_str(), X_OK) == 0)
+    std::vector<std::string> folders(std::begin(kFolders), std::end(kFolders));
+    const char *const search = ::getenv("PATH");
+    for (const std::string &folder : split(search ? search : "", ':'))
+        if (folder.starts_with("/"))
+            folders.push_back(folder + "/");
+    for (const std::string &folder : folders)
+        if (const std::string path = folder + "dnsmasq"; ::access(path.c_str(), X_OK) == 0)
             return path;
     return Error(Code::Unsupported, "There is no dnsmasq on this host, which gives guests their addresses")
         .hint("install the package dnsmasq-base (Debian, Ubuntu) or dnsmasq");

@@ -24,8 +24,7 @@ Result<std::string> run(const std::string &commands)
     if (!context || ::nft_ctx_buffer_output(context.get()) != 0 || ::nft_ctx_buffer_error(context.get()) != 0)
         return Error(Code::Internal, "nftables: no context could be made");
     if (::nft_run_cmd_from_buffer(context.get(), commands.c_str()) != 0)
-        return Error(Code::Internal, "nftables: " + escaped(trimmed(::nft_ctx_get_error_buffer(context.get()))))
-            .hint("the kernel needs nf_tables with nat and masquerade in table inet");
+        return Error(Code::Internal, "nftables: " + escaped(trimmed(::nft_ctx_get_error_buffer(context.get()))));
     return std::string(::nft_ctx_get_output_buffer(context.get()));
 }
 
@@ -88,16 +87,34 @@ std::string rules(const std::string &bridge, const BridgeConfig &config)
            chain("postrouting", "nat hook postrouting priority srcnat", natRules(config)) + "}\n";
 }
 
+Status checkSupport()
+{
+    // One transaction that leaves nothing, with all that rules() may ask of the kernel.
+    const Result<std::string> tried = run("add table inet lxmgr_probe\n"
+                                          "add chain inet lxmgr_probe f { type filter hook forward priority filter; }\n"
+                                          "add chain inet lxmgr_probe n { type nat hook postrouting priority srcnat; }\n"
+                                          "add rule inet lxmgr_probe n ip saddr 192.0.2.0/24 masquerade\n"
+                                          "delete table inet lxmgr_probe\n");
+    if (tried)
+        return {};
+    return Error(Code::Unsupported, "This kernel has no nf_tables with masquerade in table inet (Linux 5.2)");
+}
+
 Status apply(const std::string &bridge, const BridgeConfig &config)
 {
-    TRY(run(rules(bridge, config)));
-    return {};
+    Result<std::string> done = run(rules(bridge, config));
+    if (done)
+        return {};
+    TRY(checkSupport());
+    return std::move(done.error());
 }
 
 Status remove(const std::string &bridge)
 {
     const std::string table = "table inet " + tableName(bridge);
-    TRY(run("add " + table + "\ndelete " + table + "\n"));
+    Result<std::string> done = run("add " + table + "\ndelete " + table + "\n");
+    if (!done && checkSupport()) // A kernel that cannot have it has none to remove.
+        return std::move(done.error());
     return {};
 }
 

@@ -15,7 +15,9 @@ std::string tableName(const std::string &bridge);
 /// The whole transaction as nft(8) text, made of checked values only.
 std::string rules(const std::string &bridge, const BridgeConfig &config);
 
-/// Puts the rules in force.
+/// Unsupported where this kernel cannot do what our rules ask for.
+Status checkSupport();
+/// Puts the rules in force. Unsupported as above.
 Status apply(const std::string &bridge, const BridgeConfig &config);
 /// A missing table is fine.
 Status remove(const std::string &bridge);

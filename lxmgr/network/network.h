@@ -37,7 +37,8 @@ struct Network {
 };
 
 /// Makes everything so, as often as called: what is right already is left alone, a running dnsmasq is kept.
-/// A few milliseconds when nothing is to be done. Unsupported naming the package where dnsmasq is missing.
+/// Under a millisecond when nothing is to be done. Unsupported naming the package where dnsmasq is missing. A kernel without
+/// nf_tables goes without NAT and firewall rules: diagnose() says so.
 Status ensureUp(const Network &network);
 /// Takes link, firewall table and dnsmasq away; leases are kept unless the folder is removed. Idempotent.
 Status tearDown(const Network &network);
