@@ -195,7 +195,6 @@ Status Planner::debootstrap()
                          outsideEnvironment());
     step.outside = true;
     m_plan.bootstrapStep = m_plan.job.steps.size();
-    m_plan.programs.emplace_back("/usr/bin/mmdebstrap");
     add(std::move(step));
     return {};
 }
@@ -218,7 +217,6 @@ Status Planner::apk()
                          outsideEnvironment());
     step.outside = true;
     m_plan.bootstrapStep = m_plan.job.steps.size();
-    m_plan.programs.emplace_back("/sbin/apk");
     add(std::move(step));
     add(file(Kind::Write, "/etc/apk/repositories", repositories));
     for (const auto &[name, content] : m_host.keyrings)

@@ -29,7 +29,6 @@ struct BuildPlan {
     std::vector<std::string> hosts;                        ///< Rules whose content is the tree's own file and a line more.
     std::map<std::string, std::string> properties;
     std::size_t bootstrapStep = 0;                         ///< Whose failure is the archive's.
-    std::vector<std::string> programs;                     ///< Needed on the host, by path, with the package in `packages`.
 };
 
 /// The values that a definition's own texts may use: image.release, image.distribution, ….

@@ -66,37 +66,27 @@ std::map<std::string, std::string> findKeyrings(const Paths &paths, const Templa
 bool exists(const std::string &path) { return sys::fstatat(sys::cwd(), path, 0).has_value(); }
 
 constexpr struct {
-    std::string_view path, package;
-} kPackages[] = {
-    {"/usr/bin/mmdebstrap", "mmdebstrap"},
-    {"/sbin/apk",           "apk-tools" },
+    std::string_view downloader, program, package;
+} kPrograms[] = {
+    {"debootstrap", "/usr/bin/mmdebstrap", "mmdebstrap"},
+    {"apk",         "/sbin/apk",           "apk-tools" },
 };
 
-Status checkPrograms(const BuildPlan &plan, const std::string &templateName)
+Status checkPrograms(const Template &definition)
 {
-    for (const std::string &program : plan.programs) {
-        if (exists(program))
-            continue;
-        std::string package = program;
-        for (const auto &row : kPackages)
-            if (row.path == program)
-                package = row.package;
-        return Error(Code::Unavailable, "template " + quoted(templateName) + " needs the program " + quoted(program) + ", which is not here")
-            .hint("install the package " + package);
-    }
+    for (const auto &row : kPrograms)
+        if (row.downloader == definition.source.downloader && !exists(std::string(row.program)))
+            return Error(Code::Unavailable, "template " + quoted(definition.name) + " needs the program " + quoted(row.program) + ", which is not here")
+                .hint("install the package " + std::string(row.package));
     return {};
 }
 
 /// apt's own view of its configuration, without running any of it as part of the build.
-std::vector<std::string> hostAptOptions(const Paths &paths)
+std::vector<std::string> hostAptOptions()
 {
     if (!exists("/usr/bin/apt-config"))
         return {};
-    BuildStep step;
-    step.argv = {"/usr/bin/apt-config", "dump", "Acquire"};
-    step.environment = {"PATH=/usr/bin:/bin", "LC_ALL=C"};
-    (void)paths;
-    const auto output = captureOutput(step.argv, step.environment);
+    const auto output = captureOutput({"/usr/bin/apt-config", "dump", "Acquire"}, {"PATH=/usr/bin:/bin", "LC_ALL=C"});
     return output ? usefulAptOptions(*output) : std::vector<std::string>();
 }
 
@@ -110,7 +100,7 @@ BuildHost readHost(const Paths &paths, const Template &definition)
         return host;
     }
     host.archives = readHostArchives();
-    host.archives.aptOptions = hostAptOptions(paths);
+    host.archives.aptOptions = hostAptOptions();
     return host;
 }
 
@@ -162,7 +152,7 @@ struct Caches {
     std::vector<BuildCache> list;
 };
 
-Result<Caches> openCaches(const Paths &paths, const ResolvedImage &image, const Archive &archive, std::uint32_t)
+Result<Caches> openCaches(const Paths &paths, const ResolvedImage &image, const Archive &archive)
 {
     Caches caches;
     const std::string name = image.templateName + "-" + image.release + "-" + image.architecture + "-" + textDigest(archive.url + archive.suite).substr(0, 8);
@@ -270,7 +260,8 @@ Status runPlan(const Paths &paths, BuildPlan &plan, const Template &definition, 
 Result<BuiltImage> buildInto(const Paths &paths, const Template &definition, const ResolvedImage &image, const BuildOptions &options,
                              Progress &progress, const Fd &folder)
 {
-    BuildHost host = readHost(paths, definition);
+    TRY(checkPrograms(definition)); // before anything is asked of the network
+    const BuildHost host = readHost(paths, definition);
     Archive archive;
     Caches caches;
     if (definition.source.downloader != "busybox") {
@@ -279,13 +270,12 @@ Result<BuiltImage> buildInto(const Paths &paths, const Template &definition, con
         return Error(Code::Invalid, "template " + quoted(definition.name) + " has no archive: mirror and suite mean nothing to it");
     }
     BuildPlan plan = TRY(planBuild(definition, image, archive, host));
-    TRY(checkPrograms(plan, definition.name)); // before anything is asked of the network
     if (archive.probe) {
         TRY(probeArchive(paths, definition, archive, options.idBase, host.resolvConf, progress));
         plan = TRY(planBuild(definition, image, archive, host));
     }
     if (definition.source.downloader == "debootstrap")
-        caches = TRY_IN("package cache", openCaches(paths, image, archive, options.idBase));
+        caches = TRY_IN("package cache", openCaches(paths, image, archive));
     TRY(sys::mkdirat(folder, "rootfs", 0755));
     TRY(sys::fchmodat(folder, "rootfs", 0755)); // the daemon's umask is for its own files
     plan.job.rootfs = options.directory + "/rootfs";
