@@ -45,7 +45,7 @@ Status setLimits(SandboxUse use, const UnpackLimits &limits)
 {
     const Limit rows[] = {
         {RLIMIT_CORE, 0},
-        {RLIMIT_NOFILE, 256},
+        {RLIMIT_NOFILE, use == SandboxUse::Program ? 8192U : 256U}, // unsquashfs has hundreds open at once
         {RLIMIT_CPU, 3600},
         {RLIMIT_FSIZE, limits.perFile.count},
         {RLIMIT_AS, use == SandboxUse::Program ? 4 * kMemory : kMemory}, // unsquashfs has threads and caches
