@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <unordered_set>
 
 namespace lxmgr::api
@@ -59,11 +60,28 @@ void appendUtf8(std::string &out, std::uint32_t point)
 
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
 
-bool needsCare(char c)
+/// How many bytes at the front of `text` are neither quote, backslash, control character nor one of `alsoStop` (high bits).
+/// Eight at a time: most of all JSON is strings, and most strings are plain.
+std::size_t plainRun(std::string_view text, std::uint64_t alsoStop)
 {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte >= 0x80 || c == '"' || c == '\\';
+    constexpr std::uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
+    std::size_t at = 0;
+    for (; at + 8 <= text.size(); at += 8) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, text.data() + at, 8);
+        const std::uint64_t quote = word ^ (kOnes * '"'), slash = word ^ (kOnes * '\\');
+        const std::uint64_t stops = ((quote - kOnes) & ~quote) | ((slash - kOnes) & ~slash) | ((word - kOnes * 0x20) & ~word);
+        if ((stops & kHigh) || (word & alsoStop))
+            break;
+    }
+    for (; at < text.size(); ++at) {
+        const auto byte = static_cast<unsigned char>(text[at]);
+        if (byte < 0x20 || byte == '"' || byte == '\\' || (byte >= 0x80 && alsoStop))
+            break;
+    }
+    return at;
 }
+constexpr std::uint64_t kStopAtHigh = 0x8080808080808080;
 } // namespace
 
 // --- writer ---------------------------------------------------------------------------------------------------------
@@ -151,7 +169,7 @@ void JsonWriter::quote(std::string_view text)
     static constexpr char kDigits[] = "0123456789abcdef";
     m_out += '"';
     while (!text.empty()) {
-        const auto run = static_cast<std::size_t>(std::ranges::find_if(text, needsCare) - text.begin());
+        const std::size_t run = plainRun(text, kStopAtHigh);
         m_out.append(text.substr(0, run));
         text.remove_prefix(run);
         if (text.empty())
@@ -330,13 +348,13 @@ bool JsonReader::stringSpan(std::string_view &inside, bool &escaped)
         return fail("a string expected");
     escaped = false;
     std::size_t at = m_at + 1;
-    for (; at < m_text.size() && m_text[at] != '"'; ++at) {
-        if (static_cast<unsigned char>(m_text[at]) < 0x20)
+    for (;; at += 2) {
+        at += plainRun(m_text.substr(std::min(at, m_text.size())), 0);
+        if (at >= m_text.size() || m_text[at] == '"')
+            break;
+        if (m_text[at] != '\\')
             return fail("a control character in a string");
-        if (m_text[at] == '\\') {
-            escaped = true;
-            ++at;
-        }
+        escaped = true;
     }
     if (at >= m_text.size())
         return fail("a string that does not end");
@@ -472,6 +490,36 @@ bool JsonReader::nextElement()
     return true;
 }
 
+/// To the bracket that closes the one here. What lies between is not looked at closely: either nobody wants it, or
+/// whoever does reads it from the text.
+bool JsonReader::skipNested()
+{
+    std::string closing;
+    std::string_view span;
+    bool escaped = false;
+    while (m_at < m_text.size()) {
+        const char c = m_text[m_at];
+        if (c == '"') {
+            if (!stringSpan(span, escaped))
+                return false;
+            continue;
+        }
+        ++m_at;
+        if (c == '{' || c == '[') {
+            closing += c == '{' ? '}' : ']';
+            if (m_depth + static_cast<int>(closing.size()) > kDepth)
+                return fail("nested too deeply");
+        } else if (c == '}' || c == ']') {
+            if (closing.back() != c)
+                return fail("a bracket that does not fit");
+            closing.pop_back();
+            if (closing.empty())
+                return true;
+        }
+    }
+    return fail("a bracket that is not closed");
+}
+
 bool JsonReader::skip(std::string_view *text)
 {
     space();
@@ -493,12 +541,8 @@ bool JsonReader::skip(std::string_view *text)
         read(key); // for its escapes
         break;
     case Type::Array:
-        for (enterArray(); nextElement();)
-            skip();
-        break;
     case Type::Object:
-        for (enterObject(); nextKey(key);)
-            skip();
+        skipNested();
         break;
     case Type::Bad:
         fail("a value expected");

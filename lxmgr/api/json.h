@@ -66,7 +66,7 @@ public:
     bool nextKey(std::string &key);
     bool enterArray();
     bool nextElement();
-    /// The text of the next value, checked and passed over.
+    /// Passes over the next value and gives its text. In a list or object only brackets and strings are checked.
     bool skip(std::string_view *text = nullptr);
     /// Nothing but white space may follow.
     bool end();
@@ -84,6 +84,7 @@ private:
     bool stringSpan(std::string_view &inside, bool &escaped);
     bool unescape(std::string_view inside, std::string &value);
     bool nest();
+    bool skipNested();
 
     std::string_view m_text;
     std::size_t m_at = 0;
