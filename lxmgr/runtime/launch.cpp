@@ -165,6 +165,8 @@ Status guide(Parent &parent)
 
 void killChild(const Parent &parent)
 {
+    if (parent.child.pid == 0)
+        return;
     (void)sys::pidfd_send_signal(parent.child.pidfd, SIGKILL); // ESRCH: it is dead already
     (void)process::wait(parent.child.pid);                     // ours: nobody else can have reaped it
 }
@@ -177,11 +179,11 @@ Result<Guest> launch(const spec::LaunchSpec &spec, const cgroup::Layout &layout)
     Undo undo;
     undo.add("remove control groups", [&] { return cgroup::remove(layout, spec.cgroup); });
     traceStep("parent", "begin");
-    TRY(runSteps<Parent>("parent", kBirthSteps, parent));
     undo.add("kill child", [&]() -> Status {
         killChild(parent);
         return {};
     });
+    TRY(runSteps<Parent>("parent", kBirthSteps, parent));
     TRY(guide(parent));
     undo.keep();
     parent.guest.initPid = parent.child.pid;

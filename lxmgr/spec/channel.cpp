@@ -181,11 +181,12 @@ Result<std::optional<Packet>> Channel::receive()
 {
     Header header;
     // The size first, so that an idle monitor keeps no large buffer.
+    // ECONNRESET comes once, when the peer went without reading all of ours; what it said before is still in the queue.
     ssize_t length;
     do
         length = ::recv(m_socket.get(), &header, sizeof header, MSG_PEEK | MSG_TRUNC);
-    while (length < 0 && errno == EINTR);
-    if (length == 0 || (length < 0 && errno == ECONNRESET))
+    while (length < 0 && (errno == EINTR || errno == ECONNRESET));
+    if (length == 0)
         return std::optional<Packet>();
     if (length < 0)
         return Error::fromErrno(errno, "recv").as(Code::Unavailable);
