@@ -2,6 +2,9 @@
 
 #include "base/text.h"
 
+// Beast 1.74 asserts that a last chunk seen for the second time has five bytes, which "0\r\n\r" has not; nothing depends
+// on it. A peer must not be able to end the program with four bytes, in whatever build.
+#define BOOST_DISABLE_ASSERTS
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/optional.hpp>

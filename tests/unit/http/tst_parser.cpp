@@ -100,6 +100,14 @@ private slots:
         VERIFY_FAILS(Code::Invalid, log.feed(std::string_view(text.constData(), static_cast<std::size_t>(text.size())), 1000));
     }
 
+    void aLastChunkMayComeInPieces()
+    {
+        Log log;
+        VERIFY_OK(log.feed("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 1));
+        QCOMPARE(log.ended, 1);
+        QCOMPARE(log.body, std::string());
+    }
+
     void upgradeLeavesTheRestAlone()
     {
         Log log;
