@@ -82,7 +82,7 @@ void TestRecovery::terminatedDaemonLeavesItsGuests()
 
 void TestRecovery::deadMonitorIsNoticedAndCleanedUp()
 {
-    const Holdings before = m_box.stock();
+    const Holdings before = m_box.settledStock();
     launch("t1");
     const int init = m_box.initPid("t1"), monitor = m_box.monitorPid("t1");
     QVERIFY(monitor > 1);
