@@ -326,6 +326,19 @@ int Sandbox::monitorPid(const QString &instance)
     return at < 0 ? 0 : status.mid(at + 6, 12).split('\n').first().trimmed().toInt();
 }
 
+Holdings Sandbox::settledStock() const
+{
+    Holdings last = stock();
+    eventually([&] {
+        ::poll(nullptr, 0, 200);
+        const Holdings now = stock();
+        const bool same = difference(last, now).isEmpty() && now["file"].filter("/trash/").isEmpty();
+        last = now;
+        return same;
+    }, 10000);
+    return last;
+}
+
 QStringList Sandbox::leftSince(const Holdings &before, int timeoutMs)
 {
     QStringList changes;

@@ -66,6 +66,8 @@ public:
     QProcessEnvironment environment() const;
     AuditScope scope() const;
     Holdings stock() const { return takeStock(scope()); }
+    /// The same once nothing has changed for a moment: work in the background (emptying the trash) is through.
+    Holdings settledStock() const;
     /// What a change since `before` still shows after the daemon had time to end its clean-up.
     QStringList leftSince(const Holdings &before, int timeoutMs = 10000);
     QString directory() const { return m_directory; }

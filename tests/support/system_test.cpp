@@ -17,7 +17,7 @@ void SystemTest::initTestCase()
 
 void SystemTest::init()
 {
-    m_before = m_box.stock();
+    m_before = m_box.settledStock();
     if (!m_keep.isEmpty())
         m_before.remove("process");
 }
