@@ -83,6 +83,9 @@ public:
             m_toSink.append(bytes);
     }
 
+    /// The connection's reading was stopped before the pump was there.
+    void startsPaused() { m_paused = true; }
+
     /// All that was read from the connection has been handed over.
     void clientPaused() { writeSink(); }
 
@@ -296,6 +299,8 @@ void WebSocket::pump(PumpOptions options, std::function<void(PumpEnd)> done)
         if (!self->m_open)
             return self->m_pump->clientGone();
         self->m_pump->start();
+        if (self->m_early.size() >= kPiece) // see keepEarly()
+            self->m_pump->startsPaused();
         if (!self->m_early.empty())
             self->m_pump->fromClient(std::exchange(self->m_early, {}));
         if (self->m_earlyEnd)
