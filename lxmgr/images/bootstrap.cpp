@@ -179,8 +179,8 @@ Status Planner::debootstrap()
     std::vector<std::string> argv = {
         "/usr/bin/mmdebstrap", "--mode=root", "--format=directory", variantOption(m_template.source.variant),
         "--architectures=" + architecture(),
-        // The tree is not empty (links, caches), the keys are given, and caches outlive the build.
-        "--skip=check/empty,check/qemu,check/signed-by,chroot/mount/sys,essential/unlink,cleanup/apt",
+        // The tree is not empty (links, cache), the keys are given, and the cache outlives the build.
+        "--skip=check/empty,check/qemu,check/signed-by,chroot/mount/sys,essential/unlink,cleanup/apt/cache",
         "--keyring=/build/keys", "--aptopt=Acquire::Retries \"2\"", "--aptopt=Acquire::http::Timeout \"20\"",
         "--aptopt=Acquire::https::Timeout \"20\"", "--dpkgopt=force-unsafe-io"};
     for (const std::string &option : m_archive.aptOptions)
@@ -455,7 +455,7 @@ void Planner::cleanUp()
         add(file(Kind::Remove, kPolicy));
         for (const char *path : {"/var/log/dpkg.log", "/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/alternatives.log",
                                  "/var/log/bootstrap.log", "/var/cache/ldconfig/aux-cache", "/var/lib/dbus/machine-id", "/var/cache/apt/pkgcache.bin",
-                                 "/var/cache/apt/srcpkgcache.bin"})
+                                 "/var/cache/apt/srcpkgcache.bin", "/var/lib/apt/lists"})
             add(file(Kind::Remove, path));
         add(file(Kind::Keep, "/etc/resolv.conf", m_host.resolvConf));
     }
@@ -463,6 +463,7 @@ void Planner::cleanUp()
     step.kind = Kind::Leave;
     add(step);
     if (m_template.source.downloader == "debootstrap") {
+        add(file(Kind::Folder, "/var/lib/apt/lists", {}, 0755));
         add(file(Kind::Folder, "/var/lib/apt/lists/partial", {}, 0700));
         add(file(Kind::Folder, "/var/cache/apt/archives/partial", {}, 0700));
     }

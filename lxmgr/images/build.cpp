@@ -163,10 +163,9 @@ Result<Caches> openCaches(const Paths &paths, const ResolvedImage &image, const 
     if (::flock(caches.lock.get(), LOCK_EX | LOCK_NB) != 0)
         return caches;
     const std::string base = paths.stateDir + "/templates-cache/" + name;
-    for (const auto &[sub, target] : {std::pair<std::string, std::string>{"archives", "/var/cache/apt/archives"}, {"lists", "/var/lib/apt/lists"}}) {
-        TRY(path::makeFolders(folder, sub, 0755, path::Scope::NoSymlink));
-        caches.list.push_back({base + "/" + sub, target});
-    }
+    // Packages only: lists are fetched and checked anew each time, so that what the archive says now is what counts.
+    TRY(path::makeFolders(folder, "archives", 0755, path::Scope::NoSymlink));
+    caches.list.push_back({base + "/archives", "/var/cache/apt/archives"});
     return caches;
 }
 
