@@ -80,14 +80,24 @@ Status Monitor::start()
     m_listenPoll = Poll(m_loop, m_listener.get(), [this](int) { onConnect(); });
     m_listenPoll.want(UV_READABLE);
     uv_signal_start(
-        &m_childSignal, [](uv_signal_t *handle, int) { static_cast<Monitor *>(handle->data)->onChildEnded(); }, SIGCHLD);
+        &m_childSignal,
+        [](uv_signal_t *handle, int) {
+            callbacksRun += 1;
+            static_cast<Monitor *>(handle->data)->onChildEnded();
+        },
+        SIGCHLD);
     return {};
 }
 
 void Monitor::run()
 {
     onChildEnded(); // it may have ended before the signal was watched
-    uv_run(&m_loop, UV_RUN_DEFAULT);
+    while (!m_ended) {
+        const unsigned before = callbacksRun;
+        uv_run(&m_loop, UV_RUN_NOWAIT);
+        if (!m_ended && callbacksRun == before)
+            waitIdle(uv_backend_fd(&m_loop), uv_backend_timeout(&m_loop));
+    }
 }
 
 Status Monitor::boot()
@@ -108,7 +118,6 @@ void Monitor::settle()
 {
     m_guest.leftovers.clear();
     forgetStart(m_spec);
-    releaseMemory();
 }
 
 void Monitor::onChildEnded()
@@ -221,7 +230,7 @@ void Monitor::finish(MonitorEvent event)
     for (const auto &connection : m_connections)
         if (connection->waitsForEnd)
             reply(*connection, spec::MessageType::Done);
-    uv_stop(&m_loop);
+    m_ended = true;
 }
 
 void Monitor::onNotify()

@@ -9,6 +9,10 @@
 namespace lxmgr::monitor
 {
 
+/// How many callbacks have run. libuv asks the kernel for what a callback starts only in its next round, so nobody may
+/// wait outside of it before a round without any.
+inline unsigned callbacksRun = 0;
+
 /// Tells when a descriptor is readable or writable. The descriptor must outlive it.
 class Poll
 {
@@ -52,6 +56,7 @@ private:
     };
     static void onEvent(uv_poll_t *handle, int status, int events)
     {
+        callbacksRun += 1;
         // An error is told as readable: reading then says which.
         static_cast<State *>(handle->data)->callback(status < 0 ? UV_READABLE : events);
     }
@@ -77,7 +82,12 @@ public:
         m_state->handle.data = m_state;
         uv_timer_init(&loop, &m_state->handle);
         uv_timer_start(
-            &m_state->handle, [](uv_timer_t *handle) { static_cast<State *>(handle->data)->callback(); }, interval, interval);
+            &m_state->handle,
+            [](uv_timer_t *handle) {
+                callbacksRun += 1;
+                static_cast<State *>(handle->data)->callback();
+            },
+            interval, interval);
     }
     Ticker(Ticker &&other) noexcept : m_state(std::exchange(other.m_state, nullptr)) {}
     Ticker &operator=(Ticker &&other) noexcept

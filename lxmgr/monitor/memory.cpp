@@ -5,11 +5,17 @@
 #include <elf.h>
 #include <link.h>
 #include <malloc.h>
+#include <poll.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
 namespace lxmgr::monitor
 {
+
+namespace
+{
+
+constexpr int kMoment = 100;
 
 void releaseMemory()
 {
@@ -27,6 +33,21 @@ void releaseMemory()
             return 0;
         },
         nullptr);
+}
+
+} // namespace
+
+void waitIdle(int fd, int timeout)
+{
+    pollfd poller{fd, POLLIN, 0};
+    if (timeout >= 0 && timeout <= kMoment) {
+        ::poll(&poller, 1, timeout);
+        return;
+    }
+    if (::poll(&poller, 1, kMoment) != 0)
+        return;
+    releaseMemory();
+    ::poll(&poller, 1, timeout < 0 ? -1 : timeout - kMoment);
 }
 
 } // namespace lxmgr::monitor

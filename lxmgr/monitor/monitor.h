@@ -26,7 +26,7 @@ public:
     /// The first start. After an error the guest is gone, and so should be the monitor.
     Status start();
     pid_t initPid() const { return m_guest.initPid; }
-    /// Lets go of what a start leaves behind: memory, and mounts that take their time. Once nobody waits for us.
+    /// Lets go of what a start leaves behind, mounts that take their time among it. Once nobody waits for us.
     void settle();
     /// Runs the loop until the guest has ended for good.
     void run();
@@ -102,6 +102,7 @@ private:
     std::uint32_t m_boots = 0;
     bool m_booted = false;
     bool m_killed = false; ///< On request.
+    bool m_ended = false;
 };
 
 /// Milliseconds since 1970.

@@ -2,7 +2,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/sys.h"
-#include "monitor/memory.h"
 #include "monitor/monitor.h"
 #include "spec/codec.h"
 #include "spec/spawn.h"
@@ -95,8 +94,7 @@ void Monitor::broadcast(const MonitorEvent &event)
 
 void Monitor::dropGone()
 {
-    if (m_connections.remove_if([](const std::shared_ptr<Connection> &connection) { return connection->gone; }) > 0)
-        releaseMemory();
+    m_connections.remove_if([](const std::shared_ptr<Connection> &connection) { return connection->gone; });
 }
 
 Status Monitor::info(const std::shared_ptr<Connection> &connection, spec::Packet &)
