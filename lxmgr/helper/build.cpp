@@ -1,10 +1,9 @@
 // lxmgr-helper build: reads a job from descriptor 3, runs it confined, reports on standard output.
+#include "base/log.h"
 #include "helper/modes.h"
 #include "images/build_job.h"
 #include "images/build_sandbox.h"
 #include "kernel/files.h"
-
-#include "base/log.h"
 
 #include <fcntl.h>
 

@@ -14,19 +14,25 @@ namespace
 
 using Kind = BuildStep::Kind;
 
-// --- texts of a definition -------------------------------------------------------------------------------------------------
+// --- texts of a definition
+// -------------------------------------------------------------------------------------------------
 
 /// "{{ image.release }}" and the like in a definition's own texts.
-Result<std::string> rendered(const std::string &text, const std::map<std::string, std::string> &values, const std::string &what)
+Result<std::string> rendered(const std::string &text, const std::map<std::string, std::string> &values,
+                             const std::string &what)
 {
     RenderContext context;
     context.values["image"] = values;
     return TRY_IN(what, renderText(text, context, {}, {}));
 }
 
-bool contains(const std::vector<std::string> &list, const std::string &word) { return list.empty() || std::ranges::find(list, word) != list.end(); }
+bool contains(const std::vector<std::string> &list, const std::string &word)
+{
+    return list.empty() || std::ranges::find(list, word) != list.end();
+}
 
-// --- steps -----------------------------------------------------------------------------------------------------------------
+// --- steps
+// -----------------------------------------------------------------------------------------------------------------
 
 BuildStep run(const std::string &title, std::vector<std::string> argv, std::vector<std::string> environment)
 {
@@ -55,7 +61,8 @@ std::vector<std::string> insideEnvironment(const Template &definition)
 {
     std::vector<std::string> environment;
     if (!definition.clearEnvironment)
-        environment = {kPath, "HOME=/root", "SHELL=/bin/sh", "TERM=xterm", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"};
+        environment = {kPath,        "HOME=/root",   "SHELL=/bin/sh",
+                       "TERM=xterm", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"};
     for (const auto &[key, value] : definition.environment) {
         std::erase_if(environment, [&](const std::string &entry) { return entry.starts_with(key + "="); });
         environment.push_back(key + "=" + value);
@@ -63,14 +70,15 @@ std::vector<std::string> insideEnvironment(const Template &definition)
     return environment;
 }
 
-// --- the planner -----------------------------------------------------------------------------------------------------------
+// --- the planner
+// -----------------------------------------------------------------------------------------------------------
 
 class Planner
 {
 public:
     Planner(const Template &definition, const ResolvedImage &image, const Archive &archive, const BuildHost &host)
-        : m_template(definition), m_image(image), m_archive(archive), m_host(host), m_values(imageValues(definition, image)),
-          m_environment(insideEnvironment(definition))
+        : m_template(definition), m_image(image), m_archive(archive), m_host(host),
+          m_values(imageValues(definition, image)), m_environment(insideEnvironment(definition))
     {
     }
     Result<BuildPlan> plan();
@@ -88,7 +96,8 @@ private:
     Status actions(const std::string &trigger);
     Status generators();
     Status generator(const TemplateFile &entry);
-    void rule(const TemplateFile &entry, const std::string &name, const std::string &content, std::vector<std::string> when);
+    void rule(const TemplateFile &entry, const std::string &name, const std::string &content,
+              std::vector<std::string> when);
     void cloudInit(const TemplateFile &entry);
     void cleanUp();
     void properties();
@@ -117,7 +126,8 @@ std::vector<std::string> Planner::early() const
     return names;
 }
 
-/// Only the definition's own keys are trusted if it has any, else the keyrings it names. Fingerprints pick from all keyrings.
+/// Only the definition's own keys are trusted if it has any, else the keyrings it names. Fingerprints pick from all
+/// keyrings.
 Status Planner::keys(std::string &signedBy)
 {
     std::vector<std::string> fingerprints;
@@ -140,7 +150,8 @@ Status Planner::keys(std::string &signedBy)
         for (const auto &[name, content] : m_host.keyrings)
             m_plan.job.files.emplace_back("keys/" + name, content);
     if (m_plan.job.files.empty())
-        return Error(Code::Unavailable, "template " + quoted(m_template.name) + ": no keyring to check the archive's signature with: none of " +
+        return Error(Code::Unavailable, "template " + quoted(m_template.name) +
+                                            ": no keyring to check the archive's signature with: none of " +
                                             join(m_template.keyrings, ", ") + " is in /usr/share/keyrings")
             .hint("install the package of that name");
     signedBy = join(fingerprints, ",");
@@ -164,9 +175,10 @@ Status Planner::debootstrap()
 {
     std::string signedBy;
     TRY(keys(signedBy));
-    const std::string lines = m_template.source.aptSources.empty()
-                                  ? sourceLines(m_archive, signedBy)
-                                  : TRY(rendered(m_template.source.aptSources, m_values, m_template.file + ": apt_sources"));
+    const std::string lines =
+        m_template.source.aptSources.empty()
+            ? sourceLines(m_archive, signedBy)
+            : TRY(rendered(m_template.source.aptSources, m_values, m_template.file + ": apt_sources"));
     // One /usr from the start: later a package would have to move what is there.
     for (const char *part : {"bin", "sbin", "lib"}) {
         add(file(Kind::Folder, "/usr/" + std::string(part), {}, 0755));
@@ -191,8 +203,8 @@ Status Planner::debootstrap()
     for (const std::string &line : split(lines, '\n'))
         if (line.starts_with("deb "))
             argv.push_back(line);
-    BuildStep step = run("bootstrap " + m_template.name + " " + m_image.release + " from " + hostOf(m_archive.url), std::move(argv),
-                         outsideEnvironment());
+    BuildStep step = run("bootstrap " + m_template.name + " " + m_image.release + " from " + hostOf(m_archive.url),
+                         std::move(argv), outsideEnvironment());
     step.outside = true;
     m_plan.bootstrapStep = m_plan.job.steps.size();
     add(std::move(step));
@@ -208,13 +220,21 @@ Status Planner::apk()
     for (const auto &[name, content] : m_host.keyrings)
         m_plan.job.files.emplace_back("keys/" + name, content);
     if (m_host.keyrings.empty())
-        return Error(Code::Unavailable, "template " + quoted(m_template.name) + ": none of the keys it names is in images/keys or /usr/share/apk/keys");
-    std::vector<std::string> argv = {"/sbin/apk",           "--root=/target", "--initdb", "--arch=" + architecture(), "--keys-dir=/build/keys",
-                                     "--repositories-file=/build/repositories", "--no-progress", "--no-cache", "add"};
+        return Error(Code::Unavailable, "template " + quoted(m_template.name) +
+                                            ": none of the keys it names is in images/keys or /usr/share/apk/keys");
+    std::vector<std::string> argv = {"/sbin/apk",
+                                     "--root=/target",
+                                     "--initdb",
+                                     "--arch=" + architecture(),
+                                     "--keys-dir=/build/keys",
+                                     "--repositories-file=/build/repositories",
+                                     "--no-progress",
+                                     "--no-cache",
+                                     "add"};
     for (const std::string &name : early())
         argv.push_back(name);
-    BuildStep step = run("bootstrap " + m_template.name + " " + m_image.release + " from " + hostOf(m_archive.url), std::move(argv),
-                         outsideEnvironment());
+    BuildStep step = run("bootstrap " + m_template.name + " " + m_image.release + " from " + hostOf(m_archive.url),
+                         std::move(argv), outsideEnvironment());
     step.outside = true;
     m_plan.bootstrapStep = m_plan.job.steps.size();
     add(std::move(step));
@@ -228,15 +248,30 @@ Status Planner::apk()
 Status Planner::busybox()
 {
     if (m_host.busybox.empty())
-        return Error(Code::Unavailable, "template " + quoted(m_template.name) + ": there is no static busybox on this host")
+        return Error(Code::Unavailable,
+                     "template " + quoted(m_template.name) + ": there is no static busybox on this host")
             .hint("install the package busybox-static");
     struct Folder {
         const char *path;
         std::uint32_t mode;
     };
-    constexpr Folder kFolders[] = {{"/bin", 0755},  {"/sbin", 0755}, {"/usr/bin", 0755},  {"/usr/sbin", 0755}, {"/dev", 0755},
-                                   {"/proc", 0755}, {"/sys", 0755},  {"/run", 0755},      {"/root", 0700},     {"/tmp", 01777},
-                                   {"/var", 0755},  {"/mnt", 0755},  {"/var/log", 0755},  {"/etc", 0755},      {"/home", 0755}};
+    constexpr Folder kFolders[] = {
+        {"/bin",      0755 },
+        {"/sbin",     0755 },
+        {"/usr/bin",  0755 },
+        {"/usr/sbin", 0755 },
+        {"/dev",      0755 },
+        {"/proc",     0755 },
+        {"/sys",      0755 },
+        {"/run",      0755 },
+        {"/root",     0700 },
+        {"/tmp",      01777},
+        {"/var",      0755 },
+        {"/mnt",      0755 },
+        {"/var/log",  0755 },
+        {"/etc",      0755 },
+        {"/home",     0755 }
+    };
     for (const Folder &folder : kFolders)
         add(file(Kind::Folder, folder.path, {}, folder.mode));
     add(file(Kind::Copy, "/bin/busybox", m_host.busybox, 0755));
@@ -267,7 +302,8 @@ void Planner::sources()
                 add(file(Kind::Write, m_ownKey, content));
     }
     add(file(Kind::Remove, "/etc/apt/sources.list"));
-    add(file(Kind::Write, "/etc/apt/sources.list.d/" + m_template.distribution + ".sources", sourceStanzas(m_archive, signedBy)));
+    add(file(Kind::Write, "/etc/apt/sources.list.d/" + m_template.distribution + ".sources",
+             sourceStanzas(m_archive, signedBy)));
     std::string checks; // of an archive whose dates the host does not check either
     for (const std::string &option : m_archive.aptOptions)
         if (option.starts_with("Acquire::Check-"))
@@ -283,14 +319,18 @@ Status Planner::repositories()
     for (const TemplateRepository &repository : m_template.repositories) {
         if (!has(repository.filter))
             continue;
-        const std::string content = TRY(rendered(repository.url, m_values, m_template.file + ": repository " + quoted(repository.name))) + "\n";
+        const std::string content =
+            TRY(rendered(repository.url, m_values, m_template.file + ": repository " + quoted(repository.name))) + "\n";
         if (m_template.packageManager == "apk") {
             add(file(Kind::Write, "/etc/apk/repositories", content));
             continue;
         }
         const bool main = repository.name == "sources.list";
         const bool suffixed = repository.name.ends_with(".list") || repository.name.ends_with(".sources");
-        add(file(Kind::Write, main ? "/etc/apt/sources.list" : "/etc/apt/sources.list.d/" + repository.name + (suffixed ? "" : ".list"), content));
+        add(file(Kind::Write,
+                 main ? "/etc/apt/sources.list"
+                      : "/etc/apt/sources.list.d/" + repository.name + (suffixed ? "" : ".list"),
+                 content));
         if (!repository.key.empty())
             add(file(Kind::Write, "/etc/apt/trusted.gpg.d/" + repository.name + ".asc", repository.key + "\n"));
     }
@@ -334,7 +374,8 @@ void Planner::packages()
     if (sets.empty() && !m_template.updatePackages)
         return;
     if (debootstrap)
-        add(file(Kind::Write, kPolicy, "#!/bin/sh\nexit 101\n", 0755)); // no daemon of a package starts while an image is made
+        add(file(Kind::Write, kPolicy, "#!/bin/sh\nexit 101\n",
+                 0755)); // no daemon of a package starts while an image is made
     add(run("refresh package lists", manager.refresh, m_environment));
     if (m_template.updatePackages)
         add(run("update packages", manager.update, m_environment));
@@ -343,7 +384,8 @@ void Planner::packages()
         std::vector<std::string> argv = sets[i]->remove ? manager.remove : manager.install;
         argv.insert(argv.end(), sets[i]->flags.begin(), sets[i]->flags.end());
         std::size_t next = i;
-        for (; next < sets.size() && sets[next]->remove == sets[i]->remove && sets[next]->flags == sets[i]->flags; ++next)
+        for (; next < sets.size() && sets[next]->remove == sets[i]->remove && sets[next]->flags == sets[i]->flags;
+             ++next)
             argv.insert(argv.end(), sets[next]->packages.begin(), sets[next]->packages.end());
         add(run(sets[i]->remove ? "remove packages" : "install packages", std::move(argv), m_environment));
         i = next;
@@ -355,7 +397,9 @@ Status Planner::actions(const std::string &trigger)
     for (const TemplateAction &action : m_template.actions) {
         if (action.trigger != trigger || !has(action.filter))
             continue;
-        const std::string script = action.pongo ? TRY(rendered(action.script, m_values, m_template.file + ": action " + trigger)) : action.script;
+        const std::string script = action.pongo
+                                       ? TRY(rendered(action.script, m_values, m_template.file + ": action " + trigger))
+                                       : action.script;
         const std::string path = "/tmp/.lxmgr-" + trigger;
         add(file(Kind::Write, path, script + "\n", 0700));
         add(run("run " + trigger + " action", {path}, m_environment));
@@ -364,7 +408,8 @@ Status Planner::actions(const std::string &trigger)
     return {};
 }
 
-void Planner::rule(const TemplateFile &entry, const std::string &name, const std::string &content, std::vector<std::string> when)
+void Planner::rule(const TemplateFile &entry, const std::string &name, const std::string &content,
+                   std::vector<std::string> when)
 {
     TemplateRule rule;
     rule.target = entry.path;
@@ -384,12 +429,14 @@ struct CloudFile {
 
 constexpr CloudFile kCloudFiles[] = {
     {"meta-data",
-     "#cloud-config\ninstance-id: {{ container.name }}\nlocal-hostname: {{ container.name }}\n{{ config_get(\"user.meta-data\", \"\") }}\n",  ""                    },
+     "#cloud-config\ninstance-id: {{ container.name }}\nlocal-hostname: {{ container.name }}\n{{ "
+     "config_get(\"user.meta-data\", \"\") }}\n",                                                                       ""                   },
     {"network-config",
-     "{% if config_get(\"user.network-config\", \"\") == \"\" %}version: 1\nconfig:\n  - type: physical\n    name: eth0\n    subnets:\n"
-     "      - type: dhcp\n        control: auto{% else %}{{ config_get(\"user.network-config\", \"\") }}{% endif %}\n",                   ""                    },
-    {"user-data",      "{{ config_get(\"user.user-data\", properties.default) }}\n",                                                          "#cloud-config\n{}\n"},
-    {"vendor-data",    "{{ config_get(\"user.vendor-data\", properties.default) }}\n",                                                        "#cloud-config\n{}\n"},
+     "{% if config_get(\"user.network-config\", \"\") == \"\" %}version: 1\nconfig:\n  - type: physical\n    name: "
+     "eth0\n    subnets:\n"
+     "      - type: dhcp\n        control: auto{% else %}{{ config_get(\"user.network-config\", \"\") }}{% endif %}\n", ""                   },
+    {"user-data",      "{{ config_get(\"user.user-data\", properties.default) }}\n",                                    "#cloud-config\n{}\n"},
+    {"vendor-data",    "{{ config_get(\"user.vendor-data\", properties.default) }}\n",                                  "#cloud-config\n{}\n"},
 };
 
 /// Seed files of cloud-init's NoCloud source, rendered for every instance.
@@ -403,7 +450,8 @@ void Planner::cloudInit(const TemplateFile &entry)
             full.path = "/var/lib/cloud/seed/nocloud-net/" + entry.name;
         if (full.properties.empty() && !row.fallback.empty())
             full.properties["default"] = row.fallback;
-        rule(full, "cloud-init-" + entry.name + ".tpl", entry.content.empty() ? std::string(row.content) : entry.content, {"create", "copy"});
+        rule(full, "cloud-init-" + entry.name + ".tpl",
+             entry.content.empty() ? std::string(row.content) : entry.content, {"create", "copy"});
     }
 }
 
@@ -417,8 +465,10 @@ Status Planner::generator(const TemplateFile &given)
     if (entry.generator == "remove") {
         add(file(Kind::Remove, entry.path));
     } else if (entry.generator == "dump") {
-        BuildStep step = file(Kind::Write, entry.path, entry.content.empty() || entry.content.ends_with('\n') ? entry.content : entry.content + "\n",
-                              entry.mode.value_or(0644));
+        BuildStep step =
+            file(Kind::Write, entry.path,
+                 entry.content.empty() || entry.content.ends_with('\n') ? entry.content : entry.content + "\n",
+                 entry.mode.value_or(0644));
         step.uid = entry.uid.value_or(0);
         step.gid = entry.gid.value_or(0);
         add(std::move(step));
@@ -453,9 +503,10 @@ void Planner::cleanUp()
 {
     if (m_template.source.downloader == "debootstrap") {
         add(file(Kind::Remove, kPolicy));
-        for (const char *path : {"/var/log/dpkg.log", "/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/alternatives.log",
-                                 "/var/log/bootstrap.log", "/var/cache/ldconfig/aux-cache", "/var/lib/dbus/machine-id", "/var/cache/apt/pkgcache.bin",
-                                 "/var/cache/apt/srcpkgcache.bin", "/var/lib/apt/lists"})
+        for (const char *path :
+             {"/var/log/dpkg.log", "/var/log/apt/history.log", "/var/log/apt/term.log", "/var/log/alternatives.log",
+              "/var/log/bootstrap.log", "/var/cache/ldconfig/aux-cache", "/var/lib/dbus/machine-id",
+              "/var/cache/apt/pkgcache.bin", "/var/cache/apt/srcpkgcache.bin", "/var/lib/apt/lists"})
             add(file(Kind::Remove, path));
         add(file(Kind::Keep, "/etc/resolv.conf", m_host.resolvConf));
     }
@@ -472,16 +523,18 @@ void Planner::cleanUp()
 void Planner::properties()
 {
     auto &out = m_plan.properties;
-    for (const auto &[key, value] : {std::pair<std::string, std::string>{"os", m_template.distribution},
-                                     {"release", m_image.release},
-                                     {"version", m_image.version},
-                                     {"variant", m_image.variant},
-                                     {"architecture", architecture()},
-                                     {"description", m_values.at("description")},
-                                     {"name", m_values.at("name")},
-                                     {"serial", m_values.at("serial")},
-                                     {"mirror", withoutPassword(m_archive.url)},
-                                     {"template", m_template.name}})
+    for (const auto &[key, value] : {
+             std::pair<std::string, std::string>{"os",           m_template.distribution       },
+             {"release",      m_image.release               },
+             {"version",      m_image.version               },
+             {"variant",      m_image.variant               },
+             {"architecture", architecture()                },
+             {"description",  m_values.at("description")    },
+             {"name",         m_values.at("name")           },
+             {"serial",       m_values.at("serial")         },
+             {"mirror",       withoutPassword(m_archive.url)},
+             {"template",     m_template.name               }
+    })
         if (!value.empty())
             out[key] = value;
 }
@@ -525,22 +578,25 @@ std::map<std::string, std::string> imageValues(const Template &definition, const
 {
     const auto mapped = definition.architectureMap.find(image.architecture);
     std::map<std::string, std::string> values = {
-        {"distribution", definition.distribution},
-        {"release", image.release},
-        {"variant", image.variant},
-        {"architecture", image.architecture},
-        {"architecture_mapped", mapped == definition.architectureMap.end() ? image.architecture : mapped->second},
-        {"architecture_kernel", image.architecture},
-        {"architecture_personality", image.architecture},
-        {"serial", definition.serial.empty() ? serialNow() : definition.serial},
+        {"distribution",             definition.distribution                                                         },
+        {"release",                  image.release                                                                   },
+        {"variant",                  image.variant                                                                   },
+        {"architecture",             image.architecture                                                              },
+        {"architecture_mapped",      mapped == definition.architectureMap.end() ? image.architecture : mapped->second},
+        {"architecture_kernel",      image.architecture                                                              },
+        {"architecture_personality", image.architecture                                                              },
+        {"serial",                   definition.serial.empty() ? serialNow() : definition.serial                     },
     };
     std::string title = definition.title;
     if (title == definition.distribution && !title.empty())
         title = upper(title.substr(0, 1)) + title.substr(1);
     const std::string shown = image.version.empty() ? image.release : image.version + " (" + image.release + ")";
-    values["description"] = definition.description.empty() ? title + (shown.empty() ? "" : " " + shown) + " " + values["architecture_mapped"]
-                                                           : definition.description;
-    values["name"] = join(std::vector<std::string>{definition.distribution, image.release, values["architecture_mapped"], image.variant, values["serial"]}, "-");
+    values["description"] = definition.description.empty()
+                                ? title + (shown.empty() ? "" : " " + shown) + " " + values["architecture_mapped"]
+                                : definition.description;
+    values["name"] = join(std::vector<std::string>{definition.distribution, image.release,
+                                                   values["architecture_mapped"], image.variant, values["serial"]},
+                          "-");
     return values;
 }
 
@@ -548,11 +604,12 @@ bool admits(const Filter &filter, const Template &definition, const ResolvedImag
 {
     const auto mapped = definition.architectureMap.find(image.architecture);
     const std::string architecture = mapped == definition.architectureMap.end() ? image.architecture : mapped->second;
-    return contains(filter.releases, image.release) && contains(filter.architectures, architecture) && contains(filter.variants, image.variant) &&
-           contains(filter.types, "container");
+    return contains(filter.releases, image.release) && contains(filter.architectures, architecture) &&
+           contains(filter.variants, image.variant) && contains(filter.types, "container");
 }
 
-Result<BuildPlan> planBuild(const Template &definition, const ResolvedImage &image, const Archive &archive, const BuildHost &host)
+Result<BuildPlan> planBuild(const Template &definition, const ResolvedImage &image, const Archive &archive,
+                            const BuildHost &host)
 {
     return Planner(definition, image, archive, host).plan();
 }

@@ -16,19 +16,19 @@ namespace lxmgr::images
 /// What a plan needs to know of the host.
 struct BuildHost {
     HostArchives archives;
-    std::string busybox;                                   ///< Path of a static busybox, "" if there is none.
-    std::map<std::string, std::string> keyrings;           ///< File name → content, of every keyring the template names.
+    std::string busybox;                         ///< Path of a static busybox, "" if there is none.
+    std::map<std::string, std::string> keyrings; ///< File name → content, of every keyring the template names.
     std::string resolvConf;
 };
 
 struct BuildPlan {
     BuildJob job;
-    Archive archive;                                       ///< url is empty for templates without one.
-    std::vector<TemplateRule> rules;                       ///< For metadata.yaml.
-    std::map<std::string, std::string> templates;          ///< File below templates/ → content.
-    std::vector<std::string> hosts;                        ///< Rules whose content is the tree's own file and a line more.
+    Archive archive;                              ///< url is empty for templates without one.
+    std::vector<TemplateRule> rules;              ///< For metadata.yaml.
+    std::map<std::string, std::string> templates; ///< File below templates/ → content.
+    std::vector<std::string> hosts;               ///< Rules whose content is the tree's own file and a line more.
     std::map<std::string, std::string> properties;
-    std::size_t bootstrapStep = 0;                         ///< Whose failure is the archive's.
+    std::size_t bootstrapStep = 0; ///< Whose failure is the archive's.
 };
 
 /// The values that a definition's own texts may use: image.release, image.distribution, ….
@@ -36,6 +36,7 @@ std::map<std::string, std::string> imageValues(const Template &definition, const
 bool admits(const Filter &filter, const Template &definition, const ResolvedImage &image);
 
 /// `archive` is ignored by templates without one.
-Result<BuildPlan> planBuild(const Template &definition, const ResolvedImage &image, const Archive &archive, const BuildHost &host);
+Result<BuildPlan> planBuild(const Template &definition, const ResolvedImage &image, const Archive &archive,
+                            const BuildHost &host);
 
 } // namespace lxmgr::images

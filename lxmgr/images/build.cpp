@@ -1,9 +1,8 @@
 #include "images/build.h"
 
+#include "base/text.h"
 #include "images/bootstrap.h"
 #include "images/build_process.h"
-
-#include "base/text.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/seccomp.h"
@@ -19,16 +18,19 @@ namespace lxmgr::images
 namespace
 {
 
-// --- what the host has -----------------------------------------------------------------------------------------------------
+// --- what the host has
+// -----------------------------------------------------------------------------------------------------
 
-constexpr std::string_view kBusyboxPlaces[] = {"/usr/bin/busybox", "/bin/busybox", "/usr/local/bin/busybox", "/sbin/busybox"};
+constexpr std::string_view kBusyboxPlaces[] = {"/usr/bin/busybox", "/bin/busybox", "/usr/local/bin/busybox",
+                                               "/sbin/busybox"};
 constexpr std::string_view kKeyringPlaces[] = {"/usr/share/keyrings", "/usr/share/apk/keys", "/etc/apt/trusted.gpg.d"};
 
 /// A program without an interpreter in its ELF header runs in a tree that holds nothing else.
 bool isStatic(const std::string &path)
 {
     const auto text = files::read(path, 64U << 20);
-    if (!text || !text->starts_with("\x7f" "ELF"))
+    if (!text || !text->starts_with("\x7f"
+                                    "ELF"))
         return false;
     return text->substr(0, 4096).find("/ld-") == std::string::npos;
 }
@@ -76,7 +78,8 @@ Status checkPrograms(const Template &definition)
 {
     for (const auto &row : kPrograms)
         if (row.downloader == definition.source.downloader && !exists(std::string(row.program)))
-            return Error(Code::Unavailable, "template " + quoted(definition.name) + " needs the program " + quoted(row.program) + ", which is not here")
+            return Error(Code::Unavailable, "template " + quoted(definition.name) + " needs the program " +
+                                                quoted(row.program) + ", which is not here")
                 .hint("install the package " + std::string(row.package));
     return {};
 }
@@ -104,16 +107,19 @@ BuildHost readHost(const Paths &paths, const Template &definition)
     return host;
 }
 
-// --- which suites an archive has --------------------------------------------------------------------------------------------
+// --- which suites an archive has
+// --------------------------------------------------------------------------------------------
 
 /// Asks a given mirror for the index of its suites; those that are not there are left out. The main one must be.
-Status probeArchive(const Paths &paths, const Template &definition, Archive &archive, std::uint32_t idBase, const std::string &resolvConf,
-                    Progress &progress)
+Status probeArchive(const Paths &paths, const Template &definition, Archive &archive, std::uint32_t idBase,
+                    const std::string &resolvConf, Progress &progress)
 {
     struct Probe {
         std::string url, suite;
     };
-    std::vector<Probe> probes = {{archive.url, archive.suite}};
+    std::vector<Probe> probes = {
+        {archive.url, archive.suite}
+    };
     if (archive.updates)
         probes.push_back({archive.url, archive.suite + "-updates"});
     if (!archive.securityUrl.empty())
@@ -126,11 +132,15 @@ Status probeArchive(const Paths &paths, const Template &definition, Archive &arc
         step.outside = true;
         step.mayFail = true;
         step.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "TMPDIR=/tmp"};
-        step.argv = {"/usr/lib/apt/apt-helper", "-oAPT::Sandbox::User=root", "-oAcquire::Retries=1", "-oAcquire::http::Timeout=15"};
+        step.argv = {"/usr/lib/apt/apt-helper", "-oAPT::Sandbox::User=root", "-oAcquire::Retries=1",
+                     "-oAcquire::http::Timeout=15"};
         for (const std::string &option : archive.aptOptions)
-            if (const std::size_t space = option.find(' '); space != std::string::npos && option.find("Proxy") != std::string::npos)
-                step.argv.push_back("-o" + option.substr(0, space) + "=" + std::string(option.substr(space + 2, option.size() - space - 4)));
-        step.argv.insert(step.argv.end(), {"download-file", probe.url + "/dists/" + probe.suite + "/InRelease", "/tmp/InRelease"});
+            if (const std::size_t space = option.find(' ');
+                space != std::string::npos && option.find("Proxy") != std::string::npos)
+                step.argv.push_back("-o" + option.substr(0, space) + "=" +
+                                    std::string(option.substr(space + 2, option.size() - space - 4)));
+        step.argv.insert(step.argv.end(),
+                         {"download-file", probe.url + "/dists/" + probe.suite + "/InRelease", "/tmp/InRelease"});
         job.steps.push_back(std::move(step));
     }
     progress.report("ask " + hostOf(archive.url) + " which suites it has");
@@ -144,7 +154,8 @@ Status probeArchive(const Paths &paths, const Template &definition, Archive &arc
     return {};
 }
 
-// --- folders ----------------------------------------------------------------------------------------------------------------
+// --- folders
+// ----------------------------------------------------------------------------------------------------------------
 
 /// The caches of one template and archive, locked; none when another build has them.
 struct Caches {
@@ -155,7 +166,8 @@ struct Caches {
 Result<Caches> openCaches(const Paths &paths, const ResolvedImage &image, const Archive &archive)
 {
     Caches caches;
-    const std::string name = image.templateName + "-" + image.release + "-" + image.architecture + "-" + textDigest(archive.url + archive.suite).substr(0, 8);
+    const std::string name = image.templateName + "-" + image.release + "-" + image.architecture + "-" +
+                             textDigest(archive.url + archive.suite).substr(0, 8);
     const Fd state = TRY(path::openFolder(paths.stateDir));
     const Fd all = TRY(path::makeFolders(state, "templates-cache", 0700, path::Scope::NoSymlink));
     const Fd folder = TRY(path::makeFolders(all, name, 0700, path::Scope::NoSymlink));
@@ -188,12 +200,14 @@ Result<Fd> openResult(const std::string &directory)
     return folder;
 }
 
-// --- metadata ---------------------------------------------------------------------------------------------------------------
+// --- metadata
+// ---------------------------------------------------------------------------------------------------------------
 
 /// The tree's own file with a line for the instance, as the hosts generator promises.
 std::string hostsTemplate(const Fd &rootfs, const std::string &path)
 {
-    std::string text = "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
+    std::string text = "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost "
+                       "ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
     if (auto file = path::open(rootfs, path, O_RDONLY | O_NONBLOCK, path::Scope::InRoot))
         if (auto own = files::readAll(*file, 1 << 16); own && own->find("localhost") != std::string::npos)
             text = *own;
@@ -211,7 +225,13 @@ std::int64_t expirySeconds(const std::string &text)
         constexpr struct {
             char unit;
             std::int64_t seconds;
-        } kUnits[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+        } kUnits[] = {
+            {'s', 1     },
+            {'m', 60    },
+            {'h', 3600  },
+            {'d', 86400 },
+            {'w', 604800}
+        };
         for (const auto &unit : kUnits)
             if (number && word.back() == unit.unit)
                 total += static_cast<std::int64_t>(*number) * unit.seconds;
@@ -238,7 +258,8 @@ Status writeMetadata(const Fd &folder, BuildPlan &plan, const Template &definiti
     return files::replaceVolatile(folder, "metadata.yaml", formatMetadata(metadata), 0644);
 }
 
-// --- the whole --------------------------------------------------------------------------------------------------------------
+// --- the whole
+// --------------------------------------------------------------------------------------------------------------
 
 Status runPlan(const Paths &paths, BuildPlan &plan, const Template &definition, Progress &progress)
 {
@@ -256,17 +277,19 @@ Status runPlan(const Paths &paths, BuildPlan &plan, const Template &definition, 
     return std::move(error).in("template " + quoted(definition.name));
 }
 
-Result<BuiltImage> buildInto(const Paths &paths, const Template &definition, const ResolvedImage &image, const BuildOptions &options,
-                             Progress &progress, const Fd &folder)
+Result<BuiltImage> buildInto(const Paths &paths, const Template &definition, const ResolvedImage &image,
+                             const BuildOptions &options, Progress &progress, const Fd &folder)
 {
     TRY(checkPrograms(definition)); // before anything is asked of the network
     const BuildHost host = readHost(paths, definition);
     Archive archive;
     Caches caches;
     if (definition.source.downloader != "busybox") {
-        archive = TRY(chooseArchive(definition, image.release, image.architecture, options.mirror, options.suite, host.archives));
+        archive = TRY(
+            chooseArchive(definition, image.release, image.architecture, options.mirror, options.suite, host.archives));
     } else if (!options.mirror.empty() || !options.suite.empty()) {
-        return Error(Code::Invalid, "template " + quoted(definition.name) + " has no archive: mirror and suite mean nothing to it");
+        return Error(Code::Invalid,
+                     "template " + quoted(definition.name) + " has no archive: mirror and suite mean nothing to it");
     }
     BuildPlan plan = TRY(planBuild(definition, image, archive, host));
     if (archive.probe) {
@@ -288,8 +311,8 @@ Result<BuiltImage> buildInto(const Paths &paths, const Template &definition, con
 
 } // namespace
 
-Result<BuiltImage> build(const Paths &paths, const Template &definition, const ResolvedImage &image, const BuildOptions &options,
-                         Progress &progress)
+Result<BuiltImage> build(const Paths &paths, const Template &definition, const ResolvedImage &image,
+                         const BuildOptions &options, Progress &progress)
 {
     const Fd folder = TRY(openResult(options.directory));
     auto built = buildInto(paths, definition, image, options, progress, folder);
@@ -299,7 +322,8 @@ Result<BuiltImage> build(const Paths &paths, const Template &definition, const R
     return built;
 }
 
-Result<BuiltImage> build(const Paths &paths, const ResolvedImage &image, const BuildOptions &options, Progress &progress)
+Result<BuiltImage> build(const Paths &paths, const ResolvedImage &image, const BuildOptions &options,
+                         Progress &progress)
 {
     return build(paths, TRY(loadTemplate(paths, image.templateName)), image, options, progress);
 }

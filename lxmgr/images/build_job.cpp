@@ -23,8 +23,8 @@ public:
     void item(const BuildCache &cache) { items(cache.folder, cache.target); }
     void item(const BuildStep &step)
     {
-        items(step.kind, step.title, step.outside, step.mayFail, step.argv, step.environment, step.path, step.content, step.mode,
-              step.uid, step.gid);
+        items(step.kind, step.title, step.outside, step.mayFail, step.argv, step.environment, step.path, step.content,
+              step.mode, step.uid, step.gid);
     }
     template <class T> void item(const std::vector<T> &list)
     {
@@ -71,8 +71,8 @@ public:
     void item(BuildCache &cache) { items(cache.folder, cache.target); }
     void item(BuildStep &step)
     {
-        items(step.kind, step.title, step.outside, step.mayFail, step.argv, step.environment, step.path, step.content, step.mode,
-              step.uid, step.gid);
+        items(step.kind, step.title, step.outside, step.mayFail, step.argv, step.environment, step.path, step.content,
+              step.mode, step.uid, step.gid);
     }
     template <class T> void item(std::vector<T> &list)
     {
@@ -146,7 +146,8 @@ std::string formatReport(const BuildReport &report)
     if (report.kind == BuildReport::Kind::Ended)
         line += " " + std::to_string(report.step) + " " + std::to_string(report.status);
     else if (report.kind == BuildReport::Kind::Failed)
-        line += " " + std::string(codeInfo(report.code).name) + " " + std::to_string(report.errnum) + " " + escaped(report.text);
+        line += " " + std::string(codeInfo(report.code).name) + " " + std::to_string(report.errnum) + " " +
+                escaped(report.text);
     else
         line += " " + escaped(report.text);
     return line + "\n";
@@ -181,7 +182,8 @@ Result<BuildReport> parseReport(std::string_view line)
         for (const CodeInfo &info : kCodes)
             if (info.name == report.text.substr(0, first))
                 report.code = info.code;
-        report.errnum = static_cast<int>(TRY(parseUnsigned(report.text.substr(first + 1, second - first - 1), 0, 4095)));
+        report.errnum =
+            static_cast<int>(TRY(parseUnsigned(report.text.substr(first + 1, second - first - 1), 0, 4095)));
         report.text.erase(0, second + 1);
     }
     return report;

@@ -15,15 +15,15 @@ namespace lxmgr::images
 /// One step. Paths are those of the tree being made unless `outside` is set: then of the confined view of the host.
 struct BuildStep {
     enum class Kind : std::uint32_t {
-        Run,       ///< argv, with `environment` and nothing else.
-        Folder,    ///< path, mode, uid, gid; parents too; an existing one keeps its own.
-        Write,     ///< path, content, mode, uid, gid; parents too. An existing file is replaced, a link too.
-        Copy,      ///< content names a file outside; else as Write.
-        Link,      ///< path, content: where it points.
-        Remove,    ///< path; missing is fine, folders with all below.
-        Keep,      ///< path: removed when its content is `content`.
-        Enter,     ///< /proc, /dev, /run and /tmp inside, for the steps that run there.
-        Leave,     ///< takes all mounts inside away again.
+        Run,    ///< argv, with `environment` and nothing else.
+        Folder, ///< path, mode, uid, gid; parents too; an existing one keeps its own.
+        Write,  ///< path, content, mode, uid, gid; parents too. An existing file is replaced, a link too.
+        Copy,   ///< content names a file outside; else as Write.
+        Link,   ///< path, content: where it points.
+        Remove, ///< path; missing is fine, folders with all below.
+        Keep,   ///< path: removed when its content is `content`.
+        Enter,  ///< /proc, /dev, /run and /tmp inside, for the steps that run there.
+        Leave,  ///< takes all mounts inside away again.
     };
     Kind kind = Kind::Run;
     std::string title; ///< Said to the user when it begins; "" says nothing.
@@ -42,12 +42,12 @@ struct BuildCache {
 };
 
 struct BuildJob {
-    std::string rootfs;                                            ///< On the host; "" when no tree is made.
-    std::uint32_t idBase = 0;                                      ///< First of the 65 536 host ids.
+    std::string rootfs;       ///< On the host; "" when no tree is made.
+    std::uint32_t idBase = 0; ///< First of the 65 536 host ids.
     std::vector<BuildCache> caches;
-    std::vector<std::pair<std::string, std::string>> files;       ///< Seen outside as /build/<name>: content.
-    std::string resolvConf;                                        ///< What /etc/resolv.conf says in the confined view.
-    std::string seccomp;                                           ///< struct sock_filter[], "" for none.
+    std::vector<std::pair<std::string, std::string>> files; ///< Seen outside as /build/<name>: content.
+    std::string resolvConf;                                 ///< What /etc/resolv.conf says in the confined view.
+    std::string seccomp;                                    ///< struct sock_filter[], "" for none.
     std::vector<BuildStep> steps;
 };
 
@@ -59,9 +59,9 @@ Result<BuildJob> unpackJob(std::string_view bytes);
 struct BuildReport {
     enum class Kind { Title, Line, Ended, Failed, Done };
     Kind kind = Kind::Line;
-    std::size_t step = 0;  ///< Ended: which.
-    int status = 0;        ///< Ended: exit status, 128+N for signal N.
-    std::string text;      ///< Title, Line: what; Failed: the error.
+    std::size_t step = 0; ///< Ended: which.
+    int status = 0;       ///< Ended: exit status, 128+N for signal N.
+    std::string text;     ///< Title, Line: what; Failed: the error.
     Code code = Code::Internal;
     int errnum = 0;
 };

@@ -22,7 +22,7 @@ constexpr int kJobFd = 3;
 
 struct Child {
     pid_t pid = -1;
-    Fd input;  ///< Closing it ends the helper and all of its work.
+    Fd input; ///< Closing it ends the helper and all of its work.
     Fd output;
     ~Child()
     {
@@ -60,7 +60,8 @@ private:
     posix_spawn_file_actions_t m_actions;
 };
 
-/// Signals as a program expects them, whatever this thread blocks; a group of its own, so that a terminal's ^C is not its business.
+/// Signals as a program expects them, whatever this thread blocks; a group of its own, so that a terminal's ^C is not
+/// its business.
 class Attributes
 {
 public:
@@ -73,7 +74,8 @@ public:
         ::posix_spawnattr_setsigmask(&m_attributes, &none);
         ::posix_spawnattr_setsigdefault(&m_attributes, &all);
         ::posix_spawnattr_setpgroup(&m_attributes, 0);
-        ::posix_spawnattr_setflags(&m_attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+        ::posix_spawnattr_setflags(&m_attributes,
+                                   POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
     }
     ~Attributes() { ::posix_spawnattr_destroy(&m_attributes); }
     Attributes(const Attributes &) = delete;
@@ -84,7 +86,8 @@ private:
     posix_spawnattr_t m_attributes;
 };
 
-Result<pid_t> spawn(const std::vector<std::string> &argv, const std::vector<std::string> &environment, FileActions &actions)
+Result<pid_t> spawn(const std::vector<std::string> &argv, const std::vector<std::string> &environment,
+                    FileActions &actions)
 {
     std::vector<char *> words, entries;
     for (const std::string &word : argv)
@@ -126,12 +129,18 @@ Status start(Child &child, const Paths &paths, const BuildJob &job)
 }
 
 /// Lines that say something to a person who waits.
-bool worthShowing(const std::string &line) { return line.starts_with("I: ") && line.find("skipping ") == std::string::npos; }
+bool worthShowing(const std::string &line)
+{
+    return line.starts_with("I: ") && line.find("skipping ") == std::string::npos;
+}
 
 class Follower
 {
 public:
-    Follower(const BuildJob &job, Progress &progress) : m_progress(progress) { m_result.statuses.resize(job.steps.size(), 0); }
+    Follower(const BuildJob &job, Progress &progress) : m_progress(progress)
+    {
+        m_result.statuses.resize(job.steps.size(), 0);
+    }
 
     Status line(const std::string &text)
     {

@@ -8,13 +8,13 @@
 #include "kernel/sys.h"
 
 #include <csignal>
+#include <cstddef>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
-#include <cstddef>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -29,7 +29,8 @@ namespace lxmgr::images
 namespace
 {
 
-// --- reports ---------------------------------------------------------------------------------------------------------------
+// --- reports
+// ---------------------------------------------------------------------------------------------------------------
 
 void say(const BuildReport &report)
 {
@@ -48,7 +49,8 @@ void sayFailed(const Error &error)
     say(report);
 }
 
-// --- the confined view of the host: host root, own mount namespace ---------------------------------------------------------
+// --- the confined view of the host: host root, own mount namespace
+// ---------------------------------------------------------
 
 constexpr const char *kViewRoot = "/tmp"; // exists everywhere; covered in our own mount namespace only
 
@@ -59,22 +61,22 @@ struct HostPath {
 
 // What package tools read on the host. Nothing else of the host's files can be seen by a build.
 constexpr HostPath kShownFromHost[] = {
-    {"/usr",                     true },
-    {"/etc/alternatives",        true },
-    {"/etc/ca-certificates",     true },
-    {"/etc/gai.conf",            false},
-    {"/etc/group",               false},
-    {"/etc/host.conf",           false},
-    {"/etc/hosts",               false},
-    {"/etc/ld.so.cache",         false},
-    {"/etc/localtime",           false},
-    {"/etc/nsswitch.conf",       false},
-    {"/etc/passwd",              false},
-    {"/etc/perl",                true },
-    {"/etc/protocols",           false},
-    {"/etc/services",            false},
-    {"/etc/ssl/certs",           true },
-    {"/etc/ssl/openssl.cnf",     false},
+    {"/usr",                 true },
+    {"/etc/alternatives",    true },
+    {"/etc/ca-certificates", true },
+    {"/etc/gai.conf",        false},
+    {"/etc/group",           false},
+    {"/etc/host.conf",       false},
+    {"/etc/hosts",           false},
+    {"/etc/ld.so.cache",     false},
+    {"/etc/localtime",       false},
+    {"/etc/nsswitch.conf",   false},
+    {"/etc/passwd",          false},
+    {"/etc/perl",            true },
+    {"/etc/protocols",       false},
+    {"/etc/services",        false},
+    {"/etc/ssl/certs",       true },
+    {"/etc/ssl/openssl.cnf", false},
 };
 
 // Links on a host with one /usr, folders on older ones.
@@ -134,7 +136,8 @@ Status View::openHost()
     for (const char *device : kDevices) {
         const std::string path = std::string("/dev/") + device;
         Fd node = TRY(sys::open_tree(sys::cwd(), path, sys::Recursive::No));
-        TRY(sys::mount_setattr(node, sys::Recursive::No, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, nullptr, MS_PRIVATE));
+        TRY(sys::mount_setattr(node, sys::Recursive::No, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, nullptr,
+                               MS_PRIVATE));
         m_trees.push_back({std::move(node), path, false});
     }
     return {};
@@ -144,9 +147,12 @@ Status View::openHost()
 Status View::openOwn(const std::string &path, const std::string &target)
 {
     Fd tree = TRY(sys::open_tree(sys::cwd(), path, sys::Recursive::No));
-    auto mapped = sys::mount_setattr(tree, sys::Recursive::No, MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV, 0, &m_userns, MS_PRIVATE);
+    auto mapped =
+        sys::mount_setattr(tree, sys::Recursive::No, MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV, 0, &m_userns, MS_PRIVATE);
     if (!mapped)
-        return std::move(mapped.error()).as(Code::Unsupported).hint("the file system of " + path + " has no id-mapped mounts");
+        return std::move(mapped.error())
+            .as(Code::Unsupported)
+            .hint("the file system of " + path + " has no id-mapped mounts");
     m_trees.push_back({std::move(tree), target, true});
     return {};
 }
@@ -178,7 +184,12 @@ Status View::attachOne(const Opened &opened)
 
 Status View::attach(const BuildJob &job)
 {
-    root = TRY(mount::create("tmpfs", {{"mode", "0755"}, {"size", "64m"}}, MOUNT_ATTR_NOSUID));
+    root = TRY(mount::create("tmpfs",
+                             {
+                                 {"mode", "0755"},
+                                 {"size", "64m" }
+    },
+                             MOUNT_ATTR_NOSUID));
     TRY(sys::move_mount(root, sys::cwd(), kViewRoot));
     for (const Opened &opened : m_trees)
         TRY(attachOne(opened));
@@ -187,8 +198,12 @@ Status View::attach(const BuildJob &job)
     for (const char *folder : {"build", "dev/pts", "dev/shm", "proc", "root", "run", "sys", "tmp", "var/tmp"})
         TRY(path::makeFolders(root, folder, 0755, path::Scope::NoSymlink));
     for (const auto &[name, target] : std::vector<std::pair<std::string, std::string>>{
-             {"dev/fd", "/proc/self/fd"}, {"dev/stdin", "/proc/self/fd/0"}, {"dev/stdout", "/proc/self/fd/1"},
-             {"dev/stderr", "/proc/self/fd/2"}, {"dev/ptmx", "pts/ptmx"}})
+             {"dev/fd",     "/proc/self/fd"  },
+             {"dev/stdin",  "/proc/self/fd/0"},
+             {"dev/stdout", "/proc/self/fd/1"},
+             {"dev/stderr", "/proc/self/fd/2"},
+             {"dev/ptmx",   "pts/ptmx"       }
+    })
         TRY(sys::symlinkat(target, root, name));
     for (const auto &[name, content] : job.files)
         TRY(writeOwn("build/" + name, content));
@@ -204,14 +219,16 @@ Status View::writeOwn(const std::string &path, const std::string &content)
     return files::writeAll(file, content);
 }
 
-// --- inside: PID 1 of the build --------------------------------------------------------------------------------------------
+// --- inside: PID 1 of the build
+// --------------------------------------------------------------------------------------------
 
 Status mountAt(const std::string &type, const std::string &target, unsigned long flags, const std::string &data = {})
 {
     return sys::mount(type, target, type, flags, data);
 }
 
-/// The small root becomes "/". What was mounted by the more privileged namespace is locked: only a new bind of it can be entered.
+/// The small root becomes "/". What was mounted by the more privileged namespace is locked: only a new bind of it can
+/// be entered.
 Status enterView()
 {
     TRY(sys::mount(kViewRoot, kViewRoot, "", MS_BIND | MS_REC));
@@ -225,12 +242,14 @@ Status enterView()
     return sys::chdir("/");
 }
 
-/// fsync and its kin answer at once: a build that a power cut ends is thrown away, and the storage driver writes the finished tree
-/// to disk before it counts. File attributes (chattr +i) need a capability of the host's; their being unset harms nothing here.
+/// fsync and its kin answer at once: a build that a power cut ends is thrown away, and the storage driver writes the
+/// finished tree to disk before it counts. File attributes (chattr +i) need a capability of the host's; their being
+/// unset harms nothing here.
 Status loadNoSync()
 {
     constexpr std::uint32_t kSetFlags = FS_IOC_SETFLAGS;
-#define LXMGR_NR(call) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 0)
+#define LXMGR_NR(call)                                                                                                 \
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 0)
     sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
 #if defined(__x86_64__)
@@ -240,7 +259,8 @@ Status loadNoSync()
 #else
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 0),
 #endif
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW), // other architectures have other numbers; the deny list sees to them
+        BPF_STMT(BPF_RET | BPF_K,
+                 SECCOMP_RET_ALLOW), // other architectures have other numbers; the deny list sees to them
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
         LXMGR_NR(fsync),
         LXMGR_NR(fdatasync),
@@ -264,8 +284,10 @@ Status loadSeccomp(const std::string &bytes)
     if (bytes.empty())
         return {};
     std::string copy = bytes;
-    const sock_fprog program{static_cast<unsigned short>(copy.size() / sizeof(sock_filter)), reinterpret_cast<sock_filter *>(copy.data())};
-    TRY(sys::call("seccomp", "deny list", [&] { return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program); }));
+    const sock_fprog program{static_cast<unsigned short>(copy.size() / sizeof(sock_filter)),
+                             reinterpret_cast<sock_filter *>(copy.data())};
+    TRY(sys::call("seccomp", "deny list",
+                  [&] { return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program); }));
     return {};
 }
 
@@ -385,7 +407,10 @@ Status Steps::command(std::size_t index, const BuildStep &step)
     Lines lines;
     int status = 0;
     for (bool ended = false, open = true; !ended;) {
-        pollfd polled[2] = {{open ? readEnd.get() : -1, POLLIN, 0}, {pidfd.get(), POLLIN, 0}};
+        pollfd polled[2] = {
+            {open ? readEnd.get() : -1, POLLIN, 0},
+            {pidfd.get(),               POLLIN, 0}
+        };
         TRY(sys::call("poll", "", [&] { return ::poll(polled, 2, -1); }));
         if (polled[0].revents)
             open = lines.read(readEnd.get());
@@ -482,14 +507,16 @@ constexpr InsideMount kInsideMounts[] = {
     {"",      "tmp",  true },
 };
 
-/// Steps before this one made the tree, so its folders are the archive's; a link in place of one is refused by openat2(2).
+/// Steps before this one made the tree, so its folders are the archive's; a link in place of one is refused by
+/// openat2(2).
 Status Steps::enter()
 {
     for (const InsideMount &row : kInsideMounts) {
         TRY(path::makeFolders(m_target, row.target, 0755, path::Scope::NoSymlink));
         TRY(path::open(m_target, row.target, O_PATH | O_DIRECTORY, path::Scope::NoSymlink));
         if (row.tmpfs)
-            TRY(mountAt("tmpfs", inTarget(row.target), MS_NOSUID | MS_NODEV, std::string(row.target) == "tmp" ? "mode=1777" : "mode=0755"));
+            TRY(mountAt("tmpfs", inTarget(row.target), MS_NOSUID | MS_NODEV,
+                        std::string(row.target) == "tmp" ? "mode=1777" : "mode=0755"));
         else
             TRY(sys::mount(row.source, inTarget(row.target), "", MS_BIND | MS_REC));
     }
@@ -571,7 +598,8 @@ Status Steps::run()
     ::_exit(0);
 }
 
-// --- outside ---------------------------------------------------------------------------------------------------------------
+// --- outside
+// ---------------------------------------------------------------------------------------------------------------
 
 constexpr int kNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 
@@ -584,7 +612,8 @@ Status enterNamespaces(const BuildJob &job)
     TRY(view.open(job));
     TRY(view.attach(job));
     // The root's own files must belong to somebody inside: what host root made above is nobody's there, and only read.
-    TRY(sys::call("chown", kViewRoot, [&] { return ::fchownat(view.root.get(), "", job.idBase, job.idBase, AT_EMPTY_PATH); }));
+    TRY(sys::call("chown", kViewRoot,
+                  [&] { return ::fchownat(view.root.get(), "", job.idBase, job.idBase, AT_EMPTY_PATH); }));
     for (const char *folder : {"build", "root", "etc"})
         TRY(sys::fchownat(view.root, folder, job.idBase, job.idBase));
     TRY(sys::setgroups({}));
@@ -601,7 +630,10 @@ int follow(pid_t init)
     const auto pidfd = sys::pidfd_open(init);
     int status = 0;
     while (pidfd) {
-        pollfd polled[2] = {{STDIN_FILENO, POLLIN, 0}, {pidfd->get(), POLLIN, 0}};
+        pollfd polled[2] = {
+            {STDIN_FILENO, POLLIN, 0},
+            {pidfd->get(), POLLIN, 0}
+        };
         if (::poll(polled, 2, -1) < 0 && errno != EINTR)
             break;
         if (polled[1].revents)

@@ -1,6 +1,7 @@
 // The helper's side of a build: enters namespaces of its own and runs a job's steps there.
 //
-//   host root, own mount namespace   opens everything by descriptor, lays out a small root on a tmpfs (confined view of the host:
+//   host root, own mount namespace   opens everything by descriptor, lays out a small root on a tmpfs (confined view of
+//   the host:
 //                                    /usr and a few files of /etc read-only, the tree id-mapped at /target)
 //   user namespace                   the ids of the job; from here on nothing of host root is left
 //   PID 1 of a PID namespace         mounts /proc, enters the small root, runs the steps, kills what they leave behind
@@ -14,7 +15,8 @@
 namespace lxmgr::images
 {
 
-/// Runs `job`, writing reports to standard output. Single-threaded callers only (it forks). The result is the exit status.
+/// Runs `job`, writing reports to standard output. Single-threaded callers only (it forks). The result is the exit
+/// status.
 int runBuildJob(const BuildJob &job);
 
 } // namespace lxmgr::images

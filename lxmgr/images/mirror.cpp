@@ -31,7 +31,10 @@ std::string takeOptions(std::vector<std::string> &rest)
     return options;
 }
 
-bool hasWord(const std::vector<std::string> &list, std::string_view word) { return std::ranges::find(list, word) != list.end(); }
+bool hasWord(const std::vector<std::string> &list, std::string_view word)
+{
+    return std::ranges::find(list, word) != list.end();
+}
 
 std::vector<AptSource> readSources(const std::string &path)
 {
@@ -69,7 +72,8 @@ std::string withoutSlash(std::string url)
 Status checkUrl(const std::string &url)
 {
     const bool scheme = url.starts_with("http://") || url.starts_with("https://");
-    const bool plain = std::ranges::all_of(url, [](unsigned char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\'; });
+    const bool plain =
+        std::ranges::all_of(url, [](unsigned char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\'; });
     if (!scheme || !plain || hostOf(url).empty())
         return Error(Code::Invalid, "mirror " + quoted(url) + " is no address that starts with http:// or https://");
     return {};
@@ -77,7 +81,8 @@ Status checkUrl(const std::string &url)
 
 Status checkSuite(const std::string &suite)
 {
-    const bool plain = std::ranges::all_of(suite, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '.' || c == '_' || c == '+'; });
+    const bool plain = std::ranges::all_of(
+        suite, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '.' || c == '_' || c == '+'; });
     if (suite.empty() || !plain || suite.starts_with('-') || suite.starts_with('.'))
         return Error(Code::Invalid, "suite " + quoted(suite) + " is no name of a suite");
     return {};
@@ -94,13 +99,17 @@ bool takeHostArchive(Archive &archive, const HostArchives &host)
     const AptSource *base = nullptr, *security = nullptr;
     bool updates = false;
     for (const AptSource &source : host.sources) {
-        if (source.uris.empty() || !needsComponents(source, "main") || !(source.uris[0].starts_with("http://") || source.uris[0].starts_with("https://")))
+        if (source.uris.empty() || !needsComponents(source, "main") ||
+            !(source.uris[0].starts_with("http://") || source.uris[0].starts_with("https://")))
             continue;
-        if (!base && (hasWord(source.suites, host.codename) || hasWord(source.suites, "stable") || hasWord(source.suites, "testing")))
+        if (!base && (hasWord(source.suites, host.codename) || hasWord(source.suites, "stable") ||
+                      hasWord(source.suites, "testing")))
             base = &source;
-        if (!security && (hasWord(source.suites, host.codename + "-security") || hasWord(source.suites, "stable-security")))
+        if (!security &&
+            (hasWord(source.suites, host.codename + "-security") || hasWord(source.suites, "stable-security")))
             security = &source;
-        updates = updates || hasWord(source.suites, host.codename + "-updates") || hasWord(source.suites, "stable-updates");
+        updates =
+            updates || hasWord(source.suites, host.codename + "-updates") || hasWord(source.suites, "stable-updates");
     }
     if (!base)
         return false;
@@ -124,30 +133,37 @@ struct Reason {
 constexpr std::string_view kOtherMirror = "check the network, or give another archive with -o mirror=URL";
 
 constexpr Reason kReasons[] = {
-    {"Temporary failure resolving",   "its name cannot be resolved",                  kOtherMirror                                         },
-    {"Could not resolve",             "its name cannot be resolved",                  kOtherMirror                                         },
-    {"Connection refused",            "it refuses the connection",                    kOtherMirror                                         },
-    {"connection timed out",          "it does not answer",                           kOtherMirror                                         },
-    {"Connection timed out",          "it does not answer",                           kOtherMirror                                         },
-    {"Connection failed",             "the connection failed",                        kOtherMirror                                         },
-    {"Network is unreachable",        "the network is unreachable",                   kOtherMirror                                         },
-    {"No route to host",              "there is no route to it",                      kOtherMirror                                         },
-    {"Cannot initiate the connection","the network is unreachable",                   kOtherMirror                                         },
-    {"Could not connect",             "no connection is made",                        kOtherMirror                                         },
-    {"Could not handshake",           "TLS fails",                                    "is ca-certificates installed?"                      },
-    {"Certificate verification failed","its certificate is not trusted",              "is ca-certificates installed and is its authority in it?"},
-    {"NO_PUBKEY",                     "it is signed with a key that is not trusted",  "install the archive's keyring package, or give its key in templates.d"},
-    {"is not signed",                 "it is not signed",                             "give another archive with -o mirror=URL"            },
-    {"BADSIG",                        "its signature is wrong",                       "give another archive with -o mirror=URL"            },
-    {"EXPKEYSIG",                     "its signing key has expired",                  "update the archive's keyring package"               },
-    {"Hash Sum mismatch",             "a file differs from what was signed",          "try again later, or give another archive with -o mirror=URL"},
-    {"is expired",                    "its index is out of date",                     "give another archive with -o mirror=URL"            },
-    {"is not valid yet",              "its index is dated in the future",             "is this machine's clock right?"                     },
-    {"does not have a Release file",  "it has no such suite",                         "is the release right? -o suite=NAME names another"  },
-    {"404",                           "it has no such suite or file",                 "is the release right? -o suite=NAME names another"  },
-    {"403",                           "it forbids the request",                       "give another archive with -o mirror=URL"            },
-    {"Unable to locate package",      "it does not have a package that is asked for", "is the template right for this release?"            },
-    {"has no installation candidate", "it does not have a package that is asked for", "is the template right for this release?"            },
+    {"Temporary failure resolving",     "its name cannot be resolved",                  kOtherMirror                                       },
+    {"Could not resolve",               "its name cannot be resolved",                  kOtherMirror                                       },
+    {"Connection refused",              "it refuses the connection",                    kOtherMirror                                       },
+    {"connection timed out",            "it does not answer",                           kOtherMirror                                       },
+    {"Connection timed out",            "it does not answer",                           kOtherMirror                                       },
+    {"Connection failed",               "the connection failed",                        kOtherMirror                                       },
+    {"Network is unreachable",          "the network is unreachable",                   kOtherMirror                                       },
+    {"No route to host",                "there is no route to it",                      kOtherMirror                                       },
+    {"Cannot initiate the connection",  "the network is unreachable",                   kOtherMirror                                       },
+    {"Could not connect",               "no connection is made",                        kOtherMirror                                       },
+    {"Could not handshake",             "TLS fails",                                    "is ca-certificates installed?"                    },
+    {"Certificate verification failed", "its certificate is not trusted",
+     "is ca-certificates installed and is its authority in it?"                                                                            },
+    {"NO_PUBKEY",                       "it is signed with a key that is not trusted",
+     "install the archive's keyring package, or give its key in templates.d"                                                               },
+    {"is not signed",                   "it is not signed",                             "give another archive with -o mirror=URL"          },
+    {"BADSIG",                          "its signature is wrong",                       "give another archive with -o mirror=URL"          },
+    {"EXPKEYSIG",                       "its signing key has expired",                  "update the archive's keyring package"             },
+    {"unexpected size",                 "a file differs from what was signed",
+     "try again later, or give another archive with -o mirror=URL"                                                                         },
+    {"Hash Sum mismatch",               "a file differs from what was signed",
+     "try again later, or give another archive with -o mirror=URL"                                                                         },
+    {"is expired",                      "its index is out of date",                     "give another archive with -o mirror=URL"          },
+    {"is not valid yet",                "its index is dated in the future",             "is this machine's clock right?"                   },
+    {"does not have a Release file",    "it has no such suite",                         "is the release right? -o suite=NAME names another"},
+    {"404",                             "it has no such suite or file",                 "is the release right? -o suite=NAME names another"},
+    {"403",                             "it forbids the request",                       "give another archive with -o mirror=URL"          },
+    {"Unable to locate package",        "it does not have a package that is asked for",
+     "is the template right for this release?"                                                                                             },
+    {"has no installation candidate",   "it does not have a package that is asked for",
+     "is the template right for this release?"                                                                                             },
 };
 
 } // namespace
@@ -164,7 +180,11 @@ std::vector<AptSource> parseSourceLines(std::string_view text)
         takeOptions(rest);
         if (rest.size() < 2)
             continue;
-        all.push_back({{rest[0]}, {rest[1]}, {rest.begin() + 2, rest.end()}});
+        all.push_back({
+            {rest[0]},
+            {                rest[1]      },
+            { rest.begin() + 2,       rest.end()}
+        });
     }
     return all;
 }
@@ -177,7 +197,8 @@ std::vector<AptSource> parseSourceStanzas(std::string_view text)
     const auto finish = [&] {
         AptSource source{words(fields["uris"]), words(fields["suites"]), words(fields["components"])};
         const auto enabled = fields.contains("enabled") ? parseBool(trimmed(fields["enabled"])) : Result<bool>(true);
-        if (hasWord(words(fields["types"]), "deb") && !source.uris.empty() && !source.suites.empty() && enabled.value_or(true))
+        if (hasWord(words(fields["types"]), "deb") && !source.uris.empty() && !source.suites.empty() &&
+            enabled.value_or(true))
             all.push_back(std::move(source));
         fields.clear();
         last.clear();
@@ -200,8 +221,8 @@ std::vector<AptSource> parseSourceStanzas(std::string_view text)
 
 std::vector<std::string> usefulAptOptions(std::string_view dump)
 {
-    constexpr std::string_view kUseful[] = {"Acquire::Check-Date ", "Acquire::Check-Valid-Until ", "Acquire::http::Proxy",
-                                            "Acquire::https::Proxy"};
+    constexpr std::string_view kUseful[] = {"Acquire::Check-Date ", "Acquire::Check-Valid-Until ",
+                                            "Acquire::http::Proxy", "Acquire::https::Proxy"};
     std::vector<std::string> options;
     for (const std::string &line : split(dump, '\n'))
         for (const std::string_view useful : kUseful)
@@ -242,15 +263,20 @@ std::string withoutPassword(const std::string &url)
 {
     const std::size_t scheme = url.find("://");
     const std::size_t at = url.substr(0, url.find('/', scheme == std::string::npos ? 0 : scheme + 3)).rfind('@');
-    return scheme == std::string::npos || at == std::string::npos ? url : url.substr(0, scheme + 3) + url.substr(at + 1);
+    return scheme == std::string::npos || at == std::string::npos ? url
+                                                                  : url.substr(0, scheme + 3) + url.substr(at + 1);
 }
 
 Result<Archive> chooseArchive(const Template &definition, const std::string &release, const std::string &architecture,
                               const std::string &mirror, const std::string &suite, const HostArchives &host)
 {
     Archive archive;
-    archive.components = definition.source.components.empty() ? std::vector<std::string>{"main"} : definition.source.components;
-    archive.suite = !suite.empty() ? suite : !definition.suite.empty() ? definition.suite : !definition.source.suite.empty() ? definition.source.suite : release;
+    archive.components =
+        definition.source.components.empty() ? std::vector<std::string>{"main"} : definition.source.components;
+    archive.suite = !suite.empty()                     ? suite
+                    : !definition.suite.empty()        ? definition.suite
+                    : !definition.source.suite.empty() ? definition.source.suite
+                                                       : release;
     const std::string given = !mirror.empty() ? mirror : definition.mirror;
     if (!given.empty()) {
         archive.url = withoutSlash(given);
@@ -261,14 +287,16 @@ Result<Archive> chooseArchive(const Template &definition, const std::string &rel
             archive.securityUrl = definition.securityMirror == "none" ? std::string() : archive.url;
         if (host.distribution == definition.distribution)
             archive.aptOptions = host.aptOptions;
-    } else if (!(definition.hostMirror && host.distribution == definition.distribution && takeHostArchive(archive, host))) {
+    } else if (!(definition.hostMirror && host.distribution == definition.distribution &&
+                 takeHostArchive(archive, host))) {
         const auto own = definition.archives.find(architecture);
         archive.url = withoutSlash(own == definition.archives.end() ? definition.source.url : own->second);
         archive.origin = "the distribution's";
         archive.updates = definition.updatesSuite;
         if (definition.securitySuite && definition.securityMirror != "none")
-            archive.securityUrl = definition.securityMirror.empty() || own != definition.archives.end() ? archive.url
-                                                                                                        : withoutSlash(definition.securityMirror);
+            archive.securityUrl = definition.securityMirror.empty() || own != definition.archives.end()
+                                      ? archive.url
+                                      : withoutSlash(definition.securityMirror);
         archive.aptOptions = host.aptOptions; // its proxies count here too
     }
     TRY(checkUrl(archive.url));
@@ -316,20 +344,21 @@ std::string sourceStanzas(const Archive &archive, const std::string &signedBy)
 
 Error explainFailure(const std::vector<std::string> &output, const Archive &archive, const std::string &templateName)
 {
-    const std::string tried = "archive " + quoted(hostOf(archive.url)) + " (" + withoutPassword(archive.url) + ", suite " + quoted(archive.suite) + ")";
+    const std::string tried = "archive " + quoted(hostOf(archive.url)) + " (" + withoutPassword(archive.url) +
+                              ", suite " + quoted(archive.suite) + ")";
     for (const Reason &reason : kReasons)
         for (const std::string &line : output)
             if (line.find(reason.said) != std::string::npos) {
-                Error error(Code::Unavailable, "template " + quoted(templateName) + ": " + tried + ": " + std::string(reason.meaning) +
-                                                   ": " + std::string(trimmed(line)));
+                Error error(Code::Unavailable, "template " + quoted(templateName) + ": " + tried + ": " +
+                                                   std::string(reason.meaning) + ": " + std::string(trimmed(line)));
                 return std::move(error).hint(reason.cure);
             }
     for (const std::string &line : output)
         if (line.find("No space left on device") != std::string::npos)
             return {Code::NoSpace, "template " + quoted(templateName) + ": the disk is full", ENOSPC};
     std::string last;
-    for (const std::string &line : output)
-        if (line.starts_with("E: "))
+    for (const std::string &line : output) // the first is the cause, those of mmdebstrap itself are its echo
+        if (last.empty() && line.starts_with("E: ") && line.find("mmdebstrap failed") == std::string::npos)
             last = line.substr(3);
     if (last.empty() && !output.empty())
         last = output.back();

@@ -27,7 +27,8 @@ struct HostArchives {
     std::string distribution; ///< ID of os-release(5).
     std::string codename;     ///< VERSION_CODENAME.
     std::vector<AptSource> sources;
-    std::vector<std::string> aptOptions; ///< "Acquire::http::Proxy \"…\";" and checks of dates that the host has switched off.
+    std::vector<std::string>
+        aptOptions; ///< "Acquire::http::Proxy \"…\";" and checks of dates that the host has switched off.
 };
 HostArchives readHostArchives();
 /// The lines of `apt-config dump` that a build on this host needs too.
@@ -38,11 +39,11 @@ struct Archive {
     std::string url;
     std::string suite;
     std::vector<std::string> components;
-    bool updates = false;     ///< <suite>-updates is there too.
-    std::string securityUrl;  ///< "" for none; its suite is <suite>-security.
-    bool probe = false;       ///< Given by the user: which suites it has is to be asked.
+    bool updates = false;    ///< <suite>-updates is there too.
+    std::string securityUrl; ///< "" for none; its suite is <suite>-security.
+    bool probe = false;      ///< Given by the user: which suites it has is to be asked.
     std::vector<std::string> aptOptions;
-    std::string origin;       ///< For people: "the host's own", "given", "the distribution's".
+    std::string origin; ///< For people: "the host's own", "given", "the distribution's".
 };
 
 /// Invalid for a mirror that is no http or https address.

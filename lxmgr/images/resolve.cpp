@@ -1,7 +1,6 @@
 // Finding templates and understanding image names.
-#include "images/template.h"
-
 #include "base/text.h"
+#include "images/template.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 
@@ -24,7 +23,8 @@ constexpr std::string_view kRemotes[] = {"images", "local"};
 bool plainName(std::string_view name)
 {
     return !name.empty() && name.size() <= 64 && std::isalnum(static_cast<unsigned char>(name.front())) &&
-           std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '.' || c == '_' || c == '+'; });
+           std::ranges::all_of(
+               name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '.' || c == '_' || c == '+'; });
 }
 
 std::set<std::string> namesIn(const std::string &folder)
@@ -40,8 +40,14 @@ std::set<std::string> namesIn(const std::string &folder)
     return names;
 }
 
-std::string shippedFile(const Paths &paths, const std::string &name) { return paths.dataDir + "/templates/" + name + ".yaml"; }
-std::string ownFile(const Paths &paths, const std::string &name) { return paths.configDir + "/templates.d/" + name + ".yaml"; }
+std::string shippedFile(const Paths &paths, const std::string &name)
+{
+    return paths.dataDir + "/templates/" + name + ".yaml";
+}
+std::string ownFile(const Paths &paths, const std::string &name)
+{
+    return paths.configDir + "/templates.d/" + name + ".yaml";
+}
 
 /// A definition has an image section; a file without one says something about the shipped template of its name.
 bool isDefinition(const std::string &text)
@@ -94,7 +100,8 @@ Result<TemplateRelease> findRelease(const Template &definition, const std::strin
     if (definition.releases.empty()) {
         const std::string name = wanted.empty() ? definition.release : wanted;
         if (name.empty() && definition.source.downloader != "busybox")
-            return Error(Code::Invalid, "template " + quoted(definition.name) + " has no release of its own").hint("say which: " + definition.name + "/RELEASE");
+            return Error(Code::Invalid, "template " + quoted(definition.name) + " has no release of its own")
+                .hint("say which: " + definition.name + "/RELEASE");
         if (!name.empty() && !plainName(name))
             return Error(Code::Invalid, "release " + quoted(name) + " is no name of a release");
         return TemplateRelease{name, {}};
@@ -108,7 +115,8 @@ Result<TemplateRelease> findRelease(const Template &definition, const std::strin
             return release;
         known.push_back(release.version.empty() ? release.name : release.version + " (" + release.name + ")");
     }
-    return Error(Code::NotFound, "template " + quoted(definition.name) + " has no release " + quoted(name) + "; there are " + join(known, ", "));
+    return Error(Code::NotFound, "template " + quoted(definition.name) + " has no release " + quoted(name) +
+                                     "; there are " + join(known, ", "));
 }
 
 Result<std::string> findVariant(const Template &definition, const std::string &wanted)
@@ -116,8 +124,8 @@ Result<std::string> findVariant(const Template &definition, const std::string &w
     if (wanted.empty())
         return definition.variants.front();
     if (std::ranges::find(definition.variants, wanted) == definition.variants.end())
-        return Error(Code::NotFound, "template " + quoted(definition.name) + " has no variant " + quoted(wanted) + "; there are " +
-                                         join(definition.variants, ", "));
+        return Error(Code::NotFound, "template " + quoted(definition.name) + " has no variant " + quoted(wanted) +
+                                         "; there are " + join(definition.variants, ", "));
     return wanted;
 }
 
@@ -131,7 +139,8 @@ Result<std::string> findArchitecture(const Template &definition, const std::stri
     return Error(Code::Unsupported, "architecture " + quoted(asked) + " cannot be built here: this host is " + host);
 }
 
-std::vector<std::string> aliasesOf(const Template &definition, const TemplateRelease &release, const std::string &variant)
+std::vector<std::string> aliasesOf(const Template &definition, const TemplateRelease &release,
+                                   const std::string &variant)
 {
     const bool first = variant == definition.variants.front();
     const std::string tail = first ? "" : "/" + variant;
@@ -140,7 +149,9 @@ std::vector<std::string> aliasesOf(const Template &definition, const TemplateRel
         aliases.push_back(definition.name + "/" + release.version + tail);
     if (!release.name.empty())
         aliases.push_back(definition.name + "/" + release.name + tail);
-    const std::string main = !definition.release.empty() ? definition.release : definition.releases.empty() ? release.name : definition.releases.front().name;
+    const std::string main = !definition.release.empty()   ? definition.release
+                             : definition.releases.empty() ? release.name
+                                                           : definition.releases.front().name;
     if (first && (main == release.name || main == release.version))
         aliases.push_back(definition.name);
     return aliases;
@@ -200,12 +211,13 @@ Result<Template> loadTemplate(const Paths &paths, const std::string &nameOrFile)
         return noTemplate(paths, nameOrFile);
     auto definition = loadNamed(paths, nameOrFile);
     if (!definition && definition.error().errnum == ENOENT) // only overrides of something that is not shipped
-        return Error(Code::Invalid, ownFile(paths, nameOrFile) + ": there is no template " + quoted(nameOrFile) + " that this could change, and no image section");
+        return Error(Code::Invalid, ownFile(paths, nameOrFile) + ": there is no template " + quoted(nameOrFile) +
+                                        " that this could change, and no image section");
     return definition;
 }
 
-Result<ResolvedImage> resolveTemplate(const Template &definition, const std::string &release, const std::string &variant,
-                                      const std::string &architecture)
+Result<ResolvedImage> resolveTemplate(const Template &definition, const std::string &release,
+                                      const std::string &variant, const std::string &architecture)
 {
     const TemplateRelease found = TRY(findRelease(definition, release));
     ResolvedImage image;
@@ -215,7 +227,8 @@ Result<ResolvedImage> resolveTemplate(const Template &definition, const std::str
     image.variant = TRY(findVariant(definition, variant));
     image.architecture = TRY(findArchitecture(definition, architecture));
     image.aliases = aliasesOf(definition, found, image.variant);
-    const std::string parts = definition.name + "-" + (found.name.empty() ? "" : found.name + "-") + image.variant + "-" + image.architecture;
+    const std::string parts =
+        definition.name + "-" + (found.name.empty() ? "" : found.name + "-") + image.variant + "-" + image.architecture;
     image.cacheKey = parts + "-" + textDigest(definition.digest + parts).substr(0, 12);
     return image;
 }
@@ -224,7 +237,8 @@ Result<ResolvedImage> resolveImageName(const Paths &paths, const std::string &na
 {
     const std::vector<std::string> parts = split(TRY(withoutRemote(name)), '/');
     if (parts.empty() || parts.size() > 4)
-        return Error(Code::NotFound, "no image " + quoted(name)).hint("a template is named as TEMPLATE[/RELEASE[/VARIANT[/ARCHITECTURE]]]");
+        return Error(Code::NotFound, "no image " + quoted(name))
+            .hint("a template is named as TEMPLATE[/RELEASE[/VARIANT[/ARCHITECTURE]]]");
     if (!plainName(parts[0]) || !allNames(paths).contains(parts[0]))
         return noTemplate(paths, parts[0]);
     const Template definition = TRY(loadTemplate(paths, parts[0]));

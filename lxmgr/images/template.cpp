@@ -197,13 +197,15 @@ Status readNumber(const Reader &in, const YAML::Node &node, TemplateFile &out)
     return {};
 }
 
+Status readProperties(const Reader &in, const YAML::Node &node, TemplateFile &out)
+{
+    out.properties = TRY(in.textMap(node));
+    return {};
+}
+
 constexpr Row<TemplateFile> kFileTemplateKeys[] = {
-    {"properties",
-     [](const Reader &in, const YAML::Node &node, TemplateFile &out) -> Status {
-         out.properties = TRY(in.textMap(node));
-         return {};
-     }                                                           },
-    {"when",       &readList<&TemplateFile::when, TemplateFile>},
+    {"properties", &readProperties},
+    {"when", &readList<&TemplateFile::when, TemplateFile>},
 };
 
 Status readFileTemplate(const Reader &in, const YAML::Node &node, TemplateFile &out)

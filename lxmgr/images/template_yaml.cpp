@@ -68,7 +68,8 @@ Result<std::uint64_t> Reader::number(const YAML::Node &node, int base, std::uint
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number, base);
     if (value.empty() || error != std::errc() || end != value.data() + value.size() || number > most)
-        return wrong(node, quoted(value) + (base == 8 ? " is no octal number in its range" : " is no number in its range"));
+        return wrong(node,
+                     quoted(value) + (base == 8 ? " is no octal number in its range" : " is no number in its range"));
     return number;
 }
 
@@ -118,7 +119,8 @@ Status Reader::checkMap(std::string_view section, const YAML::Node &node) const
 Error Reader::unknownKey(std::string_view section, const YAML::Node &node, const std::string &key,
                          const std::vector<std::string_view> &known) const
 {
-    Error error = refused(node, section.empty() ? "section " + quoted(key) : "key " + quoted(key) + " in " + quoted(section));
+    Error error =
+        refused(node, section.empty() ? "section " + quoted(key) : "key " + quoted(key) + " in " + quoted(section));
     if (const auto near = nearest(key, known))
         return std::move(error).hint("did you mean " + quoted(*near) + "?");
     return error;

@@ -4,13 +4,12 @@
 #include "base/result.h"
 #include "base/text.h"
 
-#include <yaml-cpp/yaml.h>
-
 #include <functional>
 #include <map>
 #include <span>
 #include <string>
 #include <vector>
+#include <yaml-cpp/yaml.h>
 
 namespace lxmgr::images::yaml
 {
@@ -43,7 +42,8 @@ public:
     Result<std::map<std::string, std::string>> textMap(const YAML::Node &node) const;
     Status list(const YAML::Node &node, const std::function<Status(const YAML::Node &entry)> &each) const;
 
-    /// Reads each key of a map by its row in `rows` or `more`; another key is refused. `section` names the map in errors.
+    /// Reads each key of a map by its row in `rows` or `more`; another key is refused. `section` names the map in
+    /// errors.
     template <class T>
     Status map(std::string_view section, const YAML::Node &node, std::span<const Row<T>> rows, T &out,
                std::span<const Row<T>> more = {}) const
@@ -78,7 +78,8 @@ private:
                 return &row;
         return nullptr;
     }
-    template <class T> static std::vector<std::string_view> names(std::span<const Row<T>> rows, std::span<const Row<T>> more)
+    template <class T>
+    static std::vector<std::string_view> names(std::span<const Row<T>> rows, std::span<const Row<T>> more)
     {
         std::vector<std::string_view> all;
         for (const auto &part : {rows, more})

@@ -1,12 +1,11 @@
-// What every build promises: its scripts are nobody on the host, its files are owned as the archive says, and nothing of it is left
-// when it fails, is cancelled or its helper is killed.
+// What every build promises: its scripts are nobody on the host, its files are owned as the archive says, and nothing
+// of it is left when it fails, is cancelled or its helper is killed.
 #include "images/build.h"
 #include "support/require.h"
 #include "support/verify.h"
 
 #include <QDirIterator>
 #include <QTemporaryDir>
-
 #include <atomic>
 #include <sys/stat.h>
 #include <thread>
@@ -42,16 +41,24 @@ class TestBuild : public QObject
     std::unique_ptr<QTemporaryDir> m_folder;
     Paths m_paths;
 
-    Result<BuiltImage> run(const std::string &script, Progress &progress = Progress::none(), const std::string &more = {})
+    Result<BuiltImage> run(const std::string &script, Progress &progress = Progress::none(),
+                           const std::string &more = {})
     {
         const Template definition =
-            TRY(parseTemplate("t", "image: {distribution: t}\nsource: {downloader: busybox}\nactions:\n- trigger: post-files\n  action: |-\n    #!/bin/sh\n    " + script + "\n" + more, "t.yaml"));
+            TRY(parseTemplate("t",
+                              "image: {distribution: t}\nsource: {downloader: busybox}\nactions:\n- trigger: "
+                              "post-files\n  action: |-\n    #!/bin/sh\n    " +
+                                  script + "\n" + more,
+                              "t.yaml"));
         BuildOptions options;
         options.directory = (m_folder->path() + "/result").toStdString();
         return build(m_paths, definition, TRY(resolveTemplate(definition, {})), options, progress);
     }
     QString tree(const QString &path) const { return m_folder->path() + "/result/rootfs/" + path; }
-    bool resultIsEmpty() const { return QDir(m_folder->path() + "/result").isEmpty(QDir::AllEntries | QDir::NoDotAndDotDot | QDir::Hidden); }
+    bool resultIsEmpty() const
+    {
+        return QDir(m_folder->path() + "/result").isEmpty(QDir::AllEntries | QDir::NoDotAndDotDot | QDir::Hidden);
+    }
 
 private slots:
     void init()
@@ -68,21 +75,25 @@ private slots:
     void filesAreOwnedAsTheyAreInside()
     {
         VERIFY_OK(run("touch /a; chown 1000:1001 /a; chmod 4755 /a; mkdir -m 700 /b"));
-        struct stat info{};
+        struct stat info {
+        };
         QCOMPARE(::stat(tree("a").toUtf8().constData(), &info), 0);
         QCOMPARE(info.st_uid, 1000U);
         QCOMPARE(info.st_gid, 1001U);
         QCOMPARE(info.st_mode & 07777, 04755U);
         QCOMPARE(::stat(tree("b").toUtf8().constData(), &info), 0);
         QCOMPARE(info.st_uid, 0U);
-        QVERIFY(read(m_folder->path() + "/result/metadata.yaml").contains("x86_64") || read(m_folder->path() + "/result/metadata.yaml").contains("aarch64"));
+        QVERIFY(read(m_folder->path() + "/result/metadata.yaml").contains("x86_64") ||
+                read(m_folder->path() + "/result/metadata.yaml").contains("aarch64"));
     }
 
     void scriptsAreNobodyOnTheHost()
     {
-        VERIFY_OK(run("cat /proc/self/uid_map /proc/self/gid_map > /map; ls /proc | grep -c '^[0-9]' > /processes; cat /proc/1/comm > /init; "
+        VERIFY_OK(run("cat /proc/self/uid_map /proc/self/gid_map > /map; ls /proc | grep -c '^[0-9]' > /processes; cat "
+                      "/proc/1/comm > /init; "
                       "hostname changed; mkdir -p /m && mount -t tmpfs none /m && echo yes > /mounted; "
-                      "mknod /dev/sda b 8 0 2>/dev/null && echo yes > /made; echo 1 > /proc/sys/kernel/panic && echo yes > /wrote; true"));
+                      "mknod /dev/sda b 8 0 2>/dev/null && echo yes > /made; echo 1 > /proc/sys/kernel/panic && echo "
+                      "yes > /wrote; true"));
         QVERIFY(read(tree("map")).contains("1879048192"));
         QVERIFY(read(tree("processes")).toInt() < 10);
         QVERIFY(QFile::exists(tree("mounted"))); // in its own mount namespace it may
@@ -94,7 +105,9 @@ private slots:
     {
         QFile canary(m_folder->path() + "/canary");
         QVERIFY(canary.open(QIODevice::WriteOnly));
-        VERIFY_OK(run("cp /proc/1/root" + m_folder->path().toStdString() + "/canary /stolen; ls /proc/1/root/etc/shadow /proc/1/root/root/.ssh /proc/1/root/home/* 2>/dev/null > /seen; "
+        VERIFY_OK(run("cp /proc/1/root" + m_folder->path().toStdString() +
+                      "/canary /stolen; ls /proc/1/root/etc/shadow /proc/1/root/root/.ssh /proc/1/root/home/* "
+                      "2>/dev/null > /seen; "
                       "echo x > /proc/1/root/usr/bin/lxmgr-was-here && echo yes > /wrote; true"));
         QVERIFY(!QFile::exists(tree("stolen")));
         QCOMPARE(read(tree("seen")), QByteArray());
@@ -104,7 +117,8 @@ private slots:
     void linksOfAScriptLeadNowhere()
     {
         const QByteArray before = read("/etc/hostname");
-        const auto result = run("true", Progress::none(), "files:\n- {path: /etc/hostname, generator: dump, content: trap}\n");
+        const auto result =
+            run("true", Progress::none(), "files:\n- {path: /etc/hostname, generator: dump, content: trap}\n");
         VERIFY_OK(result);
         m_folder = std::make_unique<QTemporaryDir>();
         VERIFY_OK(run("ln -s / /up; ln -s ../../../../../../etc /dots"));
@@ -122,7 +136,8 @@ private slots:
 
     void strayProcessesEndWithTheirStep()
     {
-        VERIFY_OK(run("setsid sleep 1000 & setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' & echo started > /started"));
+        VERIFY_OK(run("setsid sleep 1000 & setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' & echo started "
+                      "> /started"));
         QVERIFY(QFile::exists(tree("started")));
     }
 
@@ -148,7 +163,8 @@ private slots:
 
     void mirrorsMeanNothingToATemplateWithoutArchive()
     {
-        const auto definition = parseTemplate("t", "image: {distribution: t}\nsource: {downloader: busybox}\n", "t.yaml");
+        const auto definition =
+            parseTemplate("t", "image: {distribution: t}\nsource: {downloader: busybox}\n", "t.yaml");
         VERIFY_OK(definition);
         BuildOptions options;
         options.directory = (m_folder->path() + "/result").toStdString();
@@ -160,8 +176,11 @@ private slots:
     void aMirrorThatDoesNotAnswerIsNamed()
     {
         NEEDS("mmdebstrap", QFile::exists("/usr/bin/mmdebstrap"));
-        const auto definition = parseTemplate(
-            "debian", "image: {distribution: debian}\nsource: {downloader: debootstrap, variant: minbase}\nlxmgr: {updates_suite: true}\nmappings: {architecture_map: debian}\n", "t.yaml");
+        const auto definition =
+            parseTemplate("debian",
+                          "image: {distribution: debian}\nsource: {downloader: debootstrap, variant: minbase}\nlxmgr: "
+                          "{updates_suite: true}\nmappings: {architecture_map: debian}\n",
+                          "t.yaml");
         VERIFY_OK(definition);
         BuildOptions options;
         options.directory = (m_folder->path() + "/result").toStdString();
@@ -169,7 +188,9 @@ private slots:
         const auto result = build(m_paths, *definition, *resolveTemplate(*definition, "trixie"), options);
         VERIFY_FAILS(Code::Unavailable, result);
         const auto message = QByteArray::fromStdString(result.error().message);
-        QVERIFY2(message.contains("127.0.0.1:9") && message.contains("refuses the connection") && message.contains("-o mirror="), message);
+        QVERIFY2(message.contains("127.0.0.1:9") && message.contains("refuses the connection") &&
+                     message.contains("-o mirror="),
+                 message);
         QVERIFY(resultIsEmpty());
     }
 };

@@ -103,8 +103,10 @@ private slots:
     {
         const auto plan = planned(kDefinition);
         VERIFY_OK(plan);
-        const std::size_t order[] = {plan->bootstrapStep,      stepWith(*plan, "first\n"), stepWith(*plan, "dist-upgrade"), stepWith(*plan, "second\n"),
-                                     stepWith(*plan, "third\n"), stepWith(*plan, "a trixie\n"), stepWith(*plan, "last\n")};
+        const std::size_t order[] = {
+            plan->bootstrapStep,         stepWith(*plan, "first\n"), stepWith(*plan, "dist-upgrade"),
+            stepWith(*plan, "second\n"), stepWith(*plan, "third\n"), stepWith(*plan, "a trixie\n"),
+            stepWith(*plan, "last\n")};
         QVERIFY(std::ranges::find(order, SIZE_MAX) == std::end(order));
         QVERIFY(stepWith(*plan, "second\n") > stepWith(*plan, "first\n"));
         QVERIFY(stepWith(*plan, "last\n") > stepWith(*plan, "a trixie\n"));
@@ -131,7 +133,8 @@ private slots:
         VERIFY_OK(plan);
         const BuildStep *sources = stepAt(*plan, "/etc/apt/sources.list");
         QVERIFY(sources);
-        QCOMPARE(sources->content, std::string("deb http://a/debian trixie main\ndeb http://a/debian trixie-updates main\n"));
+        QCOMPARE(sources->content,
+                 std::string("deb http://a/debian trixie main\ndeb http://a/debian trixie-updates main\n"));
         const BuildStep *file = stepAt(*plan, "/etc/x");
         QVERIFY(file);
         QCOMPARE(file->mode, 0600U);
@@ -152,20 +155,24 @@ private slots:
 
     void aDefinitionsOwnKeysAreTheOnlyOnes()
     {
-        const std::string start = "image: {distribution: debian}\nmappings: {architecture_map: debian}\nsource:\n  downloader: debootstrap\n  keys:\n";
+        const std::string start = "image: {distribution: debian}\nmappings: {architecture_map: debian}\nsource:\n  "
+                                  "downloader: debootstrap\n  keys:\n";
         const auto own = planned(start + "  - |-\n    -----BEGIN PGP PUBLIC KEY BLOCK-----\n    x\n");
         VERIFY_OK(own);
         QCOMPARE(own->job.files.size(), std::size_t(1));
         QCOMPARE(own->job.files[0].first, std::string("keys/0.asc"));
         const auto fingerprint = planned(start + "  - \"0xF6ECB3762474EDA9D21B7022871920D1991BC93C\"\n");
         VERIFY_OK(fingerprint);
-        QVERIFY(stepWith(*fingerprint, "deb [signed-by=F6ECB3762474EDA9D21B7022871920D1991BC93C] http://a/debian trixie main") != SIZE_MAX);
+        QVERIFY(stepWith(*fingerprint,
+                         "deb [signed-by=F6ECB3762474EDA9D21B7022871920D1991BC93C] http://a/debian trixie main") !=
+                SIZE_MAX);
         VERIFY_FAILS(Code::Invalid, planned(start + "  - 0xdeadbeef\n"));
     }
 
     void withoutAKeyringNothingIsBuilt()
     {
-        const auto definition = parseTemplate("t", "image: {distribution: debian}\nsource: {downloader: debootstrap}\n", "t.yaml");
+        const auto definition =
+            parseTemplate("t", "image: {distribution: debian}\nsource: {downloader: debootstrap}\n", "t.yaml");
         BuildHost bare = host();
         bare.keyrings.clear();
         VERIFY_FAILS(Code::Unavailable, planBuild(*definition, trixie(), archive(), bare));
@@ -173,7 +180,8 @@ private slots:
 
     void busyboxWantsAStaticOne()
     {
-        const auto definition = parseTemplate("b", "image: {distribution: busybox}\nsource: {downloader: busybox}\n", "b.yaml");
+        const auto definition =
+            parseTemplate("b", "image: {distribution: busybox}\nsource: {downloader: busybox}\n", "b.yaml");
         const auto refused = planBuild(*definition, trixie(), {}, {});
         VERIFY_FAILS(Code::Unavailable, refused);
         QVERIFY(QByteArray::fromStdString(refused.error().message).contains("busybox-static"));
@@ -186,7 +194,9 @@ private slots:
     {
         auto plan = planned(kDefinition);
         VERIFY_OK(plan);
-        plan->job.caches = {{"/a;b:1", "/var"}};
+        plan->job.caches = {
+            {"/a;b:1", "/var"}
+        };
         plan->job.seccomp = std::string("\0;:\xff", 4);
         const std::string bytes = packJob(plan->job);
         const auto job = unpackJob(bytes);

@@ -24,8 +24,9 @@ HostArchives host()
     HostArchives host;
     host.distribution = "debian";
     host.codename = "bookworm";
-    host.sources = parseSourceStanzas("Types: deb\nURIs: http://mirror.lan/debian/\nSuites: bookworm bookworm-updates\nComponents: main\n\n"
-                                      "Types: deb\nURIs: http://mirror.lan/debian-security\nSuites: bookworm-security\nComponents: main\n");
+    host.sources = parseSourceStanzas(
+        "Types: deb\nURIs: http://mirror.lan/debian/\nSuites: bookworm bookworm-updates\nComponents: main\n\n"
+        "Types: deb\nURIs: http://mirror.lan/debian-security\nSuites: bookworm-security\nComponents: main\n");
     host.aptOptions = {"Acquire::Check-Date \"false\";"};
     return host;
 }
@@ -38,11 +39,17 @@ class TestMirror : public QObject
 private slots:
     void bothFormatsOfSourcesAreRead()
     {
-        QCOMPARE(parseSourceLines("# deb http://no/ x main\ndeb [arch=amd64 signed-by=/a] http://a/debian trixie main contrib # end\ndeb-src http://b c d\ndeb short\n"),
-                 (std::vector<AptSource>{{{"http://a/debian"}, {"trixie"}, {"main", "contrib"}}}));
-        QCOMPARE(parseSourceStanzas("Enabled: no\nTypes: deb\nURIs: http://no\nSuites: x\n\nTypes: deb deb-src\nURIs: http://a\n# words\nSuites: s\n  t\n"
+        QCOMPARE(parseSourceLines("# deb http://no/ x main\ndeb [arch=amd64 signed-by=/a] http://a/debian trixie main "
+                                  "contrib # end\ndeb-src http://b c d\ndeb short\n"),
+                 (std::vector<AptSource>{
+                     {{"http://a/debian"}, {"trixie"}, {"main", "contrib"}}
+        }));
+        QCOMPARE(parseSourceStanzas("Enabled: no\nTypes: deb\nURIs: http://no\nSuites: x\n\nTypes: deb deb-src\nURIs: "
+                                    "http://a\n# words\nSuites: s\n  t\n"
                                     "Components: main\n\nTypes: deb-src\nURIs: http://b\nSuites: x\n"),
-                 (std::vector<AptSource>{{{"http://a"}, {"s", "t"}, {"main"}}}));
+                 (std::vector<AptSource>{
+                     {{"http://a"}, {"s", "t"}, {"main"}}
+        }));
     }
 
     void theHostsArchiveIsUsedForItsDistribution()
@@ -70,7 +77,8 @@ private slots:
     {
         Template definition = debian();
         definition.mirror = "http://from.file/debian/";
-        QCOMPARE(chooseArchive(definition, "trixie", "x86_64", "", "", host())->url, std::string("http://from.file/debian"));
+        QCOMPARE(chooseArchive(definition, "trixie", "x86_64", "", "", host())->url,
+                 std::string("http://from.file/debian"));
         const auto archive = chooseArchive(definition, "trixie", "x86_64", "https://given/debian", "sid", host());
         VERIFY_OK(archive);
         QCOMPARE(archive->url, std::string("https://given/debian"));
@@ -85,8 +93,10 @@ private slots:
         Template definition = debian();
         definition.archives["aarch64"] = "http://ports.example/debian";
         definition.hostMirror = false;
-        QCOMPARE(chooseArchive(definition, "trixie", "aarch64", "", "", host())->url, std::string("http://ports.example/debian"));
-        QCOMPARE(chooseArchive(definition, "trixie", "x86_64", "", "", host())->url, std::string("http://deb.example/debian"));
+        QCOMPARE(chooseArchive(definition, "trixie", "aarch64", "", "", host())->url,
+                 std::string("http://ports.example/debian"));
+        QCOMPARE(chooseArchive(definition, "trixie", "x86_64", "", "", host())->url,
+                 std::string("http://deb.example/debian"));
     }
 
     void mirrorsAndSuitesAreChecked_data()
@@ -105,7 +115,8 @@ private slots:
     {
         QFETCH(QByteArray, mirror);
         QFETCH(QByteArray, suite);
-        VERIFY_FAILS(Code::Invalid, chooseArchive(debian(), "trixie", "x86_64", mirror.toStdString(), suite.toStdString(), host()));
+        VERIFY_FAILS(Code::Invalid,
+                     chooseArchive(debian(), "trixie", "x86_64", mirror.toStdString(), suite.toStdString(), host()));
     }
 
     void sourcesAreWrittenInBothFormats()
@@ -115,10 +126,12 @@ private slots:
         archive.suite = "noble";
         archive.components = {"main", "universe"};
         archive.updates = true;
-        QCOMPARE(sourceLines(archive, ""), std::string("deb http://a/u noble main universe\ndeb http://a/u noble-updates main universe\n"
-                                                       "deb http://a/u noble-security main universe\n"));
-        QCOMPARE(sourceStanzas(archive, "/k.gpg"), std::string("Types: deb\nURIs: http://a/u\nSuites: noble noble-updates noble-security\n"
-                                                               "Components: main universe\nSigned-By: /k.gpg\n"));
+        QCOMPARE(sourceLines(archive, ""),
+                 std::string("deb http://a/u noble main universe\ndeb http://a/u noble-updates main universe\n"
+                             "deb http://a/u noble-security main universe\n"));
+        QCOMPARE(sourceStanzas(archive, "/k.gpg"),
+                 std::string("Types: deb\nURIs: http://a/u\nSuites: noble noble-updates noble-security\n"
+                             "Components: main universe\nSigned-By: /k.gpg\n"));
         QCOMPARE(parseSourceStanzas(sourceStanzas(archive, "")).at(0).suites.size(), std::size_t(3));
     }
 
@@ -126,11 +139,20 @@ private slots:
     {
         QTest::addColumn<QByteArray>("said");
         QTest::addColumn<QByteArray>("reason");
-        QTest::newRow("name") << QByteArray("Err:1 http://m trixie InRelease  Temporary failure resolving 'm'") << QByteArray("its name cannot be resolved");
-        QTest::newRow("refused") << QByteArray("Could not connect to m:80 (127.0.0.1). - connect (111: Connection refused)") << QByteArray("it refuses the connection");
-        QTest::newRow("unsigned") << QByteArray("E: The repository 'http://m trixie InRelease' is not signed.") << QByteArray("it is not signed");
-        QTest::newRow("key") << QByteArray("GPG error: the public key is not available: NO_PUBKEY 871920D1991BC93C") << QByteArray("a key that is not trusted");
-        QTest::newRow("suite") << QByteArray("E: The repository 'http://m zzz Release' does not have a Release file.") << QByteArray("it has no such suite");
+        QTest::newRow("name") << QByteArray("Err:1 http://m trixie InRelease  Temporary failure resolving 'm'")
+                              << QByteArray("its name cannot be resolved");
+        QTest::newRow("refused") << QByteArray(
+                                        "Could not connect to m:80 (127.0.0.1). - connect (111: Connection refused)")
+                                 << QByteArray("it refuses the connection");
+        QTest::newRow("unsigned") << QByteArray("E: The repository 'http://m trixie InRelease' is not signed.")
+                                  << QByteArray("it is not signed");
+        QTest::newRow("key") << QByteArray("GPG error: the public key is not available: NO_PUBKEY 871920D1991BC93C")
+                             << QByteArray("a key that is not trusted");
+        QTest::newRow("suite") << QByteArray("E: The repository 'http://m zzz Release' does not have a Release file.")
+                               << QByteArray("it has no such suite");
+        QTest::newRow("changed") << QByteArray(
+                                        "E: Failed to fetch http://m/Packages.gz  File has unexpected size (2 != 1).")
+                                 << QByteArray("a file differs from what was signed");
         QTest::newRow("other") << QByteArray("E: something new") << QByteArray("something new");
     }
     void failuresNameHostReasonAndCure()
@@ -151,14 +173,17 @@ private slots:
     {
         Archive archive;
         archive.url = "http://m/debian";
-        QCOMPARE(explainFailure({"dpkg: error: cannot write: No space left on device"}, archive, "debian").code, Code::NoSpace);
+        QCOMPARE(explainFailure({"dpkg: error: cannot write: No space left on device"}, archive, "debian").code,
+                 Code::NoSpace);
     }
 
     void onlyWhatABuildNeedsIsTakenFromAptsConfiguration()
     {
-        QCOMPARE(usefulAptOptions("Acquire \"\";\nAcquire::http::Proxy \"http://p:3142\";\nAcquire::Check-Date \"false\";\nAcquire::Languages \"\";\n"
-                                  "DPkg::Post-Invoke:: \"rm -rf /\";\n"),
-                 (std::vector<std::string>{"Acquire::http::Proxy \"http://p:3142\";", "Acquire::Check-Date \"false\";"}));
+        QCOMPARE(
+            usefulAptOptions("Acquire \"\";\nAcquire::http::Proxy \"http://p:3142\";\nAcquire::Check-Date "
+                             "\"false\";\nAcquire::Languages \"\";\n"
+                             "DPkg::Post-Invoke:: \"rm -rf /\";\n"),
+            (std::vector<std::string>{"Acquire::http::Proxy \"http://p:3142\";", "Acquire::Check-Date \"false\";"}));
     }
 };
 

@@ -28,9 +28,10 @@ private slots:
         m_paths.dataDir = (m_folder.path() + "/data").toStdString();
         m_paths.configDir = (m_folder.path() + "/etc").toStdString();
         QDir(m_folder.path() + "/etc").removeRecursively();
-        put("data/templates/debian.yaml", "image: {distribution: debian}\n"
-                                          "lxmgr: {title: Debian, releases: {trixie: '13', bookworm: '12', sid: ''}, variants: [default, cloud]}\n"
-                                          "source: {downloader: debootstrap}\nmappings: {architecture_map: debian}\n");
+        put("data/templates/debian.yaml",
+            "image: {distribution: debian}\n"
+            "lxmgr: {title: Debian, releases: {trixie: '13', bookworm: '12', sid: ''}, variants: [default, cloud]}\n"
+            "source: {downloader: debootstrap}\nmappings: {architecture_map: debian}\n");
         put("data/templates/busybox.yaml", "image: {distribution: busybox}\nsource: {downloader: busybox}\n");
     }
 
@@ -39,7 +40,8 @@ private slots:
         QTest::addColumn<QByteArray>("name");
         QTest::addColumn<QByteArray>("release");
         QTest::addColumn<QByteArray>("variant");
-        for (const char *name : {"debian", "debian/13", "debian:13", "debian/trixie", "images:debian/13", "images:debian/13/default", "debian/TRIXIE"})
+        for (const char *name : {"debian", "debian/13", "debian:13", "debian/trixie", "images:debian/13",
+                                 "images:debian/13/default", "debian/TRIXIE"})
             QTest::newRow(name) << QByteArray(name) << QByteArray("trixie") << QByteArray("default");
         for (const char *name : {"debian/12", "debian:12", "images:debian/bookworm", "debian/12/default"})
             QTest::newRow(name) << QByteArray(name) << QByteArray("bookworm") << QByteArray("default");
@@ -61,9 +63,13 @@ private slots:
     {
         QTest::addColumn<QByteArray>("name");
         QTest::addColumn<QByteArray>("message");
-        QTest::newRow("template") << QByteArray("debain") << QByteArray("no template 'debain'; there are busybox, debian (did you mean 'debian'?)");
-        QTest::newRow("release") << QByteArray("debian/11") << QByteArray("has no release '11'; there are 13 (trixie), 12 (bookworm), sid");
-        QTest::newRow("variant") << QByteArray("debian/13/gui") << QByteArray("has no variant 'gui'; there are default, cloud");
+        QTest::newRow("template") << QByteArray("debain")
+                                  << QByteArray(
+                                         "no template 'debain'; there are busybox, debian (did you mean 'debian'?)");
+        QTest::newRow("release") << QByteArray("debian/11")
+                                 << QByteArray("has no release '11'; there are 13 (trixie), 12 (bookworm), sid");
+        QTest::newRow("variant") << QByteArray("debian/13/gui")
+                                 << QByteArray("has no variant 'gui'; there are default, cloud");
         QTest::newRow("remote") << QByteArray("elsewhere:x") << QByteArray("no template 'elsewhere'");
         QTest::newRow("path") << QByteArray("../../etc") << QByteArray("no template '..'");
         QTest::newRow("empty") << QByteArray("") << QByteArray("no image ''");
@@ -77,13 +83,19 @@ private slots:
         QVERIFY2(QByteArray::fromStdString(image.error().message).contains(message), image.error().message.c_str());
     }
 
-    void anotherArchitectureIsUnsupported() { VERIFY_FAILS(Code::Unsupported, resolveImageName(m_paths, "debian/13/default/s390x")); }
+    void anotherArchitectureIsUnsupported()
+    {
+        VERIFY_FAILS(Code::Unsupported, resolveImageName(m_paths, "debian/13/default/s390x"));
+    }
 
     void aliasesNameTheDefaultOnly()
     {
-        QCOMPARE(resolveImageName(m_paths, "debian")->aliases, (std::vector<std::string>{"debian/13", "debian/trixie", "debian"}));
-        QCOMPARE(resolveImageName(m_paths, "debian/12")->aliases, (std::vector<std::string>{"debian/12", "debian/bookworm"}));
-        QCOMPARE(resolveImageName(m_paths, "debian/13/cloud")->aliases, (std::vector<std::string>{"debian/13/cloud", "debian/trixie/cloud"}));
+        QCOMPARE(resolveImageName(m_paths, "debian")->aliases,
+                 (std::vector<std::string>{"debian/13", "debian/trixie", "debian"}));
+        QCOMPARE(resolveImageName(m_paths, "debian/12")->aliases,
+                 (std::vector<std::string>{"debian/12", "debian/bookworm"}));
+        QCOMPARE(resolveImageName(m_paths, "debian/13/cloud")->aliases,
+                 (std::vector<std::string>{"debian/13/cloud", "debian/trixie/cloud"}));
     }
 
     void theHostsOwnWinAndChangeTheKey()

@@ -37,16 +37,21 @@ private slots:
     {
         QTest::addColumn<QByteArray>("text");
         QTest::addColumn<QByteArray>("message");
-        QTest::newRow("section") << QByteArray("hooks: {}\n") << QByteArray("t.yaml:5:1: not supported: section 'hooks'");
+        QTest::newRow("section") << QByteArray("hooks: {}\n")
+                                 << QByteArray("t.yaml:5:1: not supported: section 'hooks'");
         QTest::newRow("misspelt section") << QByteArray("file: []\n") << QByteArray("did you mean 'files'?");
         QTest::newRow("generator") << QByteArray("files:\n- path: /x\n  generator: copy\n")
                                    << QByteArray("t.yaml:6:3: not supported: generator 'copy'");
         QTest::newRow("key of a file") << QByteArray("files:\n- path: /x\n  generator: dump\n  source: /etc/shadow\n")
                                        << QByteArray("t.yaml:8:3: not supported: key 'source' in 'files'");
-        QTest::newRow("manager") << QByteArray("packages:\n  manager: dnf\n") << QByteArray("t.yaml:6:12: not supported: package manager 'dnf'");
-        QTest::newRow("manager of its own") << QByteArray("packages:\n  custom_manager: {}\n") << QByteArray("key 'custom_manager' in 'packages'");
-        QTest::newRow("trigger") << QByteArray("actions:\n- trigger: pre-unpack\n  action: x\n") << QByteArray("trigger 'pre-unpack'");
-        QTest::newRow("mapping") << QByteArray("mappings:\n  architecture_map: plan9\n") << QByteArray("architecture_map 'plan9'");
+        QTest::newRow("manager") << QByteArray("packages:\n  manager: dnf\n")
+                                 << QByteArray("t.yaml:6:12: not supported: package manager 'dnf'");
+        QTest::newRow("manager of its own")
+            << QByteArray("packages:\n  custom_manager: {}\n") << QByteArray("key 'custom_manager' in 'packages'");
+        QTest::newRow("trigger") << QByteArray("actions:\n- trigger: pre-unpack\n  action: x\n")
+                                 << QByteArray("trigger 'pre-unpack'");
+        QTest::newRow("mapping") << QByteArray("mappings:\n  architecture_map: plan9\n")
+                                 << QByteArray("architecture_map 'plan9'");
     }
     void whatIsNotCarriedOutIsRefusedByNameAndPlace()
     {
@@ -80,10 +85,14 @@ private slots:
         QTest::newRow("path") << QByteArray("files:\n- path: x\n  generator: dump\n");
         QTest::newRow("no path") << QByteArray("files:\n- generator: dump\n");
         QTest::newRow("template name") << QByteArray("files:\n- path: /x\n  generator: template\n  name: ../x\n");
-        QTest::newRow("when") << QByteArray("files:\n- path: /x\n  generator: template\n  name: x\n  template:\n    when: [later]\n");
-        QTest::newRow("option as package") << QByteArray("packages:\n  manager: apt\n  sets:\n  - packages: [--force]\n    action: install\n");
-        QTest::newRow("action of a set") << QByteArray("packages:\n  manager: apt\n  sets:\n  - packages: [a]\n    action: purge\n");
-        QTest::newRow("repository name") << QByteArray("packages:\n  manager: apt\n  repositories:\n  - name: a/b\n    url: x\n");
+        QTest::newRow("when") << QByteArray(
+            "files:\n- path: /x\n  generator: template\n  name: x\n  template:\n    when: [later]\n");
+        QTest::newRow("option as package")
+            << QByteArray("packages:\n  manager: apt\n  sets:\n  - packages: [--force]\n    action: install\n");
+        QTest::newRow("action of a set") << QByteArray(
+            "packages:\n  manager: apt\n  sets:\n  - packages: [a]\n    action: purge\n");
+        QTest::newRow("repository name") << QByteArray(
+            "packages:\n  manager: apt\n  repositories:\n  - name: a/b\n    url: x\n");
         QTest::newRow("no manager") << QByteArray("packages:\n  update: true\n");
     }
     void wrongValuesAreInvalid()
@@ -94,10 +103,11 @@ private slots:
 
     void entriesForVirtualMachinesOnlyAreLeftOut()
     {
-        const auto definition = parsed("files:\n- generator: fstab\n  types: [vm]\n- name: agent\n  generator: incus-agent\n  types: [vm]\n"
-                                       "- path: /x\n  generator: dump\n  types: [container, vm]\n"
-                                       "packages:\n  manager: apt\n  sets:\n  - packages: [grub-efi]\n    action: install\n    types: [vm]\n"
-                                       "actions:\n- trigger: post-files\n  action: update-grub\n  types: [vm]\n");
+        const auto definition = parsed(
+            "files:\n- generator: fstab\n  types: [vm]\n- name: agent\n  generator: incus-agent\n  types: [vm]\n"
+            "- path: /x\n  generator: dump\n  types: [container, vm]\n"
+            "packages:\n  manager: apt\n  sets:\n  - packages: [grub-efi]\n    action: install\n    types: [vm]\n"
+            "actions:\n- trigger: post-files\n  action: update-grub\n  types: [vm]\n");
         VERIFY_OK(definition);
         QCOMPARE(definition->files.size(), std::size_t(1));
         QVERIFY(definition->packages.empty());
@@ -106,7 +116,8 @@ private slots:
 
     void olderSpellingsAreRead()
     {
-        const auto definition = parsed("packages:\n  manager: apt\n  install: [vim]\n  remove: [nano]\nactions:\n  post-files: |-\n    #!/bin/sh\n");
+        const auto definition = parsed("packages:\n  manager: apt\n  install: [vim]\n  remove: [nano]\nactions:\n  "
+                                       "post-files: |-\n    #!/bin/sh\n");
         VERIFY_OK(definition);
         QCOMPARE(definition->packages.size(), std::size_t(2));
         QVERIFY(definition->packages[1].remove);
@@ -115,7 +126,8 @@ private slots:
 
     void variantsAreThoseThatEntriesAreLimitedTo()
     {
-        const auto definition = parsed("files:\n- path: /x\n  generator: dump\n  variants: [cloud]\n- path: /y\n  generator: dump\n  variants: [default, cloud]\n");
+        const auto definition = parsed("files:\n- path: /x\n  generator: dump\n  variants: [cloud]\n- path: /y\n  "
+                                       "generator: dump\n  variants: [default, cloud]\n");
         VERIFY_OK(definition);
         QCOMPARE(definition->variants, (std::vector<std::string>{"default", "cloud"}));
     }
