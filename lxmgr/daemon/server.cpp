@@ -124,10 +124,10 @@ public:
     ~Impl() override
     {
         stopListening();
-        // Handlers first: they may still answer. Then nobody is left to use the connections but us.
-        handlers.waitForDone();
+        // Connections first: a handler that waits for something learns that its client has gone, and ends.
         while (!m_connections.empty())
             std::shared_ptr<Connection>(m_connections.begin()->second)->end();
+        handlers.waitForDone();
         disk.waitForDone();
     }
 

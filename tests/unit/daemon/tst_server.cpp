@@ -428,6 +428,25 @@ private slots:
         QVERIFY(settles());
     }
 
+    void theEndOfTheServerFreesWaitingHandlers()
+    {
+        std::atomic<bool> waiting = false;
+        m_handler = [&](Request, Responder responder) {
+            waiting = true;
+            while (!responder.gone())
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        };
+        std::optional<Client> client;
+        serve([&] {
+            client.emplace(path());
+            client->send(http::writeRequest("GET", "/1.0/operations/x/wait", {}));
+            while (!waiting)
+                std::this_thread::yield();
+        });
+        m_server.reset();
+        QVERIFY(!client->fill());
+    }
+
     void smallBodiesAreHandedOverWhole_data()
     {
         QTest::addColumn<bool>("chunked");
