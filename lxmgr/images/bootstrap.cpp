@@ -15,7 +15,6 @@ namespace
 using Kind = BuildStep::Kind;
 
 // --- texts of a definition
-// -------------------------------------------------------------------------------------------------
 
 /// "{{ image.release }}" and the like in a definition's own texts.
 Result<std::string> rendered(const std::string &text, const std::map<std::string, std::string> &values,
@@ -32,7 +31,6 @@ bool contains(const std::vector<std::string> &list, const std::string &word)
 }
 
 // --- steps
-// -----------------------------------------------------------------------------------------------------------------
 
 BuildStep run(const std::string &title, std::vector<std::string> argv, std::vector<std::string> environment)
 {
@@ -71,7 +69,6 @@ std::vector<std::string> insideEnvironment(const Template &definition)
 }
 
 // --- the planner
-// -----------------------------------------------------------------------------------------------------------
 
 class Planner
 {

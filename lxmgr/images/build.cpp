@@ -19,7 +19,6 @@ namespace
 {
 
 // --- what the host has
-// -----------------------------------------------------------------------------------------------------
 
 constexpr std::string_view kBusyboxPlaces[] = {"/usr/bin/busybox", "/bin/busybox", "/usr/local/bin/busybox",
                                                "/sbin/busybox"};
@@ -108,7 +107,6 @@ BuildHost readHost(const Paths &paths, const Template &definition)
 }
 
 // --- which suites an archive has
-// --------------------------------------------------------------------------------------------
 
 /// Asks a given mirror for the index of its suites; those that are not there are left out. The main one must be.
 Status probeArchive(const Paths &paths, const Template &definition, Archive &archive, std::uint32_t idBase,
@@ -155,7 +153,6 @@ Status probeArchive(const Paths &paths, const Template &definition, Archive &arc
 }
 
 // --- folders
-// ----------------------------------------------------------------------------------------------------------------
 
 /// The caches of one template and archive, locked; none when another build has them.
 struct Caches {
@@ -201,7 +198,6 @@ Result<Fd> openResult(const std::string &directory)
 }
 
 // --- metadata
-// ---------------------------------------------------------------------------------------------------------------
 
 /// The tree's own file with a line for the instance, as the hosts generator promises.
 std::string hostsTemplate(const Fd &rootfs, const std::string &path)
@@ -259,7 +255,6 @@ Status writeMetadata(const Fd &folder, BuildPlan &plan, const Template &definiti
 }
 
 // --- the whole
-// --------------------------------------------------------------------------------------------------------------
 
 Status runPlan(const Paths &paths, BuildPlan &plan, const Template &definition, Progress &progress)
 {

@@ -30,7 +30,6 @@ namespace
 {
 
 // --- reports
-// ---------------------------------------------------------------------------------------------------------------
 
 void say(const BuildReport &report)
 {
@@ -50,7 +49,6 @@ void sayFailed(const Error &error)
 }
 
 // --- the confined view of the host: host root, own mount namespace
-// ---------------------------------------------------------
 
 constexpr const char *kViewRoot = "/tmp"; // exists everywhere; covered in our own mount namespace only
 
@@ -220,7 +218,6 @@ Status View::writeOwn(const std::string &path, const std::string &content)
 }
 
 // --- inside: PID 1 of the build
-// --------------------------------------------------------------------------------------------
 
 Status mountAt(const std::string &type, const std::string &target, unsigned long flags, const std::string &data = {})
 {
@@ -599,7 +596,6 @@ Status Steps::run()
 }
 
 // --- outside
-// ---------------------------------------------------------------------------------------------------------------
 
 constexpr int kNamespaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
 

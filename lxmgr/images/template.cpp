@@ -1,13 +1,11 @@
 #include "images/template.h"
 
-#include "images/template_yaml.h"
-
 #include "base/text.h"
-
-#include <openssl/evp.h>
+#include "images/template_yaml.h"
 
 #include <algorithm>
 #include <array>
+#include <openssl/evp.h>
 
 namespace lxmgr::images
 {
@@ -18,7 +16,7 @@ namespace
 using yaml::Reader;
 using yaml::Row;
 
-// --- architectures -------------------------------------------------------------------------------------------------------
+// --- architectures
 
 struct ArchitectureName {
     std::string_view map, kernel, name;
@@ -26,24 +24,12 @@ struct ArchitectureName {
 
 // The presets of distrobuilder that we have a use for: what the distribution calls each machine.
 constexpr ArchitectureName kArchitectureNames[] = {
-    {"debian",      "x86_64",  "amd64"  },
-    {"debian",      "aarch64", "arm64"  },
-    {"debian",      "i686",    "i386"   },
-    {"debian",      "armv7l",  "armhf"  },
-    {"debian",      "ppc64le", "ppc64el"},
-    {"debian",      "s390x",   "s390x"  },
-    {"debian",      "riscv64", "riscv64"},
-    {"alpinelinux", "x86_64",  "x86_64" },
-    {"alpinelinux", "aarch64", "aarch64"},
-    {"alpinelinux", "i686",    "x86"    },
-    {"alpinelinux", "armv7l",  "armv7"  },
-    {"alpinelinux", "ppc64le", "ppc64le"},
-    {"alpinelinux", "s390x",   "s390x"  },
-    {"archlinux",   "x86_64",  "x86_64" },
-    {"archlinux",   "aarch64", "aarch64"},
-    {"centos",      "x86_64",  "x86_64" },
-    {"centos",      "aarch64", "aarch64"},
-    {"centos",      "i686",    "i386"   },
+    {"debian", "x86_64", "amd64"},     {"debian", "aarch64", "arm64"},      {"debian", "i686", "i386"},
+    {"debian", "armv7l", "armhf"},     {"debian", "ppc64le", "ppc64el"},    {"debian", "s390x", "s390x"},
+    {"debian", "riscv64", "riscv64"},  {"alpinelinux", "x86_64", "x86_64"}, {"alpinelinux", "aarch64", "aarch64"},
+    {"alpinelinux", "i686", "x86"},    {"alpinelinux", "armv7l", "armv7"},  {"alpinelinux", "ppc64le", "ppc64le"},
+    {"alpinelinux", "s390x", "s390x"}, {"archlinux", "x86_64", "x86_64"},   {"archlinux", "aarch64", "aarch64"},
+    {"centos", "x86_64", "x86_64"},    {"centos", "aarch64", "aarch64"},    {"centos", "i686", "i386"},
 };
 
 Status readArchitectureMap(const Reader &in, const YAML::Node &node, Template &out)
@@ -67,9 +53,10 @@ Status readArchitectures(const Reader &in, const YAML::Node &node, Template &out
     return {};
 }
 
-// --- filters ---------------------------------------------------------------------------------------------------------------
+// --- filters
 
-template <class T, std::vector<std::string> Filter::*Member> Status readFilter(const Reader &in, const YAML::Node &node, T &out)
+template <class T, std::vector<std::string> Filter::*Member>
+Status readFilter(const Reader &in, const YAML::Node &node, T &out)
 {
     out.filter.*Member = TRY(in.textList(node));
     return {};
@@ -79,9 +66,9 @@ template <class T> constexpr std::array<Row<T>, 4> filterRows()
 {
     return {{
         {"architectures", &readFilter<T, &Filter::architectures>},
-        {"releases",      &readFilter<T, &Filter::releases>     },
-        {"types",         &readFilter<T, &Filter::types>        },
-        {"variants",      &readFilter<T, &Filter::variants>     },
+        {"releases", &readFilter<T, &Filter::releases>},
+        {"types", &readFilter<T, &Filter::types>},
+        {"variants", &readFilter<T, &Filter::variants>},
     }};
 }
 
@@ -91,7 +78,7 @@ bool onlyForMachines(const Filter &filter)
     return !filter.types.empty() && std::ranges::find(filter.types, "container") == filter.types.end();
 }
 
-// --- image -----------------------------------------------------------------------------------------------------------------
+// --- image
 
 template <auto Member, class T> Status readText(const Reader &in, const YAML::Node &node, T &out)
 {
@@ -113,18 +100,21 @@ template <class T> Status passOver(const Reader &, const YAML::Node &, T &) { re
 
 constexpr Row<Template> kImageKeys[] = {
     {"architecture", &readText<&Template::architecture, Template>},
-    {"description",  &readText<&Template::description, Template> },
+    {"description", &readText<&Template::description, Template>},
     {"distribution", &readText<&Template::distribution, Template>},
-    {"expiry",       &readText<&Template::expiry, Template>      },
-    {"name",         &passOver<Template>                         }, // names the output file of the other tool
-    {"release",      &readText<&Template::release, Template>     },
-    {"serial",       &readText<&Template::serial, Template>      },
-    {"variant",      &readText<&Template::variant, Template>     },
+    {"expiry", &readText<&Template::expiry, Template>},
+    {"name", &passOver<Template>}, // names the output file of the other tool
+    {"release", &readText<&Template::release, Template>},
+    {"serial", &readText<&Template::serial, Template>},
+    {"variant", &readText<&Template::variant, Template>},
 };
 
-Status readImage(const Reader &in, const YAML::Node &node, Template &out) { return in.map<Template>("image", node, kImageKeys, out); }
+Status readImage(const Reader &in, const YAML::Node &node, Template &out)
+{
+    return in.map<Template>("image", node, kImageKeys, out);
+}
 
-// --- source ----------------------------------------------------------------------------------------------------------------
+// --- source
 
 constexpr std::string_view kDownloaders[] = {"apk", "busybox", "debootstrap"};
 
@@ -152,17 +142,17 @@ Status readSourceVariant(const Reader &in, const YAML::Node &node, TemplateSourc
 }
 
 constexpr Row<TemplateSource> kSourceKeys[] = {
-    {"apt_sources",       &readText<&TemplateSource::aptSources, TemplateSource>   },
-    {"components",        &readList<&TemplateSource::components, TemplateSource>   },
-    {"downloader",        &readDownloader                                          },
-    {"early_packages",    &readList<&TemplateSource::earlyPackages, TemplateSource>},
-    {"keys",              &readList<&TemplateSource::keys, TemplateSource>         },
-    {"keyserver",         &passOver<TemplateSource>                                }, // keys that are not here are an error of the build
-    {"same_as",           &passOver<TemplateSource>                                }, // which of debootstrap's scripts; mmdebstrap has none
-    {"skip_verification", &readSkipVerification                                    },
-    {"suite",             &readText<&TemplateSource::suite, TemplateSource>        },
-    {"url",               &readText<&TemplateSource::url, TemplateSource>          },
-    {"variant",           &readSourceVariant                                       },
+    {"apt_sources", &readText<&TemplateSource::aptSources, TemplateSource>},
+    {"components", &readList<&TemplateSource::components, TemplateSource>},
+    {"downloader", &readDownloader},
+    {"early_packages", &readList<&TemplateSource::earlyPackages, TemplateSource>},
+    {"keys", &readList<&TemplateSource::keys, TemplateSource>},
+    {"keyserver", &passOver<TemplateSource>}, // keys that are not here are an error of the build
+    {"same_as", &passOver<TemplateSource>},   // which of debootstrap's scripts; mmdebstrap has none
+    {"skip_verification", &readSkipVerification},
+    {"suite", &readText<&TemplateSource::suite, TemplateSource>},
+    {"url", &readText<&TemplateSource::url, TemplateSource>},
+    {"variant", &readSourceVariant},
 };
 
 Status readSource(const Reader &in, const YAML::Node &node, Template &out)
@@ -173,12 +163,12 @@ Status readSource(const Reader &in, const YAML::Node &node, Template &out)
     return {};
 }
 
-// --- targets: how other programs wrap the result -----------------------------------------------------------------------------
+// --- targets: how other programs wrap the result
 
 constexpr Row<Template> kTargetKeys[] = {
     {"incus", &passOver<Template>}, // sizes of virtual machine disks
-    {"lxc",   &passOver<Template>}, // raw LXC configuration
-    {"lxd",   &passOver<Template>},
+    {"lxc", &passOver<Template>},   // raw LXC configuration
+    {"lxd", &passOver<Template>},
 };
 
 Status readTargets(const Reader &in, const YAML::Node &node, Template &out)
@@ -186,7 +176,7 @@ Status readTargets(const Reader &in, const YAML::Node &node, Template &out)
     return in.map<Template>("targets", node, kTargetKeys, out);
 }
 
-// --- files -----------------------------------------------------------------------------------------------------------------
+// --- files
 
 constexpr std::string_view kGenerators[] = {"cloud-init", "dump", "hostname", "hosts", "remove", "template"};
 
@@ -218,16 +208,16 @@ Status readFileTemplate(const Reader &in, const YAML::Node &node, TemplateFile &
 }
 
 constexpr Row<TemplateFile> kFileKeys[] = {
-    {"content",   &readText<&TemplateFile::content, TemplateFile>  },
+    {"content", &readText<&TemplateFile::content, TemplateFile>},
     {"generator", &readText<&TemplateFile::generator, TemplateFile>},
-    {"gid",       &readNumber<&TemplateFile::gid, 10, 65535>       },
-    {"mode",      &readNumber<&TemplateFile::mode, 8, 07777>       },
-    {"name",      &readText<&TemplateFile::name, TemplateFile>     },
-    {"path",      &readText<&TemplateFile::path, TemplateFile>     },
-    {"pongo",     &readBool<&TemplateFile::pongo, TemplateFile>    },
-    {"template",  &readFileTemplate                                },
-    {"templated", &passOver<TemplateFile>                          }, // has a meaning for raw LXC images only
-    {"uid",       &readNumber<&TemplateFile::uid, 10, 65535>       },
+    {"gid", &readNumber<&TemplateFile::gid, 10, 65535>},
+    {"mode", &readNumber<&TemplateFile::mode, 8, 07777>},
+    {"name", &readText<&TemplateFile::name, TemplateFile>},
+    {"path", &readText<&TemplateFile::path, TemplateFile>},
+    {"pongo", &readBool<&TemplateFile::pongo, TemplateFile>},
+    {"template", &readFileTemplate},
+    {"templated", &passOver<TemplateFile>}, // has a meaning for raw LXC images only
+    {"uid", &readNumber<&TemplateFile::uid, 10, 65535>},
 };
 
 Status checkFile(const Reader &in, const YAML::Node &node, const TemplateFile &file)
@@ -260,7 +250,7 @@ Status readFiles(const Reader &in, const YAML::Node &node, Template &out)
     });
 }
 
-// --- packages --------------------------------------------------------------------------------------------------------------
+// --- packages
 
 Status readSetAction(const Reader &in, const YAML::Node &node, TemplatePackages &out)
 {
@@ -272,9 +262,9 @@ Status readSetAction(const Reader &in, const YAML::Node &node, TemplatePackages 
 }
 
 constexpr Row<TemplatePackages> kSetKeys[] = {
-    {"action",   &readSetAction                                           },
-    {"early",    &readBool<&TemplatePackages::early, TemplatePackages>    },
-    {"flags",    &readList<&TemplatePackages::flags, TemplatePackages>    },
+    {"action", &readSetAction},
+    {"early", &readBool<&TemplatePackages::early, TemplatePackages>},
+    {"flags", &readList<&TemplatePackages::flags, TemplatePackages>},
     {"packages", &readList<&TemplatePackages::packages, TemplatePackages>},
 };
 
@@ -299,10 +289,10 @@ Status readSets(const Reader &in, const YAML::Node &node, Template &out)
 }
 
 constexpr Row<TemplateRepository> kRepositoryKeys[] = {
-    {"key",  &readText<&TemplateRepository::key, TemplateRepository> },
+    {"key", &readText<&TemplateRepository::key, TemplateRepository>},
     {"name", &readText<&TemplateRepository::name, TemplateRepository>},
     {"type", &readText<&TemplateRepository::type, TemplateRepository>},
-    {"url",  &readText<&TemplateRepository::url, TemplateRepository> },
+    {"url", &readText<&TemplateRepository::url, TemplateRepository>},
 };
 
 Status readRepositories(const Reader &in, const YAML::Node &node, Template &out)
@@ -311,7 +301,8 @@ Status readRepositories(const Reader &in, const YAML::Node &node, Template &out)
         TemplateRepository repository;
         TRY(in.map<TemplateRepository>("packages.repositories", entry, kRepositoryKeys, repository,
                                        filterRows<TemplateRepository>()));
-        if (repository.name.empty() || repository.name.starts_with('.') || repository.name.find('/') != std::string::npos)
+        if (repository.name.empty() || repository.name.starts_with('.') ||
+            repository.name.find('/') != std::string::npos)
             return in.wrong(entry, "a repository needs a name that is one file name");
         if (!onlyForMachines(repository.filter))
             out.repositories.push_back(std::move(repository));
@@ -339,13 +330,13 @@ template <bool Remove> Status readPlainSet(const Reader &in, const YAML::Node &n
 }
 
 constexpr Row<Template> kPackagesKeys[] = {
-    {"cleanup",      &readBool<&Template::cleanupPackages, Template>},
-    {"install",      &readPlainSet<false>                           },
-    {"manager",      &readManager                                   },
-    {"remove",       &readPlainSet<true>                            },
-    {"repositories", &readRepositories                              },
-    {"sets",         &readSets                                      },
-    {"update",       &readBool<&Template::updatePackages, Template> },
+    {"cleanup", &readBool<&Template::cleanupPackages, Template>},
+    {"install", &readPlainSet<false>},
+    {"manager", &readManager},
+    {"remove", &readPlainSet<true>},
+    {"repositories", &readRepositories},
+    {"sets", &readSets},
+    {"update", &readBool<&Template::updatePackages, Template>},
 };
 
 Status readPackages(const Reader &in, const YAML::Node &node, Template &out)
@@ -356,20 +347,21 @@ Status readPackages(const Reader &in, const YAML::Node &node, Template &out)
     return {};
 }
 
-// --- actions, mappings, environment ----------------------------------------------------------------------------------------
+// --- actions, mappings, environment
 
 constexpr std::string_view kTriggers[] = {"post-unpack", "post-update", "post-packages", "post-files"};
 
 constexpr Row<TemplateAction> kActionKeys[] = {
-    {"action",  &readText<&TemplateAction::script, TemplateAction> },
-    {"pongo",   &readBool<&TemplateAction::pongo, TemplateAction>  },
+    {"action", &readText<&TemplateAction::script, TemplateAction>},
+    {"pongo", &readBool<&TemplateAction::pongo, TemplateAction>},
     {"trigger", &readText<&TemplateAction::trigger, TemplateAction>},
 };
 
 Status checkTrigger(const Reader &in, const YAML::Node &node, const std::string &trigger)
 {
     if (std::ranges::find(kTriggers, trigger) == std::end(kTriggers))
-        return in.refused(node, "trigger " + quoted(trigger) + "; there are post-unpack, post-update, post-packages, post-files");
+        return in.refused(node, "trigger " + quoted(trigger) +
+                                    "; there are post-unpack, post-update, post-packages, post-files");
     return {};
 }
 
@@ -397,7 +389,7 @@ Status readActions(const Reader &in, const YAML::Node &node, Template &out)
 
 constexpr Row<Template> kMappingKeys[] = {
     {"architecture_map", &readArchitectureMap},
-    {"architectures",    &readArchitectures  },
+    {"architectures", &readArchitectures},
 };
 
 Status readMappings(const Reader &in, const YAML::Node &node, Template &out)
@@ -420,7 +412,7 @@ Status readVariables(const Reader &in, const YAML::Node &node, Template &out)
 
 constexpr Row<Template> kEnvironmentKeys[] = {
     {"clear_defaults", &readBool<&Template::clearEnvironment, Template>},
-    {"variables",      &readVariables                                  },
+    {"variables", &readVariables},
 };
 
 Status readEnvironment(const Reader &in, const YAML::Node &node, Template &out)
@@ -428,7 +420,7 @@ Status readEnvironment(const Reader &in, const YAML::Node &node, Template &out)
     return in.map<Template>("environment", node, kEnvironmentKeys, out);
 }
 
-// --- release names: the sections that other readers of the format pass over ------------------------------------------------
+// --- release names: the sections that other readers of the format pass over
 
 Status readReleaseAliases(const Reader &in, const YAML::Node &node, Template &out)
 {
@@ -440,9 +432,9 @@ Status readReleaseAliases(const Reader &in, const YAML::Node &node, Template &ou
 }
 
 constexpr Row<Template> kSimplestreamKeys[] = {
-    {"distro_name",     &passOver<Template>},
+    {"distro_name", &passOver<Template>},
     {"release_aliases", &readReleaseAliases},
-    {"requirements",    &passOver<Template>},
+    {"requirements", &passOver<Template>},
 };
 
 Status readSimplestream(const Reader &in, const YAML::Node &node, Template &out)
@@ -457,32 +449,30 @@ Status readArchives(const Reader &in, const YAML::Node &node, Template &out)
 }
 
 constexpr Row<Template> kOwnKeys[] = {
-    {"archives",        &readArchives                                 },
-    {"host_mirror",     &readBool<&Template::hostMirror, Template>    },
-    {"keyrings",        &readList<&Template::keyrings, Template>      },
-    {"releases",        &readReleaseAliases                           },
+    {"archives", &readArchives},
+    {"host_mirror", &readBool<&Template::hostMirror, Template>},
+    {"keyrings", &readList<&Template::keyrings, Template>},
+    {"releases", &readReleaseAliases},
     {"security_mirror", &readText<&Template::securityMirror, Template>},
-    {"security_suite",  &readBool<&Template::securitySuite, Template> },
-    {"title",           &readText<&Template::title, Template>         },
-    {"updates_suite",   &readBool<&Template::updatesSuite, Template>  },
-    {"variants",        &readList<&Template::variants, Template>      },
+    {"security_suite", &readBool<&Template::securitySuite, Template>},
+    {"title", &readText<&Template::title, Template>},
+    {"updates_suite", &readBool<&Template::updatesSuite, Template>},
+    {"variants", &readList<&Template::variants, Template>},
 };
 
-Status readOwn(const Reader &in, const YAML::Node &node, Template &out) { return in.map<Template>("lxmgr", node, kOwnKeys, out); }
+Status readOwn(const Reader &in, const YAML::Node &node, Template &out)
+{
+    return in.map<Template>("lxmgr", node, kOwnKeys, out);
+}
 
-// --- the whole -------------------------------------------------------------------------------------------------------------
+// --- the whole
 
 constexpr Row<Template> kSections[] = {
-    {"actions",      &readActions     },
-    {"environment",  &readEnvironment },
-    {"files",        &readFiles       },
-    {"image",        &readImage       },
-    {"lxmgr",        &readOwn         },
-    {"mappings",     &readMappings    },
-    {"packages",     &readPackages    },
-    {"simplestream", &readSimplestream},
-    {"source",       &readSource      },
-    {"targets",      &readTargets     },
+    {"actions", &readActions},   {"environment", &readEnvironment},
+    {"files", &readFiles},       {"image", &readImage},
+    {"lxmgr", &readOwn},         {"mappings", &readMappings},
+    {"packages", &readPackages}, {"simplestream", &readSimplestream},
+    {"source", &readSource},     {"targets", &readTargets},
 };
 
 /// The variants that any entry is limited to, "default" (or the definition's own) first.
@@ -508,7 +498,7 @@ struct KnownDistribution {
 
 // What debootstrap knows by itself when a definition does not say it.
 constexpr KnownDistribution kKnownDistributions[] = {
-    {"debian", "http://deb.debian.org/debian",     "debian-archive-keyring.gpg"},
+    {"debian", "http://deb.debian.org/debian", "debian-archive-keyring.gpg"},
     {"ubuntu", "http://archive.ubuntu.com/ubuntu", "ubuntu-archive-keyring.gpg"},
 };
 
@@ -534,7 +524,8 @@ Status checkWhole(const Reader &in, const YAML::Node &root, Template &out)
         return in.wrong(root, "packages has no manager");
     const bool debian = out.source.downloader == "debootstrap";
     if (!out.packageManager.empty() && (out.packageManager == "apt") != debian)
-        return in.refused(root, "package manager " + quoted(out.packageManager) + " with downloader " + quoted(out.source.downloader));
+        return in.refused(root, "package manager " + quoted(out.packageManager) + " with downloader " +
+                                    quoted(out.source.downloader));
     if (debian)
         fillDistribution(out);
     if (out.variants.empty())
@@ -544,7 +535,7 @@ Status checkWhole(const Reader &in, const YAML::Node &root, Template &out)
     return {};
 }
 
-// --- overrides -------------------------------------------------------------------------------------------------------------
+// --- overrides
 
 Status readOwnKeys(const Reader &in, const YAML::Node &node, Template &out)
 {
@@ -560,11 +551,11 @@ Status readComponents(const Reader &in, const YAML::Node &node, Template &out)
 }
 
 constexpr Row<Template> kOverrideKeys[] = {
-    {"components",      &readComponents                               },
-    {"keys",            &readOwnKeys                                  },
-    {"mirror",          &readText<&Template::mirror, Template>        },
+    {"components", &readComponents},
+    {"keys", &readOwnKeys},
+    {"mirror", &readText<&Template::mirror, Template>},
     {"security_mirror", &readText<&Template::securityMirror, Template>},
-    {"suite",           &readText<&Template::suite, Template>         },
+    {"suite", &readText<&Template::suite, Template>},
 };
 
 } // namespace
