@@ -158,7 +158,8 @@ Result<Fd> overlayAttached(std::span<const Fd> lower, const Fd *layer, uid_t uid
     return overlayOf(places, layerPath, attributes);
 }
 
-/// Linux before 6.15 takes only layers attached in the caller's mount namespace, which the caller may not have of its own.
+} // namespace
+
 Result<Fd> overlayInChild(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)
 {
     int ends[2];
@@ -177,8 +178,6 @@ Result<Fd> overlayInChild(std::span<const Fd> lower, const Fd *layer, uid_t uid,
     TRY(process::wait(child.pid));
     return made;
 }
-
-} // namespace
 
 Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)
 {
