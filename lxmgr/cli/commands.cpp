@@ -26,7 +26,7 @@ constexpr Flag kExpanded     = {"-e,--expanded", "", "With what the profiles bri
 constexpr Flag kProperty     = {"-p,--property", "", "The key is a field of the instance (description, ephemeral), not a configuration key."};
 
 constexpr Flag kConfigFlag      = {"-c,--config", "key=value", "A configuration key of the new instance.", Repeat::Yes};
-constexpr Flag kDeviceFlag      = {"-d,--device", "device,key=value", "A key of a device: root,size=10GiB or eth0,ipv4.address=10.0.0.9.", Repeat::Yes};
+constexpr Flag kDeviceFlag      = {"-d,--device", "device,key=value", "A key of a device: eth0,ipv4.address=10.0.3.9 or root,readonly=true.", Repeat::Yes};
 constexpr Flag kProfileFlag     = {"-p,--profile", "profile", "A profile to apply; the order counts. Without: default.", Repeat::Yes};
 constexpr Flag kNoProfilesFlag  = {"--no-profiles", "", "No profile at all, not even default."};
 constexpr Flag kEphemeralFlag   = {"-e,--ephemeral", "", "Delete the instance when it stops."};
@@ -74,7 +74,7 @@ constexpr Command kCommands[] = {
      "Create an instance from an image without starting it",
      "Takes what 'lxmgr launch' takes. With --empty no image is named and the root disk stays empty.",
      {{"lxmgr create debian web1", ""},
-      {"lxmgr create debian web1 -d root,size=20GiB", "With a disk of its own size."},
+      {"lxmgr create debian web1 -d eth0,ipv4.address=10.0.3.9", "With an address that stays."},
       {"lxmgr create --empty blank", "Nothing in it; fill it with 'lxmgr file push'."}},
      {kConfigFlag, kDeviceFlag, kProfileFlag, kNoProfilesFlag, kEphemeralFlag, kNetworkFlag, kStorageFlag, kDescriptionFlag, kBuildOption, kEmptyFlag}},
     {"start", "", "<instance>...", Group::Instances, &start,
@@ -205,7 +205,7 @@ constexpr Command kCommands[] = {
      {kExpanded, kProperty}},
     {"config set", "", "[<instance>] <key>=<value>...", Group::Configuration, &configSet,
      "Set keys",
-     "Limits act at once on a running instance. '-' as value reads it from standard input. Without an instance: keys of the server.",
+     "Limits act at once on a running instance; the manual says of each key when it acts. '-' as value reads it from standard input. Without an instance: keys of the server.",
      {{"lxmgr config set web1 limits.memory=1GiB limits.cpu=2", ""},
       {"lxmgr config set web1 user.note=- < note.txt", "A value from a file."},
       {"lxmgr config set web1 -p description='The shop'", "A field of the instance."}},
@@ -227,14 +227,14 @@ constexpr Command kCommands[] = {
      {}},
     {"config device add", "", "<instance> <device> <type> [<key>=<value>...]", Group::Configuration, &deviceAdd,
      "Add a device to an instance",
-     "",
+     "The instance has to be stopped. Types and their keys are in the manual, section DEVICES.",
      {{"lxmgr config device add web1 src disk source=/home/alice/src path=/src", "A folder of the host."},
       {"lxmgr config device add web1 eth1 nic network=lxmgrbr0", "A second network card."}},
      {}},
     {"config device get", "", "<instance> <device> <key>", Group::Configuration, &deviceGet,
      "Print one key of a device",
      "",
-     {{"lxmgr config device get web1 root size", ""}},
+     {{"lxmgr config device get web1 src source", ""}},
      {}},
     {"config device list", "ls", "<instance>", Group::Configuration, &deviceList,
      "List the devices of an instance",
@@ -405,7 +405,7 @@ constexpr Command kCommands[] = {
      {}},
     {"docs", "", "<file>", Group::Client, &docs,
      "Fill the tables of a manual page",
-     "Copies the file to standard output with every line '@TABLE name@' replaced by that table; the manual is built with it. The tables: commands, command-list, global-flags, columns, exit-statuses, environment, files.",
+     "Copies the file to standard output with every line '@TABLE name@' replaced by that table; the manual is built with it. The tables: commands, command-list, global-flags, columns, instance-keys, device-keys, exit-statuses, environment, files.",
      {{"lxmgr docs man/lxmgr.1.in > lxmgr.1", ""}},
      {}},
     {"help", "", "[<command>...]", Group::Client, &help,

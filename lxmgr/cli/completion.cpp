@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "cli/handlers.h"
+#include "config/keys.h"
 #include "cli/context.h"
 
 #include <algorithm>
@@ -58,6 +59,18 @@ std::string_view namesOf(const Command &command)
     return {};
 }
 
+/// Keys of the configuration, for the commands that take some.
+std::string keysOf(const Command &command)
+{
+    std::string text;
+    if (command.path != "config get" && command.path != "config set" && command.path != "config unset")
+        return text;
+    for (const config::KeyInfo &key : config::allKeys())
+        if (key.group == "instance" && !key.name.ends_with('*'))
+            text.append(text.empty() ? "" : " ").append(key.name);
+    return text;
+}
+
 /// What may follow each path: "" → launch, config, ...; "config" → get, set, ...
 std::map<std::string, std::set<std::string>> tree()
 {
@@ -88,6 +101,8 @@ std::string branches(std::string_view indent)
         text.append(indent).append("'").append(command.path).append("') flags='").append(flagWords(command)).append("'");
         if (const std::string_view names = namesOf(command); !names.empty())
             text.append(" names='").append(names).append("'");
+        if (const std::string keys = keysOf(command); !keys.empty())
+            text.append(" keys='").append(keys).append("'");
         text.append(" ;;\n");
     }
     return text;
@@ -97,11 +112,11 @@ std::string branches(std::string_view indent)
 std::string bash()
 {
     std::string text = "# bash completion for lxmgr; made by 'lxmgr completion bash'\n"
-                       "_lxmgr_of() {\n    subcommands='' flags='' names=''\n    case \"$1\" in\n";
+                       "_lxmgr_of() {\n    subcommands='' flags='' names='' keys=''\n    case \"$1\" in\n";
     text.append(branches("        "));
     text.append("    esac\n}\n\n"
                 "_lxmgr() {\n"
-                "    local current=${COMP_WORDS[COMP_CWORD]} path='' subcommands flags names word i\n"
+                "    local current=${COMP_WORDS[COMP_CWORD]} path='' subcommands flags names keys word i\n"
                 "    _lxmgr_of ''\n"
                 "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
                 "        word=${COMP_WORDS[i]}\n"
@@ -116,7 +131,7 @@ std::string bash()
                 "    elif [[ $subcommands ]]; then\n"
                 "        COMPREPLY=($(compgen -W \"$subcommands\" -- \"$current\"))\n"
                 "    elif [[ $names ]]; then\n"
-                "        COMPREPLY=($(compgen -W \"$($names 2>/dev/null | cut -d, -f1)\" -- \"$current\"))\n"
+                "        COMPREPLY=($(compgen -W \"$keys $(LXMGR_AUTOSTART=no $names 2>/dev/null | cut -d, -f1)\" -- \"$current\"))\n"
                 "    fi\n"
                 "}\n"
                 "complete -o default -F _lxmgr lxmgr\n");
@@ -126,11 +141,11 @@ std::string bash()
 std::string zsh()
 {
     std::string text = "#compdef lxmgr\n# zsh completion for lxmgr; made by 'lxmgr completion zsh'\n"
-                       "_lxmgr_of() {\n    subcommands='' flags='' names=''\n    case \"$1\" in\n";
+                       "_lxmgr_of() {\n    subcommands='' flags='' names='' keys=''\n    case \"$1\" in\n";
     text.append(branches("        "));
     text.append("    esac\n}\n\n"
                 "_lxmgr() {\n"
-                "    local way='' subcommands flags names word i\n"
+                "    local way='' subcommands flags names keys word i\n"
                 "    _lxmgr_of ''\n"
                 "    for ((i = 2; i < CURRENT; i++)); do\n"
                 "        word=${words[i]}\n"
@@ -145,7 +160,8 @@ std::string zsh()
                 "    elif [[ -n $subcommands ]]; then\n"
                 "        compadd -- ${=subcommands}\n"
                 "    else\n"
-                "        [[ -n $names ]] && compadd -- ${(f)\"$(${=names} 2>/dev/null | cut -d, -f1)\"}\n"
+                "        [[ -n $keys ]] && compadd -- ${=keys}\n"
+                "        [[ -n $names ]] && compadd -- ${(f)\"$(LXMGR_AUTOSTART=no ${=names} 2>/dev/null | cut -d, -f1)\"}\n"
                 "        _default\n"
                 "    fi\n"
                 "}\n"
@@ -197,7 +213,9 @@ std::string fish()
             text.append(flag.value.empty() ? "" : " -r").append(" -d ").append(fishQuoted(flag.help)).append("\n");
         }
         if (const std::string_view names = namesOf(command); !names.empty())
-            text.append("complete -c lxmgr -n ").append(condition).append(" -a ").append(fishQuoted("(" + std::string(names) + " 2>/dev/null | cut -d, -f1)")).append("\n");
+            text.append("complete -c lxmgr -n ").append(condition).append(" -a ").append(fishQuoted("(env LXMGR_AUTOSTART=no " + std::string(names) + " 2>/dev/null | cut -d, -f1)")).append("\n");
+        if (const std::string keys = keysOf(command); !keys.empty())
+            text.append("complete -c lxmgr -n ").append(condition).append(" -a ").append(fishQuoted(keys)).append("\n");
         if (command.path.starts_with("file ") || command.path == "image import")
             text.append("complete -c lxmgr -n ").append(condition).append(" -F\n");
     }

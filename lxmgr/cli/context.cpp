@@ -4,6 +4,7 @@
 #include "cli/progress.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <unistd.h>
 
 namespace lxmgr::cli
@@ -27,10 +28,19 @@ Status writeAll(int fd, std::string_view bytes)
     return {};
 }
 
+/// Completion asks for names with every press of a key: that must not start a daemon.
+client::Client::Autostart autostart()
+{
+    const char *value = std::getenv("LXMGR_AUTOSTART");
+    const Result<bool> wanted = value ? parseBool(value) : true;
+    return wanted && !*wanted ? client::Client::Autostart::No : client::Client::Autostart::Yes;
+}
+
 } // namespace
 
 Context::Context(Paths paths, Globals globals)
-    : m_globals(std::move(globals)), m_client({.paths = std::move(paths), .project = m_globals.project, .debug = m_globals.debug})
+    : m_globals(std::move(globals)),
+      m_client({.paths = std::move(paths), .project = m_globals.project, .debug = m_globals.debug, .autostart = autostart()})
 {
 }
 

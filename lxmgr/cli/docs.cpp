@@ -6,6 +6,7 @@
 #include "cli/handlers.h"
 #include "cli/help.h"
 #include "cli/output.h"
+#include "config/keys.h"
 #include "version.h"
 
 #include <algorithm>
@@ -99,6 +100,40 @@ std::string columnTable()
     return text;
 }
 
+/// What a key takes, when a change acts, and its value without one.
+std::string keyTerm(const config::KeyInfo &key)
+{
+    std::string meaning = std::string(key.summary) + " (" + std::string(key.type);
+    if (!key.defaultText.empty())
+        meaning.append("; without: ").append(key.defaultText);
+    meaning.append(key.apply == config::Apply::Restart ? "; from the next start)" : ")");
+    return term(key.name, meaning);
+}
+
+std::string instanceKeyTable()
+{
+    std::string text;
+    for (const config::KeyInfo &key : config::allKeys())
+        if (key.group == "instance")
+            text.append(keyTerm(key));
+    return text;
+}
+
+std::string deviceKeyTable()
+{
+    std::string text;
+    std::string_view group;
+    for (const config::KeyInfo &key : config::allKeys()) {
+        if (key.group == "instance")
+            continue;
+        if (key.group != group)
+            text.append(".SS ").append(roff(key.group)).append("\n");
+        group = key.group;
+        text.append(keyTerm(key));
+    }
+    return text;
+}
+
 std::string exitTable()
 {
     std::string text = term("0", "Done.");
@@ -120,6 +155,7 @@ constexpr Variable kVariables[] = {
     {"LXMGR_DATA_DIR", "Where shipped templates, keys and profiles lie."},
     {"LXMGR_CGROUP", "The control group that everything of lxmgr is below. Default lxmgr."},
     {"LXMGRD", "The daemon to start where none runs."},
+    {"LXMGR_AUTOSTART", "no: start no daemon, fail where none runs."},
     {"LXMGR_MONITOR", "The monitor program."},
     {"VISUAL, EDITOR", "The editor of the edit commands; vi without."},
 };
@@ -148,6 +184,7 @@ struct DocTable {
 };
 constexpr DocTable kTables[] = {
     {"commands", &commandTable}, {"command-list", &commandList}, {"global-flags", &globalFlagTable}, {"columns", &columnTable},
+    {"instance-keys", &instanceKeyTable}, {"device-keys", &deviceKeyTable},
     {"exit-statuses", &exitTable}, {"environment", &environmentTable}, {"files", &fileTable},
 };
 

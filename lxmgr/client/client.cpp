@@ -177,7 +177,10 @@ Result<api::Operation> Client::waitForEnd(const std::string &url, const Watcher 
 
 Result<Connection> Client::beginWait(const std::string &url)
 {
-    Connection connection(TRY(reach()));
+    // The connection that the operation was started on has nothing else to do until then.
+    TRY(connect());
+    Connection connection = std::move(*m_connection);
+    m_connection.reset();
     TRY(connection.send({"GET", target(std::string(url.substr(0, url.find('?'))) + "/wait"), {}, {}, {}, {}, {}}));
     return connection;
 }

@@ -75,7 +75,7 @@ public:
     Result<api::Operation> wait(const std::string &url, const Watcher &watcher = {});
     /// The same, but a failed operation is a result as well: exec's carries the exit status.
     Result<api::Operation> waitForEnd(const std::string &url, const Watcher &watcher = {});
-    /// Asks on a connection of its own and hands that out, readable once the operation has ended.
+    /// Hands out a connection that becomes readable once the operation has ended; the next request opens another.
     Result<Connection> beginWait(const std::string &url);
     static Result<api::Operation> endWait(Connection &connection);
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -13,7 +14,8 @@ namespace lxmgr::client
 namespace
 {
 
-constexpr std::size_t kPiece = 256 * 1024;
+constexpr std::size_t kPiece = 256 * 1024;    ///< Of a body that is sent.
+constexpr std::size_t kReadPiece = 64 * 1024; ///< Most that a unix socket gives at once is not much more.
 
 Error lost(std::string_view why)
 {
@@ -146,15 +148,14 @@ Result<Response> Connection::receive(const Request &request)
     });
     if (request.method == "HEAD")
         parser.expectNoBody();
-    std::string buffer;
+    const auto buffer = std::make_unique_for_overwrite<char[]>(kReadPiece);
     std::string_view pending = m_rest;
     while (!done) {
         while (!done && !pending.empty())
             pending.remove_prefix(TRY(parser.feed(pending)));
         if (done)
             break;
-        buffer.resize(kPiece);
-        const ssize_t got = ::recv(m_fd.get(), buffer.data(), buffer.size(), 0);
+        const ssize_t got = ::recv(m_fd.get(), buffer.get(), kReadPiece, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -164,7 +165,7 @@ Result<Response> Connection::receive(const Request &request)
                 return lost("end of file");
             break;
         }
-        pending = std::string_view(buffer.data(), static_cast<std::size_t>(got));
+        pending = std::string_view(buffer.get(), static_cast<std::size_t>(got));
     }
     m_rest = std::string(pending);
     m_spent = !response.head.keepAlive;

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <deque>
+#include <memory>
 #include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -110,6 +111,7 @@ private:
     std::deque<Channel> m_channels; // a deque: callbacks hold their addresses
     std::optional<DetachFilter> m_filter;
     std::vector<pollfd> m_polls;
+    std::unique_ptr<char[]> m_buffer = std::make_unique_for_overwrite<char[]>(kPiece);
     StreamEnd m_end;
     bool m_finished = false;
 };
@@ -218,15 +220,14 @@ Status Pump::serve()
 
 Status Pump::readIn(Channel &channel)
 {
-    char buffer[kPiece];
-    const ssize_t got = ::read(channel.in, buffer, sizeof buffer);
+    const ssize_t got = ::read(channel.in, m_buffer.get(), kPiece);
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
         return {};
     if (got <= 0) {
         channel.in = -1;
         channel.socket->send(http::Opcode::Text, {});
     } else {
-        const std::string_view typed(buffer, static_cast<std::size_t>(got));
+        const std::string_view typed(m_buffer.get(), static_cast<std::size_t>(got));
         const std::string filtered = m_filter ? m_filter->pass(typed) : std::string();
         if (!m_filter || !filtered.empty())
             channel.socket->send(http::Opcode::Binary, m_filter ? std::string_view(filtered) : typed);

@@ -98,9 +98,10 @@ Status WebSocket::answered(const std::string &headText, std::string_view rest)
 
 Result<bool> WebSocket::receive()
 {
-    char buffer[kPiece];
+    if (!m_buffer)
+        m_buffer = std::make_unique_for_overwrite<char[]>(kPiece);
     for (int i = 0; i < kMostReads && !m_ended; ++i) {
-        const ssize_t got = ::recv(m_fd.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+        const ssize_t got = ::recv(m_fd.get(), m_buffer.get(), kPiece, MSG_DONTWAIT);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && errno == EAGAIN)
@@ -109,10 +110,10 @@ Result<bool> WebSocket::receive()
             m_ended = true;
             break;
         }
-        TRY(m_framer->feed(std::string_view(buffer, static_cast<std::size_t>(got))));
+        TRY(m_framer->feed(std::string_view(m_buffer.get(), static_cast<std::size_t>(got))));
         if (m_framer->closeReceived())
             m_ended = true;
-        if (static_cast<std::size_t>(got) < sizeof buffer)
+        if (static_cast<std::size_t>(got) < kPiece)
             break;
     }
     TRY(flush()); // answers to pings and to a close

@@ -40,6 +40,7 @@ private:
     std::unique_ptr<http::Framer> m_framer;
     std::size_t m_sent = 0; ///< Of the framer's output.
     bool m_ended = false;
+    std::unique_ptr<char[]> m_buffer; ///< Made once: automatic arrays are filled with zeros each time.
 };
 
 } // namespace lxmgr::client

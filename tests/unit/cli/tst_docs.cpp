@@ -105,6 +105,7 @@ private slots:
         QTest::addColumn<QString>("offers");
         QTest::newRow("command") << "lxmgr lau" << "launch";
         QTest::newRow("subcommand") << "lxmgr config device ad" << "add";
+        QTest::newRow("key") << "lxmgr config set web1 limits.mem" << "limits.memory limits.memory.enforce limits.memory.swap";
         QTest::newRow("flag") << "lxmgr list --fas" << "--fast";
         QTest::newRow("nothing for another program") << "lxmgr exec web1 -- --fo" << "";
     }
@@ -116,7 +117,10 @@ private slots:
         const QString driver = QString::fromStdString(*completionScript("bash")) +
                                QStringLiteral("COMP_WORDS=(%1); COMP_CWORD=%2; COMPREPLY=(); _lxmgr; echo \"${COMPREPLY[*]}\"")
                                    .arg(typed).arg(line.size() - 1);
-        QProcess bash;
+        QProcess bash; // away from an lxmgr that may be installed here
+        QProcessEnvironment environment = QProcessEnvironment::systemEnvironment();
+        environment.insert("LXMGR_DIR", "/nonexistent");
+        bash.setProcessEnvironment(environment);
         bash.start("bash", {"-c", driver});
         QVERIFY(bash.waitForFinished());
         QCOMPARE(QString::fromUtf8(bash.readAllStandardOutput()).trimmed(), offers);
