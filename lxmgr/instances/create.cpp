@@ -5,8 +5,8 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/names.h"
+#include "kernel/files.h"
 
-#include <fcntl.h>
 #include <sys/utsname.h>
 
 namespace lxmgr::instances
@@ -22,16 +22,8 @@ std::string hostArchitecture()
     return host.machine;
 }
 
-std::string readText(const char *path)
-{
-    const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
-    std::string text;
-    char buffer[8192];
-    ssize_t got = 0;
-    while (file && (got = ::read(file.get(), buffer, sizeof buffer)) > 0)
-        text.append(buffer, static_cast<std::size_t>(got));
-    return text;
-}
+/// A host without the file has promised nobody anything in it.
+std::string readText(const char *path) { return files::read(path).value_or(std::string()); }
 
 store::IdPool hostIdPool()
 {
@@ -57,6 +49,14 @@ void addVolatile(store::Instance &row, const std::vector<config::Device> &device
     }
 }
 
+/// The keys that tell people and clients which ids an instance has.
+StringMap idMapKeys(const store::IdRange &range)
+{
+    const std::string tail = R"(,"Hostid":)" + std::to_string(range.base) + R"(,"Nsid":0,"Maprange":)" + std::to_string(range.size) + "}";
+    const std::string map = R"([{"Isuid":true,"Isgid":false)" + tail + R"(,{"Isuid":false,"Isgid":true)" + tail + "]";
+    return {{"volatile.idmap.base", std::to_string(range.base)}, {"volatile.idmap.current", map}, {"volatile.idmap.next", map}};
+}
+
 void addImageKeys(store::Instance &row, const store::Image &image)
 {
     for (const auto &[name, value] : image.properties)
@@ -75,7 +75,9 @@ Status Manager::record(const store::Instance &row, std::int64_t &id, const confi
             std::optional<std::uint32_t> base;
             if (config.idmapBase)
                 base = *config.idmapBase;
-            TRY(store::allocateIdRange(m_s.db, id, pool, config.idmapSize.value_or(store::kIdRangeSize), base));
+            const store::IdRange range = TRY(
+                store::allocateIdRange(m_s.db, id, pool, config.idmapSize.value_or(store::kIdRangeSize), base));
+            TRY(store::setInstanceConfig(m_s.db, id, idMapKeys(range)));
         }
         return {};
     });
@@ -116,6 +118,7 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
     for (const NicPlan &nic : TRY(planNics(checked)))
         if (!nic.network.empty())
             TRY(m_s.networks.find(nic.network));
+    TRY(checkDevices(checked));
     TRY(planLimits(checked, cgroup::PlanFor::Fresh));
 
     if (!request.empty) {

@@ -3,9 +3,10 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/files.h"
+#include "kernel/path.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 namespace lxmgr::instances
 {
@@ -115,10 +116,10 @@ Result<LiveState> Manager::state(const InstanceKey &key)
         return state;
     if (auto usage = cgroup::usage(*m_layout, cgroupOf(m_s.paths, key.project, key.name)))
         state.usage = *usage;
-    const Fd netns(::open(("/proc/" + std::to_string(state.guest->initPid) + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
-    // The guest may have ended since; the number may be somebody else's only once the monitor has said so.
-    if (netns && m_running->find(key))
-        if (auto interfaces = network::guestInterfaces(netns.get()))
+    // A pidfd is a way into the namespace too, and never a stranger's: the monitor has held it since the guest's birth.
+    auto client = spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(key.project, key.name)));
+    if (const auto info = client ? client->info() : Result<spec::MonitorInfo>(client.error()))
+        if (auto interfaces = network::guestInterfaces(info->initPidfd.get()))
             state.interfaces = std::move(*interfaces);
     return state;
 }
@@ -157,19 +158,10 @@ Result<std::string> Manager::consoleLog(const InstanceKey &key)
         return client.consoleLog();
     }
     const std::string file = logDir(key) + "/console.log";
-    const Fd log(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    if (!log)
+    auto text = files::read(file);
+    if (!text && text.error().errnum == ENOENT)
         return Error(Code::NotFound, "no console log: " + quoted(key.name) + " has not run yet");
-    std::string text;
-    char buffer[65536];
-    for (;;) {
-        const ssize_t got = ::read(log.get(), buffer, sizeof buffer);
-        if (got < 0)
-            return Error::fromErrno(errno, "read", file);
-        if (got == 0)
-            return text;
-        text.append(buffer, static_cast<std::size_t>(got));
-    }
+    return text;
 }
 
 Status Manager::clearConsoleLog(const InstanceKey &key)

@@ -63,7 +63,7 @@ Status Networks::change(const std::string &name, const std::string &description,
     store::Network row = TRY(store::findNetwork(m_db, store::kDefaultProject, name));
     const store::Network before = row;
     row.description = description;
-    row.config = config;
+    row.config = TRY(network::withDefaults(config));
     TRY(store::updateNetwork(m_db, row));
     if (Status up = network::ensureUp(TRY(find(name))); !up) {
         TRY(store::updateNetwork(m_db, before));

@@ -1,6 +1,7 @@
 #include "instances/plan.h"
 
 #include "base/text.h"
+#include "network/interfaces.h"
 
 #include <algorithm>
 #include <linux/capability.h>
@@ -168,6 +169,19 @@ Result<std::vector<spec::ResourceLimit>> planResources(const config::InstanceCon
 }
 
 } // namespace
+
+Status checkDevices(const config::Effective &effective)
+{
+    spec::LaunchSpec unused;
+    TRY(planDevices(effective, unused));
+    for (const config::Device &device : effective.devices) {
+        const auto *nic = device.as<config::NicDevice>();
+        if (nic && !nic->network && nic->parent && !network::hostInterface(nic->parent->text))
+            return Error(Code::NotFound, "device " + quoted(device.name) + ": no interface " + quoted(nic->parent->text) +
+                                             " on this host (make the bridge first, or use network=)");
+    }
+    return {};
+}
 
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
 {

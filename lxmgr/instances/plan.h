@@ -34,6 +34,8 @@ struct PlanInput {
     const Paths &paths;
 };
 
+/// What planning would find wrong with the devices on this host: a source, node or bridge that is not there.
+Status checkDevices(const config::Effective &effective);
 /// NICs among the devices, with volatile.<device>.hwaddr and .host_name filled in. Invalid: a device names neither.
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
 /// limits.* in the terms of kernel/cgroup_limits.

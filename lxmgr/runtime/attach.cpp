@@ -43,7 +43,8 @@ Status joinControlGroups(Attaching &self)
 Status enterNamespaces(Attaching &self)
 {
     const int user = self.spec.idmap.uids.empty() ? 0 : CLONE_NEWUSER;
-    return sys::setns(self.guest.initPidfd, user | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP);
+    return sys::setns(self.guest.initPidfd,
+                      user | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP);
 }
 
 /// From here on inside, as no user yet.
@@ -66,10 +67,7 @@ Status useStdio(Attaching &self)
     return {};
 }
 
-Status limitResources(Attaching &self)
-{
-    return setLimits(self.spec.rlimits);
-}
+Status limitResources(Attaching &self) { return setLimits(self.spec.rlimits); }
 
 /// Fields of the line whose field `key` is `value`, in a file such as /etc/passwd; empty when there is none.
 std::vector<std::string> accountLine(const std::string &table, std::size_t key, const std::string &value)
@@ -135,7 +133,8 @@ Status enterFolder(Attaching &self)
     if (!self.request.directory.empty()) {
         Status entered = sys::chdir(self.request.directory);
         if (!entered)
-            return entered.error().errnum == ENOENT ? std::move(entered.error()).as(Code::NotFound) : std::move(entered.error());
+            return entered.error().errnum == ENOENT ? std::move(entered.error()).as(Code::NotFound)
+                                                    : std::move(entered.error());
     } else if (!sys::chdir(homeOf(self.request))) {
         TRY(sys::chdir("/"));
     }
@@ -147,20 +146,17 @@ Status enterFolder(Attaching &self)
     return {};
 }
 
-Status filterSystemCalls(Attaching &self)
-{
-    return loadSeccomp(self.spec.seccomp);
-}
+Status filterSystemCalls(Attaching &self) { return loadSeccomp(self.spec.seccomp); }
 
 constexpr Step<Attaching> kAttachSteps[] = {
     {"join control groups", &joinControlGroups}, // first, so that limits and the freezer hold from here on
-    {"enter namespaces", &enterNamespaces},
-    {"start session", &freshSession},
-    {"limit resources", &limitResources},
-    {"use stdio", &useStdio},
-    {"become user", &becomeUser},
-    {"enter folder", &enterFolder},              // with the user's rights
-    {"load seccomp", &filterSystemCalls},        // last
+    {"enter namespaces",    &enterNamespaces  },
+    {"start session",       &freshSession     },
+    {"limit resources",     &limitResources   },
+    {"use stdio",           &useStdio         },
+    {"become user",         &becomeUser       },
+    {"enter folder",        &enterFolder      }, // with the user's rights
+    {"load seccomp",        &filterSystemCalls}, // last
 };
 
 int runAttached(Attaching &self, spec::Channel errors)
@@ -183,9 +179,8 @@ Result<Pty> openPty(const Guest &guest, const spec::ExecRequest &request, const 
     pty.master = TRY(sys::openat(guest.devpts, "ptmx", O_RDWR | O_NOCTTY));
     int unlocked = 0;
     TRY(sys::call("ioctl", "TIOCSPTLCK", [&] { return ::ioctl(pty.master.get(), TIOCSPTLCK, &unlocked); }));
-    pty.terminal = TRY(sys::callFd("ioctl", "TIOCGPTPEER", [&] {
-        return ::ioctl(pty.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    }));
+    pty.terminal = TRY(sys::callFd(
+        "ioctl", "TIOCGPTPEER", [&] { return ::ioctl(pty.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC); }));
     TRY(sys::fchown(pty.terminal, ids.uid(request.uid), ids.gid(kTty)));
     TRY(sys::fchmod(pty.terminal, 0620));
     if (request.width > 0 && request.height > 0) {
@@ -249,7 +244,8 @@ Result<Attached> attach(const spec::LaunchSpec &spec, const cgroup::Layout &layo
     const Fd folder = TRY(cgroup::openExec(layout, spec.cgroup, ids.uid(0), ids.gid(0)));
     {
         const ChildrenInside inside = TRY(ChildrenInside::enter(guest));
-        auto child = process::clone(0, folder, [&, &theirs = theirs] { return runAttached(attaching, std::move(theirs)); });
+        auto child =
+            process::clone(0, folder, [&, &theirs = theirs] { return runAttached(attaching, std::move(theirs)); });
         if (!child && child.error().errnum == ENOMEM)
             return Error(Code::WrongState, "the guest is stopping", ENOMEM);
         attached.child = TRY(std::move(child));

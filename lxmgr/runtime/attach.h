@@ -21,8 +21,8 @@ struct Attached {
     Fd ptyMaster;         ///< With a pty.
 };
 
-/// `spec`: the confinement comes from the plan, never from the guest's /proc. `stdio`: three descriptors, none with a pty.
-/// Returns once the process exists; what goes wrong later is in `errors`.
+/// `spec`: the confinement comes from the plan, never from the guest's /proc. `stdio`: three descriptors, none with a
+/// pty. Returns once the process exists; what goes wrong later is in `errors`.
 Result<Attached> attach(const spec::LaunchSpec &spec, const cgroup::Layout &layout, const Guest &guest,
                         const spec::ExecRequest &request, std::vector<Fd> stdio);
 

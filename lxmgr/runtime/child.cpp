@@ -33,28 +33,19 @@ struct Child {
     const Ids &ids;
     const cgroup::Layout &layout;
     spec::Channel parent;
-    std::vector<Fd> binds; ///< For spec.mounts of kind Bind, in their order.
-    Fd root, dev;          ///< Detached mounts at first.
+    std::vector<Fd> binds;                ///< For spec.mounts of kind Bind, in their order.
+    Fd root, dev;                         ///< Detached mounts at first.
     Fd devpts, console, terminal, notify; ///< terminal: the console's other end.
 };
 
 using path::Scope;
 
-Error parentGone()
-{
-    return Error(Code::Unavailable, "the monitor is gone");
-}
+Error parentGone() { return Error(Code::Unavailable, "the monitor is gone"); }
 
 /// In the host's mount namespace (a copy), as the host root's uid without its rights.
-Status dieWithParent(Child &)
-{
-    return sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL);
-}
+Status dieWithParent(Child &) { return sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL); }
 
-Status joinControlGroups(Child &child)
-{
-    return cgroup::attach(child.layout, child.spec.cgroup, 0);
-}
+Status joinControlGroups(Child &child) { return cgroup::attach(child.layout, child.spec.cgroup, 0); }
 
 Status receiveTrees(Child &child)
 {
@@ -74,10 +65,7 @@ Status receiveTrees(Child &child)
     }
 }
 
-Status hideControlGroups(Child &)
-{
-    return sys::unshare(CLONE_NEWCGROUP);
-}
+Status hideControlGroups(Child &) { return sys::unshare(CLONE_NEWCGROUP); }
 
 Status becomeRoot(Child &child)
 {
@@ -87,10 +75,7 @@ Status becomeRoot(Child &child)
     return dieWithParent(child); // new ids took it away
 }
 
-Status makeMountsPrivate(Child &)
-{
-    return sys::mount("none", "/", {}, MS_REC | MS_PRIVATE);
-}
+Status makeMountsPrivate(Child &) { return sys::mount("none", "/", {}, MS_REC | MS_PRIVATE); }
 
 /// Over "/", which every host has; the stack is left by pivot_root.
 Status mountRoot(Child &child)
@@ -106,14 +91,13 @@ Result<Fd> standardTarget(const Child &child, const std::string &target)
     if (!folder && folder.error().errnum == ENOENT)
         folder = path::makeFolders(child.root, target, 0755, Scope::NoSymlink);
     if (!folder && (folder.error().errnum == ELOOP || folder.error().errnum == ENOTDIR))
-        return std::move(folder.error()).as(Code::Invalid).hint("/" + target + " must be a folder, the image has something else");
+        return std::move(folder.error())
+            .as(Code::Invalid)
+            .hint("/" + target + " must be a folder, the image has something else");
     return folder;
 }
 
-Status mountDevices(Child &child)
-{
-    return sys::move_mount(child.dev, TRY(standardTarget(child, "dev")), "");
-}
+Status mountDevices(Child &child) { return sys::move_mount(child.dev, TRY(standardTarget(child, "dev")), ""); }
 
 constexpr unsigned kPlain = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 constexpr unsigned kStrict = kPlain | MOUNT_ATTR_NOEXEC;
@@ -124,13 +108,13 @@ struct KernelMount {
     const char *controller; ///< Only where the host has this cgroup hierarchy (nullptr: always).
 };
 constexpr KernelMount kKernelMounts[] = {
-    {"proc", "proc", "", kStrict, nullptr},
-    // Read-only is how systemd knows that no udev will announce devices (its Container Interface): networkd acts at once.
-    {"sys", "sysfs", "", kStrict | MOUNT_ATTR_RDONLY, nullptr},
-    {"sys/fs/cgroup", "cgroup2", "", kStrict, ""},
-    {"dev/shm", "tmpfs", "mode=1777", kPlain, nullptr},
-    {"dev/mqueue", "mqueue", "", kStrict, nullptr},
-    {"run", "tmpfs", "mode=755", kPlain, nullptr},
+    {"proc",          "proc",    "",          kStrict,                     nullptr},
+    // Read-only tells systemd that no udev announces devices (its Container Interface): networkd acts at once.
+    {"sys",           "sysfs",   "",          kStrict | MOUNT_ATTR_RDONLY, nullptr},
+    {"sys/fs/cgroup", "cgroup2", "",          kStrict,                     ""     },
+    {"dev/shm",       "tmpfs",   "mode=1777", kPlain,                      nullptr},
+    {"dev/mqueue",    "mqueue",  "",          kStrict,                     nullptr},
+    {"run",           "tmpfs",   "mode=755",  kPlain,                      nullptr},
 };
 
 Status mountKernelTrees(Child &child)
@@ -166,7 +150,8 @@ Status makeConsole(Child &child)
 Status makeNotifySocket(Child &child)
 {
     const Fd folder = TRY(standardTarget(child, "run/host"));
-    child.notify = TRY(sys::callFd("socket", {}, [] { return ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }));
+    child.notify =
+        TRY(sys::callFd("socket", {}, [] { return ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     // Relative to the working directory, which is the new root: its /run is ours and empty, no link can be there.
@@ -195,8 +180,8 @@ Result<Fd> guestTree(const spec::Mount &mount, std::vector<Fd>::iterator &bind)
 {
     if (mount.kind == spec::Mount::Kind::Bind)
         return std::move(*bind++);
-    const unsigned attributes = (mount.nosuid ? MOUNT_ATTR_NOSUID : 0) | (mount.nodev ? MOUNT_ATTR_NODEV : 0)
-                                | (mount.readOnly ? MOUNT_ATTR_RDONLY : 0);
+    const unsigned attributes = (mount.nosuid ? MOUNT_ATTR_NOSUID : 0) | (mount.nodev ? MOUNT_ATTR_NODEV : 0) |
+                                (mount.readOnly ? MOUNT_ATTR_RDONLY : 0);
     return mount::create("tmpfs", mount::parseOptions(mount.options), attributes);
 }
 
@@ -213,10 +198,15 @@ Status mountFolders(Child &child)
     return {};
 }
 
-/// What a privileged guest's root must not reach through the kernel's own trees (with a user namespace the ids are the wall).
+/// What a privileged guest's root must not reach through the kernel's own trees (with a user namespace the ids are the
+/// wall).
 constexpr const char *kMasked[] = {
-    "proc/kcore",     "proc/keys",       "proc/timer_list",  "proc/latency_stats", "proc/sched_debug", "proc/acpi",
-    "proc/asound",    "proc/scsi",       "proc/interrupts",  "sys/firmware",       "sys/kernel/debug", "sys/kernel/security",
+    "proc/kcore",         "proc/keys",
+    "proc/timer_list",    "proc/latency_stats",
+    "proc/sched_debug",   "proc/acpi",
+    "proc/asound",        "proc/scsi",
+    "proc/interrupts",    "sys/firmware",
+    "sys/kernel/debug",   "sys/kernel/security",
     "sys/kernel/tracing", "sys/devices/virtual/powercap",
 };
 constexpr const char *kReadOnly[] = {"proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"};
@@ -252,7 +242,11 @@ Status maskKernelTrees(Child &child)
             continue;
         // Never "whatever is at /dev/null": an empty tmpfs, or our own node, which we have just made.
         const bool folder = S_ISDIR(TRY(sys::fstat(*there)).st_mode);
-        const Fd mask = folder ? TRY(mount::create("tmpfs", {{"size", "4k"}}, kStrict | MOUNT_ATTR_RDONLY))
+        const Fd mask = folder ? TRY(mount::create("tmpfs",
+                                                   {
+                                                       {"size", "4k"}
+        },
+                                                   kStrict | MOUNT_ATTR_RDONLY))
                                : TRY(sys::open_tree(child.dev, "null", sys::Recursive::No));
         TRY_IN(target, sys::move_mount(mask, *there, ""));
     }
@@ -295,10 +289,12 @@ Status waitForNetwork(Child &child)
     const auto packet = TRY(child.parent.receive());
     if (!packet)
         return parentGone();
-    return packet->type == wire(Handshake::Network) ? Status() : Error(Code::Corrupt, "unexpected message from the monitor");
+    return packet->type == wire(Handshake::Network) ? Status()
+                                                    : Error(Code::Corrupt, "unexpected message from the monitor");
 }
 
-/// "net.ipv4.ip_forward" → proc/sys/net/ipv4/ip_forward. A name with slashes has dots as they are ("net/ipv4/conf/eth0.1/…").
+/// "net.ipv4.ip_forward" → proc/sys/net/ipv4/ip_forward. A name with slashes has dots as they are
+/// ("net/ipv4/conf/eth0.1/…").
 std::string sysctlPath(std::string key)
 {
     if (key.find('/') == std::string::npos)
@@ -393,41 +389,35 @@ Status resetProcess(Child &child)
     return {};
 }
 
-Status dropAllButAllowed(Child &child)
-{
-    return dropCapabilities(child.spec.boundingSet);
-}
+Status dropAllButAllowed(Child &child) { return dropCapabilities(child.spec.boundingSet); }
 
-Status filterSystemCalls(Child &child)
-{
-    return loadSeccomp(child.spec.seccomp);
-}
+Status filterSystemCalls(Child &child) { return loadSeccomp(child.spec.seccomp); }
 
 constexpr Step<Child> kChildSteps[] = {
-    {"die with the monitor", &dieWithParent},         // never a guest without its monitor
-    {"join control groups", &joinControlGroups},      // while uid 0 of the host still owns their files
-    {"receive trees", &receiveTrees},                 // the id maps are written then
-    {"hide control groups", &hideControlGroups},      // after joining: where we are becomes "/"
-    {"become root", &becomeRoot},                     // from here on files are the guest root's
-    {"make mounts private", &makeMountsPrivate},      // first of the mounts, or ours reach the host
-    {"mount root", &mountRoot},
-    {"mount devices", &mountDevices},
-    {"mount kernel trees", &mountKernelTrees},        // while the host's proc is seen: a new one needs that (EPERM)
-    {"make console", &makeConsole},
-    {"make notify socket", &makeNotifySocket},
-    {"mount folders", &mountFolders},                 // after ours, which they may lie in
-    {"mask kernel trees", &maskKernelTrees},
-    {"change root", &changeRoot},
-    {"set host name", &setHostName},
-    {"start loopback", &startLoopback},
-    {"hand over console", &handOverConsole},
-    {"wait for network", &waitForNetwork},            // its sysctls may name interfaces
-    {"set sysctls", &setSysctls},
-    {"write files", &writeFiles},
-    {"use console", &useConsole},
-    {"reset process", &resetProcess},
-    {"drop capabilities", &dropAllButAllowed},        // after the last mount(2) and sysctl
-    {"load seccomp", &filterSystemCalls},             // last: the filter forbids the rows above
+    {"die with the monitor", &dieWithParent    }, // never a guest without its monitor
+    {"join control groups",  &joinControlGroups}, // while uid 0 of the host still owns their files
+    {"receive trees",        &receiveTrees     }, // the id maps are written then
+    {"hide control groups",  &hideControlGroups}, // after joining: where we are becomes "/"
+    {"become root",          &becomeRoot       }, // from here on files are the guest root's
+    {"make mounts private",  &makeMountsPrivate}, // first of the mounts, or ours reach the host
+    {"mount root",           &mountRoot        },
+    {"mount devices",        &mountDevices     },
+    {"mount kernel trees",   &mountKernelTrees }, // while the host's proc is seen: a new one needs that (EPERM)
+    {"make console",         &makeConsole      },
+    {"make notify socket",   &makeNotifySocket },
+    {"mount folders",        &mountFolders     }, // after ours, which they may lie in
+    {"mask kernel trees",    &maskKernelTrees  },
+    {"change root",          &changeRoot       },
+    {"set host name",        &setHostName      },
+    {"start loopback",       &startLoopback    },
+    {"hand over console",    &handOverConsole  },
+    {"wait for network",     &waitForNetwork   }, // its sysctls may name interfaces
+    {"set sysctls",          &setSysctls       },
+    {"write files",          &writeFiles       },
+    {"use console",          &useConsole       },
+    {"reset process",        &resetProcess     },
+    {"drop capabilities",    &dropAllButAllowed}, // after the last mount(2) and sysctl
+    {"load seccomp",         &filterSystemCalls}, // last: the filter forbids the rows above
 };
 
 } // namespace
@@ -437,7 +427,8 @@ int runChild(const spec::LaunchSpec &spec, const Ids &ids, const cgroup::Layout 
     Child child{spec, ids, layout, std::move(parent), {}, {}, {}, {}, {}, {}, {}};
     Status prepared = runSteps<Child>("child", kChildSteps, child);
     const Error error = prepared ? execute(spec.init, spec.environment) : std::move(prepared.error());
-    (void)child.parent.send(wire(Handshake::Failed), spec::encodeFailure(error)); // a parent that is gone needs no words
+    (void)child.parent.send(wire(Handshake::Failed),
+                            spec::encodeFailure(error)); // a parent that is gone needs no words
     return 1;
 }
 

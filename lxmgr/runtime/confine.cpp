@@ -18,9 +18,8 @@ Status setLimits(const std::vector<spec::ResourceLimit> &limits)
 {
     for (const spec::ResourceLimit &limit : limits) {
         const rlimit values{limit.soft, limit.hard};
-        auto set = sys::call("setrlimit", std::to_string(limit.resource), [&] {
-            return ::setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &values);
-        });
+        auto set = sys::call("setrlimit", std::to_string(limit.resource),
+                             [&] { return ::setrlimit(static_cast<__rlimit_resource_t>(limit.resource), &values); });
         if (!set && set.error().errnum == EPERM)
             return std::move(set.error()).as(Code::Unsupported).hint("the host's own limit is lower");
         TRY(std::move(set));

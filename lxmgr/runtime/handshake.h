@@ -28,9 +28,6 @@ enum class Handshake : std::uint32_t {
     Failed = 5,
 };
 
-constexpr spec::MessageType wire(Handshake stage)
-{
-    return static_cast<spec::MessageType>(stage);
-}
+constexpr spec::MessageType wire(Handshake stage) { return static_cast<spec::MessageType>(stage); }
 
 } // namespace lxmgr::runtime

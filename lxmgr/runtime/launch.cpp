@@ -55,7 +55,9 @@ Status spawn(Parent &parent)
         return runChild(parent.spec, parent.ids, parent.layout, std::move(theirs));
     });
     if (!child && (child.error().errnum == EPERM || child.error().errnum == ENOSPC || child.error().errnum == EUSERS))
-        return std::move(child.error()).as(Code::Unsupported).hint("user.max_user_namespaces and its kin may be too low");
+        return std::move(child.error())
+            .as(Code::Unsupported)
+            .hint("user.max_user_namespaces and its kin may be too low");
     parent.child = TRY(std::move(child));
     parent.channel = std::move(ours);
     return {};
@@ -101,7 +103,13 @@ Status makeInterfaces(Parent &parent)
         veth.bridge = nic.bridge;
         veth.mac = nic.mac;
         veth.mtu = nic.mtu;
-        TRY_IN("device " + quoted(nic.device), netlink::createVeth(veth));
+        Status made = netlink::createVeth(veth);
+        if (!made && made.error().errnum == EEXIST) {
+            // The last run's pair: the kernel takes a network namespace apart some time after its last process.
+            TRY_IN("device " + quoted(nic.device), netlink::deleteLink(nic.hostName));
+            made = netlink::createVeth(veth);
+        }
+        TRY_IN("device " + quoted(nic.device), std::move(made));
     }
     return parent.channel.send(wire(Handshake::Network));
 }
@@ -129,13 +137,13 @@ Status waitForInit(Parent &parent)
 
 constexpr Step<Parent> kBirthSteps[] = {
     {"make control groups", &makeControlGroups},
-    {"clone", &spawn},
+    {"clone",               &spawn            },
 };
 constexpr Step<Parent> kParentSteps[] = {
-    {"map ids", &mapIds},                // before root: the id-mapped mounts use the child's own namespace
+    {"map ids",          &mapIds        }, // before root: the id-mapped mounts use the child's own namespace
     {"adjust OOM score", &adjustOomScore},
-    {"make trees", &sendTrees},          // the child goes on as soon as it has them ...
-    {"make interfaces", &makeInterfaces}, // ... while we wait for the network's lock
+    {"make trees",       &sendTrees     }, // the child goes on as soon as it has them ...
+    {"make interfaces",  &makeInterfaces}, // ... while we wait for the network's lock
 };
 
 /// A step that failed because the child is dead is told in the child's words.

@@ -15,9 +15,9 @@ namespace lxmgr::runtime
 struct Guest {
     pid_t initPid = 0;
     Fd initPidfd;
-    Fd console; ///< Master of the console's pty, blocking.
-    Fd devpts;  ///< The guest's own /dev/pts, for the ptys of exec.
-    Fd notify;  ///< Datagram socket bound at /run/host/notify inside (sd_notify(3)).
+    Fd console;          ///< Master of the console's pty, blocking.
+    Fd devpts;           ///< The guest's own /dev/pts, for the ptys of exec.
+    Fd notify;           ///< Datagram socket bound at /run/host/notify inside (sd_notify(3)).
     Leftovers leftovers; ///< To be closed when nobody waits.
 };
 

@@ -17,7 +17,8 @@ void traceStep(const char *who, const char *name)
     static timespec last{};
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
-    const double spent = static_cast<double>(now.tv_sec - last.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec - last.tv_nsec) / 1e6;
+    const double spent =
+        static_cast<double>(now.tv_sec - last.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec - last.tv_nsec) / 1e6;
     rusage usage{};
     ::getrusage(RUSAGE_SELF, &usage);
     const double cpu = static_cast<double>(usage.ru_stime.tv_usec + usage.ru_utime.tv_usec) / 1e3;

@@ -32,15 +32,23 @@ struct StandardNode {
     unsigned major, minor;
 };
 constexpr StandardNode kStandardNodes[] = {
-    {"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
+    {"null",    1, 3},
+    {"zero",    1, 5},
+    {"full",    1, 7},
+    {"random",  1, 8},
+    {"urandom", 1, 9},
+    {"tty",     5, 0},
 };
 
 struct StandardLink {
     const char *name, *target;
 };
 constexpr StandardLink kStandardLinks[] = {
-    {"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"},  {"stdout", "/proc/self/fd/1"},
-    {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"},
+    {"fd",     "/proc/self/fd"  },
+    {"stdin",  "/proc/self/fd/0"},
+    {"stdout", "/proc/self/fd/1"},
+    {"stderr", "/proc/self/fd/2"},
+    {"ptmx",   "pts/ptmx"       },
 };
 
 Status makeNode(const Fd &dev, const spec::DeviceNode &node, const Ids &ids)
@@ -86,11 +94,13 @@ Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns
 
 Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &ids)
 {
-    const mount::Options options = {{"mode", "755"},
-                                    {"size", "1M"},
-                                    {"nr_inodes", "4096"},
-                                    {"uid", std::to_string(ids.uid(0))},
-                                    {"gid", std::to_string(ids.gid(0))}};
+    const mount::Options options = {
+        {"mode",      "755"                     },
+        {"size",      "1M"                      },
+        {"nr_inodes", "4096"                    },
+        {"uid",       std::to_string(ids.uid(0))},
+        {"gid",       std::to_string(ids.gid(0))}
+    };
     Fd dev = TRY(mount::create("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
     for (const StandardNode &node : kStandardNodes)
         TRY_IN(node.name, makeNode(dev, {node.name, false, node.major, node.minor, 0666, 0, 0}, ids));
@@ -108,12 +118,14 @@ Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns)
     auto tree = sys::open_tree(sys::cwd(), mount.source, recursive);
     if (!tree)
         return tree.error().errnum == ENOENT ? std::move(tree.error()).as(Code::NotFound) : std::move(tree.error());
-    const std::uint64_t attributes = (mount.readOnly ? MOUNT_ATTR_RDONLY : 0) | (mount.nosuid ? MOUNT_ATTR_NOSUID : 0)
-                                     | (mount.nodev ? MOUNT_ATTR_NODEV : 0);
+    const std::uint64_t attributes = (mount.readOnly ? MOUNT_ATTR_RDONLY : 0) | (mount.nosuid ? MOUNT_ATTR_NOSUID : 0) |
+                                     (mount.nodev ? MOUNT_ATTR_NODEV : 0);
     const bool mapped = mount.idmapped && !ids.privileged();
     Status set = sys::mount_setattr(*tree, recursive, attributes, 0, mapped ? &userns : nullptr, MS_PRIVATE);
     if (!set && mapped && set.error().errnum == EINVAL)
-        return std::move(set.error()).as(Code::Unsupported).hint("the file system of the source has no id-mapped mounts");
+        return std::move(set.error())
+            .as(Code::Unsupported)
+            .hint("the file system of the source has no id-mapped mounts");
     if (!set)
         return std::move(set.error());
     return tree;

@@ -11,8 +11,8 @@
 namespace lxmgr::runtime
 {
 
-/// Detached mounts that have served. Closing one waits for a grace period of the kernel's (milliseconds on a busy machine),
-/// so it is done when nobody waits.
+/// Detached mounts that have served. Closing one waits for a grace period of the kernel's (milliseconds on a busy
+/// machine), so it is done when nobody waits.
 using Leftovers = std::vector<Fd>;
 
 /// The root: the tree, or an overlay of its layers, id-mapped by `userns` (unused for a privileged guest).
