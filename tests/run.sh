@@ -50,8 +50,10 @@ if [ $asan = 1 ]; then
     export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
     mkdir -p "$build/results"
 else
-    build=${BUILD_DIR:-$top/build/test}
-    set -- -DCMAKE_BUILD_TYPE=RelWithDebInfo
+    # Tests want a quick build, benchmarks the one that is shipped.
+    if [ $bench = 1 ]; then folder=bench optimise='-O2 -g1'; else folder=test optimise='-O1 -g1'; fi
+    build=${BUILD_DIR:-$top/build/$folder}
+    set -- -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=$optimise"
 fi
 
 mkdir -p "$build"
