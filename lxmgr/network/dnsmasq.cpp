@@ -336,7 +336,11 @@ Status makeFolders(const Network &network)
     const Fd top = TRY(path::openFolder("/"));
     const User user = serverUser(network);
     TRY(path::makeFolders(top, network.directory, 0711, path::Scope::InRoot));
+    // mkdir(2) obeyed the daemon's umask; the server's own user has to walk through both.
+    for (const std::string &folder : {network.directory.substr(0, network.directory.rfind('/')), network.directory})
+        TRY(sys::fchmodat(top, folder, 0711));
     const Fd hosts = TRY(path::makeFolders(top, hostsFolder(network), 0750, path::Scope::InRoot));
+    TRY(sys::fchmodat(top, hostsFolder(network), 0750));
     return sys::fchownat(hosts, "", 0, user.gid);
 }
 
