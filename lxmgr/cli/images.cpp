@@ -242,7 +242,7 @@ public:
         const bool folder = m_target.empty() || (::stat(m_target.c_str(), &info) == 0 && S_ISDIR(info.st_mode));
         const bool usable = !suggested.empty() && suggested.find('/') == std::string::npos && suggested[0] != '.';
         const std::string name = usable ? suggested : m_fingerprint + part;
-        const std::string path = folder ? (m_target.empty() ? "" : m_target + "/") + name : m_target + part;
+        const std::string path = folder ? (m_target.empty() || m_target.ends_with('/') ? m_target : m_target + "/") + name : m_target + part;
         m_files.emplace_back(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
         if (!m_files.back())
             return Error::fromErrno(errno, "write", path);

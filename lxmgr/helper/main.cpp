@@ -16,9 +16,9 @@ constexpr helper::Mode kModes[] = {
     {"unpack", &helper::unpack},
 #endif
 #ifdef LXMGR_HELPER_BUILD
-    {"build", &helper::build},
+    {"build",  &helper::build },
 #endif
-    {{}, nullptr},
+    {{},       nullptr        },
 };
 
 } // namespace

@@ -34,10 +34,7 @@ Status writeAll(const Fd &fd, std::string_view data)
     return {};
 }
 
-Result<std::string> read(const std::string &path, std::size_t most)
-{
-    return read(sys::cwd(), path, most);
-}
+Result<std::string> read(const std::string &path, std::size_t most) { return read(sys::cwd(), path, most); }
 
 Result<std::string> read(const Fd &dir, const std::string &path, std::size_t most)
 {
@@ -45,10 +42,7 @@ Result<std::string> read(const Fd &dir, const std::string &path, std::size_t mos
     return TRY_IN("read " + quoted(path), readAll(fd, most));
 }
 
-Status put(const std::string &path, std::string_view value)
-{
-    return put(sys::cwd(), path, value);
-}
+Status put(const std::string &path, std::string_view value) { return put(sys::cwd(), path, value); }
 
 Status put(const Fd &dir, const std::string &path, std::string_view value)
 {

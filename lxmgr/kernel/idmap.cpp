@@ -18,14 +18,12 @@ std::string mapText(std::span<const Range> ranges)
 {
     std::string text;
     for (const Range &range : ranges)
-        text += std::to_string(range.inside) + " " + std::to_string(range.outside) + " " + std::to_string(range.count) + "\n";
+        text += std::to_string(range.inside) + " " + std::to_string(range.outside) + " " + std::to_string(range.count) +
+                "\n";
     return text;
 }
 
-std::string procPath(pid_t pid, const char *name)
-{
-    return "/proc/" + std::to_string(pid) + "/" + name;
-}
+std::string procPath(pid_t pid, const char *name) { return "/proc/" + std::to_string(pid) + "/" + name; }
 
 } // namespace
 
@@ -61,9 +59,6 @@ Result<Fd> makeNamespace(std::span<const Range> uids, std::span<const Range> gid
     return result;
 }
 
-Result<Fd> namespaceOf(pid_t pid)
-{
-    return sys::open(procPath(pid, "ns/user"), O_RDONLY);
-}
+Result<Fd> namespaceOf(pid_t pid) { return sys::open(procPath(pid, "ns/user"), O_RDONLY); }
 
 } // namespace lxmgr::idmap

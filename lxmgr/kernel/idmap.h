@@ -20,7 +20,8 @@ struct Range {
     std::uint32_t count = 0;
 };
 
-/// Writes uid_map and gid_map of `pid`, which has just got a user namespace. setgroups stays allowed: the writer is root.
+/// Writes uid_map and gid_map of `pid`, which has just got a user namespace. setgroups stays allowed: the writer is
+/// root.
 Status write(pid_t pid, std::span<const Range> uids, std::span<const Range> gids);
 /// What `inside` is outside; nothing where it is not mapped.
 std::optional<std::uint32_t> toHost(std::span<const Range> ranges, std::uint32_t inside);

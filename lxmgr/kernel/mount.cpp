@@ -55,7 +55,8 @@ public:
         // Without the fix-up of setfsuid(2), which would take the file capabilities away.
         const long bits = TRY(sys::call("prctl", "PR_GET_SECUREBITS", [] { return ::prctl(PR_GET_SECUREBITS); }));
         identity.m_securebits = bits;
-        TRY(sys::prctl("PR_SET_SECUREBITS", PR_SET_SECUREBITS, static_cast<unsigned long>(bits) | SECBIT_NO_SETUID_FIXUP));
+        TRY(sys::prctl("PR_SET_SECUREBITS", PR_SET_SECUREBITS,
+                       static_cast<unsigned long>(bits) | SECBIT_NO_SETUID_FIXUP));
         ::setfsgid(gid);
         ::setfsuid(uid);
         identity.m_taken = true;
@@ -81,15 +82,15 @@ private:
     bool m_taken = false;
 };
 
-std::string fdPath(const Fd &fd)
-{
-    return "/proc/self/fd/" + std::to_string(fd.get());
-}
+std::string fdPath(const Fd &fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 
 /// The layers by path: option values cannot hold more than 256 bytes, but /proc/self/fd/N is short.
 Result<Fd> overlayOf(const std::vector<std::string> &lower, const std::string &layer, unsigned attributes)
 {
-    Options options = {{"source", "overlay"}, {"lowerdir", join(lower, ":")}};
+    Options options = {
+        {"source",    "overlay"},
+        { "lowerdir", join(lower,      ":")}
+    };
     if (!layer.empty()) {
         options.emplace_back("upperdir", layer + "/upper");
         options.emplace_back("workdir", layer + "/work");
@@ -130,7 +131,8 @@ Result<Fd> receiveFd(int socket)
     const long length = TRY(sys::call("recvmsg", {}, [&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); }));
     const cmsghdr *head = CMSG_FIRSTHDR(&message);
     if (!head || head->cmsg_type != SCM_RIGHTS)
-        return Error(Code::Internal, length > 0 ? std::string(text, static_cast<std::size_t>(length)) : "overlay: no answer");
+        return Error(Code::Internal,
+                     length > 0 ? std::string(text, static_cast<std::size_t>(length)) : "overlay: no answer");
     int fd;
     std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
     return Fd(fd);

@@ -27,8 +27,8 @@ Result<Fd> create(const std::string &type, const Options &options, unsigned attr
 /// has no name in an id-mapped upper layer, and overlay would come up read-only without a word.
 /// An empty `layer` gives a read-only overlay. Needs Linux 5.19 with id-mapped layers.
 Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes);
-/// The same in a child of ours, for Linux before 6.15, which takes only layers attached in the caller's mount namespace.
-/// `overlay` comes here by itself.
+/// The same in a child of ours, for Linux before 6.15, which takes only layers attached in the caller's mount
+/// namespace. `overlay` comes here by itself.
 Result<Fd> overlayInChild(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes);
 
 } // namespace lxmgr::mount

@@ -1,4 +1,5 @@
-// The one path primitive: paths that an image or a guest can influence are resolved below a descriptor, never as strings.
+// The one path primitive: paths that an image or a guest can influence are resolved below a descriptor, never as
+// strings.
 #pragma once
 
 #include "base/fd.h"

@@ -13,16 +13,14 @@ namespace lxmgr::proc
 namespace
 {
 
-std::string procPath(pid_t pid, const char *name)
-{
-    return "/proc/" + std::to_string(pid) + "/" + name;
-}
+std::string procPath(pid_t pid, const char *name) { return "/proc/" + std::to_string(pid) + "/" + name; }
 
 /// The hexadecimal number behind "Name:\t".
 std::uint64_t hexField(const std::string &status, const char *name)
 {
     const std::size_t at = status.find(name);
-    return at == std::string::npos ? 0 : std::strtoull(status.c_str() + at + std::string_view(name).size(), nullptr, 16);
+    return at == std::string::npos ? 0
+                                   : std::strtoull(status.c_str() + at + std::string_view(name).size(), nullptr, 16);
 }
 
 } // namespace
@@ -46,7 +44,8 @@ Result<Stat> stat(pid_t pid)
     const std::string text = TRY(files::read(procPath(pid, "stat")));
     // The name in parentheses may hold anything, so count from its end.
     const std::size_t end = text.rfind(')');
-    const std::vector<std::string> fields = words(end == std::string::npos ? "" : std::string_view(text).substr(end + 1));
+    const std::vector<std::string> fields =
+        words(end == std::string::npos ? "" : std::string_view(text).substr(end + 1));
     if (fields.size() < 20)
         return Error(Code::Corrupt, procPath(pid, "stat") + " is not understood");
     return Stat{static_cast<pid_t>(std::strtol(fields[1].c_str(), nullptr, 10)),

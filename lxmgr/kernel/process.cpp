@@ -32,10 +32,7 @@ Result<int> wait(pid_t pid)
     return status;
 }
 
-int exitCode(int waitStatus)
-{
-    return WIFSIGNALED(waitStatus) ? 128 + WTERMSIG(waitStatus) : WEXITSTATUS(waitStatus);
-}
+int exitCode(int waitStatus) { return WIFSIGNALED(waitStatus) ? 128 + WTERMSIG(waitStatus) : WEXITSTATUS(waitStatus); }
 
 void resetSignals()
 {

@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -84,7 +85,8 @@ Result<Fd> openat2(const Fd &dir, const std::string &path, int flags, mode_t mod
     how.resolve = resolve;
     return callFd("openat2", path, [&] {
         long result = -1;
-        // A rename or mount anywhere on the system at that moment gives EAGAIN for "..": bounded, or a guest could stall us.
+        // A rename or mount anywhere on the system at that moment gives EAGAIN for "..": bounded, or a guest could
+        // stall us.
         for (int attempt = 0; attempt < 64; ++attempt) {
             result = ::syscall(SYS_openat2, dir.get(), path.c_str(), &how, sizeof how);
             if (result != -1 || errno != EAGAIN)
@@ -96,14 +98,16 @@ Result<Fd> openat2(const Fd &dir, const std::string &path, int flags, mode_t mod
 
 Result<struct stat> fstat(const Fd &fd)
 {
-    struct stat info {};
+    struct stat info {
+    };
     TRY(call("fstat", {}, [&] { return ::fstat(fd.get(), &info); }));
     return info;
 }
 
 Result<struct stat> fstatat(const Fd &dir, const std::string &path, int flags)
 {
-    struct stat info {};
+    struct stat info {
+    };
     TRY(call("fstatat", path, [&] { return ::fstatat(dir.get(), path.c_str(), &info, flags); }));
     return info;
 }
@@ -134,9 +138,8 @@ Status linkat(const Fd &fromDir, const std::string &from, const Fd &toDir, const
 
 Status renameat2(const Fd &fromDir, const std::string &from, const Fd &toDir, const std::string &to, unsigned flags)
 {
-    TRY(call("renameat2", from, [&] {
-        return ::renameat2(fromDir.get(), from.c_str(), toDir.get(), to.c_str(), flags);
-    }));
+    TRY(call("renameat2", from,
+             [&] { return ::renameat2(fromDir.get(), from.c_str(), toDir.get(), to.c_str(), flags); }));
     return {};
 }
 
@@ -149,9 +152,8 @@ Status unlinkat(const Fd &dir, const std::string &path, int flags)
 Result<std::string> readlinkat(const Fd &dir, const std::string &path)
 {
     std::string target(4096, '\0');
-    const long length = TRY(call("readlinkat", path, [&] {
-        return ::readlinkat(dir.get(), path.c_str(), target.data(), target.size());
-    }));
+    const long length = TRY(
+        call("readlinkat", path, [&] { return ::readlinkat(dir.get(), path.c_str(), target.data(), target.size()); }));
     target.resize(static_cast<std::size_t>(length));
     return target;
 }
@@ -170,9 +172,8 @@ Status fchmodat(const Fd &dir, const std::string &path, mode_t mode)
 
 Status fchownat(const Fd &dir, const std::string &path, uid_t uid, gid_t gid)
 {
-    TRY(call("fchownat", path, [&] {
-        return ::fchownat(dir.get(), path.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
-    }));
+    TRY(call("fchownat", path,
+             [&] { return ::fchownat(dir.get(), path.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH); }));
     return {};
 }
 
@@ -215,17 +216,16 @@ Status close_range(unsigned first, unsigned last, unsigned flags)
 
 Result<Fd> open_tree(const Fd &dir, const std::string &path, Recursive recursive)
 {
-    const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (path.empty() ? AT_EMPTY_PATH : 0)
-                           | (recursive == Recursive::Yes ? AT_RECURSIVE : 0);
+    const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (path.empty() ? AT_EMPTY_PATH : 0) |
+                           (recursive == Recursive::Yes ? AT_RECURSIVE : 0);
     return callFd("open_tree", path, [&] { return ::syscall(SYS_open_tree, dir.get(), path.c_str(), flags); });
 }
 
 Status move_mount(const Fd &from, const Fd &at, const std::string &path)
 {
     const unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | (path.empty() ? MOVE_MOUNT_T_EMPTY_PATH : 0);
-    TRY(call("move_mount", path, [&] {
-        return ::syscall(SYS_move_mount, from.get(), "", at.get(), path.c_str(), flags);
-    }));
+    TRY(call("move_mount", path,
+             [&] { return ::syscall(SYS_move_mount, from.get(), "", at.get(), path.c_str(), flags); }));
     return {};
 }
 
@@ -238,9 +238,8 @@ Status mount_setattr(const Fd &mount, Recursive recursive, std::uint64_t set, st
     if (userns)
         attributes.set |= MOUNT_ATTR_IDMAP;
     const unsigned flags = AT_EMPTY_PATH | (recursive == Recursive::Yes ? AT_RECURSIVE : 0);
-    TRY(call("mount_setattr", {}, [&] {
-        return ::syscall(SYS_mount_setattr, mount.get(), "", flags, &attributes, sizeof attributes);
-    }));
+    TRY(call("mount_setattr", {},
+             [&] { return ::syscall(SYS_mount_setattr, mount.get(), "", flags, &attributes, sizeof attributes); }));
     return {};
 }
 
@@ -297,10 +296,7 @@ Status fsconfig_set_fd(const Fd &fs, const std::string &key, const Fd &value)
     return fsconfig(fs, FSCONFIG_SET_FD, key, nullptr, value.get());
 }
 
-Status fsconfig_create(const Fd &fs)
-{
-    return fsconfig(fs, FSCONFIG_CMD_CREATE, {}, nullptr, 0);
-}
+Status fsconfig_create(const Fd &fs) { return fsconfig(fs, FSCONFIG_CMD_CREATE, {}, nullptr, 0); }
 
 Result<Fd> fsmount(const Fd &fs, unsigned attributes)
 {
@@ -338,9 +334,8 @@ Result<Fd> pidfd_open(pid_t pid)
 
 Status pidfd_send_signal(const Fd &pidfd, int signal)
 {
-    TRY(call("pidfd_send_signal", std::to_string(signal), [&] {
-        return ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0);
-    }));
+    TRY(call("pidfd_send_signal", std::to_string(signal),
+             [&] { return ::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0); }));
     return {};
 }
 

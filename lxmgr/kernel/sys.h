@@ -60,7 +60,8 @@ Status mknodat(const Fd &dir, const std::string &path, mode_t mode, dev_t device
 Status symlinkat(const std::string &target, const Fd &dir, const std::string &path);
 Status linkat(const Fd &fromDir, const std::string &from, const Fd &toDir, const std::string &to, int flags = 0);
 /// `flags`: RENAME_NOREPLACE, RENAME_EXCHANGE.
-Status renameat2(const Fd &fromDir, const std::string &from, const Fd &toDir, const std::string &to, unsigned flags = 0);
+Status renameat2(const Fd &fromDir, const std::string &from, const Fd &toDir, const std::string &to,
+                 unsigned flags = 0);
 Status unlinkat(const Fd &dir, const std::string &path, int flags = 0);
 Result<std::string> readlinkat(const Fd &dir, const std::string &path);
 Status fchmod(const Fd &fd, mode_t mode);

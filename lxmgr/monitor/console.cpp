@@ -14,16 +14,14 @@ namespace lxmgr::monitor
 
 Ring::Ring(std::size_t capacity) : m_capacity(std::max<std::size_t>(capacity, 4096))
 {
-    void *memory = ::mmap(nullptr, m_capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        ::mmap(nullptr, m_capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         std::abort(); // one mebibyte of address space: the machine is beyond help
     m_data = static_cast<char *>(memory);
 }
 
-Ring::~Ring()
-{
-    ::munmap(m_data, m_capacity);
-}
+Ring::~Ring() { ::munmap(m_data, m_capacity); }
 
 void Ring::append(std::string_view text)
 {
@@ -60,10 +58,7 @@ constexpr std::string_view kPrompts[] = {"login: ", "activate this console"};
 constexpr std::size_t kLongestPrompt = 21;
 constexpr std::size_t kMostTyped = 4096;
 
-bool wouldBlock()
-{
-    return errno == EAGAIN || errno == EINTR;
-}
+bool wouldBlock() { return errno == EAGAIN || errno == EINTR; }
 
 } // namespace
 
@@ -99,10 +94,7 @@ void Console::close()
 }
 
 /// A hang-up (agetty does one on /dev/console) turns our end dead too; a new one makes the pty whole again.
-void Console::reopenTerminal()
-{
-    m_terminal = Fd(::ioctl(m_master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-}
+void Console::reopenTerminal() { m_terminal = Fd(::ioctl(m_master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)); }
 
 void Console::onMaster(int events)
 {

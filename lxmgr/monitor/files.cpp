@@ -234,11 +234,15 @@ struct Row {
     Status (*serve)(const Fd &root, const FileRequest &request, Served &served);
 };
 constexpr Row kRows[] = {
-    {MessageType::FileOpen, &openFile},       {MessageType::FileStat, &statFile},
-    {MessageType::FileList, &listFolder},     {MessageType::FileMakeDir, &makeFolder},
-    {MessageType::FileRemove, &removeFile},   {MessageType::FileRename, &renameFile},
-    {MessageType::FileSymlink, &makeLink},    {MessageType::FileReadLink, &readLink},
-    {MessageType::FileChange, &changeFile},
+    {MessageType::FileOpen,     &openFile  },
+    {MessageType::FileStat,     &statFile  },
+    {MessageType::FileList,     &listFolder},
+    {MessageType::FileMakeDir,  &makeFolder},
+    {MessageType::FileRemove,   &removeFile},
+    {MessageType::FileRename,   &renameFile},
+    {MessageType::FileSymlink,  &makeLink  },
+    {MessageType::FileReadLink, &readLink  },
+    {MessageType::FileChange,   &changeFile},
 };
 
 /// What an errno means for a file that a user named.
@@ -248,10 +252,19 @@ Error userError(Error error, const std::string &path)
         int errnum;
         Code code;
     } kMeanings[] = {
-        {ENOENT, Code::NotFound},   {EEXIST, Code::AlreadyExists}, {EACCES, Code::Forbidden},  {EPERM, Code::Forbidden},
-        {ENOTDIR, Code::Invalid},   {EISDIR, Code::Invalid},       {ELOOP, Code::Invalid},     {ENOTEMPTY, Code::WrongState},
-        {EROFS, Code::WrongState},  {ENAMETOOLONG, Code::Invalid}, {EINVAL, Code::Invalid},    {EXDEV, Code::Invalid},
-        {EBUSY, Code::WrongState},
+        {ENOENT,       Code::NotFound     },
+        {EEXIST,       Code::AlreadyExists},
+        {EACCES,       Code::Forbidden    },
+        {EPERM,        Code::Forbidden    },
+        {ENOTDIR,      Code::Invalid      },
+        {EISDIR,       Code::Invalid      },
+        {ELOOP,        Code::Invalid      },
+        {ENOTEMPTY,    Code::WrongState   },
+        {EROFS,        Code::WrongState   },
+        {ENAMETOOLONG, Code::Invalid      },
+        {EINVAL,       Code::Invalid      },
+        {EXDEV,        Code::Invalid      },
+        {EBUSY,        Code::WrongState   },
     };
     for (const auto &meaning : kMeanings)
         if (meaning.errnum == error.errnum && error.code == Code::Internal)
@@ -294,7 +307,8 @@ int files(std::span<char *const>)
     (void)::signal(SIGPIPE, SIG_IGN);
     (void)sys::prctl("PR_SET_DUMPABLE", PR_SET_DUMPABLE, 0); // cannot fail: 0 is always allowed
     auto root = enter(daemon);
-    const Status told = root ? daemon.send(MessageType::Done) : daemon.send(MessageType::Failed, spec::encodeFailure(root.error()));
+    const Status told =
+        root ? daemon.send(MessageType::Done) : daemon.send(MessageType::Failed, spec::encodeFailure(root.error()));
     if (!root || !told)
         return 1;
     return serveAll(daemon, *root) ? 0 : 1;

@@ -45,7 +45,7 @@ InitKind initKind(pid_t pid)
     const std::string program = proc::programName(pid);
     const InitKind kinds[] = {
         {"systemd", SIGRTMIN + 3, SIGRTMIN + 5},
-        {"busybox", SIGUSR2, SIGTERM},
+        {"busybox", SIGUSR2,      SIGTERM     },
     };
     for (const InitKind &kind : kinds)
         if (kind.program == program)

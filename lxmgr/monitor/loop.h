@@ -77,7 +77,8 @@ class Ticker
 {
 public:
     Ticker() = default;
-    Ticker(uv_loop_t &loop, std::uint64_t interval, std::function<void()> callback) : m_state(new State{{}, std::move(callback)})
+    Ticker(uv_loop_t &loop, std::uint64_t interval, std::function<void()> callback)
+        : m_state(new State{{}, std::move(callback)})
     {
         m_state->handle.data = m_state;
         uv_timer_init(&loop, &m_state->handle);

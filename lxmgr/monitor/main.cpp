@@ -1,5 +1,6 @@
 // lxmgr-monitor: parent of one guest (run), or a visitor to its files (files).
 #include "base/log.h"
+#include "kernel/sys.h"
 #include "monitor/modes.h"
 
 namespace
@@ -8,7 +9,7 @@ namespace
 using namespace lxmgr;
 
 constexpr monitor::Mode kModes[] = {
-    {"run", &monitor::run},
+    {"run",   &monitor::run  },
     {"files", &monitor::files},
 };
 
@@ -16,6 +17,9 @@ constexpr monitor::Mode kModes[] = {
 
 int main(int argc, char **argv)
 {
+    // 3 is the daemon's channel. Anything else was leaked to us, and would be to a guest's clone.
+    if (!sys::close_range(4, ~0U))
+        return 2;
     const std::string_view name = argc > 1 ? argv[1] : "";
     for (const monitor::Mode &mode : kModes)
         if (mode.name == name)

@@ -68,7 +68,8 @@ private:
     void onConnect();
     void onReadable(const std::shared_ptr<Connection> &connection);
     void handle(const std::shared_ptr<Connection> &connection, spec::Packet &packet);
-    void reply(Connection &connection, spec::MessageType type, std::string_view body = {}, const std::vector<int> &fds = {});
+    void reply(Connection &connection, spec::MessageType type, std::string_view body = {},
+               const std::vector<int> &fds = {});
     void broadcast(const spec::MonitorEvent &event);
     void dropGone();
     Status info(const std::shared_ptr<Connection> &, spec::Packet &);

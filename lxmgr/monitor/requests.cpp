@@ -18,19 +18,19 @@ using spec::MessageType;
 using spec::MonitorEvent;
 
 const Monitor::Request Monitor::kRequests[] = {
-    {MessageType::Info, &Monitor::info},
-    {MessageType::Exec, &Monitor::exec},
-    {MessageType::Signal, &Monitor::signal},
-    {MessageType::Stop, &Monitor::stop},
-    {MessageType::Reboot, &Monitor::reboot},
-    {MessageType::Kill, &Monitor::kill},
-    {MessageType::Freeze, &Monitor::freeze},
-    {MessageType::Thaw, &Monitor::thaw},
-    {MessageType::AttachConsole, &Monitor::attachConsole},
-    {MessageType::ResizeConsole, &Monitor::resizeConsole},
-    {MessageType::ConsoleLog, &Monitor::consoleLog},
+    {MessageType::Info,            &Monitor::info           },
+    {MessageType::Exec,            &Monitor::exec           },
+    {MessageType::Signal,          &Monitor::signal         },
+    {MessageType::Stop,            &Monitor::stop           },
+    {MessageType::Reboot,          &Monitor::reboot         },
+    {MessageType::Kill,            &Monitor::kill           },
+    {MessageType::Freeze,          &Monitor::freeze         },
+    {MessageType::Thaw,            &Monitor::thaw           },
+    {MessageType::AttachConsole,   &Monitor::attachConsole  },
+    {MessageType::ResizeConsole,   &Monitor::resizeConsole  },
+    {MessageType::ConsoleLog,      &Monitor::consoleLog     },
     {MessageType::ClearConsoleLog, &Monitor::clearConsoleLog},
-    {MessageType::Subscribe, &Monitor::subscribe},
+    {MessageType::Subscribe,       &Monitor::subscribe      },
 };
 
 Monitor::Monitor(uv_loop_t &loop, spec::LaunchSpec launch, cgroup::Layout layout, Fd listener)
@@ -69,7 +69,8 @@ void Monitor::onReadable(const std::shared_ptr<Connection> &connection)
 
 void Monitor::handle(const std::shared_ptr<Connection> &connection, spec::Packet &packet)
 {
-    Status status = Error(Code::Unsupported, "this monitor does not know the message " + std::to_string(static_cast<unsigned>(packet.type)));
+    Status status = Error(Code::Unsupported, "this monitor does not know the message " +
+                                                 std::to_string(static_cast<unsigned>(packet.type)));
     for (const Request &request : kRequests)
         if (request.type == packet.type)
             status = (this->*request.run)(connection, packet);

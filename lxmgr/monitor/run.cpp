@@ -37,7 +37,8 @@ Status leaveDaemon()
 Status openLog(const spec::LaunchSpec &launch)
 {
     const std::size_t slash = launch.consoleLog.rfind('/');
-    const std::string path = slash == std::string::npos ? "/dev/null" : launch.consoleLog.substr(0, slash) + "/lxmgr.log";
+    const std::string path =
+        slash == std::string::npos ? "/dev/null" : launch.consoleLog.substr(0, slash) + "/lxmgr.log";
     const Fd file = TRY(sys::open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NOCTTY, 0600));
     TRY(sys::dup2(file, 1));
     return sys::dup2(file, 2);

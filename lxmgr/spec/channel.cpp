@@ -154,7 +154,10 @@ Status Channel::send(MessageType type, std::string_view body, const std::vector<
         body = {};
     }
 
-    iovec parts[2] = {{&header, sizeof header}, {const_cast<char *>(body.data()), body.size()}};
+    iovec parts[2] = {
+        {&header,                         sizeof header},
+        {const_cast<char *>(body.data()), body.size()  }
+    };
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kMaxFds + 1))] = {};
     msghdr message{};
     message.msg_iov = parts;
@@ -195,7 +198,10 @@ Result<std::optional<Packet>> Channel::receive()
 
     std::optional<Packet> packet(std::in_place);
     packet->body.resize(static_cast<std::size_t>(length) - sizeof header);
-    iovec parts[2] = {{&header, sizeof header}, {packet->body.data(), packet->body.size()}};
+    iovec parts[2] = {
+        {&header,             sizeof header      },
+        {packet->body.data(), packet->body.size()}
+    };
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kMaxFds + 1))] = {};
     msghdr message{};
     message.msg_iov = parts;

@@ -107,10 +107,7 @@ void putLength(std::string &out, std::size_t length)
     out.append(reinterpret_cast<const char *>(&value), sizeof value);
 }
 
-void write(std::string &out, const std::string &text)
-{
-    out += text;
-}
+void write(std::string &out, const std::string &text) { out += text; }
 
 void write(std::string &out, const TextPair &pair)
 {
@@ -127,7 +124,7 @@ template <Number T> void write(std::string &out, T value)
 
 template <class T> void write(std::string &out, const std::vector<T> &list);
 template <class T>
-    requires requires { Fields<T>::rows; }
+requires requires { Fields<T>::rows; }
 void write(std::string &out, const T &value);
 
 /// Writes `value` behind its length, which is known only afterwards.
@@ -147,7 +144,7 @@ template <class T> void write(std::string &out, const std::vector<T> &list)
 }
 
 template <class T>
-    requires requires { Fields<T>::rows; }
+requires requires { Fields<T>::rows; }
 void write(std::string &out, const T &value)
 {
     std::apply(
@@ -209,7 +206,7 @@ template <Number T> bool read(std::string_view in, T &value)
 
 template <class T> bool read(std::string_view in, std::vector<T> &list);
 template <class T>
-    requires requires { Fields<T>::rows; }
+requires requires { Fields<T>::rows; }
 bool read(std::string_view in, T &value);
 
 template <class T> bool read(std::string_view in, std::vector<T> &list)
@@ -224,7 +221,7 @@ template <class T> bool read(std::string_view in, std::vector<T> &list)
 }
 
 template <class T>
-    requires requires { Fields<T>::rows; }
+requires requires { Fields<T>::rows; }
 bool read(std::string_view in, T &value)
 {
     while (!in.empty()) {

@@ -31,7 +31,8 @@ void waitFor(pid_t pid)
 
 } // namespace
 
-Result<FilesClient> FilesClient::start(const Paths &paths, MessageType enter, std::string_view body, const std::vector<int> &fds)
+Result<FilesClient> FilesClient::start(const Paths &paths, MessageType enter, std::string_view body,
+                                       const std::vector<int> &fds)
 {
     Spawned spawned = TRY(spawnMonitor(paths.monitor, "files", "files"));
     FilesClient client(std::move(spawned.channel), spawned.pid); // reaps it when something fails

@@ -54,7 +54,8 @@ public:
 
 private:
     FilesClient(Channel channel, pid_t helper) : m_channel(std::move(channel)), m_helper(helper) {}
-    static Result<FilesClient> start(const Paths &paths, MessageType enter, std::string_view body, const std::vector<int> &fds);
+    static Result<FilesClient> start(const Paths &paths, MessageType enter, std::string_view body,
+                                     const std::vector<int> &fds);
     Result<Packet> ask(MessageType type, const FileRequest &request);
     Channel m_channel;
     pid_t m_helper = 0;

@@ -21,9 +21,9 @@ enum class MessageType : std::uint32_t {
     Launch = 10,   ///< LaunchSpec, over the socket pair the monitor was born with.
     Launched = 11, ///< Launch's reply: LaunchedBody + monitor pidfd.
 
-    Info = 20,      ///< Reply: InfoReply with InfoBody + monitor pidfd, init pidfd.
-    InfoReply = 21, ///<
-    Exec = 22,      ///< ExecRequest + stdin, stdout, stderr (none with pty).
+    Info = 20,        ///< Reply: InfoReply with InfoBody + monitor pidfd, init pidfd.
+    InfoReply = 21,   ///<
+    Exec = 22,        ///< ExecRequest + stdin, stdout, stderr (none with pty).
     ExecStarted = 23, ///< ExecStartedBody + pidfd [+ pty master].
     ExecExited = 24,  ///< ExecExit, on the same connection when it ends.
     Signal = 25,      ///< SignalBody: to PID 1.
@@ -32,26 +32,26 @@ enum class MessageType : std::uint32_t {
     Kill = 28,        ///< All processes at once; Done when they are gone and cleaned up.
     Freeze = 29,
     Thaw = 30,
-    AttachConsole = 31,    ///< WindowBody; reply: Done + stream socket.
-    ResizeConsole = 32,    ///< WindowBody.
-    ConsoleLog = 33,       ///< Reply: ConsoleLogReply with TextBody.
-    ConsoleLogReply = 34,  ///<
-    ClearConsoleLog = 35,  ///<
-    Subscribe = 36,        ///< Reply: Done, then Event messages as they come.
-    Event = 37,            ///< MonitorEvent.
+    AttachConsole = 31,   ///< WindowBody; reply: Done + stream socket.
+    ResizeConsole = 32,   ///< WindowBody.
+    ConsoleLog = 33,      ///< Reply: ConsoleLogReply with TextBody.
+    ConsoleLogReply = 34, ///<
+    ClearConsoleLog = 35, ///<
+    Subscribe = 36,       ///< Reply: Done, then Event messages as they come.
+    Event = 37,           ///< MonitorEvent.
 
-    EnterRunning = 50,  ///< Files mode: init pidfd.
-    EnterStopped = 51,  ///< Files mode: StoppedBody.
-    FileOpen = 52,      ///< FileRequest; reply: FileReply + descriptor.
-    FileStat = 53,      ///< FileRequest; reply: FileReply.
-    FileList = 54,      ///< FileRequest; reply: FileReply with entries.
-    FileMakeDir = 55,   ///<
-    FileRemove = 56,    ///<
-    FileRename = 57,    ///<
-    FileSymlink = 58,   ///<
-    FileReadLink = 59,  ///<
-    FileChange = 60,    ///< Owner and mode.
-    FileReply = 61,     ///<
+    EnterRunning = 50, ///< Files mode: init pidfd.
+    EnterStopped = 51, ///< Files mode: StoppedBody.
+    FileOpen = 52,     ///< FileRequest; reply: FileReply + descriptor.
+    FileStat = 53,     ///< FileRequest; reply: FileReply.
+    FileList = 54,     ///< FileRequest; reply: FileReply with entries.
+    FileMakeDir = 55,  ///<
+    FileRemove = 56,   ///<
+    FileRename = 57,   ///<
+    FileSymlink = 58,  ///<
+    FileReadLink = 59, ///<
+    FileChange = 60,   ///< Owner and mode.
+    FileReply = 61,    ///<
 };
 
 std::string_view messageName(MessageType type);
@@ -83,7 +83,7 @@ struct InfoBody {
 struct ExecRequest {
     std::vector<std::string> argv; ///< argv[0] without a slash is looked up in PATH of `environment`.
     std::vector<std::pair<std::string, std::string>> environment;
-    std::string directory; ///< Empty: HOME of `environment` where it can be entered, else "/".
+    std::string directory;          ///< Empty: HOME of `environment` where it can be entered, else "/".
     std::uint32_t uid = 0, gid = 0; ///< Inside.
     bool pty = false;
     std::uint32_t width = 0, height = 0; ///< Of the pty; 0: left alone.
@@ -138,8 +138,8 @@ struct StoppedBody {
 
 /// Owner and mode of -1 are left alone.
 struct FileRequest {
-    std::string path;   ///< Absolute, inside; links mean what they mean inside.
-    std::string other;  ///< Rename: the new path. Symlink: what it points to.
+    std::string path;       ///< Absolute, inside; links mean what they mean inside.
+    std::string other;      ///< Rename: the new path. Symlink: what it points to.
     std::int32_t flags = 0; ///< Open: O_RDONLY, O_WRONLY, O_CREAT, O_TRUNC, O_EXCL, O_APPEND, O_NOFOLLOW.
     std::int64_t mode = -1, uid = -1, gid = -1;
     bool recursive = false; ///< MakeDir: missing parents too. Remove: whole trees.

@@ -77,10 +77,7 @@ Result<StartedGuest> startMonitor(const Paths &paths, const LaunchSpec &launch)
     return startMonitor(paths.monitor, launch);
 }
 
-std::string monitorSocket(const std::string &runDir)
-{
-    return runDir + "/monitor.sock";
-}
+std::string monitorSocket(const std::string &runDir) { return runDir + "/monitor.sock"; }
 
 Result<LaunchSpec> readLaunchSpec(const std::string &runDir)
 {

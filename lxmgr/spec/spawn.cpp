@@ -21,8 +21,8 @@ namespace lxmgr::spec
 namespace
 {
 
-/// The program behind a read-only mount of its own: /proc/PID/exe of a process about to enter a guest then leads nowhere
-/// that can be written to, whatever the guest's root is on the host (CVE-2019-5736).
+/// The program behind a read-only mount of its own: /proc/PID/exe of a process about to enter a guest then leads
+/// nowhere that can be written to, whatever the guest's root is on the host (CVE-2019-5736).
 Result<Fd> readOnlyProgram(const std::string &binary)
 {
     Fd mount(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, binary.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
@@ -46,7 +46,8 @@ public:
     /// A new one when the file was replaced (an upgrade).
     Result<std::shared_ptr<const Fd>> open(const std::string &binary)
     {
-        struct stat now {};
+        struct stat now {
+        };
         if (::stat(binary.c_str(), &now) != 0)
             return Error::fromErrno(errno, "stat", binary).as(Code::Unavailable);
         const std::lock_guard lock(m_mutex);
@@ -125,7 +126,8 @@ Result<Spawned> spawnMonitor(const std::string &binary, const std::string &mode,
     environment.push_back(nullptr);
 
     Spawned spawned;
-    const int result = ::posix_spawn(&spawned.pid, path.c_str(), &spawn.actions, &spawn.attributes, argv, environment.data());
+    const int result =
+        ::posix_spawn(&spawned.pid, path.c_str(), &spawn.actions, &spawn.attributes, argv, environment.data());
     if (result != 0)
         return Error::fromErrno(result, "posix_spawn", binary);
     spawned.channel = std::move(ours);
@@ -137,8 +139,8 @@ Error failureOf(const Packet &packet)
     auto failure = decode<Failure>(packet.body);
     if (!failure)
         return std::move(failure.error());
-    const Code code = failure->code <= static_cast<std::uint32_t>(Code::Usage) ? static_cast<Code>(failure->code)
-                                                                               : Code::Internal;
+    const Code code =
+        failure->code <= static_cast<std::uint32_t>(Code::Usage) ? static_cast<Code>(failure->code) : Code::Internal;
     return Error(code, std::move(failure->message), failure->errnum);
 }
 

@@ -56,13 +56,19 @@ public:
         spec.runDir = runDir();
         spec.consoleLog = path("logs/console.log").toStdString();
         spec.cgroup = cgroupPath();
-        spec.idmap.uids = spec.idmap.gids = {{0, 1000000, 65536}};
+        spec.idmap.uids = spec.idmap.gids = {
+            {0, 1000000, 65536}
+        };
         spec.rootfs.kind = spec::Rootfs::Kind::Overlay;
         spec.rootfs.lower = {path("image").toStdString()};
         spec.rootfs.layer = path("layer").toStdString();
         spec.hostname = "t1";
         spec.init = {"/sbin/init"};
-        spec.environment = {{"container", "lxc"}, {"PATH", "/bin:/sbin"}, {"NOTIFY_SOCKET", "/run/host/notify"}};
+        spec.environment = {
+            {"container",     "lxc"             },
+            {"PATH",          "/bin:/sbin"      },
+            {"NOTIFY_SOCKET", "/run/host/notify"}
+        };
         spec.boundingSet = ~(1ULL << 16 | 1ULL << 17); // without sys_module, sys_rawio
         return spec;
     }
@@ -82,7 +88,10 @@ public:
     {
         request.argv = {"/bin/sh", "-c", line};
         if (request.environment.empty())
-            request.environment = {{"PATH", "/bin:/sbin"}, {"HOME", "/root"}};
+            request.environment = {
+                {"PATH", "/bin:/sbin"},
+                {"HOME", "/root"     }
+            };
         return exec(request);
     }
 
@@ -133,7 +142,8 @@ private:
     void makeTree()
     {
         QDir dir(m_dir.path());
-        for (const char *folder : {"run", "logs", "layer/upper", "layer/work", "image/bin", "image/sbin", "image/etc", "image/root", "image/tmp"})
+        for (const char *folder : {"run", "logs", "layer/upper", "layer/work", "image/bin", "image/sbin", "image/etc",
+                                   "image/root", "image/tmp"})
             dir.mkpath(folder);
         // The temporary folder is 0700, which the guest's root cannot pass; its mounts are made with our rights.
         QFile::copy("/bin/busybox", path("image/bin/busybox"));

@@ -7,8 +7,8 @@
 
 using namespace lxmgr;
 using namespace lxmgr::test;
-using spec::FileStat;
 using spec::FilesClient;
+using spec::FileStat;
 
 class tst_files : public QObject
 {
@@ -70,7 +70,8 @@ private slots:
         QCOMPARE(stat->uid, 1000U);
         QCOMPARE(stat->gid, 29U);
         QCOMPARE(stat->size, std::uint64_t(4));
-        struct stat info {};
+        struct stat info {
+        };
         QCOMPARE(::stat(qPrintable(m_guest->path("layer/upper/root/new")), &info), 0);
         QCOMPARE(info.st_uid, 1000U);
         QCOMPARE(content("/root/new"), QByteArray("text"));
@@ -123,7 +124,8 @@ private slots:
         (void)m_files->open("/root/out", O_WRONLY | O_CREAT | O_TRUNC); // makes, at most, a file inside
         VERIFY_OK([&]() -> Status {
             QFile again(m_guest->path("canary"));
-            return again.open(QIODevice::ReadOnly) && again.readAll() == "outside" ? Status() : Error(Code::Internal, "changed");
+            return again.open(QIODevice::ReadOnly) && again.readAll() == "outside" ? Status()
+                                                                                   : Error(Code::Internal, "changed");
         }());
     }
 

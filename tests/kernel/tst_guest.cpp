@@ -65,8 +65,9 @@ class tst_guest : public QObject
     MonitorEvent nextEvent(spec::MonitorClient &client)
     {
         const auto event = client.nextEvent(std::chrono::seconds(20));
-        return event && *event ? **event : MonitorEvent{MonitorEvent::Kind::Stopped, MonitorEvent::Reason::Failed, 0, 0,
-                                                        event ? "no event" : event.error().message};
+        return event && *event ? **event
+                               : MonitorEvent{MonitorEvent::Kind::Stopped, MonitorEvent::Reason::Failed, 0, 0,
+                                              event ? "no event" : event.error().message};
     }
 
 private slots:
@@ -86,10 +87,12 @@ private slots:
         VERIFY_OK(started);
         QVERIFY(started->initPid > 0);
         QVERIFY(waitReadable(started->monitorPidfd, 0) == false);
-        const Output output = m_guest->run("echo $$; hostname; id -u; cat /proc/1/comm; echo new > /root/file; cat /root/file");
+        const Output output =
+            m_guest->run("echo $$; hostname; id -u; cat /proc/1/comm; echo new > /root/file; cat /root/file");
         QCOMPARE(output.error, std::string());
         QVERIFY2(output.text.contains("t1\n0\ninit\nnew\n"), output.text);
-        struct stat info {};
+        struct stat info {
+        };
         QCOMPARE(::stat(qPrintable(m_guest->path("layer/upper/root/file")), &info), 0);
         QCOMPARE(info.st_uid, 0U); // the image's own numbers on disk
         QVERIFY(!QFile::exists(m_guest->path("image/root/file")));
@@ -126,7 +129,8 @@ private slots:
         QCOMPARE(m_guest->run("ls /sys/fs/cgroup | grep -c memory.limit_in_bytes").text, QByteArray("0\n"));
         QCOMPARE(m_guest->run("grep -v ':/$' /proc/1/cgroup").text, QByteArray(""));
         QVERIFY(m_guest->run("ls /proc/self/fd").text.split('\n').size() <= 5); // 0 1 2, the listing's own, ""
-        QCOMPARE(m_guest->run("cat /proc/1/environ | tr '\\0' '\\n' | sort | head -1").text, QByteArray("NOTIFY_SOCKET=/run/host/notify\n"));
+        QCOMPARE(m_guest->run("cat /proc/1/environ | tr '\\0' '\\n' | sort | head -1").text,
+                 QByteArray("NOTIFY_SOCKET=/run/host/notify\n"));
     }
 
     void rootInsideHasNoRightsOutside()
@@ -146,7 +150,10 @@ private slots:
     void devicesAreThere()
     {
         spec::LaunchSpec spec = m_guest->spec();
-        spec.devices = {{"net/tun", false, 10, 200, 0666, 0, 0}, {"odd", false, 1, 3, 0640, 1000, 5}};
+        spec.devices = {
+            {"net/tun", false, 10, 200, 0666, 0,    0},
+            {"odd",     false, 1,  3,   0640, 1000, 5}
+        };
         VERIFY_OK(m_guest->start(spec));
         QCOMPARE(m_guest->run("stat -c '%F %t:%T %a %u:%g' /dev/net/tun /dev/odd").text,
                  QByteArray("character special file a:c8 666 0:0\ncharacter special file 1:3 640 1000:5\n"));
@@ -170,9 +177,16 @@ private slots:
         QVERIFY(outside.open(QIODevice::WriteOnly) && outside.write("hello\n") == 6);
         outside.close();
         spec::LaunchSpec spec = m_guest->spec();
-        spec.files = {{"/etc/new/name", "t1\n", 1000, 5, 0640, false}, {"/etc/passwd", "no", 0, 0, 0600, true}};
-        spec.sysctls = {{"net.ipv4.ip_forward", "1"}};
-        spec.rlimits = {{RLIMIT_NOFILE, 77, 88}};
+        spec.files = {
+            {"/etc/new/name", "t1\n", 1000, 5, 0640, false},
+            {"/etc/passwd",   "no",   0,    0, 0600, true }
+        };
+        spec.sysctls = {
+            {"net.ipv4.ip_forward", "1"}
+        };
+        spec.rlimits = {
+            {RLIMIT_NOFILE, 77, 88}
+        };
         spec::Mount shifted;
         shifted.source = m_guest->path("source").toStdString();
         shifted.target = "srv/shared";
@@ -191,11 +205,13 @@ private slots:
         VERIFY_OK(m_guest->start(spec));
         QCOMPARE(m_guest->run("cat /etc/new/name; stat -c '%a %u:%g' /etc/new/name; grep -c root /etc/passwd").text,
                  QByteArray("t1\n640 1000:5\n1\n"));
-        QCOMPARE(m_guest->run("cat /proc/sys/net/ipv4/ip_forward; ulimit -n; ulimit -Hn").text, QByteArray("1\n77\n88\n"));
+        QCOMPARE(m_guest->run("cat /proc/sys/net/ipv4/ip_forward; ulimit -n; ulimit -Hn").text,
+                 QByteArray("1\n77\n88\n"));
         QCOMPARE(m_guest->run("cat /srv/shared/hello /etc/hello; touch /srv/shared/x && stat -c %u /srv/shared/x").text,
                  QByteArray("hello\nhello\n0\n"));
-        QCOMPARE(m_guest->run("touch /srv/fixed/x 2>/dev/null; echo $?; df -k /scratch | tail -1 | awk '{print $2}'").text,
-                 QByteArray("1\n1024\n"));
+        QCOMPARE(
+            m_guest->run("touch /srv/fixed/x 2>/dev/null; echo $?; df -k /scratch | tail -1 | awk '{print $2}'").text,
+            QByteArray("1\n1024\n"));
     }
 
     void limitsAreOutOfItsReach()
@@ -204,7 +220,9 @@ private slots:
         VERIFY_OK(layout);
         NEEDS("pids controller", layout->has("pids"));
         spec::LaunchSpec spec = m_guest->spec();
-        spec.cgroupWrites = {{"pids", "pids.max", "20", true}};
+        spec.cgroupWrites = {
+            {"pids", "pids.max", "20", true}
+        };
         VERIFY_OK(m_guest->start(spec));
         const QByteArray got = m_guest->run("probe forks 100").text.split(' ').value(0).trimmed();
         QVERIFY2(got.toInt() > 0 && got.toInt() < 20, got); // exec'd processes count too
@@ -216,8 +234,11 @@ private slots:
         spec::LaunchSpec spec = m_guest->spec();
         spec.idmap = {};
         VERIFY_OK(m_guest->start(spec));
-        QCOMPARE(m_guest->run("head -c1 /proc/kcore 2>/dev/null | wc -c; (echo b > /proc/sysrq-trigger) 2>/dev/null; echo $?").text,
-                 QByteArray("0\n1\n"));
+        QCOMPARE(
+            m_guest
+                ->run("head -c1 /proc/kcore 2>/dev/null | wc -c; (echo b > /proc/sysrq-trigger) 2>/dev/null; echo $?")
+                .text,
+            QByteArray("0\n1\n"));
         QCOMPARE(m_guest->run("(echo 1 > /proc/sys/kernel/panic) 2>/dev/null; echo $?").text, QByteArray("1\n"));
         QCOMPARE(m_guest->run("echo 1 > /proc/sys/net/ipv4/ip_forward 2>/dev/null; echo $?").text, QByteArray("0\n"));
     }
@@ -262,8 +283,11 @@ private slots:
         spec::ExecRequest request;
         request.uid = request.gid = 1000;
         request.directory = "/tmp";
-        const QByteArray text = m_guest->run("id; pwd; grep CapEff /proc/self/status; cat /proc/self/cgroup | tail -1", request).text;
-        QVERIFY2(text.contains("uid=1000(user) gid=1000(user) groups=29(audio)") || text.contains("groups=1000(user),29(audio)"), text);
+        const QByteArray text =
+            m_guest->run("id; pwd; grep CapEff /proc/self/status; cat /proc/self/cgroup | tail -1", request).text;
+        QVERIFY2(text.contains("uid=1000(user) gid=1000(user) groups=29(audio)") ||
+                     text.contains("groups=1000(user),29(audio)"),
+                 text);
         QVERIFY2(text.contains("/tmp\nCapEff:\t0000000000000000"), text);
     }
 
@@ -274,7 +298,9 @@ private slots:
         VERIFY_OK(client);
         spec::ExecRequest request;
         request.argv = {"/bin/sh", "-c", "tty; stty size; read line; echo got $line"};
-        request.environment = {{"PATH", "/bin:/sbin"}};
+        request.environment = {
+            {"PATH", "/bin:/sbin"}
+        };
         request.pty = true;
         request.width = 100;
         request.height = 30;
@@ -296,7 +322,9 @@ private slots:
             auto client = m_guest->connect();
             spec::ExecRequest request;
             request.argv = {"/bin/sh", "-c", "sleep 0.2; touch /root/done"};
-            request.environment = {{"PATH", "/bin:/sbin"}};
+            request.environment = {
+                {"PATH", "/bin:/sbin"}
+            };
             const Fd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
             VERIFY_OK(client->exec(request, null.get(), null.get(), null.get()));
         }
@@ -307,7 +335,11 @@ private slots:
     {
         VERIFY_OK(m_guest->start());
         // The classic: a command that makes the executor run itself, to get at its file.
-        VERIFY_OK([&]() -> Status { return m_guest->run("printf '#!/proc/self/exe\\n' > /root/trap; chmod +x /root/trap").exitCode == 0 ? Status() : Error(Code::Internal, "no trap"); }());
+        VERIFY_OK([&]() -> Status {
+            return m_guest->run("printf '#!/proc/self/exe\\n' > /root/trap; chmod +x /root/trap").exitCode == 0
+                       ? Status()
+                       : Error(Code::Internal, "no trap");
+        }());
         spec::ExecRequest request;
         request.argv = {"/root/trap"};
         QVERIFY(m_guest->exec(request).exitCode != 0);
@@ -348,7 +380,8 @@ private slots:
         MonitorEvent event = nextEvent(*client);
         if (event.kind == MonitorEvent::Kind::Booted)
             event = nextEvent(*client);
-        QVERIFY2(event.kind == MonitorEvent::Kind::Stopped && event.reason == MonitorEvent::Reason::Stopped, event.message.c_str());
+        QVERIFY2(event.kind == MonitorEvent::Kind::Stopped && event.reason == MonitorEvent::Reason::Stopped,
+                 event.message.c_str());
         QVERIFY(waitReadable(started->monitorPidfd, 10'000));
         QCOMPARE(m_guest->leftovers(), QStringList());
     }
@@ -375,7 +408,8 @@ private slots:
         MonitorEvent event = nextEvent(*client);
         if (event.kind == MonitorEvent::Kind::Booted)
             event = nextEvent(*client);
-        QVERIFY2(event.kind == MonitorEvent::Kind::Stopped && event.reason == MonitorEvent::Reason::Rebooting, event.message.c_str());
+        QVERIFY2(event.kind == MonitorEvent::Kind::Stopped && event.reason == MonitorEvent::Reason::Rebooting,
+                 event.message.c_str());
         event = nextEvent(*client);
         QVERIFY2(event.kind == MonitorEvent::Kind::Started && event.initPid > 0, event.message.c_str());
         auto other = m_guest->connect();
@@ -444,7 +478,9 @@ private slots:
         auto client = m_guest->connect();
         const auto idle = client->attachConsole(80, 24); // attached, and never read
         VERIFY_OK(idle);
-        QCOMPARE(m_guest->run("yes 0123456789012345678901234567890123456789 | head -c 3000000 > /dev/console; echo $?").text, QByteArray("0\n"));
+        QCOMPARE(
+            m_guest->run("yes 0123456789012345678901234567890123456789 | head -c 3000000 > /dev/console; echo $?").text,
+            QByteArray("0\n"));
         QTRY_COMPARE(client->consoleLog()->size(), std::size_t(64 << 10));
     }
 
@@ -471,14 +507,22 @@ private slots:
     {
         QTest::addColumn<QString>("what");
         QTest::addColumn<QString>("words");
-        QTest::newRow("init") << "init" << "/sbin/none";
-        QTest::newRow("rootfs") << "rootfs" << "rootfs";
-        QTest::newRow("bind source") << "bind" << "/no/such/source";
-        QTest::newRow("sysctl") << "sysctl" << "net.none";
-        QTest::newRow("link at /proc") << "link" << "/proc must be a folder";
-        QTest::newRow("rlimit") << "rlimit" << "reset process";
-        QTest::newRow("cgroup") << "cgroup" << "pids.max";
-        QTest::newRow("bridge") << "bridge" << "eth0";
+        QTest::newRow("init") << "init"
+                              << "/sbin/none";
+        QTest::newRow("rootfs") << "rootfs"
+                                << "rootfs";
+        QTest::newRow("bind source") << "bind"
+                                     << "/no/such/source";
+        QTest::newRow("sysctl") << "sysctl"
+                                << "net.none";
+        QTest::newRow("link at /proc") << "link"
+                                       << "/proc must be a folder";
+        QTest::newRow("rlimit") << "rlimit"
+                                << "reset process";
+        QTest::newRow("cgroup") << "cgroup"
+                                << "pids.max";
+        QTest::newRow("bridge") << "bridge"
+                                << "eth0";
     }
     void failedStartsAreToldInTheChildsWordsAndLeaveNothing()
     {
@@ -495,15 +539,23 @@ private slots:
             spec.mounts[0].target = "mnt";
         }
         if (what == "sysctl")
-            spec.sysctls = {{"net.none", "1"}};
+            spec.sysctls = {
+                {"net.none", "1"}
+            };
         if (what == "link")
             QVERIFY(QFile::link("/etc", m_guest->path("image/proc")));
         if (what == "rlimit")
-            spec.rlimits = {{RLIMIT_NOFILE, 1ULL << 40, 1ULL << 40}};
+            spec.rlimits = {
+                {RLIMIT_NOFILE, 1ULL << 40, 1ULL << 40}
+            };
         if (what == "cgroup")
-            spec.cgroupWrites = {{"pids", "pids.max", "many", true}};
+            spec.cgroupWrites = {
+                {"pids", "pids.max", "many", true}
+            };
         if (what == "bridge")
-            spec.nics = {{"eth0", "lxt0none", "eth0", "lxmgrnone", "", 0}};
+            spec.nics = {
+                {"eth0", "lxt0none", "eth0", "lxmgrnone", "", 0}
+            };
         const auto started = m_guest->start(spec);
         QVERIFY(!started);
         QVERIFY2(QString::fromStdString(started.error().message).contains(words), started.error().message.c_str());
@@ -514,10 +566,11 @@ private slots:
     void everyStepMayFail_data()
     {
         QTest::addColumn<QByteArray>("point");
-        for (const char *point : {"parent.make control groups", "parent.clone", "parent.map ids", "parent.make trees", "parent.make interfaces",
-                                  "child.join control groups", "child.become root", "child.mount root", "child.mount kernel trees",
-                                  "child.make console", "child.change root", "child.wait for network", "child.drop capabilities",
-                                  "child.load seccomp"})
+        for (const char *point :
+             {"parent.make control groups", "parent.clone", "parent.map ids", "parent.make trees",
+              "parent.make interfaces", "child.join control groups", "child.become root", "child.mount root",
+              "child.mount kernel trees", "child.make console", "child.change root", "child.wait for network",
+              "child.drop capabilities", "child.load seccomp"})
             QTest::newRow(point) << QByteArray(point);
     }
     void everyStepMayFail()

@@ -42,7 +42,9 @@ private slots:
             QDir(m_dir.path()).mkpath(m_dir.filePath(folder));
         VERIFY_OK(files::replaceVolatile(*path::openFolder(m_dir.filePath("lower").toStdString()), "file", "top"));
         VERIFY_OK(files::replaceVolatile(*path::openFolder(m_dir.filePath("second").toStdString()), "file", "below"));
-        const std::vector<idmap::Range> ranges = {{0, 1'000'000, 65536}};
+        const std::vector<idmap::Range> ranges = {
+            {0, 1'000'000, 65536}
+        };
         const auto userns = idmap::makeNamespace(ranges, ranges);
         VERIFY_OK(userns);
         std::vector<Fd> lower;
@@ -61,7 +63,8 @@ private slots:
         // Host root has no name in the mapped layers; the guest's root has.
         VERIFY_OK(sys::fchownat(*root, "file", 1'000'005, 1'000'005));
         QCOMPARE(sys::fstatat(*root, "file")->st_uid, 1'000'005U);
-        struct stat info {};
+        struct stat info {
+        };
         QCOMPARE(::stat(qPrintable(m_dir.filePath("layer/upper/file")), &info), 0);
         QCOMPARE(info.st_uid, 5U);
         QFile mounts("/proc/self/mountinfo");
@@ -81,7 +84,11 @@ private slots:
     void unknownOptionsAreTold()
     {
         NEEDS("root", ::geteuid() == 0);
-        const auto made = mount::create("tmpfs", {{"nonsense", "1"}}, 0);
+        const auto made = mount::create("tmpfs",
+                                        {
+                                            {"nonsense", "1"}
+        },
+                                        0);
         QVERIFY(!made);
         QVERIFY2(made.error().message.find("nonsense") != std::string::npos, made.error().message.c_str());
     }

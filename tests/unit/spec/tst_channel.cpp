@@ -88,7 +88,8 @@ private slots:
         VERIFY_FAILS(Code::Unavailable, Channel::connect(path));
         const auto listener = Channel::listen(path);
         VERIFY_OK(listener);
-        struct stat info {};
+        struct stat info {
+        };
         QCOMPARE(::stat(path.c_str(), &info), 0);
         QCOMPARE(info.st_mode & 07777U, 0600U);
         VERIFY_OK(Channel::connect(path));

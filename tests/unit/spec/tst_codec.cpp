@@ -15,9 +15,17 @@ LaunchSpec fullSpec()
     spec.instance = "web1";
     spec.runDir = "/run/x";
     spec.cgroup = "lxmgr/web1";
-    spec.cgroupWrites = {{"memory", "memory.limit_in_bytes", "512", true}, {"", "pids.max", "3", false}};
-    spec.idmap.uids = {{0, 1000000, 65536}, {65536, 2000000, 1}};
-    spec.idmap.gids = {{0, 1000000, 65536}};
+    spec.cgroupWrites = {
+        {"memory", "memory.limit_in_bytes", "512", true },
+        {"",       "pids.max",              "3",   false}
+    };
+    spec.idmap.uids = {
+        {0,     1000000, 65536},
+        {65536, 2000000, 1    }
+    };
+    spec.idmap.gids = {
+        {0, 1000000, 65536}
+    };
     spec.rootfs.kind = Rootfs::Kind::Overlay;
     spec.rootfs.lower = {"/a", "/b"};
     spec.rootfs.layer = "/c";
@@ -25,15 +33,28 @@ LaunchSpec fullSpec()
     spec.mounts[1].source = "/srv";
     spec.mounts[1].target = "srv";
     spec.mounts[1].nodev = false;
-    spec.devices = {{"net/tun", false, 10, 200, 0600, 5, 6}};
-    spec.files = {{"/etc/hostname", std::string("web1\n\0x", 7), 1, 2, 0600, true}};
-    spec.nics = {{"eth0", "vethA", "eth0", "br0", "00:16:3e:00:00:01", 1400}};
+    spec.devices = {
+        {"net/tun", false, 10, 200, 0600, 5, 6}
+    };
+    spec.files = {
+        {"/etc/hostname", std::string("web1\n\0x", 7), 1, 2, 0600, true}
+    };
+    spec.nics = {
+        {"eth0", "vethA", "eth0", "br0", "00:16:3e:00:00:01", 1400}
+    };
     spec.init = {"/sbin/init", "", "--x"};
-    spec.environment = {{"container", "lxc"}, {"EMPTY", ""}};
-    spec.sysctls = {{"net.ipv4.ip_forward", "1"}};
+    spec.environment = {
+        {"container", "lxc"},
+        {"EMPTY",     ""   }
+    };
+    spec.sysctls = {
+        {"net.ipv4.ip_forward", "1"}
+    };
     spec.boundingSet = 0xfedcba9876543210;
     spec.seccomp = std::string(20, '\xff');
-    spec.rlimits = {{7, 1024, 4096}};
+    spec.rlimits = {
+        {7, 1024, 4096}
+    };
     spec.oomScoreAdj = -7;
     spec.nesting = true;
     return spec;
