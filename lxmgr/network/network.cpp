@@ -247,6 +247,7 @@ Status writeHostFile(const Fd &hosts, const std::string &name, const std::string
     {
         const Fd file = TRY(sys::openat(hosts, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0640));
         TRY(sys::fchown(file, 0, TRY(sys::fstat(hosts)).st_gid));
+        TRY(sys::fchmod(file, 0640)); // open(2) obeyed the daemon's umask
         TRY(files::writeAll(file, line + "\n"));
     }
     return sys::renameat2(hosts, temporary, hosts, name);
