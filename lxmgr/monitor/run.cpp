@@ -1,5 +1,6 @@
 // Mode "run": becomes the monitor of one guest.
 #include "base/log.h"
+#include "base/undo.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
@@ -44,6 +45,14 @@ Status openLog(const spec::LaunchSpec &launch)
     return sys::dup2(file, 2);
 }
 
+void forget(const std::string &runDir)
+{
+    if (const auto folder = path::openFolder(runDir)) {
+        (void)sys::unlinkat(*folder, "monitor.sock"); // there or not, none must be
+        (void)sys::unlinkat(*folder, "spec");
+    }
+}
+
 struct Born {
     std::unique_ptr<Monitor> monitor;
     std::string runDir;
@@ -57,6 +66,11 @@ Result<Born> bear(uv_loop_t &loop, spec::Channel &daemon)
     auto launch = TRY(spec::decode<spec::LaunchSpec>(packet->body));
     TRY_IN("log", openLog(launch));
     const Fd folder = TRY_IN("run folder", path::openFolder(launch.runDir));
+    Undo undo;
+    undo.add("forget the start", [&launch]() -> Status {
+        forget(launch.runDir);
+        return {};
+    });
     (void)sys::unlinkat(folder, "exit"); // of the guest's last life
     TRY(files::replaceVolatile(folder, "spec", packet->body));
     *packet = {};
@@ -64,17 +78,10 @@ Result<Born> bear(uv_loop_t &loop, spec::Channel &daemon)
     // Before the start: a new daemon that finds the socket waits in its queue until the guest runs or we are gone.
     Fd listener = TRY(spec::Channel::listen(spec::monitorSocket(launch.runDir)));
     Born born;
+    undo.keep();
     born.runDir = launch.runDir;
     born.monitor = std::make_unique<Monitor>(loop, std::move(launch), std::move(layout), std::move(listener));
     return born;
-}
-
-void forget(const std::string &runDir)
-{
-    if (const auto folder = path::openFolder(runDir)) {
-        (void)sys::unlinkat(*folder, "monitor.sock"); // there or not, none must be
-        (void)sys::unlinkat(*folder, "spec");
-    }
 }
 
 Status tellLaunched(spec::Channel &daemon, const Monitor &monitor)
