@@ -2,6 +2,7 @@
 // everything right, the same command succeeds, and nothing is left.
 #include "support/system_test.h"
 
+#include <QDir>
 #include <QDirIterator>
 #include <QRegularExpression>
 #include <QSet>
@@ -24,6 +25,7 @@ QList<Operation> operations()
     const QStringList create{"create", "busybox", "t1"}, launch{"launch", "busybox", "t1"};
     return {
         {"image", {}, {"template", "build", "busybox"}, {""}},
+        {"import", {}, {"image", "import", "kept.image", "--alias", "kept"}, {""}},
         {"create", {}, create, {"", "STOPPED"}},
         {"launch", {}, launch, {"", "STOPPED", "RUNNING"}},
         {"start", {create}, {"start", "t1"}, {"STOPPED", "RUNNING"}},
@@ -102,15 +104,20 @@ QStringList TestCrash::pointsPassed(const std::function<void()> &work)
 
 void TestCrash::prepareFor(const Operation &operation)
 {
-    // Without its image the build has something to do.
-    if (operation.name == QString("image"))
-        (void)m_box.cli({"image", "delete", "busybox"});
+    // Without images a build or an import has something to do.
+    if (operation.name == QString("image") || operation.name == QString("import"))
+        for (const QByteArray &print : m_box.text({"image", "list", "-f", "csv", "-c", "F"}).split('\n'))
+            (void)m_box.cli({"image", "delete", QString::fromUtf8(print)});
     for (const QStringList &command : operation.before)
         must(command);
 }
 
 void TestCrash::prepare()
 {
+    const QString folder = m_box.directory() + "/export";
+    QDir().mkpath(folder);
+    must({"image", "export", "busybox", folder + "/"});
+    QVERIFY(QFile::rename(folder + "/" + QDir(folder).entryList(QDir::Files).value(0), m_box.directory() + "/kept.image"));
     for (const Operation &operation : operations()) {
         prepareFor(operation);
         m_steps[operation.name] = pointsPassed([&] { must(operation.command); });
@@ -189,8 +196,10 @@ void TestCrash::killedAtEachStep()
     prepareFor(one);
     withFailpoints(point + "=kill", [&] {
         const Run cut = m_box.cli(one.command, {}, 30000);
-        QVERIFY2(m_box.daemonEnds(), "the point was not passed: " + cut.told());
-        QVERIFY2(!cut.ok(), cut.told());
+        QVERIFY2(!cut.ok(), "the point was not passed: " + cut.told());
+        // Steps of the monitor and of the guest's first process are killed there; the daemon sees it and goes on.
+        if (!point.startsWith("parent.") && !point.startsWith("child."))
+            QVERIFY2(m_box.daemonEnds(), cut.told());
     });
     if (!QTest::currentTestFailed())
         isWholeOrGone(one);

@@ -103,11 +103,14 @@ QStringList stateFiles(const AuditScope &scope)
         for (const QFileInfo &entry :
              QDir(folder).entryInfoList(QDir::AllEntries | QDir::Hidden | QDir::System | QDir::NoDotAndDotDot)) {
             const QString path = entry.filePath().mid(scope.stateDir.size() + 1);
+            // A whole image is named by its fingerprint; anything else among images is a build or import that was left.
+            const bool image = path.contains("images/") && entry.fileName().section('.', 0, 0).size() == 64;
+            if (image || path == "logs/lxmgrd.log" || path.endsWith("-cache"))
+                continue;
             if (path.endsWith("-wal") || path.endsWith("-shm") || path.startsWith("networks/") || path.startsWith("run"))
                 continue;
             found << path;
-            const bool tree = path.contains("/images/") || path.startsWith("images") || path.endsWith("-cache")
-                              || path.count('/') >= 4;
+            const bool tree = path.count('/') >= 4;
             if (entry.isDir() && !entry.isSymLink() && !tree)
                 pending << entry.filePath();
         }

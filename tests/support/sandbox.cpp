@@ -165,7 +165,7 @@ QProcessEnvironment Sandbox::environment() const
 
 AuditScope Sandbox::scope() const { return {m_directory, stateDir(), m_cgroupBase}; }
 
-bool Sandbox::startDaemon(const QMap<QString, QString> &extra)
+bool Sandbox::startDaemon(const QMap<QString, QString> &extra, const QStringList &wrapper)
 {
     QProcessEnvironment all = environment();
     for (auto variable = extra.cbegin(); variable != extra.cend(); ++variable)
@@ -177,7 +177,8 @@ bool Sandbox::startDaemon(const QMap<QString, QString> &extra)
     m_daemon->setStandardInputFile(QProcess::nullDevice());
     // A test that dies takes its daemon along; the daemon's monitors are its guests' business.
     m_daemon->setChildProcessModifier([] { ::prctl(PR_SET_PDEATHSIG, SIGKILL); });
-    m_daemon->start(program("lxmgrd"), {});
+    const QStringList command = wrapper + QStringList{program("lxmgrd")};
+    m_daemon->start(command.first(), command.mid(1));
     if (!m_daemon->waitForStarted())
         return false;
     return eventually([this] {
@@ -296,6 +297,12 @@ bool Sandbox::eventually(const std::function<bool()> &check, int timeoutMs)
             return false;
         ::poll(nullptr, 0, kPollMs);
     }
+}
+
+bool Sandbox::isAlive(int pid)
+{
+    const QByteArray status = readFile(QString("/proc/%1/status").arg(pid));
+    return !status.isEmpty() && !status.contains("State:\tZ");
 }
 
 QByteArray Sandbox::stateOf(const QString &instance)

@@ -37,8 +37,9 @@ public:
     QString connectUplink();
     void disconnectUplink();
 
-    /// Starts lxmgrd and waits until it answers. `extra` are variables for this start only.
-    bool startDaemon(const QMap<QString, QString> &extra = {});
+    /// Starts lxmgrd and waits until it answers. `extra` are variables for this start only; `wrapper` is put in front of
+    /// the program.
+    bool startDaemon(const QMap<QString, QString> &extra = {}, const QStringList &wrapper = {});
     void stopDaemon(); ///< SIGTERM: guests run on.
     void killDaemon(); ///< SIGKILL.
     /// Waits for a daemon that ends by itself (a failpoint); false when it still runs after `timeoutMs`.
@@ -58,6 +59,8 @@ public:
     bool becomes(const QString &instance, const QByteArray &state, int timeoutMs = 20000);
     /// Waits until `check` holds.
     static bool eventually(const std::function<bool()> &check, int timeoutMs = 20000);
+    /// Whether the process runs; one that waits to be reaped does not.
+    static bool isAlive(int pid);
     QByteArray stateOf(const QString &instance);
     /// Host pid of the instance's init, 0 where it does not run.
     int initPid(const QString &instance);

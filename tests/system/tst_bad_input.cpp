@@ -144,7 +144,7 @@ void TestBadInput::withoutRootItSaysSo()
     options.environment.insert("HOME", "/tmp");
     const Run refused = run({"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", Sandbox::program("lxmgr"), "list"}, options);
     RUN_ENDS(refused, 7);
-    QVERIFY2(refused.err.startsWith("Error: ") && refused.err.contains("root"), refused.told());
+    QVERIFY2(refused.err.startsWith("Error: ") && refused.err.contains("sudo"), refused.told());
     const Run daemon = run({"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", Sandbox::program("lxmgrd")}, options);
     RUN_ENDS(daemon, 7);
     QVERIFY2(daemon.err.contains("root"), daemon.told());
@@ -171,15 +171,13 @@ void TestBadInput::unreachableMirrorIsNamed()
 void TestBadInput::missingHelperIsNamed()
 {
     m_box.stopDaemon();
-    // Only what a base system has, without mmdebstrap and debootstrap.
-    const QString bin = m_box.directory() + "/bin";
-    QDir().mkpath(bin);
-    for (const char *tool : {"sh", "mount", "umount", "ip", "nft", "dnsmasq", "tar", "id", "uname"}) {
-        const QString path = QStandardPaths::findExecutable(tool);
-        if (!path.isEmpty())
-            QFile::link(path, bin + "/" + tool);
-    }
-    QVERIFY2(m_box.startDaemon({{"PATH", bin}}), m_box.daemonLog());
+    // In the daemon's own mount namespace it is no program any more.
+    const QString helper = QStandardPaths::findExecutable("mmdebstrap");
+    if (helper.isEmpty())
+        QSKIP("needs mmdebstrap, to take it away");
+    QVERIFY2(m_box.startDaemon({}, {"unshare", "-m", "--propagation", "private", "sh", "-c",
+                                    "mount --bind /dev/null " + helper + " && exec \"$0\""}),
+             m_box.daemonLog());
     const Run refused = m_box.cli({"template", "build", "debian/13", "-o", "mirror=http://127.0.0.1:9/debian"});
     m_box.stopDaemon();
     QVERIFY(m_box.startDaemon());
@@ -198,7 +196,7 @@ void TestBadInput::fullDiskIsSaidAndUndone()
     RUN_OK(run({"mount", "-o", "loop", image, small}));
     QVERIFY2(m_box.startDaemon({{"LXMGR_DIR", small}}), m_box.daemonLog());
     QByteArray told;
-    bool listed = false, deleted = false;
+    bool listed = false, gone = false;
     {
         const Run first = m_box.cli({"create", "busybox", "t1"});
         RUN_OK(run({"sh", "-c", "dd if=/dev/zero of=\"$1\"/fill bs=64k 2>/dev/null; sync; true", "sh", small}));
@@ -206,7 +204,9 @@ void TestBadInput::fullDiskIsSaidAndUndone()
         const Run second = m_box.cli({"create", "busybox", "t2"});
         told = first.told() + refused.told() + second.told();
         listed = m_box.cli({"list"}).ok() && m_box.stateOf("t1") == "STOPPED";
-        deleted = m_box.cli({"delete", "--force", "t1"}).ok();
+        const Run deleted = m_box.cli({"delete", "--force", "t1"});
+        gone = deleted.ok();
+        told += deleted.told();
     }
     (void)m_box.cli({"delete", "--force", "t2"});
     m_box.stopDaemon();
@@ -215,7 +215,7 @@ void TestBadInput::fullDiskIsSaidAndUndone()
     QVERIFY(m_box.startDaemon());
     RUN_OK(unmounted);
     QVERIFY2(listed, told);
-    QVERIFY2(deleted, told);
+    QVERIFY2(gone, told);
 }
 
 void TestBadInput::withoutUserNamespacesItSaysSo()
@@ -227,7 +227,8 @@ void TestBadInput::withoutUserNamespacesItSaysSo()
     const QByteArray saved = limit.readAll().trimmed();
     limit.close();
     must({"create", "busybox", "t1"});
-    RUN_OK(run({"sh", "-c", "echo 0 > " + path}));
+    if (!run({"sh", "-c", "echo 0 > " + path}).ok())
+        QSKIP("needs the right to write user.max_user_namespaces (CAP_SYS_RESOURCE)");
     const Run refused = m_box.cli({"start", "t1"});
     RUN_OK(run({"sh", "-c", "echo " + QString::fromUtf8(saved) + " > " + path}));
     RUN_ENDS(refused, 9);

@@ -101,7 +101,7 @@ void TestSecurity::otherUsersOfTheHostSeeNothing()
 {
     for (const QString &path : {m_box.stateDir() + "/storage-pools/default/containers", m_box.stateDir() + "/lxmgr.db",
                                 m_box.stateDir() + "/logs", m_box.runDir() + "/instances/t1"}) {
-        const Run read = run({"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", "cat \"$1\" >/dev/null 2>&1 || ls \"$1\"", "sh", path});
+        const Run read = run({"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c", "cat \"$1\" || ls \"$1\"/.", "sh", path});
         QVERIFY2(!read.ok(), read.told());
     }
 }

@@ -130,7 +130,7 @@ void TestFiles::linksOfAGuestDoNotLeadOut()
     // The host's file of that name is made where a path that leads out would end.
     QFile secret("/etc/lxmgr-host-secret");
     QVERIFY(secret.open(QIODevice::WriteOnly));
-    secret.write("host");
+    secret.write("content-outside");
     secret.close();
     launch("t1");
     must({"exec", "t1", "--", "sh", "-c", make});
@@ -143,9 +143,9 @@ void TestFiles::linksOfAGuestDoNotLeadOut()
     const bool readable = after.open(QIODevice::ReadOnly);
     const QByteArray content = after.readAll();
     QFile::remove(secret.fileName());
-    QVERIFY2(!running.out.contains("host"), running.told());
-    QVERIFY2(!stopped.out.contains("host"), stopped.told());
-    QVERIFY2(readable && content == "host", pushed.told());
+    QVERIFY2(!running.out.contains("content-outside"), running.told());
+    QVERIFY2(!stopped.out.contains("content-outside"), stopped.told());
+    QVERIFY2(readable && content == "content-outside", pushed.told());
 }
 
 void TestFiles::editTakesStandardInput()

@@ -131,7 +131,7 @@ void TestNetwork::bridgeKeepsWorkingWithoutTheDaemon()
 void TestNetwork::foreignFirewallTablesAreLeftAlone()
 {
     RunOptions rules;
-    rules.input = "table inet foreign { chain input { type filter hook input priority 10; policy accept; counter; } }\n";
+    rules.input = "table inet foreign {\n chain input {\n  type filter hook input priority 10; policy accept;\n  counter\n }\n}\n";
     RUN_OK(run({"nft", "-f", "-"}, rules));
     const QByteArray before = run({"nft", "-s", "list", "table", "inet", "foreign"}).out;
     launch("t1");
