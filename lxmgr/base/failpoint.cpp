@@ -68,9 +68,11 @@ void appendName(const std::string &file, std::string_view name)
 
 Status act(const Rule &rule, std::string_view point)
 {
-    if (rule.action == "kill")
+    if (rule.action == "kill") {
         ::kill(::getpid(), SIGKILL);
-    if (rule.action == "kill" || rule.action == "hang")
+        ::_exit(128 + SIGKILL); // PID 1 of a pid namespace is deaf to itself
+    }
+    if (rule.action == "hang")
         for (;;)
             ::pause();
     if (rule.action == "sleep")

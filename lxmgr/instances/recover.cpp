@@ -77,6 +77,7 @@ Status Manager::recover()
 
 void Manager::collectLeftovers()
 {
+    (void)m_s.pools.all(); // opening a pool drops what a crash left in it; what fails is logged there
     std::set<std::string> wanted;
     for (const auto &[key, guest] : m_running->all())
         wanted.insert(storage::volumeName(key.project, key.name));
