@@ -439,7 +439,8 @@ std::span<const Flag> flagsOf(const Command &command)
 
 std::span<const Example> examplesOf(const Command &command)
 {
-    const auto end = std::ranges::find_if(command.examples, [](const Example &example) { return example.line.empty(); });
+    const auto end =
+        std::ranges::find_if(command.examples, [](const Example &example) { return example.line.empty(); });
     return {std::begin(command.examples), end};
 }
 

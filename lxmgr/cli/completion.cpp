@@ -35,7 +35,8 @@ constexpr Names kNames[] = {
 std::string argumentName(std::string_view word)
 {
     const std::size_t from = word.find('<');
-    return from == std::string_view::npos ? std::string() : std::string(word.substr(from + 1, word.find('>', from) - from - 1));
+    return from == std::string_view::npos ? std::string()
+                                          : std::string(word.substr(from + 1, word.find('>', from) - from - 1));
 }
 
 std::string flagWords(const Command &command)
@@ -96,9 +97,19 @@ std::string branches(std::string_view indent)
 {
     std::string text;
     for (const auto &[path, children] : tree())
-        text.append(indent).append("'").append(path).append("') subcommands='").append(joined(children)).append("' ;;\n");
+        text.append(indent)
+            .append("'")
+            .append(path)
+            .append("') subcommands='")
+            .append(joined(children))
+            .append("' ;;\n");
     for (const Command &command : commands()) {
-        text.append(indent).append("'").append(command.path).append("') flags='").append(flagWords(command)).append("'");
+        text.append(indent)
+            .append("'")
+            .append(command.path)
+            .append("') flags='")
+            .append(flagWords(command))
+            .append("'");
         if (const std::string_view names = namesOf(command); !names.empty())
             text.append(" names='").append(names).append("'");
         if (const std::string keys = keysOf(command); !keys.empty())
@@ -131,7 +142,8 @@ std::string bash()
                 "    elif [[ $subcommands ]]; then\n"
                 "        COMPREPLY=($(compgen -W \"$subcommands\" -- \"$current\"))\n"
                 "    elif [[ $names ]]; then\n"
-                "        COMPREPLY=($(compgen -W \"$keys $(LXMGR_AUTOSTART=no $names 2>/dev/null | cut -d, -f1)\" -- \"$current\"))\n"
+                "        COMPREPLY=($(compgen -W \"$keys $(LXMGR_AUTOSTART=no $names 2>/dev/null | cut -d, -f1)\" -- "
+                "\"$current\"))\n"
                 "    fi\n"
                 "}\n"
                 "complete -o default -F _lxmgr lxmgr\n");
@@ -143,29 +155,30 @@ std::string zsh()
     std::string text = "#compdef lxmgr\n# zsh completion for lxmgr; made by 'lxmgr completion zsh'\n"
                        "_lxmgr_of() {\n    subcommands='' flags='' names='' keys=''\n    case \"$1\" in\n";
     text.append(branches("        "));
-    text.append("    esac\n}\n\n"
-                "_lxmgr() {\n"
-                "    local way='' subcommands flags names keys word i\n"
-                "    _lxmgr_of ''\n"
-                "    for ((i = 2; i < CURRENT; i++)); do\n"
-                "        word=${words[i]}\n"
-                "        [[ $word == -- ]] && { _default; return; }\n"
-                "        [[ $word == -* ]] && continue\n"
-                "        [[ \" $subcommands \" == *\" $word \"* ]] || continue\n"
-                "        way=\"${way:+$way }$word\"\n"
-                "        _lxmgr_of \"$way\"\n"
-                "    done\n"
-                "    if [[ ${words[CURRENT]} == -* ]]; then\n"
-                "        compadd -- ${=flags}\n"
-                "    elif [[ -n $subcommands ]]; then\n"
-                "        compadd -- ${=subcommands}\n"
-                "    else\n"
-                "        [[ -n $keys ]] && compadd -- ${=keys}\n"
-                "        [[ -n $names ]] && compadd -- ${(f)\"$(LXMGR_AUTOSTART=no ${=names} 2>/dev/null | cut -d, -f1)\"}\n"
-                "        _default\n"
-                "    fi\n"
-                "}\n"
-                "_lxmgr \"$@\"\n");
+    text.append(
+        "    esac\n}\n\n"
+        "_lxmgr() {\n"
+        "    local way='' subcommands flags names keys word i\n"
+        "    _lxmgr_of ''\n"
+        "    for ((i = 2; i < CURRENT; i++)); do\n"
+        "        word=${words[i]}\n"
+        "        [[ $word == -- ]] && { _default; return; }\n"
+        "        [[ $word == -* ]] && continue\n"
+        "        [[ \" $subcommands \" == *\" $word \"* ]] || continue\n"
+        "        way=\"${way:+$way }$word\"\n"
+        "        _lxmgr_of \"$way\"\n"
+        "    done\n"
+        "    if [[ ${words[CURRENT]} == -* ]]; then\n"
+        "        compadd -- ${=flags}\n"
+        "    elif [[ -n $subcommands ]]; then\n"
+        "        compadd -- ${=subcommands}\n"
+        "    else\n"
+        "        [[ -n $keys ]] && compadd -- ${=keys}\n"
+        "        [[ -n $names ]] && compadd -- ${(f)\"$(LXMGR_AUTOSTART=no ${=names} 2>/dev/null | cut -d, -f1)\"}\n"
+        "        _default\n"
+        "    fi\n"
+        "}\n"
+        "_lxmgr \"$@\"\n");
     return text;
 }
 
@@ -200,7 +213,13 @@ std::string fish()
             for (const CommandGroup &group : commandGroups())
                 if (group.path == full)
                     summary = group.summary;
-            text.append("complete -c lxmgr -n ").append(fishQuoted("__lxmgr_next " + path)).append(" -a ").append(child).append(" -d ").append(fishQuoted(summary)).append("\n");
+            text.append("complete -c lxmgr -n ")
+                .append(fishQuoted("__lxmgr_next " + path))
+                .append(" -a ")
+                .append(child)
+                .append(" -d ")
+                .append(fishQuoted(summary))
+                .append("\n");
         }
     }
     for (const Command &command : commands()) {
@@ -213,7 +232,11 @@ std::string fish()
             text.append(flag.value.empty() ? "" : " -r").append(" -d ").append(fishQuoted(flag.help)).append("\n");
         }
         if (const std::string_view names = namesOf(command); !names.empty())
-            text.append("complete -c lxmgr -n ").append(condition).append(" -a ").append(fishQuoted("(env LXMGR_AUTOSTART=no " + std::string(names) + " 2>/dev/null | cut -d, -f1)")).append("\n");
+            text.append("complete -c lxmgr -n ")
+                .append(condition)
+                .append(" -a ")
+                .append(fishQuoted("(env LXMGR_AUTOSTART=no " + std::string(names) + " 2>/dev/null | cut -d, -f1)"))
+                .append("\n");
         if (const std::string keys = keysOf(command); !keys.empty())
             text.append("complete -c lxmgr -n ").append(condition).append(" -a ").append(fishQuoted(keys)).append("\n");
         if (command.path.starts_with("file ") || command.path == "image import")

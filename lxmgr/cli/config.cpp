@@ -21,10 +21,12 @@ constexpr std::string_view kEditHelp =
     "# This is the configuration of an instance. Lines that begin with '#' are left out.\n"
     "# Keys below 'config' and devices below 'devices' can be added, changed and removed;\n"
     "# what the image and the daemon themselves wrote (image.*, volatile.*) is best left as it is.\n";
-constexpr std::string_view kServerEditHelp = "# This is the configuration of the server. Lines that begin with '#' are left out.\n";
+constexpr std::string_view kServerEditHelp =
+    "# This is the configuration of the server. Lines that begin with '#' are left out.\n";
 
 /// What a user may write back, in the order it is shown.
-constexpr std::string_view kInstanceFields[] = {"architecture", "config", "devices", "ephemeral", "profiles", "stateful", "description"};
+constexpr std::string_view kInstanceFields[] = {"architecture", "config",   "devices",    "ephemeral",
+                                                "profiles",     "stateful", "description"};
 
 api::Json editable(const api::Json &instance)
 {
@@ -85,7 +87,8 @@ std::string valueText(const api::Json &value)
 }
 
 /// The YAML the user gives: from standard input, or edited, again after a mistake until it is right or given up.
-Status edit(Context &context, const std::string &path, std::string_view help, const api::Json &document, const std::string &etag)
+Status edit(Context &context, const std::string &path, std::string_view help, const api::Json &document,
+            const std::string &etag)
 {
     if (!isTerminal(STDIN_FILENO)) {
         const api::Json edited = TRY(fromYaml(TRY(readStandardInput()), "standard input"));
@@ -116,8 +119,11 @@ Result<int> configGet(Context &context, const Arguments &arguments)
 {
     const bool server = arguments.words.size() == 1;
     const std::string key = arguments.words.back();
-    const api::Json object = TRY(context.client().get<api::Json>(server ? "/1.0" : TRY(instancePath(arguments.word(0)))));
-    const api::Json *holder = arguments.has("property") ? &object : object.find(arguments.has("expanded") && !server ? "expanded_config" : "config");
+    const api::Json object =
+        TRY(context.client().get<api::Json>(server ? "/1.0" : TRY(instancePath(arguments.word(0)))));
+    const api::Json *holder = arguments.has("property")
+                                  ? &object
+                                  : object.find(arguments.has("expanded") && !server ? "expanded_config" : "config");
     const api::Json *value = holder ? holder->find(key) : nullptr;
     context.printLine(value ? valueText(*value) : "");
     return 0;
@@ -158,7 +164,8 @@ Result<int> configUnset(Context &context, const Arguments &arguments)
         }
         const api::Json *config = now.object.find("config");
         if (!config || !config->find(key))
-            return Error(Code::NotFound, quoted(key) + " is not set" + (server ? "" : " on " + quoted(arguments.word(0)) + " itself"));
+            return Error(Code::NotFound,
+                         quoted(key) + " is not set" + (server ? "" : " on " + quoted(arguments.word(0)) + " itself"));
         now.object["config"].remove(key);
     }
     api::Json document = api::Json::object();

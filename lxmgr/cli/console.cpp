@@ -18,7 +18,8 @@ Result<int> attachConsole(Context &context, const std::string &name)
     const bool terminal = isTerminal(STDIN_FILENO) && isTerminal(STDOUT_FILENO);
     const Size size = terminalSize(STDOUT_FILENO);
     const api::InstanceConsolePost post{.width = size.width, .height = size.height, .type = "console", .force = false};
-    const client::Answer answer = TRY(context.client().request("POST", TRY(instancePath(name, "console")), api::toJson(post)));
+    const client::Answer answer =
+        TRY(context.client().request("POST", TRY(instancePath(name, "console")), api::toJson(post)));
     const api::Operation operation = TRY(client::Client::parse<api::Operation>(answer.metadata));
     if (terminal)
         context.say("To detach from the console, press: <ctrl>+a q");

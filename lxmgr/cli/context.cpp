@@ -40,7 +40,8 @@ client::Client::Autostart autostart()
 
 Context::Context(Paths paths, Globals globals)
     : m_globals(std::move(globals)),
-      m_client({.paths = std::move(paths), .project = m_globals.project, .debug = m_globals.debug, .autostart = autostart()})
+      m_client(
+          {.paths = std::move(paths), .project = m_globals.project, .debug = m_globals.debug, .autostart = autostart()})
 {
 }
 
@@ -84,8 +85,8 @@ Result<std::string> instancePath(const std::string &name, std::string_view sub)
     return sub.empty() ? text : text.append("/").append(sub);
 }
 
-Result<api::Operation> runWithProgress(Context &context, const std::string &method, const std::string &path, std::string body,
-                                       std::string_view what, http::Headers headers)
+Result<api::Operation> runWithProgress(Context &context, const std::string &method, const std::string &path,
+                                       std::string body, std::string_view what, http::Headers headers)
 {
     const client::Answer answer = TRY(context.client().request(method, path, std::move(body), {}, std::move(headers)));
     if (answer.operation.empty()) {

@@ -51,8 +51,8 @@ private:
 Result<std::string> instancePath(const std::string &name, std::string_view sub = {});
 
 /// Carries out `method path`, showing progress until the operation it starts has ended.
-Result<api::Operation> runWithProgress(Context &context, const std::string &method, const std::string &path, std::string body,
-                                       std::string_view what, http::Headers headers = {});
+Result<api::Operation> runWithProgress(Context &context, const std::string &method, const std::string &path,
+                                       std::string body, std::string_view what, http::Headers headers = {});
 /// The same for an operation that runs already.
 Result<api::Operation> waitWithProgress(Context &context, const std::string &operationUrl, std::string_view what);
 

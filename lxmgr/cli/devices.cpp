@@ -136,7 +136,8 @@ Result<int> deviceUnset(Context &context, const Arguments &arguments)
     api::StringMap *keys = TRY(deviceIn(holder, arguments.word(1), arguments.word(0)));
     for (std::size_t i = 2; i < arguments.words.size(); ++i)
         if (keys->erase(arguments.words[i]) == 0)
-            return Error(Code::NotFound, "device " + quoted(arguments.word(1)) + " has no key " + quoted(arguments.words[i]));
+            return Error(Code::NotFound,
+                         "device " + quoted(arguments.word(1)) + " has no key " + quoted(arguments.words[i]));
     TRY(store(context, holder));
     return 0;
 }

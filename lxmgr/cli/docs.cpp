@@ -49,7 +49,8 @@ std::string flagTerms(std::span<const Flag> flags)
 {
     std::string text;
     for (const Flag &flag : flags)
-        text.append(term(trimmed(flagUsage(flag)), std::string(flag.help) + (flag.repeat == Repeat::Yes ? " May be given again." : "")));
+        text.append(term(trimmed(flagUsage(flag)),
+                         std::string(flag.help) + (flag.repeat == Repeat::Yes ? " May be given again." : "")));
     return text;
 }
 
@@ -93,7 +94,11 @@ std::string columnTable()
 {
     std::string text;
     for (const ColumnSet &set : columnSets()) {
-        text.append(".SS lxmgr ").append(roff(set.command)).append("\nWithout \\-c: ").append(roff(set.standard)).append("\n");
+        text.append(".SS lxmgr ")
+            .append(roff(set.command))
+            .append("\nWithout \\-c: ")
+            .append(roff(set.standard))
+            .append("\n");
         for (const ColumnInfo &column : set.columns)
             text.append(term(std::string(1, column.letter) + "  " + std::string(column.title), column.meaning));
     }
@@ -183,9 +188,15 @@ struct DocTable {
     std::string (*make)();
 };
 constexpr DocTable kTables[] = {
-    {"commands", &commandTable}, {"command-list", &commandList}, {"global-flags", &globalFlagTable}, {"columns", &columnTable},
-    {"instance-keys", &instanceKeyTable}, {"device-keys", &deviceKeyTable},
-    {"exit-statuses", &exitTable}, {"environment", &environmentTable}, {"files", &fileTable},
+    {"commands",      &commandTable    },
+    {"command-list",  &commandList     },
+    {"global-flags",  &globalFlagTable },
+    {"columns",       &columnTable     },
+    {"instance-keys", &instanceKeyTable},
+    {"device-keys",   &deviceKeyTable  },
+    {"exit-statuses", &exitTable       },
+    {"environment",   &environmentTable},
+    {"files",         &fileTable       },
 };
 
 std::string replaced(std::string text, std::string_view from, std::string_view to)

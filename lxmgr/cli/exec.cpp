@@ -85,17 +85,20 @@ Result<int> exitStatus(const api::Operation &operation, const std::string &name,
         return status >= 0 ? static_cast<int>(status) : 1;
     Error error = api::operationError(operation);
     if (status == kNotRunnable || status == kNotRunnable + 1) {
-        const std::string line = "Error: " + quoted(command) + " in " + quoted(name) + ": " + escaped(error.message) + "\n";
+        const std::string line =
+            "Error: " + quoted(command) + " in " + quoted(name) + ": " + escaped(error.message) + "\n";
         [[maybe_unused]] const ssize_t done = ::write(STDERR_FILENO, line.data(), line.size());
         return static_cast<int>(status);
     }
     return error;
 }
 
-Result<int> runIn(Context &context, const Arguments &arguments, const std::string &name, std::vector<std::string> command, Mode mode)
+Result<int> runIn(Context &context, const Arguments &arguments, const std::string &name,
+                  std::vector<std::string> command, Mode mode)
 {
     const api::InstanceExecPost post = TRY(execPost(arguments, std::move(command), mode));
-    const client::Answer answer = TRY(context.client().request("POST", TRY(instancePath(name, "exec")), api::toJson(post)));
+    const client::Answer answer =
+        TRY(context.client().request("POST", TRY(instancePath(name, "exec")), api::toJson(post)));
     const api::Operation operation = TRY(client::Client::parse<api::Operation>(answer.metadata));
 
     Fd null;
@@ -106,7 +109,8 @@ Result<int> runIn(Context &context, const Arguments &arguments, const std::strin
     }
     client::StreamPlan plan = planFor(answer, operation, mode, input);
     // In raw mode the terminal's keys reach the guest as bytes; on pipes the signals themselves are passed on.
-    SignalStream signals(mode == Mode::Interactive ? std::span<const int>(SignalStream::kResizeOnly) : SignalStream::kForwarded);
+    SignalStream signals(mode == Mode::Interactive ? std::span<const int>(SignalStream::kResizeOnly)
+                                                   : SignalStream::kForwarded);
     plan.signalFd = signals.fd();
     plan.onSignal = [&signals] { return signals.nextMessage(); };
     std::optional<RawMode> raw;

@@ -40,7 +40,10 @@ Result<GuestPath> guestPath(const std::string &text)
     return path;
 }
 
-std::string joined(const std::string &folder, const std::string &name) { return (folder.ends_with('/') ? folder : folder + "/") + name; }
+std::string joined(const std::string &folder, const std::string &name)
+{
+    return (folder.ends_with('/') ? folder : folder + "/") + name;
+}
 
 std::string baseName(std::string_view path)
 {
@@ -86,7 +89,8 @@ Result<Ownership> ownership(const Arguments &arguments)
     if (owner.gid)
         TRY_IN("--gid", parseUnsigned(*owner.gid, 0, 4294967294));
     if (owner.mode) {
-        if (owner.mode->empty() || owner.mode->size() > 5 || owner.mode->find_first_not_of("01234567") != std::string::npos)
+        if (owner.mode->empty() || owner.mode->size() > 5 ||
+            owner.mode->find_first_not_of("01234567") != std::string::npos)
             return Error(Code::Usage, "--mode: " + quoted(*owner.mode) + " is no octal mode such as 0644");
         owner.mode = octal(static_cast<mode_t>(std::stoul(*owner.mode, nullptr, 8)));
     }
@@ -182,7 +186,8 @@ public:
         if (response.head.status == 404)
             return Error(Code::NotFound, where(path) + " does not exist");
         if (response.head.status != 200)
-            return Error(Code::Unavailable, where(path) + ": the daemon answered with status " + std::to_string(response.head.status));
+            return Error(Code::Unavailable,
+                         where(path) + ": the daemon answered with status " + std::to_string(response.head.status));
         return headOf(response.head).kind;
     }
 
@@ -200,10 +205,14 @@ private:
     Status expectOk(const std::string &path, const client::Response &response, bool writing) const
     {
         const Result<client::Answer> answer = client::openEnvelope(response);
-        return answer ? Status() : missing(path, answer.error(), writing ? "cannot be written: the folder it is to be in does not exist" : "does not exist");
+        return answer ? Status()
+                      : missing(path, answer.error(),
+                                writing ? "cannot be written: the folder it is to be in does not exist"
+                                        : "does not exist");
     }
 
-    /// A path that is not there in words; other refusals (an instance that is not there, too) say themselves what they are.
+    /// A path that is not there in words; other refusals (an instance that is not there, too) say themselves what they
+    /// are.
     Error missing(const std::string &path, Error error, std::string_view what) const
     {
         if (error.code == Code::NotFound && error.message.starts_with("Not Found"))
@@ -218,7 +227,9 @@ private:
             const std::string *text = head.headers.family(name);
             return text ? *text : std::string();
         };
-        file.kind = value("type") == "directory" ? Kind::Directory : value("type") == "symlink" ? Kind::Symlink : Kind::File;
+        file.kind = value("type") == "directory" ? Kind::Directory
+                    : value("type") == "symlink" ? Kind::Symlink
+                                                 : Kind::File;
         if (const std::string mode = value("mode"); !mode.empty() && mode.size() < 8)
             file.mode = static_cast<mode_t>(std::strtoul(mode.c_str(), nullptr, 8)) & 07777;
         file.uid = value("uid");
@@ -265,9 +276,11 @@ Ownership withModeOf(Ownership owner, const struct stat &info)
 Status pushEntry(Guest &guest, int folder, const std::string &name, const std::string &shown, const std::string &target,
                  const Ownership &owner, int depth);
 
-Status pushFolder(Guest &guest, Fd folder, const std::string &shown, const std::string &target, const Ownership &owner, int depth)
+Status pushFolder(Guest &guest, Fd folder, const std::string &shown, const std::string &target, const Ownership &owner,
+                  int depth)
 {
-    const std::unique_ptr<DIR, int (*)(DIR *)> listing(::fdopendir(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)), &::closedir);
+    const std::unique_ptr<DIR, int (*)(DIR *)> listing(::fdopendir(::fcntl(folder.get(), F_DUPFD_CLOEXEC, 0)),
+                                                       &::closedir);
     if (!listing)
         return Error::fromErrno(errno, "read folder", shown);
     while (const dirent *entry = ::readdir(listing.get())) {
@@ -278,7 +291,8 @@ Status pushFolder(Guest &guest, Fd folder, const std::string &shown, const std::
     return {};
 }
 
-Status pushFile(Guest &guest, const Fd &file, const struct stat &info, const std::string &target, const Ownership &owner)
+Status pushFile(Guest &guest, const Fd &file, const struct stat &info, const std::string &target,
+                const Ownership &owner)
 {
     const bool sized = S_ISREG(info.st_mode);
     return guest.put(target, "file", withModeOf(owner, info), {}, sourceOf(file.get()),
@@ -325,7 +339,8 @@ Status pushOne(Guest &guest, const Arguments &arguments, const std::string &sour
     if (S_ISDIR(info.st_mode) && !arguments.has("recursive"))
         return Error(Code::Usage, quoted(source) + " is a folder").hint("use -r");
     if (S_ISDIR(info.st_mode))
-        return pushEntry(guest, AT_FDCWD, source.ends_with('/') && source.size() > 1 ? source.substr(0, source.size() - 1) : source,
+        return pushEntry(guest, AT_FDCWD,
+                         source.ends_with('/') && source.size() > 1 ? source.substr(0, source.size() - 1) : source,
                          source, target, owner, 0);
     const Fd file(::open(source.c_str(), O_RDONLY | O_CLOEXEC)); // what the user names is followed
     if (!file)
@@ -337,7 +352,8 @@ Status pushOne(Guest &guest, const Arguments &arguments, const std::string &sour
 
 Status checkGuestName(const std::string &name, const std::string &shown)
 {
-    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
+    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos ||
+        name.find('\0') != std::string::npos)
         return Error(Code::Corrupt, quoted(shown) + " has an entry with the impossible name " + quoted(name));
     return {};
 }
@@ -356,21 +372,24 @@ client::Sink sinkTo(int fd, std::string shown)
 }
 
 /// Puts `path` of the guest as `name` below `folder`.
-Status pullEntry(Guest &guest, const std::string &path, int folder, const std::string &name, const std::string &shown, bool recursive, int depth)
+Status pullEntry(Guest &guest, const std::string &path, int folder, const std::string &name, const std::string &shown,
+                 bool recursive, int depth)
 {
     if (depth > kDeepest)
         return Error(Code::Invalid, guest.where(path) + " is nested too deeply");
     Fd file;
     const GuestFile got = TRY(guest.get(path, [&](const GuestFile &head) -> Result<client::Sink> {
         const int follow = depth == 0 ? 0 : O_NOFOLLOW; // a link that the user named himself is his to follow
-        file = Fd(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | follow, head.mode & 0777));
+        file = Fd(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | follow,
+                           head.mode & 0777));
         if (!file)
             return Error::fromErrno(errno, "write", shown);
         return sinkTo(file.get(), shown);
     }));
     if (got.kind == Kind::File) {
         if (!file) // an empty one: nothing came that would have opened it
-            file = Fd(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, got.mode & 0777));
+            file = Fd(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW,
+                               got.mode & 0777));
         return file ? Status() : Error::fromErrno(errno, "write", shown);
     }
     if (got.kind == Kind::Symlink) {
@@ -421,7 +440,8 @@ Result<Target> targetFor(const Arguments &arguments, const std::string &text, bo
 
 Status pullToOutput(Context &context, Guest &guest, const std::string &path)
 {
-    const GuestFile got = TRY(guest.get(path, [&](const GuestFile &) -> Result<client::Sink> { return sinkTo(STDOUT_FILENO, "standard output"); }));
+    const GuestFile got = TRY(guest.get(
+        path, [&](const GuestFile &) -> Result<client::Sink> { return sinkTo(STDOUT_FILENO, "standard output"); }));
     if (got.kind == Kind::Directory)
         return Error(Code::Usage, guest.where(path) + " is a folder, which cannot go to standard output");
     if (got.kind == Kind::Symlink)
@@ -445,7 +465,9 @@ Result<int> filePush(Context &context, const Arguments &arguments)
     if (arguments.has("create-dirs")) {
         Ownership owner = TRY(ownership(arguments));
         owner.mode.reset();
-        const std::string wanted = folder ? (target.path.ends_with('/') ? target.path.substr(0, target.path.size() - 1) : target.path) : parentOf(target.path);
+        const std::string wanted =
+            folder ? (target.path.ends_with('/') ? target.path.substr(0, target.path.size() - 1) : target.path)
+                   : parentOf(target.path);
         TRY(guest.makeFolders(wanted, owner));
     }
     for (const std::string &source : sources) {
@@ -472,9 +494,10 @@ Result<int> filePull(Context &context, const Arguments &arguments)
             TRY(pullToOutput(context, guest, path.path));
             continue;
         }
-        const std::string name = target->name.empty() ? baseName(path.path == "/" ? path.instance : path.path) : target->name;
-        TRY(pullEntry(guest, path.path, target->folder.get(), name, target->name.empty() ? joined(targetText, name) : targetText,
-                      arguments.has("recursive"), 0));
+        const std::string name =
+            target->name.empty() ? baseName(path.path == "/" ? path.instance : path.path) : target->name;
+        TRY(pullEntry(guest, path.path, target->folder.get(), name,
+                      target->name.empty() ? joined(targetText, name) : targetText, arguments.has("recursive"), 0));
     }
     return 0;
 }

@@ -29,7 +29,8 @@ std::string flagList(std::span<const Flag> flags)
 {
     std::string text;
     for (const Flag &flag : flags)
-        text.append(entry(flagUsage(flag), std::string(flag.help) + (flag.repeat == Repeat::Yes ? " May be given again." : ""), 30));
+        text.append(entry(flagUsage(flag),
+                          std::string(flag.help) + (flag.repeat == Repeat::Yes ? " May be given again." : ""), 30));
     return text;
 }
 
@@ -70,7 +71,11 @@ std::string groupHelp(std::string_view path)
     std::string text;
     for (const CommandGroup &group : commandGroups())
         if (group.path == path)
-            text.append("lxmgr ").append(path).append(" <command>\n\n").append(group.summary).append(".\n\nCommands:\n");
+            text.append("lxmgr ")
+                .append(path)
+                .append(" <command>\n\n")
+                .append(group.summary)
+                .append(".\n\nCommands:\n");
     for (const Command &command : commands())
         if (command.path.starts_with(std::string(path) + " "))
             text.append(entry(command.path, command.summary, 24));

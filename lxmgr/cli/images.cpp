@@ -85,7 +85,8 @@ Result<std::string> fingerprintOf(Context &context, const std::string &image)
     if (found)
         return found->fingerprint;
     if (found.error().code == Code::NotFound)
-        return Error(Code::NotFound, "no image is called " + quoted(image)).hint("'lxmgr image list' shows those there are");
+        return Error(Code::NotFound, "no image is called " + quoted(image))
+            .hint("'lxmgr image list' shows those there are");
     return found.error();
 }
 
@@ -94,18 +95,22 @@ bool passes(const Image &image, const std::string &filter)
     const std::size_t equals = filter.find('=');
     if (equals == std::string::npos)
         return image.fingerprint.starts_with(filter) ||
-               std::ranges::any_of(image.aliases, [&](const api::ImageAlias &alias) { return alias.name.starts_with(filter); });
+               std::ranges::any_of(image.aliases,
+                                   [&](const api::ImageAlias &alias) { return alias.name.starts_with(filter); });
     const std::string key = filter.substr(0, equals);
     const std::string value = lower(filter.substr(equals + 1));
     if (key == "type" || key == "architecture" || key == "fingerprint")
-        return lower(key == "type" ? image.type : key == "architecture" ? image.architecture : image.fingerprint) == value;
+        return lower(key == "type"           ? image.type
+                     : key == "architecture" ? image.architecture
+                                             : image.fingerprint) == value;
     if (key == "public")
         return yesNo(image.isPublic) == yesNo(value == "true" || value == "yes");
     return lower(property(image, key)) == value;
 }
 
 /// The elements of a JSON list whose objects pass.
-template <class T, class Filter> Result<std::string> narrowed(const std::string &metadata, const std::vector<std::string> &filters, Filter filter)
+template <class T, class Filter>
+Result<std::string> narrowed(const std::string &metadata, const std::vector<std::string> &filters, Filter filter)
 {
     if (filters.empty())
         return metadata;
@@ -136,7 +141,12 @@ std::string describe(const Image &image)
     line("Type", image.type);
     line("Public", lower(yesNo(image.isPublic)));
     line("Timestamps", {});
-    for (const auto &[name, time] : {std::pair("    Created", image.createdAt), {"    Uploaded", image.uploadedAt}, {"    Expires", image.expiresAt}, {"    Last used", image.lastUsedAt}})
+    for (const auto &[name, time] : {
+             std::pair("    Created", image.createdAt),
+             {"    Uploaded",  image.uploadedAt},
+             {"    Expires",   image.expiresAt },
+             {"    Last used", image.lastUsedAt}
+    })
         line(name, time.isSet() ? dateText(time) : "never");
     line("Properties", {});
     for (const auto &[name, value] : image.properties)
@@ -168,7 +178,8 @@ Result<ImportFile> openImport(const std::string &path)
     if (::fstat(file.fd.get(), &info) < 0)
         return Error::fromErrno(errno, "stat", path);
     if (S_ISDIR(info.st_mode))
-        return Error(Code::Unsupported, quoted(path) + " is a folder").hint("pack it: tar -C " + path + " --numeric-owner -caf image.tar.zst .");
+        return Error(Code::Unsupported, quoted(path) + " is a folder")
+            .hint("pack it: tar -C " + path + " --numeric-owner -caf image.tar.zst .");
     if (!S_ISREG(info.st_mode))
         return Error(Code::Unsupported, quoted(path) + " is no regular file");
     file.size = static_cast<std::uint64_t>(info.st_size);
@@ -214,7 +225,8 @@ Result<client::Request> uploadOf(Context &context, std::vector<ImportFile> &file
     return request;
 }
 
-Status addAlias(Context &context, const std::string &alias, const std::string &fingerprint, const std::string &description)
+Status addAlias(Context &context, const std::string &alias, const std::string &fingerprint,
+                const std::string &description)
 {
     const ImageAliasEntry entry{alias, description, fingerprint, "container"};
     TRY(context.client().request("POST", "/1.0/images/aliases", api::toJson(entry)));
@@ -227,7 +239,10 @@ Status addAlias(Context &context, const std::string &alias, const std::string &f
 class ExportTarget
 {
 public:
-    ExportTarget(std::string target, std::string fingerprint) : m_target(std::move(target)), m_fingerprint(std::move(fingerprint)) {}
+    ExportTarget(std::string target, std::string fingerprint)
+        : m_target(std::move(target)), m_fingerprint(std::move(fingerprint))
+    {
+    }
 
     /// `suggested` is the daemon's file name, `part` what follows the user's own ("" or ".root").
     Result<client::Sink> open(const std::string &suggested, const std::string &part)
@@ -242,7 +257,8 @@ public:
         const bool folder = m_target.empty() || (::stat(m_target.c_str(), &info) == 0 && S_ISDIR(info.st_mode));
         const bool usable = !suggested.empty() && suggested.find('/') == std::string::npos && suggested[0] != '.';
         const std::string name = usable ? suggested : m_fingerprint + part;
-        const std::string path = folder ? (m_target.empty() || m_target.ends_with('/') ? m_target : m_target + "/") + name : m_target + part;
+        const std::string path =
+            folder ? (m_target.empty() || m_target.ends_with('/') ? m_target : m_target + "/") + name : m_target + part;
         m_files.emplace_back(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
         if (!m_files.back())
             return Error::fromErrno(errno, "write", path);
@@ -291,7 +307,8 @@ ColumnSet aliasColumns() { return describe<ImageAliasEntry>("image alias list", 
 Result<int> imageList(Context &context, const Arguments &arguments)
 {
     const client::Answer answer = TRY(context.client().request("GET", "/1.0/images", {}, {{"recursion", "1"}}));
-    TRY(printList<Image>(context, arguments, imageColumns(), kImageColumns, TRY(narrowed<Image>(answer.metadata, arguments.words, &passes))));
+    TRY(printList<Image>(context, arguments, imageColumns(), kImageColumns,
+                         TRY(narrowed<Image>(answer.metadata, arguments.words, &passes))));
     return 0;
 }
 
@@ -314,7 +331,10 @@ Result<int> imageImport(Context &context, const Arguments &arguments)
         // A file of that name is a file, whatever characters it has.
         if (word.find('=') != std::string::npos && ::access(word.c_str(), F_OK) != 0) {
             const KeyValue pair = TRY(keyValue(word));
-            encoded.append(encoded.empty() ? "" : "&").append(http::percentEncode(pair.key)).append("=").append(http::percentEncode(pair.value));
+            encoded.append(encoded.empty() ? "" : "&")
+                .append(http::percentEncode(pair.key))
+                .append("=")
+                .append(http::percentEncode(pair.value));
         } else {
             files.push_back(TRY(openImport(word)));
         }
@@ -346,7 +366,9 @@ Result<int> imageExport(Context &context, const Arguments &arguments)
     request.sink = [&](const http::ResponseHead &head) -> client::Sink {
         const std::string_view type = head.headers.value("Content-Type");
         if (type.starts_with("multipart/")) {
-            form.emplace(type, [&](const std::string &name, const std::string &file) { return target.open(file, name == "metadata" ? "" : ".root"); });
+            form.emplace(type, [&](const std::string &name, const std::string &file) {
+                return target.open(file, name == "metadata" ? "" : ".root");
+            });
             return [&](std::string_view piece) { return form->feed(piece); };
         }
         Result<client::Sink> sink = target.open(dispositionName(head.headers.value("Content-Disposition")), "");
@@ -377,15 +399,19 @@ Result<int> imageDelete(Context &context, const Arguments &arguments)
 
 Result<int> aliasCreate(Context &context, const Arguments &arguments)
 {
-    TRY(addAlias(context, arguments.word(0), TRY(fingerprintOf(context, arguments.word(1))), arguments.value("description", "")));
+    TRY(addAlias(context, arguments.word(0), TRY(fingerprintOf(context, arguments.word(1))),
+                 arguments.value("description", "")));
     return 0;
 }
 
 Result<int> aliasList(Context &context, const Arguments &arguments)
 {
     const client::Answer answer = TRY(context.client().request("GET", "/1.0/images/aliases", {}, {{"recursion", "1"}}));
-    const auto passesAlias = [](const ImageAliasEntry &alias, const std::string &filter) { return alias.name.starts_with(filter) || alias.target.starts_with(filter); };
-    TRY(printList<ImageAliasEntry>(context, arguments, aliasColumns(), kAliasColumns, TRY(narrowed<ImageAliasEntry>(answer.metadata, arguments.words, passesAlias))));
+    const auto passesAlias = [](const ImageAliasEntry &alias, const std::string &filter) {
+        return alias.name.starts_with(filter) || alias.target.starts_with(filter);
+    };
+    TRY(printList<ImageAliasEntry>(context, arguments, aliasColumns(), kAliasColumns,
+                                   TRY(narrowed<ImageAliasEntry>(answer.metadata, arguments.words, passesAlias))));
     return 0;
 }
 
@@ -398,7 +424,8 @@ Result<int> aliasDelete(Context &context, const Arguments &arguments)
 
 Result<int> aliasRename(Context &context, const Arguments &arguments)
 {
-    TRY(context.client().request("POST", aliasPath(arguments.word(0)), api::toJson(api::RenamePost{arguments.word(1)})));
+    TRY(context.client().request("POST", aliasPath(arguments.word(0)),
+                                 api::toJson(api::RenamePost{arguments.word(1)})));
     return 0;
 }
 

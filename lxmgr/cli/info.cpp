@@ -119,7 +119,10 @@ Status printLog(Context &context, const std::string &name)
 
 Result<int> instanceInfo(Context &context, const Arguments &arguments, const std::string &name)
 {
-    const client::Answer answer = TRY(context.client().request("GET", TRY(instancePath(name)), {}, {{"recursion", "1"}}));
+    const client::Answer answer = TRY(context.client().request("GET", TRY(instancePath(name)),
+                                                               {
+    },
+                                                               {{"recursion", "1"}}));
     if (arguments.has("format")) {
         TRY(printObject(context, arguments, TRY(client::Client::parse<api::Json>(answer.metadata))));
         return 0;

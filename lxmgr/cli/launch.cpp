@@ -47,9 +47,11 @@ Result<api::InstancesPost> describedInstance()
     if (::fstat(STDIN_FILENO, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0)
         return api::InstancesPost();
     const api::Json document = TRY(fromYaml(TRY(readStandardInput()), "standard input"));
-    static constexpr std::string_view kKnown[] = {"config", "devices", "profiles", "description", "ephemeral", "name", "type", "architecture", "stateful"};
+    static constexpr std::string_view kKnown[] = {"config", "devices", "profiles",     "description", "ephemeral",
+                                                  "name",   "type",    "architecture", "stateful"};
     if (!document.isNull() && !document.asObject())
-        return Error(Code::Invalid, "standard input: an instance is described by keys such as 'config:' and 'devices:'");
+        return Error(Code::Invalid,
+                     "standard input: an instance is described by keys such as 'config:' and 'devices:'");
     if (const api::Json::Object *members = document.asObject())
         for (const auto &[name, value] : *members)
             if (std::ranges::find(kKnown, name) == std::end(kKnown))
@@ -95,7 +97,8 @@ Status addOptions(api::InstancesPost &post, const Arguments &arguments)
     return {};
 }
 
-/// A key of a device that a profile brings is an override: the daemon wants the device whole, so the rest is taken over.
+/// A key of a device that a profile brings is an override: the daemon wants the device whole, so the rest is taken
+/// over.
 Status completeDevices(Context &context, api::InstancesPost &post)
 {
     const auto incomplete = [](const auto &device) { return !device.second.contains("type"); };
@@ -103,13 +106,15 @@ Status completeDevices(Context &context, api::InstancesPost &post)
         return {};
     api::Devices inherited;
     for (const std::string &profile : post.profiles.value_or(std::vector<std::string>{"default"}))
-        for (const auto &[name, keys] : TRY(context.client().get<api::Profile>(client::path("/1.0/profiles", {profile}))).devices)
+        for (const auto &[name, keys] :
+             TRY(context.client().get<api::Profile>(client::path("/1.0/profiles", {profile}))).devices)
             inherited[name] = keys;
     for (auto &[name, keys] : post.devices) {
         if (keys.contains("type"))
             continue;
         if (!inherited.contains(name))
-            return Error(Code::Invalid, "device " + quoted(name) + " is in no profile, so it needs its type: -d " + name + ",type=...");
+            return Error(Code::Invalid, "device " + quoted(name) + " is in no profile, so it needs its type: -d " +
+                                            name + ",type=...");
         keys.insert(inherited[name].begin(), inherited[name].end()); // what was given stays
     }
     return {};
@@ -122,7 +127,8 @@ Status setSource(api::InstancesPost &post, const Arguments &arguments, const std
         return {};
     }
     if (image.empty())
-        return Error(Code::Usage, "an image is missing (or --empty for none)").hint("'lxmgr template list' and 'lxmgr image list' show what there is");
+        return Error(Code::Usage, "an image is missing (or --empty for none)")
+            .hint("'lxmgr template list' and 'lxmgr image list' show what there is");
     post.source.type = "image";
     (isFingerprint(image) ? post.source.fingerprint : post.source.alias) = imageAlias(image);
     if (!arguments.values("option").empty()) {
@@ -183,7 +189,10 @@ Status waitUntilBooted(Context &context, const Arguments &arguments, const std::
 {
     const std::string seconds = arguments.value("timeout", kWaitSeconds);
     TRY_IN("--timeout", parseUnsigned(seconds, 0, 86400));
-    TRY(context.client().request("GET", TRY(instancePath(name, "wait")), {}, {{"for", "booted"}, {"timeout", seconds}}));
+    TRY(context.client().request("GET", TRY(instancePath(name, "wait")),
+                                 {
+    },
+                                 {{"for", "booted"}, {"timeout", seconds}}));
     return {};
 }
 

@@ -22,10 +22,16 @@ Result<std::vector<std::string>> targets(Context &context, const Arguments &argu
     if (!arguments.has("all"))
         return arguments.words;
     std::vector<std::string> names;
-    for (const api::Instance &instance : TRY(context.client().get<std::vector<api::Instance>>("/1.0/instances", {{"recursion", "1"}}))) {
+    for (const api::Instance &instance :
+         TRY(context.client().get<std::vector<api::Instance>>("/1.0/instances", {
+                                                                                    {"recursion", "1"}
+    }))) {
         const bool stopped = instance.status == "Stopped";
         const bool frozen = instance.status == "Frozen";
-        if (action == "start" ? stopped : action == "unfreeze" ? frozen : action == "freeze" ? !stopped && !frozen : !stopped)
+        if (action == "start"      ? stopped
+            : action == "unfreeze" ? frozen
+            : action == "freeze"   ? !stopped && !frozen
+                                   : !stopped)
             names.push_back(instance.name);
     }
     return names;
@@ -45,12 +51,15 @@ Result<api::InstanceStatePut> stateChange(const Arguments &arguments, const std:
 
 Status changeState(Context &context, const std::string &name, const api::InstanceStatePut &put, std::string_view doing)
 {
-    TRY(runWithProgress(context, "PUT", TRY(instancePath(name, "state")), api::toJson(put), std::string(doing) + " " + name));
+    TRY(runWithProgress(context, "PUT", TRY(instancePath(name, "state")), api::toJson(put),
+                        std::string(doing) + " " + name));
     return {};
 }
 
-/// Does `one` to each name. With several, what fails does not keep the others from being done; the last line says how many.
-Result<int> forEach(Context &context, const std::vector<std::string> &names, const std::function<Status(const std::string &)> &one)
+/// Does `one` to each name. With several, what fails does not keep the others from being done; the last line says how
+/// many.
+Result<int> forEach(Context &context, const std::vector<std::string> &names,
+                    const std::function<Status(const std::string &)> &one)
 {
     if (names.size() == 1) {
         TRY(one(names[0]));
@@ -68,7 +77,8 @@ Result<int> forEach(Context &context, const std::vector<std::string> &names, con
     }
     if (!first)
         return 0;
-    return Error(first->code, std::to_string(failed) + " of " + std::to_string(names.size()) + " instances failed, see above");
+    return Error(first->code,
+                 std::to_string(failed) + " of " + std::to_string(names.size()) + " instances failed, see above");
 }
 
 Result<int> change(Context &context, const Arguments &arguments, const std::string &action, std::string_view doing)
@@ -77,7 +87,8 @@ Result<int> change(Context &context, const Arguments &arguments, const std::stri
     const std::vector<std::string> names = TRY(targets(context, arguments, action));
     if (arguments.has("console") && names.size() != 1)
         return Error(Code::Usage, "--console needs exactly one instance");
-    const int status = TRY(forEach(context, names, [&](const std::string &name) { return changeState(context, name, put, doing); }));
+    const int status =
+        TRY(forEach(context, names, [&](const std::string &name) { return changeState(context, name, put, doing); }));
     return arguments.has("console") ? attachConsole(context, names.front()) : Result<int>(status);
 }
 
@@ -120,7 +131,8 @@ Status deleteOne(Context &context, const Arguments &arguments, const std::string
     }
     const api::Instance now = TRY(context.client().get<api::Instance>(path));
     if (now.status != "Stopped") {
-        const Status stopped = changeState(context, name, {.action = "stop", .timeout = -1, .force = true, .stateful = false}, "Stopping");
+        const Status stopped =
+            changeState(context, name, {.action = "stop", .timeout = -1, .force = true, .stateful = false}, "Stopping");
         // An ephemeral one is gone once it has stopped; one that stopped by itself meanwhile is as good.
         if (!stopped && stopped.error().code != Code::WrongState && stopped.error().code != Code::NotFound)
             return stopped;
@@ -138,18 +150,32 @@ Result<int> start(Context &context, const Arguments &arguments)
     const std::vector<std::string> names = TRY(targets(context, arguments, "start"));
     if (arguments.has("console") && names.size() != 1)
         return Error(Code::Usage, "--console needs exactly one instance");
-    const int status = TRY(forEach(context, names, [&](const std::string &name) { return startOne(context, arguments, name); }));
+    const int status =
+        TRY(forEach(context, names, [&](const std::string &name) { return startOne(context, arguments, name); }));
     return arguments.has("console") ? attachConsole(context, names.front()) : Result<int>(status);
 }
 
-Result<int> stop(Context &context, const Arguments &arguments) { return change(context, arguments, "stop", "Stopping"); }
-Result<int> restart(Context &context, const Arguments &arguments) { return change(context, arguments, "restart", "Restarting"); }
-Result<int> pause(Context &context, const Arguments &arguments) { return change(context, arguments, "freeze", "Pausing"); }
-Result<int> resume(Context &context, const Arguments &arguments) { return change(context, arguments, "unfreeze", "Resuming"); }
+Result<int> stop(Context &context, const Arguments &arguments)
+{
+    return change(context, arguments, "stop", "Stopping");
+}
+Result<int> restart(Context &context, const Arguments &arguments)
+{
+    return change(context, arguments, "restart", "Restarting");
+}
+Result<int> pause(Context &context, const Arguments &arguments)
+{
+    return change(context, arguments, "freeze", "Pausing");
+}
+Result<int> resume(Context &context, const Arguments &arguments)
+{
+    return change(context, arguments, "unfreeze", "Resuming");
+}
 
 Result<int> deleteInstances(Context &context, const Arguments &arguments)
 {
-    return forEach(context, arguments.words, [&](const std::string &name) { return deleteOne(context, arguments, name); });
+    return forEach(context, arguments.words,
+                   [&](const std::string &name) { return deleteOne(context, arguments, name); });
 }
 
 Result<int> renameInstance(Context &context, const Arguments &arguments)
@@ -157,7 +183,8 @@ Result<int> renameInstance(Context &context, const Arguments &arguments)
     TRY(checkInstanceName(arguments.word(1)));
     api::InstancePost post;
     post.name = arguments.word(1);
-    TRY(runWithProgress(context, "POST", TRY(instancePath(arguments.word(0))), api::toJson(post), "Renaming " + arguments.word(0)));
+    TRY(runWithProgress(context, "POST", TRY(instancePath(arguments.word(0))), api::toJson(post),
+                        "Renaming " + arguments.word(0)));
     return 0;
 }
 

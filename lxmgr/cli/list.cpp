@@ -59,7 +59,8 @@ std::string memoryShare(const InstanceFull &instance)
     if (!instance.state || !limit || limit->count == 0)
         return {};
     char text[16];
-    std::snprintf(text, sizeof text, "%.1f%%", 100.0 * static_cast<double>(instance.state->memory.usage) / static_cast<double>(limit->count));
+    std::snprintf(text, sizeof text, "%.1f%%",
+                  100.0 * static_cast<double>(instance.state->memory.usage) / static_cast<double>(limit->count));
     return text;
 }
 
@@ -177,7 +178,8 @@ Table tableOf(const std::vector<InstanceFull> &instances, const std::vector<Pick
     return table;
 }
 
-/// Whether `text` matches the whole of `pattern`, or is the same where that is no regular expression. Case does not count.
+/// Whether `text` matches the whole of `pattern`, or is the same where that is no regular expression. Case does not
+/// count.
 bool matches(const std::string &pattern, const std::string &text, std::string_view end)
 {
     regex_t expression;
@@ -194,10 +196,12 @@ bool inNetwork(const std::string &address, const std::string &network, int famil
     const std::size_t slash = network.find('/');
     std::array<unsigned char, 16> one{};
     std::array<unsigned char, 16> other{};
-    if (::inet_pton(family, address.c_str(), one.data()) != 1 || ::inet_pton(family, network.substr(0, slash).c_str(), other.data()) != 1)
+    if (::inet_pton(family, address.c_str(), one.data()) != 1 ||
+        ::inet_pton(family, network.substr(0, slash).c_str(), other.data()) != 1)
         return false;
     const std::size_t most = family == AF_INET ? 32 : 128;
-    const Result<std::uint64_t> bits = slash == std::string::npos ? Result<std::uint64_t>(most) : parseUnsigned(network.substr(slash + 1), 0, most);
+    const Result<std::uint64_t> bits =
+        slash == std::string::npos ? Result<std::uint64_t>(most) : parseUnsigned(network.substr(slash + 1), 0, most);
     if (!bits)
         return false;
     for (std::size_t bit = 0; bit < *bits; ++bit)
@@ -271,7 +275,11 @@ Result<std::string> narrowed(const std::string &metadata, const std::vector<std:
 
 bool needsState(const std::vector<Picked> &picked, const std::vector<std::string> &filters)
 {
-    return std::ranges::any_of(picked, [](const Picked &p) { return p.column && (kNeedState.find(p.column->letter) != std::string_view::npos || p.column->letter == 'S'); }) ||
+    return std::ranges::any_of(picked,
+                               [](const Picked &p) {
+                                   return p.column && (kNeedState.find(p.column->letter) != std::string_view::npos ||
+                                                       p.column->letter == 'S');
+                               }) ||
            std::ranges::any_of(filters, [](const std::string &filter) { return filter.starts_with("ipv"); });
 }
 

@@ -37,8 +37,8 @@ std::string pretty(const api::Json &event)
     if (type == "lifecycle")
         return text + metadata.text("action") + " " + metadata.text("source");
     if (type == "operation")
-        return text + metadata.text("id").substr(0, 8) + " " + metadata.text("description") + ": " + metadata.text("status") +
-               (metadata.text("err").empty() ? "" : " (" + metadata.text("err") + ")");
+        return text + metadata.text("id").substr(0, 8) + " " + metadata.text("description") + ": " +
+               metadata.text("status") + (metadata.text("err").empty() ? "" : " (" + metadata.text("err") + ")");
     return text + metadata.text("level") + " " + metadata.text("message");
 }
 

@@ -56,7 +56,8 @@ Form makeForm(std::vector<FormPart> parts)
     form.contentType = "multipart/form-data; boundary=" + boundary;
     for (FormPart &part : parts) {
         const std::string lead = stretches->empty() ? "" : "\r\n";
-        const std::string head = lead + "--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + part.name + "\"; filename=\"" + part.fileName +
+        const std::string head = lead + "--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + part.name +
+                                 "\"; filename=\"" + part.fileName +
                                  "\"\r\nContent-Type: application/octet-stream\r\n\r\n";
         form.size += head.size() + part.size;
         stretches->push_back({head, {}, head.size()});
@@ -101,7 +102,8 @@ Status FormReader::feed(std::string_view piece)
 
 Status FormReader::finish() const
 {
-    return m_state == State::Done ? Status() : Error(Code::Corrupt, "the image ended before its last part was complete");
+    return m_state == State::Done ? Status()
+                                  : Error(Code::Corrupt, "the image ended before its last part was complete");
 }
 
 /// Whether anything moved on.
@@ -116,7 +118,9 @@ Result<bool> FormReader::step()
         }
         const std::size_t end = m_buffer.find("\r\n\r\n");
         if (end == std::string::npos)
-            return m_buffer.size() > kLongestHead ? Result<bool>(Error(Code::Corrupt, "a part of the image has no end to its head")) : false;
+            return m_buffer.size() > kLongestHead
+                       ? Result<bool>(Error(Code::Corrupt, "a part of the image has no end to its head"))
+                       : false;
         TRY(beginPart(std::string_view(m_buffer).substr(0, end)));
         m_buffer.erase(0, end + 4);
         m_state = State::Body;
@@ -124,7 +128,8 @@ Result<bool> FormReader::step()
     }
     const std::size_t found = m_buffer.find(m_delimiter);
     // Without a boundary in sight, everything but what could be its beginning belongs to the part.
-    const std::size_t sure = found != std::string::npos ? found : m_buffer.size() - std::min(m_buffer.size(), m_delimiter.size());
+    const std::size_t sure =
+        found != std::string::npos ? found : m_buffer.size() - std::min(m_buffer.size(), m_delimiter.size());
     if (m_state == State::Body && sure > 0)
         TRY(m_sink(std::string_view(m_buffer).substr(0, sure)));
     if (found == std::string::npos) {

@@ -60,7 +60,8 @@ constexpr Column<Operation> kOperationColumns[] = {
 // clang-format on
 
 template <class T, std::size_t N>
-Result<int> list(Context &context, const Arguments &arguments, const std::string &path, const ColumnSet &set, const Column<T> (&columns)[N])
+Result<int> list(Context &context, const Arguments &arguments, const std::string &path, const ColumnSet &set,
+                 const Column<T> (&columns)[N])
 {
     const client::Answer answer = TRY(context.client().request("GET", path, {}, {{"recursion", "1"}}));
     TRY(printList<T>(context, arguments, set, columns, answer.metadata));
@@ -69,7 +70,8 @@ Result<int> list(Context &context, const Arguments &arguments, const std::string
 
 Result<int> show(Context &context, const Arguments &arguments, std::string_view collection)
 {
-    TRY(printObject(context, arguments, TRY(context.client().get<api::Json>(client::path(collection, {arguments.word(0)})))));
+    TRY(printObject(context, arguments,
+                    TRY(context.client().get<api::Json>(client::path(collection, {arguments.word(0)})))));
     return 0;
 }
 
@@ -84,13 +86,19 @@ Result<int> profileList(Context &context, const Arguments &arguments)
 {
     return list(context, arguments, "/1.0/profiles", profileColumns(), kProfileColumns);
 }
-Result<int> profileShow(Context &context, const Arguments &arguments) { return show(context, arguments, "/1.0/profiles"); }
+Result<int> profileShow(Context &context, const Arguments &arguments)
+{
+    return show(context, arguments, "/1.0/profiles");
+}
 
 Result<int> networkList(Context &context, const Arguments &arguments)
 {
     return list(context, arguments, "/1.0/networks", networkColumns(), kNetworkColumns);
 }
-Result<int> networkShow(Context &context, const Arguments &arguments) { return show(context, arguments, "/1.0/networks"); }
+Result<int> networkShow(Context &context, const Arguments &arguments)
+{
+    return show(context, arguments, "/1.0/networks");
+}
 
 Result<int> storageList(Context &context, const Arguments &arguments)
 {
@@ -119,7 +127,10 @@ Result<int> operationList(Context &context, const Arguments &arguments)
     TRY(printList<Operation>(context, arguments, operationColumns(), kOperationColumns, all.dump()));
     return 0;
 }
-Result<int> operationShow(Context &context, const Arguments &arguments) { return show(context, arguments, "/1.0/operations"); }
+Result<int> operationShow(Context &context, const Arguments &arguments)
+{
+    return show(context, arguments, "/1.0/operations");
+}
 
 Result<int> operationDelete(Context &context, const Arguments &arguments)
 {

@@ -17,7 +17,11 @@ struct FormatName {
     Format format;
 };
 constexpr FormatName kFormats[] = {
-    {"table", Format::Table}, {"compact", Format::Compact}, {"csv", Format::Csv}, {"json", Format::Json}, {"yaml", Format::Yaml},
+    {"table",   Format::Table  },
+    {"compact", Format::Compact},
+    {"csv",     Format::Csv    },
+    {"json",    Format::Json   },
+    {"yaml",    Format::Yaml   },
 };
 
 /// The lines of each cell, and how wide each column gets.
@@ -76,11 +80,15 @@ std::string rowText(const std::vector<std::vector<std::string>> &cells, const st
     return text;
 }
 
-std::string headerText(const Table &table, const std::vector<std::size_t> &widths, std::string_view outer, std::string_view between)
+std::string headerText(const Table &table, const std::vector<std::size_t> &widths, std::string_view outer,
+                       std::string_view between)
 {
     std::string text(outer);
     for (std::size_t column = 0; column < table.headers.size(); ++column)
-        text.append(column > 0 ? between : "").append(" ").append(centred(table.headers[column], widths[column])).append(" ");
+        text.append(column > 0 ? between : "")
+            .append(" ")
+            .append(centred(table.headers[column], widths[column]))
+            .append(" ");
     return text.append(outer).append("\n");
 }
 
@@ -145,9 +153,12 @@ Result<FormatChoice> parseFormat(std::string_view text)
 {
     const std::vector<std::string> parts = split(text, ',');
     const auto *const known = std::ranges::find(kFormats, parts.empty() ? "" : parts[0], &FormatName::name);
-    const bool suffixKnown = parts.size() < 2 || (parts.size() == 2 && (parts[1] == "header" || parts[1] == "noheader"));
+    const bool suffixKnown =
+        parts.size() < 2 || (parts.size() == 2 && (parts[1] == "header" || parts[1] == "noheader"));
     if (known == std::end(kFormats) || !suffixKnown)
-        return Error(Code::Usage, quoted(text) + " is no format: table, compact, csv, json or yaml, with ',header' or ',noheader' behind it");
+        return Error(Code::Usage,
+                     quoted(text) +
+                         " is no format: table, compact, csv, json or yaml, with ',header' or ',noheader' behind it");
     const bool header = parts.size() == 2 ? parts[1] == "header" : known->format != Format::Csv;
     return FormatChoice{known->format, header};
 }
@@ -209,7 +220,8 @@ Error unknownColumn(char letter, const ColumnSet &set)
     std::string known;
     for (const ColumnInfo &column : set.columns)
         known.append(known.empty() ? "" : " ").append(1, column.letter).append("=").append(column.title);
-    return {Code::Usage, "'lxmgr " + std::string(set.command) + "' has no column " + quoted(std::string(1, letter)) + " (" + known + ")"};
+    return {Code::Usage, "'lxmgr " + std::string(set.command) + "' has no column " + quoted(std::string(1, letter)) +
+                             " (" + known + ")"};
 }
 
 Status printJson(Context &context, Format format, std::string_view json)
@@ -241,7 +253,10 @@ std::string dateText(const api::Time &time)
     return {text, std::strftime(text, sizeof text, "%Y/%m/%d %H:%M UTC", &utc)};
 }
 
-std::string sizeText(std::int64_t bytes) { return humanBytes({static_cast<std::uint64_t>(std::max<std::int64_t>(0, bytes))}); }
+std::string sizeText(std::int64_t bytes)
+{
+    return humanBytes({static_cast<std::uint64_t>(std::max<std::int64_t>(0, bytes))});
+}
 
 std::string upperStatus(std::string_view status) { return upper(status); }
 

@@ -21,7 +21,8 @@ bool hasWord(std::string_view list, std::string_view word)
 bool isChild(std::string_view path, std::string_view aliases, const std::string &prefix, const std::string &word)
 {
     const std::string_view last = lastWord(path);
-    const std::string_view parent = path.size() == last.size() ? std::string_view() : path.substr(0, path.size() - last.size() - 1);
+    const std::string_view parent =
+        path.size() == last.size() ? std::string_view() : path.substr(0, path.size() - last.size() - 1);
     return parent == prefix && (last == word || hasWord(aliases, word));
 }
 
@@ -51,7 +52,10 @@ Error unknownCommand(const std::string &prefix, const std::string &word)
 class Reader
 {
 public:
-    Reader(std::string where, std::span<const Flag> own, WordCount count) : m_where(std::move(where)), m_own(own), m_count(count) {}
+    Reader(std::string where, std::span<const Flag> own, WordCount count)
+        : m_where(std::move(where)), m_own(own), m_count(count)
+    {
+    }
 
     Status read(const std::vector<std::string> &arguments, std::size_t from)
     {
@@ -177,10 +181,13 @@ Status checkCount(const Command &command, const Arguments &arguments)
     // "--all" stands for the names it replaces.
     const bool all = arguments.has("all");
     if (arguments.words.size() < count.least && !all)
-        return Error(Code::Usage, "something is missing: " + usage).hint("'lxmgr " + std::string(command.path) + " --help' has examples");
+        return Error(Code::Usage, "something is missing: " + usage)
+            .hint("'lxmgr " + std::string(command.path) + " --help' has examples");
     if (arguments.words.size() > count.most)
-        return Error(Code::Usage, quoted(arguments.words[count.most]) + " is too much: " +
-                                      (command.arguments.empty() ? "lxmgr " + std::string(command.path) + " takes no arguments" : usage));
+        return Error(
+            Code::Usage,
+            quoted(arguments.words[count.most]) + " is too much: " +
+                (command.arguments.empty() ? "lxmgr " + std::string(command.path) + " takes no arguments" : usage));
     if (all && !arguments.words.empty())
         return Error(Code::Usage, "either names or --all, not both");
     return {};

@@ -14,7 +14,8 @@ Result<int> query(Context &context, const Arguments &arguments)
     request.method = upper(arguments.value("request", arguments.has("data") ? "POST" : "GET"));
     request.target = context.client().target(arguments.word(0));
     if (!request.target.starts_with('/'))
-        return Error(Code::Usage, quoted(arguments.word(0)) + " is no path of the API: it begins with /, as in /1.0/instances");
+        return Error(Code::Usage,
+                     quoted(arguments.word(0)) + " is no path of the API: it begins with /, as in /1.0/instances");
     request.body = arguments.value("data", "");
     if (request.body == "-")
         request.body = TRY(readStandardInput());

@@ -28,7 +28,10 @@ Table tableOf(const std::vector<api::Template> &templates)
 Result<int> templateList(Context &context, const Arguments &arguments)
 {
     const FormatChoice choice = TRY(parseFormat(arguments.value("format", "table")));
-    const client::Answer answer = TRY(context.client().request("GET", std::string(kTemplates), {}, {{"recursion", "1"}}));
+    const client::Answer answer = TRY(context.client().request("GET", std::string(kTemplates),
+                                                               {
+    },
+                                                               {{"recursion", "1"}}));
     if (choice.format == Format::Json || choice.format == Format::Yaml)
         TRY(printJson(context, choice.format, answer.metadata));
     else
@@ -60,7 +63,8 @@ Result<int> templateBuild(Context &context, const Arguments &arguments)
         post.options[pair.key] = pair.value;
     }
     context.say("Building " + wanted);
-    const api::Operation done = TRY(runWithProgress(context, "POST", client::path(kTemplates, {name, "build"}), api::toJson(post), wanted));
+    const api::Operation done =
+        TRY(runWithProgress(context, "POST", client::path(kTemplates, {name, "build"}), api::toJson(post), wanted));
     const std::string fingerprint = done.metadata.text("fingerprint");
     if (!fingerprint.empty())
         context.say("Image built with fingerprint: " + fingerprint);

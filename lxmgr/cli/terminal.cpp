@@ -28,9 +28,22 @@ struct Range {
     char32_t last;
 };
 // Unicode 15 in the coarse: what terminals draw two columns wide, and marks that take no column of their own.
-constexpr Range kWide[] = {{0x1100, 0x115F},   {0x2E80, 0x303E},   {0x3041, 0x33FF},   {0x3400, 0x4DBF},   {0x4E00, 0x9FFF},
-                           {0xA000, 0xA4CF},   {0xAC00, 0xD7A3},   {0xF900, 0xFAFF},   {0xFE30, 0xFE6F},   {0xFF00, 0xFF60},
-                           {0xFFE0, 0xFFE6},   {0x1F300, 0x1F64F}, {0x1F900, 0x1F9FF}, {0x20000, 0x3FFFD}};
+constexpr Range kWide[] = {
+    {0x1100,  0x115F },
+    {0x2E80,  0x303E },
+    {0x3041,  0x33FF },
+    {0x3400,  0x4DBF },
+    {0x4E00,  0x9FFF },
+    {0xA000,  0xA4CF },
+    {0xAC00,  0xD7A3 },
+    {0xF900,  0xFAFF },
+    {0xFE30,  0xFE6F },
+    {0xFF00,  0xFF60 },
+    {0xFFE0,  0xFFE6 },
+    {0x1F300, 0x1F64F},
+    {0x1F900, 0x1F9FF},
+    {0x20000, 0x3FFFD}
+};
 constexpr Range kNarrow[] = {{0x0300, 0x036F}, {0x200B, 0x200F}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F}};
 
 template <std::size_t N> bool within(char32_t character, const Range (&ranges)[N])
@@ -116,7 +129,8 @@ Status runEditor(const std::string &path)
     while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return Error(Code::Cancelled, "the editor " + quoted(command) + " failed, nothing was changed (set EDITOR to another one)");
+        return Error(Code::Cancelled,
+                     "the editor " + quoted(command) + " failed, nothing was changed (set EDITOR to another one)");
     return {};
 }
 

@@ -17,7 +17,8 @@ constexpr int kDeepest = 64;
 /// What a YAML 1.1 or 1.2 reader could take for a boolean, null, number or date when it is not quoted.
 bool looksSpecial(const std::string &text)
 {
-    static constexpr std::string_view kWords[] = {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "~", ".nan", ".inf", "-.inf", "<<", "="};
+    static constexpr std::string_view kWords[] = {"true", "false", "yes",  "no",   "on",    "off", "y", "n",
+                                                  "null", "~",     ".nan", ".inf", "-.inf", "<<",  "="};
     const std::string word = lower(text);
     for (const std::string_view special : kWords)
         if (word == special)
@@ -31,8 +32,8 @@ void emit(YAML::Emitter &out, const api::Json &value)
     if (const std::string *text = value.asString()) {
         const bool printable = escaped(*text) == *text;
         const std::string lines = escaped(join(split(*text, '\n'), ""));
-        const bool block = !printable && text->ends_with('\n') && !text->ends_with("\n\n") && !text->starts_with(' ') && !text->starts_with('\n') &&
-                           lines == join(split(*text, '\n'), "");
+        const bool block = !printable && text->ends_with('\n') && !text->ends_with("\n\n") && !text->starts_with(' ') &&
+                           !text->starts_with('\n') && lines == join(split(*text, '\n'), "");
         if (block)
             out << YAML::Literal << text->substr(0, text->size() - 1); // the reader puts the last line feed back
         else if (text->empty() || !printable || looksSpecial(*text))
@@ -83,7 +84,8 @@ api::Json scalar(const YAML::Node &node, Scalars scalars)
 
 Error at(const YAML::Mark &mark, const std::string &source, const std::string &message)
 {
-    const std::string where = mark.is_null() ? "" : ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
+    const std::string where =
+        mark.is_null() ? "" : ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
     return {Code::Invalid, source + where + ": " + message};
 }
 
@@ -116,7 +118,8 @@ Result<api::Json> convert(const YAML::Node &node, Scalars scalars, const std::st
             if (before.first == name)
                 return at(member.first.Mark(), source, "the key " + quoted(name) + " is there twice");
         const bool text = scalars == Scalars::Text || name == "config" || name == "devices";
-        members.emplace_back(name, TRY(convert(member.second, text && !member.second.IsNull() ? Scalars::Text : scalars, source, depth + 1)));
+        members.emplace_back(name, TRY(convert(member.second, text && !member.second.IsNull() ? Scalars::Text : scalars,
+                                               source, depth + 1)));
     }
     return api::Json(std::move(members));
 }

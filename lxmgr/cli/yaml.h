@@ -13,8 +13,8 @@ namespace lxmgr::cli
 /// A document with a line feed at its end; strings that YAML would read as something else are quoted.
 std::string toYaml(const api::Json &value);
 
-/// Plain scalars become booleans and numbers where they look like ones, except below `config` and `devices`, whose values
-/// are text whatever they look like. Invalid with `source`, line and column.
+/// Plain scalars become booleans and numbers where they look like ones, except below `config` and `devices`, whose
+/// values are text whatever they look like. Invalid with `source`, line and column.
 Result<api::Json> fromYaml(const std::string &text, const std::string &source);
 
 } // namespace lxmgr::cli

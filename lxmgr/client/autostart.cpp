@@ -92,7 +92,8 @@ std::string lastLine(const std::string &path)
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     char text[4096];
     const off_t size = file ? ::lseek(file.get(), 0, SEEK_END) : 0;
-    const ssize_t got = file ? ::pread(file.get(), text, sizeof text, std::max<off_t>(0, size - off_t(sizeof text))) : 0;
+    const ssize_t got =
+        file ? ::pread(file.get(), text, sizeof text, std::max<off_t>(0, size - off_t(sizeof text))) : 0;
     std::string_view tail = trimmed(std::string_view(text, got > 0 ? static_cast<std::size_t>(got) : 0));
     return std::string(tail.substr(tail.rfind('\n') + 1));
 }
@@ -130,7 +131,8 @@ Result<Fd> connectWhenReady(const Paths &paths, const Fd &folder, pid_t daemon, 
         if (::waitpid(daemon, &status, WNOHANG) == daemon)
             return diedAtStart(logPath, status);
         if (nowMs() > deadline)
-            return Error(Code::Timeout, "lxmgrd was started but did not open its socket within a minute (log: " + logPath + ")");
+            return Error(Code::Timeout,
+                         "lxmgrd was started but did not open its socket within a minute (log: " + logPath + ")");
     }
 }
 

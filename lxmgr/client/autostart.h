@@ -13,7 +13,8 @@ namespace lxmgr::client
 bool shouldStartDaemon(const Paths &paths);
 
 /// Starts the daemon in a session of its own with its output in <state>/logs/lxmgrd.log and connects to it once it
-/// listens. Two commands at once start one daemon. Unavailable, with the last line of its log, where it does not come up.
+/// listens. Two commands at once start one daemon. Unavailable, with the last line of its log, where it does not come
+/// up.
 Result<Fd> startDaemonAndConnect(const Paths &paths);
 
 } // namespace lxmgr::client

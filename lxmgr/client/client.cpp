@@ -26,10 +26,12 @@ Error unreachable(const Error &error, const Paths &paths)
 {
     const std::string socket = paths.socket();
     if (error.errnum == EACCES || error.errnum == EPERM)
-        return Error(Code::Forbidden, "no permission to use " + socket + " (run it with sudo, or join the group that owns the socket)");
-    const std::string what = error.errnum == ENOENT ? "lxmgrd is not running: no " + socket
-                                                    : "lxmgrd does not answer on " + socket + ": " +
-                                                          (error.errnum ? strerrordesc_np(error.errnum) : error.message);
+        return Error(Code::Forbidden,
+                     "no permission to use " + socket + " (run it with sudo, or join the group that owns the socket)");
+    const std::string what = error.errnum == ENOENT
+                                 ? "lxmgrd is not running: no " + socket
+                                 : "lxmgrd does not answer on " + socket + ": " +
+                                       (error.errnum ? strerrordesc_np(error.errnum) : error.message);
     const bool systemd = ::access("/run/systemd/system", F_OK) == 0;
     return Error(Code::Unavailable, what).hint(systemd             ? "start it with 'systemctl start lxmgrd'"
                                                : ::geteuid() != 0 ? "run the command as root, which starts it"
@@ -103,7 +105,8 @@ Result<Response> Client::exchange(Request &request)
     TRY(connect());
     trace(">", request.method + " " + request.target, request.body);
     Response response = TRY(m_connection->exchange(request));
-    trace("<", std::to_string(response.head.status) + " " + std::string(response.head.headers.value("Content-Type")), response.body);
+    trace("<", std::to_string(response.head.status) + " " + std::string(response.head.headers.value("Content-Type")),
+          response.body);
     return response;
 }
 
@@ -251,7 +254,8 @@ Result<WebSocket> Client::openSocket(const std::string &path, const Parameters &
     return WebSocket::begin(m_options.paths.socket(), complete, std::move(onData));
 }
 
-Result<WebSocket> Client::openOperationSocket(const std::string &operationUrl, const std::string &secret, WebSocket::OnData onData)
+Result<WebSocket> Client::openOperationSocket(const std::string &operationUrl, const std::string &secret,
+                                              WebSocket::OnData onData)
 {
     return openSocket(std::string(operationUrl.substr(0, operationUrl.find('?'))) + "/websocket", {{"secret", secret}},
                       std::move(onData));

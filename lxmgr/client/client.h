@@ -70,7 +70,8 @@ public:
 
     /// Request and, where it starts an operation, its end: a failed operation is an Error.
     Result<api::Operation> run(const std::string &method, const std::string &path, std::string body,
-                               const Watcher &watcher = {}, const Parameters &parameters = {}, http::Headers headers = {});
+                               const Watcher &watcher = {}, const Parameters &parameters = {},
+                               http::Headers headers = {});
     /// Waits for the end of the operation at `url`. Success, or the operation's Error.
     Result<api::Operation> wait(const std::string &url, const Watcher &watcher = {});
     /// The same, but a failed operation is a result as well: exec's carries the exit status.
@@ -81,7 +82,8 @@ public:
 
     /// A websocket, still opening.
     Result<WebSocket> openSocket(const std::string &path, const Parameters &parameters, WebSocket::OnData onData);
-    Result<WebSocket> openOperationSocket(const std::string &operationUrl, const std::string &secret, WebSocket::OnData onData);
+    Result<WebSocket> openOperationSocket(const std::string &operationUrl, const std::string &secret,
+                                          WebSocket::OnData onData);
 
     /// `path` with the parameters and the project behind it.
     std::string target(const std::string &path, const Parameters &parameters = {}) const;

@@ -38,7 +38,10 @@ http::Headers headersFor(const Request &request)
     return headers;
 }
 
-bool isJson(const http::ResponseHead &head) { return head.headers.value("Content-Type").starts_with("application/json"); }
+bool isJson(const http::ResponseHead &head)
+{
+    return head.headers.value("Content-Type").starts_with("application/json");
+}
 
 } // namespace
 

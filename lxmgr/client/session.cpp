@@ -22,8 +22,9 @@ constexpr int kLastWords = 2000; ///< ms of silence after the operation's end un
 std::size_t writableAtOnce(int fd)
 {
     struct stat info{};
-    return fd >= 0 && ::fstat(fd, &info) == 0 && (S_ISREG(info.st_mode) || S_ISCHR(info.st_mode)) && !::isatty(fd) ? kPiece
-                                                                                                                  : PIPE_BUF;
+    return fd >= 0 && ::fstat(fd, &info) == 0 && (S_ISREG(info.st_mode) || S_ISCHR(info.st_mode)) && !::isatty(fd)
+               ? kPiece
+               : PIPE_BUF;
 }
 
 bool ready(short events) { return (events & (POLLIN | POLLHUP | POLLERR | POLLNVAL)) != 0; }
@@ -119,15 +120,17 @@ private:
 Status Pump::open()
 {
     if (!m_plan.control.empty())
-        m_control = TRY(m_client.openOperationSocket(m_plan.operation, m_plan.control, [](http::Opcode, std::string_view, bool) {}));
+        m_control = TRY(m_client.openOperationSocket(m_plan.operation, m_plan.control,
+                                                     [](http::Opcode, std::string_view, bool) {}));
     for (const StreamPlan::Stream &stream : m_plan.streams) {
         Channel &channel = m_channels.emplace_back();
         channel.in = stream.in;
         channel.out = stream.out;
         channel.outPiece = writableAtOnce(stream.out);
         channel.socket = TRY(m_client.openOperationSocket(
-            m_plan.operation, stream.secret,
-            [&channel](http::Opcode opcode, std::string_view piece, bool last) { channel.onData(opcode, piece, last); }));
+            m_plan.operation, stream.secret, [&channel](http::Opcode opcode, std::string_view piece, bool last) {
+                channel.onData(opcode, piece, last);
+            }));
     }
     m_waiting = TRY(m_client.beginWait(m_plan.operation));
     if (m_control)
@@ -257,10 +260,16 @@ Result<StreamEnd> runStreams(Client &client, const StreamPlan &plan) { return Pu
 std::string resizeMessage(int width, int height)
 {
     return api::toJson(api::ControlMessage{
-        .command = "window-resize", .args = {{"width", std::to_string(width)}, {"height", std::to_string(height)}}, .signal = 0});
+        .command = "window-resize",
+        .args = {{"width", std::to_string(width)}, {"height", std::to_string(height)}},
+        .signal = 0
+    });
 }
 
-std::string signalMessage(int signal) { return api::toJson(api::ControlMessage{.command = "signal", .args = {}, .signal = signal}); }
+std::string signalMessage(int signal)
+{
+    return api::toJson(api::ControlMessage{.command = "signal", .args = {}, .signal = signal});
+}
 
 std::string DetachFilter::pass(std::string_view typed)
 {

@@ -128,7 +128,8 @@ Status WebSocket::flush()
 {
     std::string &output = m_framer->output();
     while (m_sent < output.size()) {
-        const ssize_t sent = ::send(m_fd.get(), output.data() + m_sent, output.size() - m_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        const ssize_t sent =
+            ::send(m_fd.get(), output.data() + m_sent, output.size() - m_sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno == EAGAIN)

@@ -31,7 +31,8 @@ private slots:
             const std::string help = helpText(command.path);
             QVERIFY2(help.find(usageLine(command)) == 0, path.c_str());
             for (const Flag &flag : flagsOf(command)) {
-                QVERIFY2(!flag.help.empty() && flag.help.ends_with('.'), (path + " " + std::string(flag.names)).c_str());
+                QVERIFY2(!flag.help.empty() && flag.help.ends_with('.'),
+                         (path + " " + std::string(flag.names)).c_str());
                 QVERIFY2(flag.names.find("--") != std::string_view::npos, path.c_str());
                 QVERIFY2(help.find(flagUsage(flag)) != std::string::npos, path.c_str());
             }
@@ -63,7 +64,8 @@ private slots:
                 text = text.substr(0, text.find_first_of("<>|"));
                 std::erase(text, '\'');
                 const auto invocation = parseCommandLine(line(text.c_str()));
-                QVERIFY2(invocation.has_value(), (std::string(example.line) + ": " + (invocation ? "" : invocation.error().message)).c_str());
+                QVERIFY2(invocation.has_value(),
+                         (std::string(example.line) + ": " + (invocation ? "" : invocation.error().message)).c_str());
                 QVERIFY2(invocation->command == &command, std::string(example.line).c_str());
             }
         }
@@ -90,12 +92,14 @@ private slots:
     }
     void flagsAreReadAsPeopleWriteThem()
     {
-        const auto invocation = parseCommandLine(
-            {"launch", "debian", "web1", "-c", "limits.cpu=2", "--config=limits.memory=1GiB", "-cuser.a=b=c", "-pdefault", "-ep", "web", "--project", "p"});
+        const auto invocation =
+            parseCommandLine({"launch", "debian", "web1", "-c", "limits.cpu=2", "--config=limits.memory=1GiB",
+                              "-cuser.a=b=c", "-pdefault", "-ep", "web", "--project", "p"});
         VERIFY_OK(invocation);
         const Arguments &arguments = invocation->arguments;
         QCOMPARE(arguments.words, (std::vector<std::string>{"debian", "web1"}));
-        QCOMPARE(arguments.values("config"), (std::vector<std::string>{"limits.cpu=2", "limits.memory=1GiB", "user.a=b=c"}));
+        QCOMPARE(arguments.values("config"),
+                 (std::vector<std::string>{"limits.cpu=2", "limits.memory=1GiB", "user.a=b=c"}));
         QCOMPARE(arguments.values("profile"), (std::vector<std::string>{"default", "web"}));
         QVERIFY(arguments.has("ephemeral"));
         QCOMPARE(invocation->globals.project, std::string("p"));
@@ -149,7 +153,8 @@ private slots:
         QFETCH(QByteArray, says);
         const auto invocation = parseCommandLine(line(typed.constData()));
         VERIFY_FAILS(Code::Usage, invocation);
-        QVERIFY2(QByteArray::fromStdString(invocation.error().message).contains(says), invocation.error().message.c_str());
+        QVERIFY2(QByteArray::fromStdString(invocation.error().message).contains(says),
+                 invocation.error().message.c_str());
     }
     void helpIsForCommandsGroupsAndEverything()
     {
@@ -160,7 +165,9 @@ private slots:
             QVERIFY(!helpText(invocation->topic).empty());
         }
         for (const Command &command : commands())
-            QVERIFY2(helpText("").find("  " + std::string(command.path.substr(0, command.path.find(' ')))) != std::string::npos, std::string(command.path).c_str());
+            QVERIFY2(helpText("").find("  " + std::string(command.path.substr(0, command.path.find(' ')))) !=
+                         std::string::npos,
+                     std::string(command.path).c_str());
     }
 };
 

@@ -51,10 +51,13 @@ private slots:
         const auto filled = fillPage(readPage("lxmgr.1.in").toStdString());
         VERIFY_OK(filled);
         for (const Command &command : commands())
-            QVERIFY2(filled->find("\n.SS lxmgr " + std::string(command.path)) != std::string::npos, std::string(command.path).c_str());
+            QVERIFY2(filled->find("\n.SS lxmgr " + std::string(command.path)) != std::string::npos,
+                     std::string(command.path).c_str());
         for (const std::string_view table : docTables())
             if (table != "command-list")
-                QVERIFY2(readPage("lxmgr.1.in").contains(QByteArray("@TABLE ") + QByteArray(table.data(), qsizetype(table.size())) + "@"), table.data());
+                QVERIFY2(readPage("lxmgr.1.in")
+                             .contains(QByteArray("@TABLE ") + QByteArray(table.data(), qsizetype(table.size())) + "@"),
+                         table.data());
     }
     void anUnknownTableIsAnErrorWithItsLine()
     {
@@ -105,7 +108,8 @@ private slots:
         QTest::addColumn<QString>("offers");
         QTest::newRow("command") << "lxmgr lau" << "launch";
         QTest::newRow("subcommand") << "lxmgr config device ad" << "add";
-        QTest::newRow("key") << "lxmgr config set web1 limits.mem" << "limits.memory limits.memory.enforce limits.memory.swap";
+        QTest::newRow("key") << "lxmgr config set web1 limits.mem"
+                             << "limits.memory limits.memory.enforce limits.memory.swap";
         QTest::newRow("flag") << "lxmgr list --fas" << "--fast";
         QTest::newRow("nothing for another program") << "lxmgr exec web1 -- --fo" << "";
     }
@@ -114,9 +118,11 @@ private slots:
         QFETCH(QString, typed);
         QFETCH(QString, offers);
         const QStringList line = typed.split(' ');
-        const QString driver = QString::fromStdString(*completionScript("bash")) +
-                               QStringLiteral("COMP_WORDS=(%1); COMP_CWORD=%2; COMPREPLY=(); _lxmgr; echo \"${COMPREPLY[*]}\"")
-                                   .arg(typed).arg(line.size() - 1);
+        const QString driver =
+            QString::fromStdString(*completionScript("bash")) +
+            QStringLiteral("COMP_WORDS=(%1); COMP_CWORD=%2; COMPREPLY=(); _lxmgr; echo \"${COMPREPLY[*]}\"")
+                .arg(typed)
+                .arg(line.size() - 1);
         QProcess bash; // away from an lxmgr that may be installed here
         QProcessEnvironment environment = QProcessEnvironment::systemEnvironment();
         environment.insert("LXMGR_DIR", "/nonexistent");

@@ -52,7 +52,8 @@ private slots:
     }
     void csvHasNoHeaderUnlessAsked()
     {
-        QCOMPARE(rendered("csv"), QByteArray("web1,RUNNING,\"10.0.3.12 (eth0)\n10.9.0.1 (wg0)\",CONTAINER\nt,STOPPED,,CONTAINER\n"));
+        QCOMPARE(rendered("csv"),
+                 QByteArray("web1,RUNNING,\"10.0.3.12 (eth0)\n10.9.0.1 (wg0)\",CONTAINER\nt,STOPPED,,CONTAINER\n"));
         QVERIFY(rendered("csv,header").startsWith("NAME,STATE,IPV4,TYPE\nweb1,"));
         QVERIFY(rendered("table,noheader").startsWith("+---"));
         QVERIFY(!rendered("table,noheader").contains("NAME"));
@@ -60,7 +61,8 @@ private slots:
     void csvQuotesAsRfc4180()
     {
         const Table table{{"A"}, {{"say \"hi\", twice"}}};
-        QCOMPARE(QByteArray::fromStdString(render(table, {Format::Csv, false})), QByteArray("\"say \"\"hi\"\", twice\"\n"));
+        QCOMPARE(QByteArray::fromStdString(render(table, {Format::Csv, false})),
+                 QByteArray("\"say \"\"hi\"\", twice\"\n"));
     }
     void unknownFormatsAreRefused()
     {
@@ -145,7 +147,8 @@ private slots:
         QTest::addColumn<QByteArray>("where");
         QTest::newRow("tab") << QByteArray("config:\n\tlimits.cpu: 2\n") << QByteArray("web.yaml:2:");
         QTest::newRow("bracket") << QByteArray("profiles: [a, b\nconfig: {}\n") << QByteArray("web.yaml:");
-        QTest::newRow("twice") << QByteArray("config: {}\nconfig: {}\n") << QByteArray("web.yaml:2:1: the key 'config' is there twice");
+        QTest::newRow("twice") << QByteArray("config: {}\nconfig: {}\n")
+                               << QByteArray("web.yaml:2:1: the key 'config' is there twice");
     }
     void brokenYamlSaysWhere()
     {
@@ -153,7 +156,8 @@ private slots:
         QFETCH(QByteArray, where);
         const auto document = fromYaml(text.toStdString(), "web.yaml");
         VERIFY_FAILS(Code::Invalid, document);
-        QVERIFY2(QByteArray::fromStdString(document.error().message).startsWith(where), document.error().message.c_str());
+        QVERIFY2(QByteArray::fromStdString(document.error().message).startsWith(where),
+                 document.error().message.c_str());
     }
     void keysAndValues()
     {
@@ -179,11 +183,13 @@ private slots:
         const std::string bodies[] = {std::string(5000, 'm') + "\r\n--", std::string(70000, 'r')};
         std::vector<FormPart> parts;
         for (int i = 0; i < 2; ++i)
-            parts.push_back({i == 0 ? "metadata" : "rootfs", "file", [text = bodies[i]](char *buffer, std::size_t size) mutable -> Result<std::size_t> {
+            parts.push_back({i == 0 ? "metadata" : "rootfs", "file",
+                             [text = bodies[i]](char *buffer, std::size_t size) mutable -> Result<std::size_t> {
                                  const std::size_t count = text.copy(buffer, size);
                                  text.erase(0, count);
                                  return count;
-                             }, bodies[i].size()});
+                             },
+                             bodies[i].size()});
         Form form = makeForm(std::move(parts));
         std::map<std::string, std::string> got;
         FormReader reader(form.contentType, [&](const std::string &name, const std::string &) -> Result<client::Sink> {

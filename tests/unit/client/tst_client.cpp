@@ -39,7 +39,8 @@ public:
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         path.copy(address.sun_path, sizeof address.sun_path - 1);
-        if (::bind(m_listener.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) < 0 || ::listen(m_listener.get(), 16) < 0)
+        if (::bind(m_listener.get(), reinterpret_cast<sockaddr *>(&address), sizeof address) < 0 ||
+            ::listen(m_listener.get(), 16) < 0)
             qFatal("the fake daemon cannot listen");
         m_accepting = std::thread([this] { acceptAll(); });
     }
@@ -130,7 +131,9 @@ private:
             m_opened.notify_all();
         }
         const auto found = answers.find(key);
-        (void)sendAll(fd, found != answers.end() ? found->second : reply(404, api::errorEnvelope(404, "no answer for " + key, "not-found")));
+        (void)sendAll(fd, found != answers.end()
+                              ? found->second
+                              : reply(404, api::errorEnvelope(404, "no answer for " + key, "not-found")));
         return false;
     }
 
@@ -141,7 +144,8 @@ public:
         headers.set("Content-Length", std::to_string(body.size()));
         return http::writeResponse(status, headers) + body;
     }
-    static std::string operation(api::StatusCode status, const std::string &metadata = "{}", const std::string &err = {})
+    static std::string operation(api::StatusCode status, const std::string &metadata = "{}",
+                                 const std::string &err = {})
     {
         api::Operation operation;
         operation.id = "op1";
@@ -152,7 +156,9 @@ public:
     }
     static std::string started(const std::string &metadata = "{}")
     {
-        return reply(202, api::asyncEnvelope(*api::fromJson<api::Operation>(operation(api::StatusCode::Running, metadata)), "/1.0/operations/op1"));
+        return reply(202,
+                     api::asyncEnvelope(*api::fromJson<api::Operation>(operation(api::StatusCode::Running, metadata)),
+                                        "/1.0/operations/op1"));
     }
 
 private:
@@ -202,7 +208,8 @@ private slots:
         paths.runDir = m_folder->path().toStdString();
         paths.stateDir = "/var/lib/lxmgr";
         m_daemon = std::make_unique<FakeDaemon>(paths.socket());
-        m_client = std::make_unique<Client>(Client::Options{.paths = paths, .project = {}, .autostart = Client::Autostart::No});
+        m_client = std::make_unique<Client>(
+            Client::Options{.paths = paths, .project = {}, .autostart = Client::Autostart::No});
     }
     void cleanup()
     {
@@ -213,7 +220,8 @@ private slots:
 
     void oneConnectionServesManyRequests()
     {
-        m_daemon->answers["GET /1.0/profiles/default"] = FakeDaemon::reply(200, api::syncEnvelope(R"({"name":"default","config":{"limits.cpu":"2"}})"));
+        m_daemon->answers["GET /1.0/profiles/default"] =
+            FakeDaemon::reply(200, api::syncEnvelope(R"({"name":"default","config":{"limits.cpu":"2"}})"));
         for (int i = 0; i < 3; ++i) {
             const auto profile = m_client->get<api::Profile>(path("/1.0/profiles", {"default"}));
             VERIFY_OK(profile);
@@ -231,9 +239,14 @@ private slots:
     void answersMayBeChunked()
     {
         const std::string body = api::syncEnvelope(R"({"name":"p"})");
-        m_daemon->answers["GET /1.0/profiles/p"] = http::writeResponse(200, {{"Content-Type", "application/json"}, {"Transfer-Encoding", "chunked"}}) +
-                                                   http::chunkStart(10) + body.substr(0, 10) + "\r\n" + http::chunkStart(body.size() - 10) + body.substr(10) +
-                                                   "\r\n0\r\n\r\n";
+        m_daemon->answers["GET /1.0/profiles/p"] =
+            http::writeResponse(200,
+                                {
+                                    {"Content-Type",      "application/json"},
+                                    {"Transfer-Encoding", "chunked"         }
+        }) +
+            http::chunkStart(10) + body.substr(0, 10) + "\r\n" + http::chunkStart(body.size() - 10) + body.substr(10) +
+            "\r\n0\r\n\r\n";
         const auto profile = m_client->get<api::Profile>("/1.0/profiles/p");
         VERIFY_OK(profile);
         QCOMPARE(profile->name, std::string("p"));
@@ -256,7 +269,8 @@ private slots:
         QFETCH(int, code);
         std::string body = api::errorEnvelope(status, "the reason", name.toStdString());
         if (name.isEmpty()) // as other daemons say it
-            body = R"({"type":"error","error":"the reason","error_code":)" + std::to_string(status) + R"(,"metadata":null})";
+            body = R"({"type":"error","error":"the reason","error_code":)" + std::to_string(status) +
+                   R"(,"metadata":null})";
         m_daemon->answers["GET /1.0/instances/x"] = FakeDaemon::reply(status, body);
         const auto instance = m_client->get<api::Instance>("/1.0/instances/x");
         VERIFY_FAILS(Code(code), instance);
@@ -270,7 +284,8 @@ private slots:
     void operationsAreWaitedFor()
     {
         m_daemon->answers["PUT /1.0/instances/c/state"] = FakeDaemon::started();
-        m_daemon->answers["GET /1.0/operations/op1/wait"] = FakeDaemon::reply(200, api::syncEnvelope(FakeDaemon::operation(api::StatusCode::Success, R"({"fingerprint":"abc"})")));
+        m_daemon->answers["GET /1.0/operations/op1/wait"] = FakeDaemon::reply(
+            200, api::syncEnvelope(FakeDaemon::operation(api::StatusCode::Success, R"({"fingerprint":"abc"})")));
         const auto done = m_client->run("PUT", "/1.0/instances/c/state", R"({"action":"start"})");
         VERIFY_OK(done);
         QCOMPARE(done->metadata.text("fingerprint"), std::string("abc"));
@@ -280,7 +295,8 @@ private slots:
     {
         m_daemon->answers["PUT /1.0/instances/c/state"] = FakeDaemon::started();
         m_daemon->answers["GET /1.0/operations/op1/wait"] =
-            FakeDaemon::reply(200, api::syncEnvelope(FakeDaemon::operation(api::StatusCode::Failure, R"({"error_code":"no-space"})", "disk full")));
+            FakeDaemon::reply(200, api::syncEnvelope(FakeDaemon::operation(
+                                       api::StatusCode::Failure, R"({"error_code":"no-space"})", "disk full")));
         const auto done = m_client->run("PUT", "/1.0/instances/c/state", "{}");
         VERIFY_FAILS(Code::NoSpace, done);
         QCOMPARE(done.error().message, std::string("disk full"));
@@ -288,15 +304,19 @@ private slots:
     void progressIsFollowedAndCancelled()
     {
         m_daemon->answers["POST /1.0/instances"] = FakeDaemon::started();
-        m_daemon->answers["GET /1.0/operations/op1"] =
-            FakeDaemon::reply(200, api::syncEnvelope(FakeDaemon::operation(api::StatusCode::Running, R"({"x_progress":"10%"})")));
+        m_daemon->answers["GET /1.0/operations/op1"] = FakeDaemon::reply(
+            200, api::syncEnvelope(FakeDaemon::operation(api::StatusCode::Running, R"({"x_progress":"10%"})")));
         m_daemon->answers["DELETE /1.0/operations/op1"] = FakeDaemon::reply(200, api::syncEnvelope("{}"));
         m_daemon->answers["GET /1.0/operations/op1/wait"] =
-            FakeDaemon::reply(200, api::syncEnvelope(FakeDaemon::operation(api::StatusCode::Cancelled, R"({"error_code":"cancelled"})", "cancelled")));
+            FakeDaemon::reply(200, api::syncEnvelope(FakeDaemon::operation(
+                                       api::StatusCode::Cancelled, R"({"error_code":"cancelled"})", "cancelled")));
         m_daemon->heldUntil = {"GET /1.0/operations/op1/wait", "DELETE /1.0/operations/op1"};
         m_daemon->upgrades["GET /1.0/events?type=operation"] = [](const Fd &fd) {
-            talk(fd, {{http::Opcode::Text, R"({"type":"operation","timestamp":"2026-11-23T07:00:00Z","metadata":)" +
-                                               FakeDaemon::operation(api::StatusCode::Running, R"({"x_progress":"50%"})") + "}"}});
+            talk(fd, {
+                         {http::Opcode::Text,
+                          R"({"type":"operation","timestamp":"2026-11-23T07:00:00Z","metadata":)" +
+                              FakeDaemon::operation(api::StatusCode::Running, R"({"x_progress":"50%"})") + "}"}
+            });
         };
         int ends[2];
         QCOMPARE(::pipe2(ends, O_CLOEXEC), 0);
@@ -322,7 +342,8 @@ private slots:
         QFile::remove(m_folder->filePath("unix.socket"));
         const auto server = m_client->get<api::Server>("/1.0");
         VERIFY_FAILS(Code::Unavailable, server);
-        QVERIFY2(QByteArray::fromStdString(server.error().message).contains("lxmgrd is not running"), server.error().message.c_str());
+        QVERIFY2(QByteArray::fromStdString(server.error().message).contains("lxmgrd is not running"),
+                 server.error().message.c_str());
     }
     void bodiesAreStreamedBothWays()
     {
@@ -343,7 +364,13 @@ private slots:
 
         const std::string big(700000, 'q');
         m_daemon->answers["GET /1.0/instances/c/files?path=%2Fx"] =
-            http::writeResponse(200, {{"Content-Type", "application/octet-stream"}, {"Content-Length", std::to_string(big.size())}}) + big;
+            http::writeResponse(
+                200,
+                {
+                    {"Content-Type",   "application/octet-stream"},
+                    {"Content-Length", std::to_string(big.size())}
+        }) +
+            big;
         Request get;
         get.target = request.target;
         std::string got;
@@ -360,14 +387,24 @@ private slots:
     }
     void execCarriesThreeStreamsAndTheStatus()
     {
-        m_daemon->answers["GET /1.0/operations/op1/wait"] =
-            FakeDaemon::reply(200, api::syncEnvelope(FakeDaemon::operation(api::StatusCode::Success, R"({"return":7})")));
+        m_daemon->answers["GET /1.0/operations/op1/wait"] = FakeDaemon::reply(
+            200, api::syncEnvelope(FakeDaemon::operation(api::StatusCode::Success, R"({"return":7})")));
         std::string input;
         const std::string base = "GET /1.0/operations/op1/websocket?secret=";
         m_daemon->upgrades[base + "c"] = [](const Fd &fd) { talk(fd, {}); };
         m_daemon->upgrades[base + "s0"] = [&](const Fd &fd) { input = talk(fd, {}); };
-        m_daemon->upgrades[base + "s1"] = [](const Fd &fd) { talk(fd, {{http::Opcode::Binary, std::string(300000, 'o')}, {http::Opcode::Text, ""}}); };
-        m_daemon->upgrades[base + "s2"] = [](const Fd &fd) { talk(fd, {{http::Opcode::Binary, "err"}, {http::Opcode::Text, ""}}); };
+        m_daemon->upgrades[base + "s1"] = [](const Fd &fd) {
+            talk(fd, {
+                         {http::Opcode::Binary, std::string(300000, 'o')},
+                         {http::Opcode::Text,                    ""                    }
+            });
+        };
+        m_daemon->upgrades[base + "s2"] = [](const Fd &fd) {
+            talk(fd, {
+                         {http::Opcode::Binary, "err"},
+                         {http::Opcode::Text,   ""   }
+            });
+        };
 
         QTemporaryFile in;
         QTemporaryFile out;
