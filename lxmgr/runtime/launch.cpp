@@ -4,6 +4,7 @@
 #include "base/undo.h"
 #include "kernel/files.h"
 #include "kernel/netlink.h"
+#include "kernel/proc.h"
 #include "kernel/process.h"
 #include "kernel/sys.h"
 #include "runtime/child.h"
@@ -114,6 +115,12 @@ Status makeInterfaces(Parent &parent)
     return parent.channel.send(wire(Handshake::Network));
 }
 
+Error childKilled()
+{
+    return Error(Code::Internal, "the child was killed before it ran init, or init ended at once")
+        .hint("a memory limit that is too small does this");
+}
+
 /// Until the child's end closes, which is its exec.
 Status waitForInit(Parent &parent)
 {
@@ -129,9 +136,9 @@ Status waitForInit(Parent &parent)
         parent.guest.devpts = std::move(packet->fds[1]);
         parent.guest.notify = std::move(packet->fds[2]);
     }
-    if (!parent.guest.console)
-        return Error(Code::Internal, "the child was killed before it could start init")
-            .hint("a memory limit that is too small does this");
+    // A death closes the descriptor as an exec does, but the dead run no program.
+    if (!parent.guest.console || proc::programName(parent.child.pid).empty())
+        return childKilled();
     return {};
 }
 
@@ -146,8 +153,8 @@ constexpr Step<Parent> kParentSteps[] = {
     {"make interfaces",  &makeInterfaces}, // ... while we wait for the network's lock
 };
 
-/// A step that failed because the child is dead is told in the child's words.
-Status inChildsWords(Parent &parent, Status failed)
+/// A step that failed because the child is dead is told in the child's words, if it had time for any.
+Error inChildsWords(Parent &parent)
 {
     while (auto packet = parent.channel.receive()) {
         if (!*packet)
@@ -155,7 +162,7 @@ Status inChildsWords(Parent &parent, Status failed)
         if ((*packet)->type == wire(Handshake::Failed))
             return spec::failureOf(**packet);
     }
-    return failed;
+    return childKilled();
 }
 
 Status guide(Parent &parent)
@@ -163,7 +170,7 @@ Status guide(Parent &parent)
     for (const Step<Parent> &step : kParentSteps) {
         Status status = runStep("parent", step, parent);
         if (!status && status.error().code == Code::Unavailable) // the channel is broken
-            return inChildsWords(parent, std::move(status));
+            return inChildsWords(parent);
         TRY(std::move(status));
     }
     TRY(waitForInit(parent));
