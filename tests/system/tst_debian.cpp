@@ -139,6 +139,7 @@ void TestDebian::consoleLoginWorks()
     terminal.type("visitor\r");
     QVERIFY2(terminal.expect("assword:"), terminal.seen());
     terminal.type("open-sesame\r");
+    QVERIFY2(terminal.expect("visitor@" + name.toUtf8()), terminal.seen()); // login(1) throws away what is typed before
     terminal.type("echo logged-in-as-$(id -un)\r");
     QVERIFY2(terminal.expect("logged-in-as-visitor"), terminal.seen());
     terminal.type("exit\r");
