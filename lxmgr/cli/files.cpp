@@ -457,11 +457,8 @@ Result<int> filePush(Context &context, const Arguments &arguments)
     const std::span<const std::string> sources(arguments.words.begin(), arguments.words.end() - 1);
     Guest guest(context, target.instance);
     // A slash at its end, or several sources: the target is a folder.
-    bool folder = target.path.ends_with('/') || sources.size() > 1;
-    if (!folder && arguments.has("recursive")) {
-        const Result<Kind> kind = guest.kindOf(target.path);
-        folder = kind && *kind == Kind::Directory;
-    }
+    // With -r too: a tree keeps its name below the target, whether that exists or not (as lxc does it).
+    const bool folder = target.path.ends_with('/') || sources.size() > 1 || arguments.has("recursive");
     if (arguments.has("create-dirs")) {
         Ownership owner = TRY(ownership(arguments));
         owner.mode.reset();

@@ -76,7 +76,7 @@ constexpr struct {
 Status checkPrograms(const Template &definition)
 {
     for (const auto &row : kPrograms)
-        if (row.downloader == definition.source.downloader && !exists(std::string(row.program)))
+        if (row.downloader == definition.source.downloader && ::access(std::string(row.program).c_str(), X_OK) < 0)
             return Error(Code::Unavailable, "template " + quoted(definition.name) + " needs the program " +
                                                 quoted(row.program) + ", which is not here")
                 .hint("install the package " + std::string(row.package));

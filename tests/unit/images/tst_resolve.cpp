@@ -125,7 +125,7 @@ private slots:
 
     void everyShippedTemplateIsRead()
     {
-        m_paths.dataDir = QT_TESTCASE_SOURCEDIR "/../../..";
+        m_paths.dataDir = QT_TESTCASE_SOURCEDIR "/..";
         const auto all = listTemplates(m_paths);
         VERIFY_OK(all);
         QVERIFY(all->size() >= 4);

@@ -178,8 +178,8 @@ void TestLayers::linesAreOfReadableWidth()
     QStringList wide;
     for (const SourceFile &file : sources())
         for (qsizetype i = 0; i < file.lines.size(); ++i)
-            // A row of a table stays a line.
-            if (file.lines[i].size() > 160 && !file.lines[i].trimmed().startsWith('{'))
+            // A row of a table stays a line, and so does a sentence of its help.
+            if (const QString line = file.lines[i].trimmed(); file.lines[i].size() > 160 && !line.startsWith('{') && !line.startsWith('"'))
                 wide << place(file, i);
     QVERIFY2(wide.isEmpty(), qPrintable(wide.join('\n')));
 }
