@@ -34,8 +34,9 @@ protected:
     virtual void prepare() {}
 
     Sandbox m_box;
-    Holdings m_before;
-    QStringList m_keep; ///< Guests that stay from test to test; what runs in them is not compared.
+    Holdings m_first;   ///< Before prepare().
+    Holdings m_before;  ///< Before the test function.
+    QStringList m_keep; ///< Guests that stay from test to test; then what is left is compared at the end only.
 };
 
 } // namespace lxmgr::test
