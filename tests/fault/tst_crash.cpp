@@ -140,8 +140,12 @@ void TestCrash::rows()
     QTest::addColumn<QString>("operation");
     QTest::addColumn<QString>("point");
     for (auto steps = m_steps.cbegin(); steps != m_steps.cend(); ++steps)
-        for (const QString &point : steps.value())
+        for (const QString &point : steps.value()) {
+            // Whether another operation builds an image hangs on what ran before it: the image's own points are enough.
+            if (point.startsWith("image.") && steps.key() != "image" && steps.key() != "import")
+                continue;
             QTest::newRow(qPrintable(steps.key() + " at " + point)) << steps.key() << point;
+        }
     if (m_steps.isEmpty())
         QTest::newRow("none") << "create" << "none";
 }

@@ -20,7 +20,7 @@ namespace
 
 QByteArray readPage(const QString &name)
 {
-    QFile file(QFileInfo(QStringLiteral(__FILE__)).dir().filePath(QStringLiteral("../../../man/")) + name);
+    QFile file(QStringLiteral(QT_TESTCASE_SOURCEDIR "/../man/") + name);
     return file.open(QIODevice::ReadOnly) ? file.readAll() : QByteArray();
 }
 
