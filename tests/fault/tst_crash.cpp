@@ -108,6 +108,8 @@ void TestCrash::prepareFor(const Operation &operation)
     if (operation.name == QString("image") || operation.name == QString("import"))
         for (const QByteArray &print : m_box.text({"image", "list", "-f", "csv", "-c", "F"}).split('\n'))
             (void)m_box.cli({"image", "delete", QString::fromUtf8(print)});
+    else if (m_box.rest("GET", "/1.0/images/aliases/busybox").status == 404)
+        must({"template", "build", "busybox"}); // the steps of the operation alone, not of its image
     for (const QStringList &command : operation.before)
         must(command);
 }
