@@ -15,9 +15,30 @@ private slots:
 private:
     void prepare() override;
 
-    QProcess m_server;
     QString m_archive;
 };
+
+namespace
+{
+/// The archive's web server, for as long as this lives.
+class Serving
+{
+public:
+    explicit Serving(const QString &folder)
+    {
+        m_server.start("busybox", {"httpd", "-f", "-p", "127.0.0.1:8099", "-h", folder});
+        m_server.waitForStarted();
+    }
+    ~Serving()
+    {
+        m_server.kill();
+        m_server.waitForFinished();
+    }
+
+private:
+    QProcess m_server;
+};
+} // namespace
 
 void TestUbuntu::prepare()
 {
@@ -35,8 +56,6 @@ void TestUbuntu::prepare()
     patient.timeoutMs = 600000;
     RUN_OK(run({"sh", Sandbox::sourceDir() + "/tests/support/ubuntu-archive.sh", m_archive, pool}, patient));
     m_box.disconnectUplink();
-    m_server.start("busybox", {"httpd", "-f", "-p", "127.0.0.1:8099", "-h", m_archive});
-    QVERIFY(m_server.waitForStarted());
     QFile made(m_archive + "/override.yaml"), placed(m_box.configDir() + "/templates.d/ubuntu.yaml");
     QVERIFY(made.open(QIODevice::ReadOnly) && placed.open(QIODevice::WriteOnly));
     placed.write(made.readAll().replace("@URL@", "http://127.0.0.1:8099/ubuntu"));
@@ -44,6 +63,7 @@ void TestUbuntu::prepare()
 
 void TestUbuntu::archiveInUbuntusLayoutBoots()
 {
+    const Serving serving(m_archive);
     const Run launched = m_box.cli({"launch", "ubuntu/24.04", "u1", "--wait"}, {}, 300000);
     RUN_OK(launched);
     const QByteArray release = inside("u1", {"cat", "/etc/os-release"});
@@ -55,14 +75,13 @@ void TestUbuntu::archiveInUbuntusLayoutBoots()
 
 void TestUbuntu::unsignedArchiveIsRefused()
 {
+    const Serving serving(m_archive);
     // One byte of the index changes: its hash no longer agrees with what was signed.
     RUN_OK(run({"sh", "-c", "find \"$1\" -path '*/dists/*' -name 'Packages*' -exec sh -c 'echo >> \"$0\"' {} \\;", "sh", m_archive}));
     (void)m_box.cli({"image", "delete", "ubuntu/24.04"});
     const Run refused = m_box.cli({"template", "build", "ubuntu/24.04"}, {}, 120000);
     QVERIFY2(refused.status > 0, refused.told());
     QFile::remove(m_box.configDir() + "/templates.d/ubuntu.yaml");
-    m_server.kill();
-    m_server.waitForFinished();
 }
 
 QTEST_GUILESS_MAIN(TestUbuntu)
