@@ -43,6 +43,8 @@ cat >"$host/inside.sh" <<'E2'
 # In the bed: its state on the disk, not on a tmpfs /tmp or the shared folder.
 export TMPDIR=/var/tmp PATH=/host/bin:$PATH LXMGR_TEST_BIN=/host/bin LXMGR_TEST_SOURCE=/host/source LXMGR_TEST_CACHE=/host/cache
 export QTEST_FUNCTION_TIMEOUT=900000 LXMGR_TEST_REQUIRE=root
+# Packages that the bed's image lacks stand where they would be installed.
+[ -e /usr/bin/busybox ] || cp /host/bin/busybox /usr/bin/busybox
 . /etc/os-release
 echo "$PRETTY_NAME, Linux $(uname -r), $(cat /proc/1/comm) $(systemctl is-system-running), $(stat -f -c %T /sys/fs/cgroup), controllers: $(cat /sys/fs/cgroup/cgroup.controllers)"
 bad=0
