@@ -113,7 +113,10 @@ void Task::finish(const Status &result)
         }
         waiters = std::move(m_waiters);
         m_onCancel = nullptr;
-        m_sockets.clear();
+        // What is attached holds the session, which holds this task. A socket that comes now is late, not a stranger's: the
+        // command was quicker than its client's last connection, which is taken and closed.
+        for (Socket &socket : m_sockets)
+            socket.attach = [](const std::shared_ptr<WebSocket> &late) { late->close(); };
     }
     changed(false);
     m_owner.ended(shared_from_this());

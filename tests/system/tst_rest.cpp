@@ -24,8 +24,10 @@ private slots:
     void manyRequestsOnOneConnection();
     void hugeHeadersAreCutOff();
     void waitForBootedAnswers();
+    void socketThatComesAfterTheEndIsNoStrangers();
 
 private:
+    std::unique_ptr<QLocalSocket> openSocket(const QByteArray &operation, const QString &secret, QByteArray &statusLine);
     QJsonObject finished(const Reply &accepted, int timeoutMs = 60000);
 };
 
@@ -194,6 +196,45 @@ void TestApi::waitForBootedAnswers()
 {
     launch("t1");
     QCOMPARE(m_box.rest("GET", "/1.0/instances/t1/wait?for=booted&timeout=20", {}, 30000).status, 200);
+}
+
+/// A websocket of an operation, up to the server's answer to the handshake.
+std::unique_ptr<QLocalSocket> TestApi::openSocket(const QByteArray &operation, const QString &secret, QByteArray &statusLine)
+{
+    auto socket = std::make_unique<QLocalSocket>();
+    socket->connectToServer(m_box.runDir() + "/unix.socket");
+    socket->write("GET " + operation + "/websocket?secret=" + secret.toUtf8() +
+                  " HTTP/1.1\r\nHost: lxmgr\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    while (!socket->canReadLine() && socket->waitForReadyRead(20000)) {
+    }
+    statusLine = socket->readLine().trimmed();
+    return socket;
+}
+
+void TestApi::socketThatComesAfterTheEndIsNoStrangers()
+{
+    launch("late");
+    const Reply accepted = m_box.rest("POST", "/1.0/instances/late/exec",
+                                      {{"command", QJsonArray{"true"}}, {"wait-for-websocket", true}, {"interactive", false}});
+    QVERIFY2(accepted.status == 202, accepted.raw);
+    const QByteArray operation = accepted.body["operation"].toString().toUtf8();
+    const QJsonObject secrets = accepted.body["metadata"].toObject()["metadata"].toObject()["fds"].toObject();
+    std::vector<std::unique_ptr<QLocalSocket>> streams;
+    QByteArray answer;
+    for (const char *name : {"0", "1", "2"}) {
+        streams.push_back(openSocket(operation, secrets[name].toString(), answer));
+        QCOMPARE(answer, QByteArray("HTTP/1.1 101 Switching Protocols"));
+    }
+    QCOMPARE(finished(accepted)["metadata"].toObject()["return"].toInt(-1), 0);
+    const auto control = openSocket(operation, secrets["control"].toString(), answer);
+    QCOMPARE(answer, QByteArray("HTTP/1.1 101 Switching Protocols"));
+    QByteArray after = control->readAll();
+    while (!after.contains("\r\n\r\n\x88") && control->waitForReadyRead(20000)) // a close frame follows the headers
+        after += control->readAll();
+    QVERIFY2(after.contains("\r\n\r\n\x88"), after.toHex());
+    (void)openSocket(operation, QString(64, 'a'), answer);
+    QCOMPARE(answer, QByteArray("HTTP/1.1 403 Forbidden"));
 }
 
 QTEST_GUILESS_MAIN(TestApi)
