@@ -1,24 +1,28 @@
-// Benchmarks: lxmgr and LXC's own tools do the same in turn, on the same root file systems, overlay and bridge. Medians,
-// minima and ratios as a table; every sample as a JSON line in bench.jsonl beside the program.
+// Benchmarks: lxmgr and LXC's own tools do the same in turn, on the same root file systems, overlay and bridge.
+// Medians, minima and ratios as a table; every sample as a JSON line in bench.jsonl beside the program.
+#include "kernel/sys.h"
 #include "support/sandbox.h"
 
 #include <QCoreApplication>
 #include <QDir>
 #include <QFile>
+#include <QFileInfo>
 #include <QStandardPaths>
 #include <QThread>
-
 #include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+using namespace lxmgr;
 using namespace lxmgr::test;
 
 namespace
@@ -51,7 +55,10 @@ double median(QList<double> values)
     return values.isEmpty() ? NAN : values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-double least(const QList<double> &values) { return values.isEmpty() ? NAN : *std::min_element(values.begin(), values.end()); }
+double least(const QList<double> &values)
+{
+    return values.isEmpty() ? NAN : *std::min_element(values.begin(), values.end());
+}
 
 class Bench
 {
@@ -78,9 +85,13 @@ private:
     /// Runs a command with its output thrown away; its wall time in ms, NaN where it failed (told on stderr).
     double timed(const QStringList &argv);
     double ours(const QStringList &args) { return timed(QStringList{Sandbox::program("lxmgr")} + args); }
-    double lxc(const QString &tool, const QStringList &args) { return timed(QStringList{"lxc-" + tool, "-P", m_lxcPath} + args); }
+    double lxc(const QString &tool, const QStringList &args)
+    {
+        return timed(QStringList{"lxc-" + tool, "-P", m_lxcPath} + args);
+    }
     bool quietly(const QStringList &argv) { return !std::isnan(timed(argv)); }
-    void add(const QString &what, const QString &peer, double value, const QString &goal = {}, const QString &unit = "ms");
+    void add(const QString &what, const QString &peer, double value, const QString &goal = {},
+             const QString &unit = "ms");
     int lxcInit(const QString &name);
     double toRunning(int init, double since);
 
@@ -116,14 +127,16 @@ double Bench::timed(const QStringList &argv)
     pid_t pid = 0;
     int status = 0;
     const double start = nowMs();
-    const int error = ::posix_spawnp(&pid, argumentPointers[0], &actions, nullptr, argumentPointers.data(), variablePointers.data());
+    const int error =
+        ::posix_spawnp(&pid, argumentPointers[0], &actions, nullptr, argumentPointers.data(), variablePointers.data());
     if (error == 0)
         ::waitpid(pid, &status, 0);
     const double took = nowMs() - start;
     posix_spawn_file_actions_destroy(&actions);
     if (error == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return took;
-    std::fprintf(stderr, "failed: %s\n%s\n", qPrintable(argv.join(' ')), readFile(QString::fromUtf8(log)).right(600).constData());
+    std::fprintf(stderr, "failed: %s\n%s\n", qPrintable(argv.join(' ')),
+                 readFile(QString::fromUtf8(log)).right(600).constData());
     return NAN;
 }
 
@@ -135,7 +148,11 @@ void Bench::add(const QString &what, const QString &peer, double value, const QS
     if (row == m_rows.end())
         row = m_rows.insert(m_rows.end(), Row{what, unit, {}, goal});
     row->samples[peer] << value;
-    m_json.write(QString("{\"what\":\"%1\",\"peer\":\"%2\",\"value\":%3,\"unit\":\"%4\"}\n").arg(what, peer).arg(value).arg(unit).toUtf8());
+    m_json.write(QString("{\"what\":\"%1\",\"peer\":\"%2\",\"value\":%3,\"unit\":\"%4\"}\n")
+                     .arg(what, peer)
+                     .arg(value)
+                     .arg(unit)
+                     .toUtf8());
 }
 
 // --- setting up
@@ -150,7 +167,8 @@ bool Bench::setUp()
     m_json.setFileName(QCoreApplication::applicationDirPath() + "/bench.jsonl");
     if (!m_json.open(QIODevice::WriteOnly))
         return false;
-    if (!quietly({Sandbox::program("lxmgr"), "launch", "busybox", "first"}) || !quietly({Sandbox::program("lxmgr"), "delete", "-f", "first"}))
+    if (!quietly({Sandbox::program("lxmgr"), "launch", "busybox", "first"}) ||
+        !quietly({Sandbox::program("lxmgr"), "delete", "-f", "first"}))
         return false;
     const QString why = provideImage(m_box, "debian/13");
     m_haveDebian = why.isEmpty();
@@ -162,13 +180,50 @@ bool Bench::setUp()
     return true;
 }
 
-/// Base containers on which lxc-copy makes overlay clones: the root file systems of our own images, owners shifted on disk,
-/// because LXC 5.0 id-maps no overlay.
+Status bind(const QString &from, const QString &to)
+{
+    if (::mount(qPrintable(from), qPrintable(to), nullptr, MS_BIND, nullptr) != 0)
+        return Error::fromErrno(errno, "bind mount", to.toStdString());
+    return {};
+}
+
+/// What LXC wants of its host, for this process and its children only. Where newuidmap(1) is installed it insists that
+/// root has a range in /etc/subuid; and it looks for its bridge in /sys, which must be that of our network namespace.
+Status prepareHostForLxc(const QString &folder)
+{
+    TRY(sys::call("unshare", {}, [] { return ::unshare(CLONE_NEWNS); }));
+    TRY(sys::call("mount", "/", [] { return ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr); }));
+    for (const QString &path : {QString("/etc/subuid"), QString("/etc/subgid")}) {
+        QFile ranges(folder + "/" + QFileInfo(path).fileName());
+        if (!ranges.open(QIODevice::WriteOnly) || ranges.write("root:100000:65536\n") < 0)
+            return Error(Code::Internal, "cannot write " + ranges.fileName().toStdString());
+        ranges.close();
+        if (QFile::exists(path))
+            TRY(bind(ranges.fileName(), path));
+    }
+    const QByteArray cgroups = (folder + "/cgroup").toUtf8();
+    QDir().mkpath(folder + "/cgroup");
+    const auto mount = [](const char *from, const char *to, const char *type, unsigned long flags) {
+        return sys::call("mount", to, [&] { return ::mount(from, to, type, flags, nullptr); });
+    };
+    TRY(mount("/sys/fs/cgroup", cgroups.constData(), nullptr, MS_BIND | MS_REC));
+    TRY(mount("sysfs", "/sys", "sysfs", 0)); // as a whole: with a part of it covered, a guest could not mount its own
+    TRY(mount(cgroups.constData(), "/sys/fs/cgroup", nullptr, MS_MOVE));
+    return {};
+}
+
+/// Base containers on which lxc-copy makes overlay clones: the root file systems of our own images, owners shifted on
+/// disk, because LXC 5.0 id-maps no overlay.
 void Bench::setUpLxc()
 {
+    if (const Status prepared = prepareHostForLxc(m_box.directory()); !prepared) {
+        std::fprintf(stderr, "%s\n", prepared.error().message.c_str());
+        m_haveLxc = false;
+        return;
+    }
     m_lxcPath = m_box.directory() + "/lxc";
     QDir().mkpath(m_lxcPath);
-    lxmgr::test::run({"chmod", "711", m_lxcPath});
+    lxmgr::test::run({"chmod", "711", m_box.directory(), m_lxcPath}); // a mapped root walks through them
     lxcBase("bb", "busybox");
     if (m_haveDebian)
         lxcBase("deb", "debian/13");
@@ -182,13 +237,15 @@ void Bench::lxcBase(const QString &name, const QString &imageAlias)
     RunOptions patient;
     patient.timeoutMs = 600000;
     const Run exported = m_box.cli({"image", "export", imageAlias, folder + "/image/"}, {}, 300000);
-    const Run unpacked = lxmgr::test::run({"sh", "-ec",
-                                "cd \"$1\"; chmod 711 .; chown 100000:100000 rootfs; file=$(ls image/*); "
-                                "case $file in *.zst) unzip='zstd -dc';; *.xz) unzip='xz -dc';; *.gz) unzip='gzip -dc';; *) unzip='cat';; esac; "
-                                "$unzip \"$file\" | lxc-usernsexec -m b:0:100000:65536 -- "
-                                "tar -C rootfs --numeric-owner --strip-components=1 --exclude='rootfs/dev/*' -xf - rootfs; rm -r image",
-                                "sh", folder},
-                               patient);
+    const Run unpacked = lxmgr::test::run(
+        {"sh", "-ec",
+         "cd \"$1\"; chmod 711 .; chown 100000:100000 rootfs; file=$(ls image/*); "
+         "case $file in *.zst) unzip='zstd -dc';; *.xz) unzip='xz -dc';; *.gz) unzip='gzip -dc';; *) unzip='cat';; "
+         "esac; "
+         "$unzip \"$file\" | lxc-usernsexec -m b:0:100000:65536 -- "
+         "tar -C rootfs --numeric-owner --strip-components=1 --exclude='rootfs/dev/*' -xf - rootfs; rm -r image",
+         "sh", folder},
+        patient);
     QFile config(folder + "/config");
     if (!exported.ok() || !unpacked.ok() || !config.open(QIODevice::WriteOnly)) {
         std::fprintf(stderr, "%s%s", exported.told().constData(), unpacked.told().constData());
@@ -201,7 +258,10 @@ void Bench::lxcBase(const QString &name, const QString &imageAlias)
     config.write(QString("lxc.rootfs.path = dir:%1/rootfs\nlxc.uts.name = %2\n").arg(folder, name).toUtf8());
 }
 
-int Bench::lxcInit(const QString &name) { return lxmgr::test::run({"lxc-info", "-P", m_lxcPath, "-n", name, "-p", "-H"}).out.trimmed().toInt(); }
+int Bench::lxcInit(const QString &name)
+{
+    return lxmgr::test::run({"lxc-info", "-P", m_lxcPath, "-n", name, "-p", "-H"}).out.trimmed().toInt();
+}
 
 // --- sections
 
@@ -279,7 +339,8 @@ void Bench::exec()
         lxc("destroy", {"-f", "-n", "e1"});
 }
 
-/// From `since` until systemd inside says that the boot is through, asked in the guest's namespaces the same way for both.
+/// From `since` until systemd inside says that the boot is through, asked in the guest's namespaces the same way for
+/// both.
 double Bench::toRunning(int init, double since)
 {
     const QString socket = QString("/proc/%1/root/run/dbus/system_bus_socket").arg(init);
@@ -287,7 +348,9 @@ double Bench::toRunning(int init, double since)
         QThread::msleep(2);
     const QString pid = QString::number(init);
     for (int i = 0; i < 50; ++i) {
-        const QByteArray state = lxmgr::test::run({"nsenter", "-a", "-t", pid, "/usr/bin/systemctl", "is-system-running", "--wait"}).out.trimmed();
+        const QByteArray state =
+            lxmgr::test::run({"nsenter", "-a", "-t", pid, "/usr/bin/systemctl", "is-system-running", "--wait"})
+                .out.trimmed();
         if (state == "running" || state == "degraded")
             return nowMs() - since;
         QThread::msleep(10);
@@ -329,7 +392,7 @@ void Bench::list()
     constexpr int kCount = 500;
     const QString program = Sandbox::program("lxmgr");
     lxmgr::test::run({"sh", "-c", QString("seq %1 | xargs -P 4 -I@ %2 -q create busybox li@").arg(kCount).arg(program)},
-          {{}, 600000, m_box.environment(), {}});
+                     {{}, 600000, m_box.environment(), {}});
     const QString lxcList = m_box.directory() + "/lxc-list";
     const QByteArray config = readFile(m_lxcPath + "/bb/config");
     for (int i = 0; m_haveLxc && i < kCount; ++i) {
@@ -352,9 +415,11 @@ void Bench::list()
     const QByteArray pid = QByteArray::number(m_box.daemonPid());
     for (const QByteArray &line : readFile("/proc/" + QString::fromUtf8(pid) + "/smaps_rollup").split('\n'))
         if (line.startsWith("Pss:"))
-            add("daemon with 500 instances, PSS", "lxmgr", line.mid(4).simplified().split(' ').first().toDouble() / 1024, "≤ 40 MiB", "MiB");
+            add("daemon with 500 instances, PSS", "lxmgr",
+                line.mid(4).simplified().split(' ').first().toDouble() / 1024, "≤ 40 MiB", "MiB");
     const double start = nowMs();
-    lxmgr::test::run({"sh", "-c", QString("%1 list -f csv -c n | xargs -n 100 %1 -q delete -f").arg(program)}, {{}, 600000, m_box.environment(), {}});
+    lxmgr::test::run({"sh", "-c", QString("%1 list -f csv -c n | xargs -n 100 %1 -q delete -f").arg(program)},
+                     {{}, 600000, m_box.environment(), {}});
     add("delete of 500 stopped, each", "lxmgr", (nowMs() - start) / kCount);
 }
 
@@ -364,14 +429,19 @@ void Bench::burst()
     const QString program = Sandbox::program("lxmgr");
     for (int i = 0; i < std::max(2, m_rounds / 2); ++i) {
         add("20 launches, 4 at a time", "lxmgr",
-            timed({"sh", "-c", QString("seq %1 | xargs -P 4 -I@ %2 -q launch busybox bu@").arg(kCount).arg(program)}), "≤ 480 ms");
+            timed({"sh", "-c", QString("seq %1 | xargs -P 4 -I@ %2 -q launch busybox bu@").arg(kCount).arg(program)}),
+            "≤ 480 ms");
         timed({"sh", "-c", QString("seq %1 | sed s/^/bu/ | xargs -P 4 -n 1 %2 -q delete -f").arg(kCount).arg(program)});
         if (!m_haveLxc)
             continue;
         add("20 launches, 4 at a time", "lxc",
             timed({"sh", "-c",
-                   QString("seq %1 | xargs -P 4 -I@ sh -c 'lxc-copy -P %2 -s -B overlay -n bb -N bu@ && lxc-start -P %2 -n bu@'").arg(kCount).arg(m_lxcPath)}));
-        timed({"sh", "-c", QString("seq %1 | sed s/^/bu/ | xargs -P 4 -n 1 lxc-destroy -P %2 -f -n").arg(kCount).arg(m_lxcPath)});
+                   QString("seq %1 | xargs -P 4 -I@ sh -c 'lxc-copy -P %2 -s -B overlay -n bb -N bu@ && lxc-start -P "
+                           "%2 -n bu@'")
+                       .arg(kCount)
+                       .arg(m_lxcPath)}));
+        timed({"sh", "-c",
+               QString("seq %1 | sed s/^/bu/ | xargs -P 4 -n 1 lxc-destroy -P %2 -f -n").arg(kCount).arg(m_lxcPath)});
     }
 }
 
@@ -415,20 +485,27 @@ void Bench::memory()
 
 // --- the table
 
-QString figure(double value) { return std::isnan(value) ? QString("–") : QString::number(value, 'f', value < 10 ? 2 : value < 100 ? 1 : 0); }
+QString figure(double value)
+{
+    return std::isnan(value) ? QString("–") : QString::number(value, 'f', value < 10 ? 2 : value < 100 ? 1 : 0);
+}
 
 void Bench::printTable()
 {
-    const QByteArray version = m_haveLxc ? lxmgr::test::run({"lxc-start", "--version"}).out.trimmed() : QByteArray("not here");
-    std::printf("| what (median [min]) | lxmgr | LXC %s | ratio of medians | goal |\n|---|---|---|---|---|\n", version.constData());
+    const QByteArray version =
+        m_haveLxc ? lxmgr::test::run({"lxc-start", "--version"}).out.trimmed() : QByteArray("not here");
+    std::printf("| what (median [min]) | lxmgr | LXC %s | ratio of medians | goal |\n|---|---|---|---|---|\n",
+                version.constData());
     for (const Row &row : m_rows) {
         const auto cell = [&](const QString &peer) {
             const QList<double> values = row.samples.value(peer);
-            return values.isEmpty() ? QString("–") : QString("%1 %2 [%3]").arg(figure(median(values)), row.unit, figure(least(values)));
+            return values.isEmpty()
+                       ? QString("–")
+                       : QString("%1 %2 [%3]").arg(figure(median(values)), row.unit, figure(least(values)));
         };
         const double ratio = median(row.samples.value("lxmgr")) / median(row.samples.value("lxc"));
-        std::printf("| %s | %s | %s | %s | %s |\n", qPrintable(row.what), qPrintable(cell("lxmgr")), qPrintable(cell("lxc")),
-                    qPrintable(figure(ratio)), qPrintable(row.goal));
+        std::printf("| %s | %s | %s | %s | %s |\n", qPrintable(row.what), qPrintable(cell("lxmgr")),
+                    qPrintable(cell("lxc")), qPrintable(figure(ratio)), qPrintable(row.goal));
     }
 }
 
@@ -446,7 +523,9 @@ int Bench::runAll()
     section("list", &Bench::list);
     printTable();
     if (m_haveLxc)
-        lxmgr::test::run({"sh", "-c", QString("for n in $(lxc-ls -P %1 --running -1); do lxc-stop -k -P %1 -n $n; done").arg(m_lxcPath)});
+        lxmgr::test::run(
+            {"sh", "-c",
+             QString("for n in $(lxc-ls -P %1 --running -1); do lxc-stop -k -P %1 -n $n; done").arg(m_lxcPath)});
     return 0;
 }
 
