@@ -128,10 +128,10 @@ Status start(Child &child, const Paths &paths, const BuildJob &job)
     return {};
 }
 
-/// Lines that say something to a person who waits.
+/// Lines that say something to a person who waits; mmdebstrap also tells what it skips and which signals it meets.
 bool worthShowing(const std::string &line)
 {
-    return line.starts_with("I: ") && line.find("skipping ") == std::string::npos;
+    return line.starts_with("I: ") && line.find("skipping ") == std::string::npos && line.find("received signal") == std::string::npos;
 }
 
 class Follower
