@@ -7,7 +7,7 @@ packages_run="dnsmasq-base mmdebstrap busybox-static iproute2 ca-certificates"
 packages_test="ccache nftables curl gpg apt-utils util-linux e2fsprogs procps tar xz-utils zstd"
 # Wanted where the distribution has them.
 packages_run_optional="debian-archive-keyring ubuntu-archive-keyring ubuntu-keyring"
-packages_test_optional="lxd-client"
+packages_test_optional="lxd-client zsh fish"
 
 # is_installed NAME
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

@@ -177,8 +177,13 @@ std::string zsh()
         "        [[ -n $names ]] && compadd -- ${(f)\"$(LXMGR_AUTOSTART=no ${=names} 2>/dev/null | cut -d, -f1)\"}\n"
         "        _default\n"
         "    fi\n"
-        "}\n"
-        "_lxmgr \"$@\"\n");
+        "}\n\n"
+        "# From a folder of $fpath this file is the function's body; sourced, it only defines the function.\n"
+        "if [[ ${zsh_eval_context[-1]} == loadautofunc ]]; then\n"
+        "    _lxmgr \"$@\"\n"
+        "else\n"
+        "    compdef _lxmgr lxmgr\n"
+        "fi\n");
     return text;
 }
 

@@ -1,8 +1,7 @@
 // Manual pages and completions: every table exists, every table is used, nothing is left unfilled.
-#include "cli/docs.h"
-
 #include "cli/command.h"
 #include "cli/completion.h"
+#include "cli/docs.h"
 #include "support/verify.h"
 
 #include <QDir>
@@ -102,34 +101,51 @@ private slots:
         file.flush();
         QCOMPARE(QProcess::execute(shell, {"-n", file.fileName()}), 0);
     }
-    void bashCompletes_data()
+    void shellsComplete_data()
     {
+        QTest::addColumn<QString>("shell");
         QTest::addColumn<QString>("typed");
         QTest::addColumn<QString>("offers");
-        QTest::newRow("command") << "lxmgr lau" << "launch";
-        QTest::newRow("subcommand") << "lxmgr config device ad" << "add";
-        QTest::newRow("key") << "lxmgr config set web1 limits.mem"
-                             << "limits.memory limits.memory.enforce limits.memory.swap";
-        QTest::newRow("flag") << "lxmgr list --fas" << "--fast";
-        QTest::newRow("nothing for another program") << "lxmgr exec web1 -- --fo" << "";
+        for (const char *shell : {"bash", "zsh", "fish"}) {
+            const auto row = [&](const char *name, const char *typed, const char *offers) {
+                QTest::addRow("%s: %s", shell, name) << shell << typed << offers;
+            };
+            row("command", "lxmgr lau", "launch");
+            row("subcommand", "lxmgr config device ad", "add");
+            row("key", "lxmgr config set web1 limits.mem", "limits.memory limits.memory.enforce limits.memory.swap");
+            row("flag", "lxmgr list --fas", "--fast");
+            row("nothing for another program", "lxmgr exec web1 -- --fo", "");
+        }
     }
-    void bashCompletes()
+    void shellsComplete()
     {
+        QFETCH(QString, shell);
         QFETCH(QString, typed);
         QFETCH(QString, offers);
-        const QStringList line = typed.split(' ');
-        const QString driver =
-            QString::fromStdString(*completionScript("bash")) +
-            QStringLiteral("COMP_WORDS=(%1); COMP_CWORD=%2; COMPREPLY=(); _lxmgr; echo \"${COMPREPLY[*]}\"")
-                .arg(typed)
-                .arg(line.size() - 1);
-        QProcess bash; // away from an lxmgr that may be installed here
+        if (QStandardPaths::findExecutable(shell).isEmpty())
+            QSKIP("this shell is not installed");
+        QString driver = QString::fromStdString(*completionScript(shell.toStdString()));
+        if (shell == "bash")
+            driver += QStringLiteral(
+                "COMP_WORDS=(%1); COMP_CWORD=%2; COMPREPLY=(); _lxmgr; printf '%s\\n' \"${COMPREPLY[@]}\"");
+        else if (shell == "zsh") // its line editor's own parts played by functions
+            driver = "compdef() { }; _default() { }\n"
+                     "compadd() { shift; print -l -- ${(M)@:#${words[CURRENT]}*} }\n" +
+                     driver + "words=(%1); CURRENT=$((%2 + 1)); _lxmgr";
+        else
+            driver += "complete -C '%1'";
+        driver.replace("%1", typed).replace("%2", QString::number(typed.count(' ')));
+        QProcess process; // away from an lxmgr that may be installed here
         QProcessEnvironment environment = QProcessEnvironment::systemEnvironment();
         environment.insert("LXMGR_DIR", "/nonexistent");
-        bash.setProcessEnvironment(environment);
-        bash.start("bash", {"-c", driver});
-        QVERIFY(bash.waitForFinished());
-        QCOMPARE(QString::fromUtf8(bash.readAllStandardOutput()).trimmed(), offers);
+        process.setProcessEnvironment(environment);
+        process.start(shell, {"-c", driver});
+        QVERIFY(process.waitForFinished());
+        QCOMPARE(process.readAllStandardError(), QByteArray());
+        QStringList words;
+        for (const QString &line : QString::fromUtf8(process.readAllStandardOutput()).split('\n', Qt::SkipEmptyParts))
+            words << line.section('\t', 0, 0); // fish adds the description
+        QCOMPARE(words.join(' '), offers);
     }
 };
 
