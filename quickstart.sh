@@ -34,7 +34,8 @@ ninja -C "$build" >"$build/quickstart.log" 2>&1 || { grep -A12 -E 'error|FAILED'
 echo "built in $build"
 
 step "Install"
-old=$(cat "$prefix/sbin/lxmgrd" 2>/dev/null | sha256sum)
+old=
+[ ! -e "$prefix/sbin/lxmgrd" ] || old=$(sha256sum <"$prefix/sbin/lxmgrd")
 cmake --install "$build" --strip >/dev/null
 new=$(sha256sum <"$prefix/sbin/lxmgrd")
 echo "installed below $prefix"
