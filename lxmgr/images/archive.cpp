@@ -77,10 +77,8 @@ TarReader::TarReader(TarReader &&) noexcept = default;
 TarReader &TarReader::operator=(TarReader &&) noexcept = default;
 TarReader::~TarReader() = default;
 
-Result<TarReader> TarReader::open(const Fd &file)
+Result<TarReader> TarReader::create()
 {
-    if (::lseek(file.get(), 0, SEEK_SET) < 0)
-        return Error::fromErrno(errno, "lseek");
     TarReader reader(::archive_read_new());
     archive *handle = reader.m_archive.get();
     if (!handle)
@@ -93,7 +91,23 @@ Result<TarReader> TarReader::open(const Fd &file)
     ::archive_read_support_filter_zstd(handle);
     ::archive_read_support_filter_lz4(handle);
     ::archive_read_support_format_tar(handle);
-    if (::archive_read_open_fd(handle, file.get(), kBlock) != ARCHIVE_OK)
+    return reader;
+}
+
+Result<TarReader> TarReader::open(const Fd &file)
+{
+    if (::lseek(file.get(), 0, SEEK_SET) < 0)
+        return Error::fromErrno(errno, "lseek");
+    TarReader reader = TRY(create());
+    if (::archive_read_open_fd(reader.handle(), file.get(), kBlock) != ARCHIVE_OK)
+        return reader.fail("not a tar archive");
+    return reader;
+}
+
+Result<TarReader> TarReader::open(std::string_view bytes)
+{
+    TarReader reader = TRY(create());
+    if (::archive_read_open_memory(reader.handle(), bytes.data(), bytes.size()) != ARCHIVE_OK)
         return reader.fail("not a tar archive");
     return reader;
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 struct archive;
@@ -28,6 +29,8 @@ class TarReader
 public:
     /// Reads `file` from its start.
     static Result<TarReader> open(const Fd &file);
+    /// Reads `bytes`, which outlive it.
+    static Result<TarReader> open(std::string_view bytes);
     TarReader(TarReader &&) noexcept;
     TarReader &operator=(TarReader &&) noexcept;
     ~TarReader();
@@ -52,6 +55,7 @@ private:
         void operator()(archive *handle) const;
     };
     explicit TarReader(archive *handle) : m_archive(handle) {}
+    static Result<TarReader> create();
     Error fail(const std::string &what) const;
     std::unique_ptr<archive, Close> m_archive;
 };
