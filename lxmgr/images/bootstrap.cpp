@@ -51,6 +51,79 @@ BuildStep file(Kind kind, const std::string &path, const std::string &content = 
     return step;
 }
 
+// --- Alpine's apk, the host's or the archive's own
+
+constexpr const char *kApkPackage = "apk-tools-static";
+constexpr const char *kApkInPackage = "sbin/apk.static";
+constexpr const char *kFetchedIndex = "/tmp/APKINDEX.tar.gz";
+constexpr const char *kFetchedApk = "/tmp/apk-tools-static.apk";
+constexpr const char *kApkProgram = "/tmp/apk.static";
+
+std::string apkFolder(const Archive &archive, const std::string &architecture)
+{
+    return archive.url + "/" + archive.suite + "/main/" + architecture + "/";
+}
+
+/// A file name that a signature can name a key by.
+bool isKeyName(std::string_view name)
+{
+    return !name.empty() && name.size() <= 200 && name.front() != '.' &&
+           name.find_first_of("/ \t") == std::string_view::npos && escaped(name) == name;
+}
+
+/// Only the definition's own keys are trusted if it has any, else the files it names. Signatures name their key, so the
+/// first line of a key is its name.
+Result<ApkKeys> apkKeys(const Template &definition, const BuildHost &host)
+{
+    ApkKeys keys;
+    for (const std::string &key : definition.source.keys) {
+        const std::size_t end = key.find('\n');
+        const std::string name(trimmed(key.substr(0, end)));
+        if (end == std::string::npos || !isKeyName(name) || key.find("-----BEGIN PUBLIC KEY-----") == std::string::npos)
+            return Error(Code::Invalid,
+                         definition.file + ": key " + quoted(key.substr(0, 60)) +
+                             " is no public key of apk's: a line with its file name, then what is in the file");
+        keys[name] = key.substr(end + 1) + "\n";
+    }
+    if (keys.empty())
+        keys = host.keyrings;
+    if (keys.empty())
+        return Error(Code::Unavailable, "template " + quoted(definition.name) +
+                                            ": no key to check the archive's signature with: none of " +
+                                            join(definition.keyrings, ", ") +
+                                            " is in images/keys or /usr/share/apk/keys")
+            .hint("give the key in templates.d");
+    return keys;
+}
+
+void addKeys(BuildJob &job, const ApkKeys &keys)
+{
+    for (const auto &[name, content] : keys)
+        job.files.emplace_back("keys/" + name, content);
+}
+
+/// "Acquire::http::Proxy \"http://proxy:3142\";" in its two parts; {} for an option that is no proxy.
+std::pair<std::string, std::string> proxyOf(const std::string &option)
+{
+    const std::size_t space = option.find(' ');
+    if (space == std::string::npos || option.size() < space + 4 || option.find("Proxy") == std::string::npos)
+        return {};
+    return {option.substr(0, space), option.substr(space + 2, option.size() - space - 4)};
+}
+
+/// apk asks the environment for its proxies.
+std::vector<std::string> proxyEnvironment(const Archive &archive)
+{
+    std::vector<std::string> environment;
+    for (const std::string &option : archive.aptOptions) {
+        const auto [name, value] = proxyOf(option);
+        if (name == "Acquire::http::Proxy" || name == "Acquire::https::Proxy")
+            if (value.find("://") != std::string::npos)
+                environment.push_back((name == "Acquire::http::Proxy" ? "http_proxy=" : "https_proxy=") + value);
+    }
+    return environment;
+}
+
 constexpr const char *kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 std::vector<std::string> outsideEnvironment() { return {kPath, "HOME=/root", "LC_ALL=C.UTF-8", "TMPDIR=/tmp"}; }
@@ -85,6 +158,7 @@ private:
     Status bootstrap();
     Status debootstrap();
     Status apk();
+    Status fetchApk();
     Status busybox();
     Status keys(std::string &signedBy);
     Status repositories();
@@ -208,18 +282,37 @@ Status Planner::debootstrap()
     return {};
 }
 
+/// The archive's own static apk, checked against what its signed index said of it.
+Status Planner::fetchApk()
+{
+    if (!m_host.apkTools)
+        return Error(Code::Unavailable,
+                     "template " + quoted(m_template.name) + ": there is no program apk on this host");
+    const ApkEntry &entry = *m_host.apkTools;
+    BuildStep fetch =
+        fetchStep(m_archive, apkFolder(m_archive, architecture()) + entry.name + "-" + entry.version + ".apk",
+                  kFetchedApk, kMostApk);
+    fetch.title = "fetch " + entry.name + " " + entry.version + " from " + hostOf(m_archive.url);
+    add(std::move(fetch));
+    BuildStep check = file(Kind::ApkProgram, kFetchedApk, formatApkEntry(entry));
+    check.title = "check " + entry.name;
+    check.argv = {kApkInPackage, kApkProgram};
+    check.outside = true;
+    add(std::move(check));
+    return {};
+}
+
 Status Planner::apk()
 {
     std::string repositories;
     for (const std::string &component : m_archive.components)
         repositories += m_archive.url + "/" + m_archive.suite + "/" + component + "\n";
     m_plan.job.files.emplace_back("repositories", repositories);
-    for (const auto &[name, content] : m_host.keyrings)
-        m_plan.job.files.emplace_back("keys/" + name, content);
-    if (m_host.keyrings.empty())
-        return Error(Code::Unavailable, "template " + quoted(m_template.name) +
-                                            ": none of the keys it names is in images/keys or /usr/share/apk/keys");
-    std::vector<std::string> argv = {"/sbin/apk",
+    const ApkKeys keys = TRY(apkKeys(m_template, m_host));
+    addKeys(m_plan.job, keys);
+    if (m_host.apk.empty())
+        TRY(fetchApk());
+    std::vector<std::string> argv = {m_host.apk.empty() ? kApkProgram : m_host.apk,
                                      "--root=/target",
                                      "--initdb",
                                      "--arch=" + architecture(),
@@ -233,10 +326,13 @@ Status Planner::apk()
     BuildStep step = run("bootstrap " + m_template.name + " " + m_image.release + " from " + hostOf(m_archive.url),
                          std::move(argv), outsideEnvironment());
     step.outside = true;
+    // A static OpenSSL looks where Alpine has its authorities.
+    step.environment.push_back("SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt");
+    std::ranges::move(proxyEnvironment(m_archive), std::back_inserter(step.environment));
     m_plan.bootstrapStep = m_plan.job.steps.size();
     add(std::move(step));
     add(file(Kind::Write, "/etc/apk/repositories", repositories));
-    for (const auto &[name, content] : m_host.keyrings)
+    for (const auto &[name, content] : keys)
         add(file(Kind::Write, "/etc/apk/keys/" + name, content));
     return {};
 }
@@ -603,6 +699,38 @@ bool admits(const Filter &filter, const Template &definition, const ResolvedImag
     const std::string architecture = mapped == definition.architectureMap.end() ? image.architecture : mapped->second;
     return contains(filter.releases, image.release) && contains(filter.architectures, architecture) &&
            contains(filter.variants, image.variant) && contains(filter.types, "container");
+}
+
+BuildStep fetchStep(const Archive &archive, const std::string &url, const std::string &target, std::uint32_t most)
+{
+    std::vector<std::string> argv = {"/usr/lib/apt/apt-helper", "-oAPT::Sandbox::User=root", "-oAcquire::Retries=1",
+                                     "-oAcquire::http::Timeout=15"};
+    for (const std::string &option : archive.aptOptions)
+        if (const auto [name, value] = proxyOf(option); !name.empty())
+            argv.push_back("-o" + name + "=" + value);
+    argv.insert(argv.end(), {"download-file", url, target});
+    BuildStep step = run({}, std::move(argv), outsideEnvironment());
+    step.outside = true;
+    step.mostFile = most;
+    return step;
+}
+
+Result<BuildJob> planApkSearch(const Template &definition, const ResolvedImage &image, const Archive &archive,
+                               const BuildHost &host)
+{
+    BuildJob job;
+    job.resolvConf = host.resolvConf;
+    addKeys(job, TRY(apkKeys(definition, host)));
+    const std::string architecture = imageValues(definition, image).at("architecture_mapped");
+    BuildStep fetch =
+        fetchStep(archive, apkFolder(archive, architecture) + "APKINDEX.tar.gz", kFetchedIndex, kMostApkIndex);
+    fetch.title = "ask " + hostOf(archive.url) + " for the program apk";
+    job.steps.push_back(std::move(fetch));
+    BuildStep search = file(Kind::ApkIndex, kFetchedIndex, kApkPackage);
+    search.title = "check the index of " + hostOf(archive.url);
+    search.outside = true;
+    job.steps.push_back(std::move(search));
+    return job;
 }
 
 Result<BuildPlan> planBuild(const Template &definition, const ResolvedImage &image, const Archive &archive,

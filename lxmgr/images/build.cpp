@@ -66,15 +66,19 @@ std::map<std::string, std::string> findKeyrings(const Paths &paths, const Templa
 
 bool exists(const std::string &path) { return sys::fstatat(sys::cwd(), path, 0).has_value(); }
 
+constexpr const char *kApk = "/sbin/apk"; // on few hosts that are not Alpine
+
 constexpr struct {
     std::string_view downloader, program, package;
 } kPrograms[] = {
-    {"debootstrap", "/usr/bin/mmdebstrap", "mmdebstrap"},
-    {"apk",         "/sbin/apk",           "apk-tools" },
+    {"debootstrap", "/usr/bin/mmdebstrap",     "mmdebstrap"},
+    {"apk",         "/usr/lib/apt/apt-helper", "apt"       }, // fetches apk where there is none
 };
 
 Status checkPrograms(const Template &definition)
 {
+    if (definition.source.downloader == "apk" && ::access(kApk, X_OK) == 0)
+        return {};
     for (const auto &row : kPrograms)
         if (row.downloader == definition.source.downloader && ::access(std::string(row.program).c_str(), X_OK) < 0)
             return Error(Code::Unavailable, "template " + quoted(definition.name) + " needs the program " +
@@ -101,6 +105,8 @@ BuildHost readHost(const Paths &paths, const Template &definition)
         host.busybox = findBusybox();
         return host;
     }
+    if (::access(kApk, X_OK) == 0)
+        host.apk = kApk;
     host.archives = readHostArchives();
     host.archives.aptOptions = hostAptOptions();
     return host;
@@ -126,19 +132,8 @@ Status probeArchive(const Paths &paths, const Template &definition, Archive &arc
     job.idBase = idBase;
     job.resolvConf = resolvConf;
     for (const Probe &probe : probes) {
-        BuildStep step;
-        step.outside = true;
+        BuildStep step = fetchStep(archive, probe.url + "/dists/" + probe.suite + "/InRelease", "/tmp/InRelease", 0);
         step.mayFail = true;
-        step.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root", "TMPDIR=/tmp"};
-        step.argv = {"/usr/lib/apt/apt-helper", "-oAPT::Sandbox::User=root", "-oAcquire::Retries=1",
-                     "-oAcquire::http::Timeout=15"};
-        for (const std::string &option : archive.aptOptions)
-            if (const std::size_t space = option.find(' ');
-                space != std::string::npos && option.find("Proxy") != std::string::npos)
-                step.argv.push_back("-o" + option.substr(0, space) + "=" +
-                                    std::string(option.substr(space + 2, option.size() - space - 4)));
-        step.argv.insert(step.argv.end(),
-                         {"download-file", probe.url + "/dists/" + probe.suite + "/InRelease", "/tmp/InRelease"});
         job.steps.push_back(std::move(step));
     }
     progress.report("ask " + hostOf(archive.url) + " which suites it has");
@@ -150,6 +145,23 @@ Status probeArchive(const Paths &paths, const Template &definition, Archive &arc
     if (!archive.securityUrl.empty() && result.statuses.at(probes.size() - 1) != 0)
         archive.securityUrl.clear();
     return {};
+}
+
+// --- a host without apk
+
+/// What the archive's signed index says of the static apk.
+Result<ApkEntry> findApk(const Paths &paths, const Template &definition, const ResolvedImage &image,
+                         const Archive &archive, const BuildHost &host, std::uint32_t idBase, Progress &progress)
+{
+    BuildJob job = TRY(planApkSearch(definition, image, archive, host));
+    job.idBase = idBase;
+    job.seccomp = TRY(seccomp::compile(seccomp::Policy{}));
+    const JobResult result = TRY(runJob(paths, job, progress));
+    if (result.failedStep)
+        return explainFailure(result.lines, archive, definition.name);
+    if (result.failed)
+        return Error(*result.failed).in("template " + quoted(definition.name));
+    return TRY_IN("index of " + hostOf(archive.url), parseApkEntry(result.lines.empty() ? "" : result.lines.back()));
 }
 
 // --- folders
@@ -261,7 +273,7 @@ Status runPlan(const Paths &paths, BuildPlan &plan, const Template &definition, 
     const JobResult result = TRY(runJob(paths, plan.job, progress));
     if (!result.failed)
         return {};
-    const bool archive = !plan.archive.url.empty() && result.failedStep && *result.failedStep == plan.bootstrapStep;
+    const bool archive = !plan.archive.url.empty() && result.failedStep && *result.failedStep <= plan.bootstrapStep;
     if (archive)
         return explainFailure(result.lines, plan.archive, definition.name);
     Error error = *result.failed;
@@ -276,7 +288,7 @@ Result<BuiltImage> buildInto(const Paths &paths, const Template &definition, con
                              const BuildOptions &options, Progress &progress, const Fd &folder)
 {
     TRY(checkPrograms(definition)); // before anything is asked of the network
-    const BuildHost host = readHost(paths, definition);
+    BuildHost host = readHost(paths, definition);
     Archive archive;
     Caches caches;
     if (definition.source.downloader != "busybox") {
@@ -286,6 +298,8 @@ Result<BuiltImage> buildInto(const Paths &paths, const Template &definition, con
         return Error(Code::Invalid,
                      "template " + quoted(definition.name) + " has no archive: mirror and suite mean nothing to it");
     }
+    if (definition.source.downloader == "apk" && host.apk.empty())
+        host.apkTools = TRY(findApk(paths, definition, image, archive, host, options.idBase, progress));
     BuildPlan plan = TRY(planBuild(definition, image, archive, host));
     if (archive.probe) {
         TRY(probeArchive(paths, definition, archive, options.idBase, host.resolvConf, progress));

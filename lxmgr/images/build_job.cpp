@@ -8,7 +8,7 @@ namespace lxmgr::images
 namespace
 {
 
-constexpr std::string_view kMagic = "lxmgr-build-1\n";
+constexpr std::string_view kMagic = "lxmgr-build-2\n";
 
 /// Numbers as "N;", texts as "LENGTH:bytes".
 class Packer
@@ -24,7 +24,7 @@ public:
     void item(const BuildStep &step)
     {
         items(step.kind, step.title, step.outside, step.mayFail, step.argv, step.environment, step.path, step.content,
-              step.mode, step.uid, step.gid);
+              step.mode, step.uid, step.gid, step.mostFile);
     }
     template <class T> void item(const std::vector<T> &list)
     {
@@ -57,7 +57,7 @@ public:
         std::uint32_t number = 0;
         item(number);
         kind = static_cast<BuildStep::Kind>(number);
-        m_fine = m_fine && number <= static_cast<std::uint32_t>(BuildStep::Kind::Leave);
+        m_fine = m_fine && number <= static_cast<std::uint32_t>(BuildStep::Kind::ApkProgram);
     }
     void item(std::string &text)
     {
@@ -72,7 +72,7 @@ public:
     void item(BuildStep &step)
     {
         items(step.kind, step.title, step.outside, step.mayFail, step.argv, step.environment, step.path, step.content,
-              step.mode, step.uid, step.gid);
+              step.mode, step.uid, step.gid, step.mostFile);
     }
     template <class T> void item(std::vector<T> &list)
     {

@@ -15,15 +15,17 @@ namespace lxmgr::images
 /// One step. Paths are those of the tree being made unless `outside` is set: then of the confined view of the host.
 struct BuildStep {
     enum class Kind : std::uint32_t {
-        Run,    ///< argv, with `environment` and nothing else.
-        Folder, ///< path, mode, uid, gid; parents too; an existing one keeps its own.
-        Write,  ///< path, content, mode, uid, gid; parents too. An existing file is replaced, a link too.
-        Copy,   ///< content names a file outside; else as Write.
-        Link,   ///< path, content: where it points.
-        Remove, ///< path; missing is fine, folders with all below.
-        Keep,   ///< path: removed when its content is `content`.
-        Enter,  ///< /proc, /dev, /run and /tmp inside, for the steps that run there.
-        Leave,  ///< takes all mounts inside away again.
+        Run,        ///< argv, with `environment` and nothing else.
+        Folder,     ///< path, mode, uid, gid; parents too; an existing one keeps its own.
+        Write,      ///< path, content, mode, uid, gid; parents too. An existing file is replaced, a link too.
+        Copy,       ///< content names a file outside; else as Write.
+        Link,       ///< path, content: where it points.
+        Remove,     ///< path; missing is fine, folders with all below.
+        Keep,       ///< path: removed when its content is `content`.
+        Enter,      ///< /proc, /dev, /run and /tmp inside, for the steps that run there.
+        Leave,      ///< takes all mounts inside away again.
+        ApkIndex,   ///< path: an APKINDEX.tar.gz outside, content: a package's name. Prints its entry.
+        ApkProgram, ///< path: a package outside, content: its entry, argv: a file in it and where that goes outside.
     };
     Kind kind = Kind::Run;
     std::string title; ///< Said to the user when it begins; "" says nothing.
@@ -33,6 +35,7 @@ struct BuildStep {
     std::vector<std::string> environment; ///< "NAME=value".
     std::string path, content;
     std::uint32_t mode = 0644, uid = 0, gid = 0;
+    std::uint32_t mostFile = 0; ///< Run: bytes of the largest file the program may write; 0: as large as it likes.
 };
 
 /// A folder of the host's that the build may write to, shown under another name inside the tree.

@@ -116,11 +116,11 @@ Status becomeRootInside()
 /// What giving files their owners, modes and capabilities takes, and no more.
 constexpr unsigned kCapabilities[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP};
 
-Status dropCapabilities()
+Status dropCapabilities(SandboxUse use)
 {
     std::uint64_t keep = 0;
     for (const unsigned capability : kCapabilities)
-        keep |= 1ULL << capability;
+        keep |= use == SandboxUse::Reader ? 0 : 1ULL << capability;
     TRY(caps::limitBoundingSet(keep));
     TRY(caps::clearInheritable(keep));
     return sys::prctl("PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS, 1);
@@ -197,6 +197,13 @@ constexpr const char *kLibraryCalls[] = {
     "write",      "writev",
 };
 
+/// All that computing on bytes takes.
+constexpr const char *kReaderCalls[] = {
+    "brk",    "clock_gettime", "close",    "exit",   "exit_group", "fstat",  "futex",          "getpid",       "getrandom",
+    "gettid", "lseek",         "madvise",  "mmap",   "mprotect",   "mremap", "munmap",         "read",         "restart_syscall",
+    "rseq",   "rt_sigaction",  "rt_sigprocmask", "rt_sigreturn", "sched_yield", "sigaltstack", "tgkill", "write", "writev",
+};
+
 /// What a program must not be able to call however it was taken over: other processes, other namespaces, new kernel surface.
 constexpr const char *kProgramDenied[] = {
     "acct",          "add_key",    "bpf",         "chroot",     "delete_module",  "fanotify_init", "finit_module", "fsconfig",
@@ -211,8 +218,8 @@ Status shutOutCalls(SandboxUse use)
 {
     if (kSanitized)
         return {};
-    const bool library = use == SandboxUse::Library;
-    const Filter filter(::seccomp_init(library ? SCMP_ACT_ERRNO(ENOSYS) : SCMP_ACT_ALLOW), &::seccomp_release);
+    const bool program = use == SandboxUse::Program;
+    const Filter filter(::seccomp_init(program ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS)), &::seccomp_release);
     if (!filter)
         return Error(Code::Internal, "no memory for a seccomp filter");
     const auto add = [&](const char *name, std::uint32_t action) {
@@ -220,10 +227,16 @@ Status shutOutCalls(SandboxUse use)
         return number == __NR_SCMP_ERROR || number < 0 ? 0 : ::seccomp_rule_add(filter.get(), action, number, 0);
     };
     int failed = 0;
-    for (const char *name : kLibraryCalls)
-        failed = library && failed == 0 ? add(name, SCMP_ACT_ALLOW) : failed;
-    for (const char *name : kProgramDenied)
-        failed = !library && failed == 0 ? add(name, SCMP_ACT_ERRNO(EPERM)) : failed;
+    const auto addAll = [&](std::span<const char *const> names, std::uint32_t action) {
+        for (const char *name : names)
+            failed = failed == 0 ? add(name, action) : failed;
+    };
+    if (program)
+        addAll(kProgramDenied, SCMP_ACT_ERRNO(EPERM));
+    else if (use == SandboxUse::Library)
+        addAll(kLibraryCalls, SCMP_ACT_ALLOW);
+    else
+        addAll(kReaderCalls, SCMP_ACT_ALLOW);
     if (failed == 0)
         failed = ::seccomp_load(filter.get());
     return failed == 0 ? Status() : Status(Error::fromErrno(-failed, "seccomp"));
@@ -248,12 +261,21 @@ Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector
         box.readable.push_back(TRY(duplicate(*readable[i])));
     TRY_IN("sandbox", enterNamespaces(box.ownIds ? &userns : nullptr));
     TRY_IN("sandbox", becomeRootInside());
-    TRY_IN("sandbox", dropCapabilities());
+    TRY_IN("sandbox", dropCapabilities(use));
     // After the ids changed, which clears it. The daemon's thread that started us waits for us, so its end is the daemon's.
     TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL));
     TRY_IN("sandbox", shutOutFiles(use, box, target, readable));
     TRY_IN("sandbox", shutOutCalls(use)); // last: the filter forbids the rows above
     return box;
+}
+
+Status shutInReader()
+{
+    TRY(setLimits(SandboxUse::Reader, {}));
+    TRY_IN("sandbox", dropCapabilities(SandboxUse::Reader));
+    TRY_IN("sandbox", shutOutFiles(SandboxUse::Reader, {}, nullptr, {}));
+    TRY_IN("sandbox", shutOutCalls(SandboxUse::Reader)); // last, as above
+    return {};
 }
 
 } // namespace lxmgr::images

@@ -18,6 +18,7 @@ inline constexpr std::uint32_t kUnpackIdBase = 0x70010000;
 enum class SandboxUse {
     Library, ///< Reads archives in this process; may start no program.
     Program, ///< Starts one outside program (unsquashfs), which inherits all restrictions.
+    Reader,  ///< Computes on what it has read, writes to descriptors it has, opens nothing.
 };
 
 struct Sandbox {
@@ -29,5 +30,9 @@ struct Sandbox {
 /// Shuts this single-threaded process in. What it needs is opened before and named here; `target` may be nullptr.
 /// There is no way back. Unsupported: no user namespaces.
 Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector<const Fd *> &readable, const UnpackLimits &limits);
+
+/// Shuts in a single-threaded child of a process that has namespaces of its own already (a build): it keeps its ids and
+/// descriptors and can open, make and start nothing, nor reach a network. There is no way back.
+Status shutInReader();
 
 } // namespace lxmgr::images

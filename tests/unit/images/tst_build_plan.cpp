@@ -190,6 +190,70 @@ private slots:
         VERIFY_OK(planBuild(*definition, trixie(), {}, with));
     }
 
+    void alpineIsMadeByTheHostsApkOrByItsOwn()
+    {
+        const std::string text = "image: {distribution: alpine}\nsource: {downloader: apk, early_packages: [alpine-base]}\n"
+                                 "mappings: {architecture_map: alpinelinux}\npackages: {manager: apk}\n";
+        const auto definition = parseTemplate("alpine", text, "alpine.yaml");
+        VERIFY_OK(definition);
+        BuildHost with = host();
+        VERIFY_FAILS(Code::Unavailable, planBuild(*definition, trixie(), archive(), with));
+        with.apk = "/sbin/apk";
+        const auto own = planBuild(*definition, trixie(), archive(), with);
+        VERIFY_OK(own);
+        QCOMPARE(own->job.steps[own->bootstrapStep].argv[0], std::string("/sbin/apk"));
+        with.apk.clear();
+        with.apkTools = ApkEntry{"apk-tools-static", "2.14.9-r2", "Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA=", 7};
+        const auto fetched = planBuild(*definition, trixie(), archive(), with);
+        VERIFY_OK(fetched);
+        const std::size_t fetch = stepWith(*fetched, "http://a/debian/trixie/main/x86_64/apk-tools-static-2.14.9-r2.apk");
+        const std::size_t check = stepWith(*fetched, "apk-tools-static 2.14.9-r2 Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA= 7");
+        QVERIFY(fetch < check && check < fetched->bootstrapStep);
+        QCOMPARE(fetched->job.steps[fetch].mostFile, std::uint32_t(kMostApk));
+        QCOMPARE(fetched->job.steps[fetched->bootstrapStep].argv[0], fetched->job.steps[check].argv[1]);
+    }
+
+    void proxiesOfTheHostAreApksToo()
+    {
+        const auto definition = parseTemplate(
+            "alpine", "image: {distribution: alpine}\nsource: {downloader: apk}\n", "alpine.yaml");
+        VERIFY_OK(definition);
+        BuildHost with = host();
+        with.apk = "/sbin/apk";
+        Archive proxied = archive();
+        proxied.aptOptions = {"Acquire::http::Proxy \"http://p:3142\";", "Acquire::https::Proxy \"DIRECT\";",
+                              "Acquire::Check-Date \"false\";"};
+        const auto plan = planBuild(*definition, trixie(), proxied, with);
+        VERIFY_OK(plan);
+        const auto &environment = plan->job.steps[plan->bootstrapStep].environment;
+        QVERIFY(std::ranges::find(environment, "http_proxy=http://p:3142") != environment.end());
+        for (const std::string &entry : environment)
+            QVERIFY2(!entry.starts_with("https_proxy"), entry.c_str());
+        const auto search = planApkSearch(*definition, trixie(), proxied, with);
+        VERIFY_OK(search);
+        const auto &argv = search->steps.at(0).argv;
+        QVERIFY(std::ranges::find(argv, "-oAcquire::http::Proxy=http://p:3142") != argv.end());
+        QVERIFY(std::ranges::find(argv, "http://a/debian/trixie/main/x86_64/APKINDEX.tar.gz") != argv.end());
+    }
+
+    void ownKeysOfAnAlpineArchiveHaveNames()
+    {
+        const std::string start = "image: {distribution: alpine}\nsource:\n  downloader: apk\n  keys:\n  - |-\n";
+        const std::string pem = "    -----BEGIN PUBLIC KEY-----\n    x\n    -----END PUBLIC KEY-----\n";
+        const auto job = [&](const std::string &key) -> Result<BuildJob> {
+            const Template definition = TRY(parseTemplate("a", start + key, "a.yaml"));
+            return planApkSearch(definition, trixie(), archive(), host());
+        };
+        const auto good = job("    mine.rsa.pub\n" + pem);
+        VERIFY_OK(good);
+        QCOMPARE(good->files.size(), std::size_t(1));
+        QCOMPARE(good->files[0].first, std::string("keys/mine.rsa.pub"));
+        QVERIFY(good->files[0].second.starts_with("-----BEGIN"));
+        for (const char *bad : {"", "    ../mine\n", "    a b\n", "    .hidden\n"})
+            VERIFY_FAILS(Code::Invalid, job(bad + pem));
+        VERIFY_FAILS(Code::Invalid, job("    mine.rsa.pub\n    text\n"));
+    }
+
     void jobsSurviveTheirWay()
     {
         auto plan = planned(kDefinition);

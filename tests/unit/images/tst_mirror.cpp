@@ -153,6 +153,14 @@ private slots:
         QTest::newRow("changed") << QByteArray(
                                         "E: Failed to fetch http://m/Packages.gz  File has unexpected size (2 != 1).")
                                  << QByteArray("a file differs from what was signed");
+        QTest::newRow("too large") << QByteArray("E: Error writing to file - write (27: File too large)")
+                                   << QByteArray("a file is larger");
+        QTest::newRow("apk key") << QByteArray("E: APKINDEX.tar.gz has a signature by an unknown key: 'RSA.x'")
+                                 << QByteArray("a key that is not trusted");
+        QTest::newRow("apk signature") << QByteArray("E: APKINDEX.tar.gz has a wrong signature, said to be by 'x'")
+                                       << QByteArray("its signature is wrong");
+        QTest::newRow("apk data") << QByteArray("E: x.apk differs from what was signed: it has 2 bytes, not 4")
+                                  << QByteArray("a file differs from what was signed");
         QTest::newRow("other") << QByteArray("E: something new") << QByteArray("something new");
     }
     void failuresNameHostReasonAndCure()
