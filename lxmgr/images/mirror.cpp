@@ -371,8 +371,9 @@ Error explainFailure(const std::vector<std::string> &output, const Archive &arch
             return {Code::NoSpace, "template " + quoted(templateName) + ": the disk is full", ENOSPC};
     std::string last;
     for (const std::string &line : output) // the first is the cause, those of mmdebstrap itself are its echo
-        if (last.empty() && line.starts_with("E: ") && line.find("mmdebstrap failed") == std::string::npos)
-            last = line.substr(3);
+        for (const std::string_view prefix : {"E: ", "ERROR: "}) // apt's and apk's
+            if (last.empty() && line.starts_with(prefix) && line.find("mmdebstrap failed") == std::string::npos)
+                last = line.substr(prefix.size());
     if (last.empty() && !output.empty())
         last = output.back();
     return {Code::Unavailable, "template " + quoted(templateName) + ": bootstrap from " + tried + " failed: " + last};

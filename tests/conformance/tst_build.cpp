@@ -173,19 +173,33 @@ private slots:
         QVERIFY(resultIsEmpty());
     }
 
+    void aMirrorThatDoesNotAnswerIsNamed_data()
+    {
+        QTest::addColumn<QByteArray>("program");
+        QTest::addColumn<QByteArray>("definition");
+        QTest::newRow("debian") << QByteArray("/usr/bin/mmdebstrap")
+                                << QByteArray(
+                                       "image: {distribution: debian}\nsource: {downloader: debootstrap, variant: "
+                                       "minbase}\nlxmgr: {updates_suite: true}\nmappings: {architecture_map: "
+                                       "debian}\n");
+        QTest::newRow("alpine") << QByteArray("/usr/lib/apt/apt-helper")
+                                << QByteArray("image: {distribution: alpine}\nsource:\n  downloader: apk\n  keys:\n  - "
+                                              "|\n    k.rsa.pub\n    -----BEGIN PUBLIC KEY-----\nmappings: "
+                                              "{architecture_map: alpinelinux}\n");
+    }
     void aMirrorThatDoesNotAnswerIsNamed()
     {
-        NEEDS("mmdebstrap", QFile::exists("/usr/bin/mmdebstrap"));
-        const auto definition =
-            parseTemplate("debian",
-                          "image: {distribution: debian}\nsource: {downloader: debootstrap, variant: minbase}\nlxmgr: "
-                          "{updates_suite: true}\nmappings: {architecture_map: debian}\n",
-                          "t.yaml");
-        VERIFY_OK(definition);
+        QFETCH(QByteArray, program);
+        QFETCH(QByteArray, definition);
+        NEEDS("mmdebstrap", !program.endsWith("mmdebstrap") || QFile::exists(program));
+        NEEDS("apt-helper", !program.endsWith("apt-helper") || QFile::exists(program));
+        NEEDS("a host without apk", !program.endsWith("apt-helper") || !QFile::exists("/sbin/apk"));
+        const auto parsed = parseTemplate("t", definition.toStdString(), "t.yaml");
+        VERIFY_OK(parsed);
         BuildOptions options;
         options.directory = (m_folder->path() + "/result").toStdString();
-        options.mirror = "http://127.0.0.1:9/debian"; // discard: nobody listens
-        const auto result = build(m_paths, *definition, *resolveTemplate(*definition, "trixie"), options);
+        options.mirror = "http://127.0.0.1:9/archive"; // discard: nobody listens
+        const auto result = build(m_paths, *parsed, *resolveTemplate(*parsed, "trixie"), options);
         VERIFY_FAILS(Code::Unavailable, result);
         const auto message = QByteArray::fromStdString(result.error().message);
         QVERIFY2(message.contains("127.0.0.1:9") && message.contains("refuses the connection") &&

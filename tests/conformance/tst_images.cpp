@@ -476,6 +476,33 @@ private slots:
         QCOMPARE(statOf(house.at("target/inside")).st_uid, 0U); // on disk, whoever made it
     }
 
+    void aReaderCanOnlyCompute()
+    {
+        int ends[2];
+        QCOMPARE(::pipe(ends), 0);
+        const Fd outside(::open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        const pid_t child = ::fork();
+        if (child == 0) {
+            if (!shutInReader())
+                ::_exit(1);
+            int held = 2; // the number of the first that does not hold
+            for (const bool fine : {::write(ends[1], "x", 1) == 1, ::open("/etc/passwd", O_RDONLY) < 0,
+                                    ::openat(outside.get(), "made", O_WRONLY | O_CREAT, 0600) < 0,
+                                    ::mkdirat(outside.get(), "made", 0755) < 0, ::socket(AF_INET, SOCK_STREAM, 0) < 0,
+                                    ::fork() < 0, ::unshare(CLONE_NEWUSER) < 0, ::execl("/bin/true", "true", nullptr) < 0,
+                                    ::kill(::getppid(), 0) < 0}) {
+                if (!fine)
+                    ::_exit(held);
+                ++held;
+            }
+            ::_exit(0);
+        }
+        int status = 0;
+        QVERIFY(::waitpid(child, &status, 0) == child);
+        const Fd readEnd(ends[0]), writeEnd(ends[1]);
+        QVERIFY2(WIFEXITED(status) && WEXITSTATUS(status) == 0, QByteArray::number(WEXITSTATUS(status)));
+    }
+
     void wrongFingerprintIsRefused()
     {
         House house;

@@ -161,6 +161,7 @@ private slots:
                                        << QByteArray("its signature is wrong");
         QTest::newRow("apk data") << QByteArray("E: x.apk differs from what was signed: it has 2 bytes, not 4")
                                   << QByteArray("a file differs from what was signed");
+        QTest::newRow("other of apk") << QByteArray("ERROR: something else") << QByteArray("failed: something else");
         QTest::newRow("other") << QByteArray("E: something new") << QByteArray("something new");
     }
     void failuresNameHostReasonAndCure()
