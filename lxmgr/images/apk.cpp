@@ -333,6 +333,8 @@ Result<std::string> fileOfApk(std::string_view package, const ApkKeys &keys, con
     if (sha256Of(rest) != valueOf(info, "datahash"))
         return differs(what, "its data has another SHA-256 than its .PKGINFO says");
     auto content = TRY(readEntry(rest, path, kMostApk, what));
+    if (!content) // a release with one /usr
+        content = TRY(readEntry(rest, "usr/" + path, kMostApk, what));
     if (!content)
         return Error(Code::NotFound, what + " has no file " + quoted(path));
     return std::move(*content);

@@ -34,8 +34,9 @@ Result<ApkEntry> parseApkEntry(std::string_view line);
 /// unsigned or wrongly signed index, or one that is too large; NotFound: it has no such package.
 Result<ApkEntry> findInApkIndex(std::string_view index, const ApkKeys &keys, const std::string &package);
 
-/// The file `path` of a package that must be `entry`: its size, its control member (against the index's checksum and by
-/// a signature of its own) and its data (against the hash in the control member) are checked first. Invalid otherwise.
+/// The file `path` (or usr/`path`) of a package that must be `entry`: its size, its control member (against the index's
+/// checksum and by a signature of its own) and its data (against the hash in the control member) are checked first.
+/// Invalid otherwise.
 Result<std::string> fileOfApk(std::string_view package, const ApkKeys &keys, const ApkEntry &entry,
                               const std::string &path);
 

@@ -298,6 +298,10 @@ private slots:
         Package newer = package();
         assemble(newer, member(std::string(".SIGN.RSA256.") + kKeyName, m_key.sign(newer.control, ::EVP_sha256())));
         VERIFY_OK(program(newer));
+        VERIFY_OK(program(
+            package("pkgname = apk-tools-static\npkgver = 2.14.9-r2\n", {
+                                                                            {"usr/sbin/apk.static", kProgram}
+        })));
     }
 
     void badPackagesAreRefused_data()
