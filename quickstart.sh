@@ -43,8 +43,9 @@ echo "installed below $prefix"
 # A daemon of the old build ends (guests run on) and the next command starts the new one.
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl -q enable --now lxmgrd.socket lxmgrd.service
-    [ "$old" = "$new" ] || systemctl restart lxmgrd.service
+    systemctl -q enable lxmgrd.socket lxmgrd.service lxmgr-guests.service
+    [ "$old" = "$new" ] || systemctl try-restart lxmgrd.service
+    systemctl start lxmgrd.socket lxmgrd.service lxmgr-guests.service
 elif [ "$old" != "$new" ]; then
     for process in /proc/[0-9]*; do
         case $(readlink "$process/exe" 2>/dev/null) in

@@ -19,14 +19,14 @@ runner=$bed/${LXMGR_REALHOST_RUN:-uml-run.sh}
 install_missing patchelf || exit 1
 
 tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=(tst_lifecycle tst_exec tst_console tst_guest_config tst_guest_limits tst_confinement tst_recovery tst_networking tst_debian)
+[ ${#tests[@]} -gt 0 ] || tests=(tst_lifecycle tst_exec tst_console tst_guest_config tst_guest_limits tst_confinement tst_recovery tst_networking tst_systemd tst_debian)
 host=$build/realhost
 rm -rf "$host"
 mkdir -p "$host"/{bin,lib,tests,results,cache,source/tests}
 cp "$build"/bin/lxmgr* "$host/bin/"
 for test in "${tests[@]}"; do cp "$(find "$build/tests" -type f -name "$test" -perm -u+x | head -1)" "$host/tests/"; done
 cp "$(command -v busybox)" "$host/bin/"
-cp -r "$top"/{templates,profiles,images} "$host/source/"
+cp -r "$top"/{templates,profiles,images,packaging} "$host/source/"
 cp -r "$top/tests/support" "$host/source/tests/"
 cp "${LXMGR_TEST_CACHE:-/var/cache/lxmgr-tests}"/*.image* "$host/cache/" 2>/dev/null
 
