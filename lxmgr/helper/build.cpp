@@ -1,8 +1,8 @@
 // lxmgr-helper build: reads a job from descriptor 3, runs it confined, reports on standard output.
 #include "base/log.h"
+#include "helper/build_sandbox.h"
 #include "helper/modes.h"
 #include "images/build_job.h"
-#include "images/build_sandbox.h"
 #include "kernel/files.h"
 
 #include <fcntl.h>
@@ -32,7 +32,7 @@ int build(std::span<char *const>)
         log::error(job.error().message);
         return 1;
     }
-    return images::runBuildJob(*job);
+    return runBuildJob(*job);
 }
 
 } // namespace lxmgr::helper

@@ -10,15 +10,9 @@ namespace
 
 using namespace lxmgr;
 
-// A mode exists when its file does (CMakeLists.txt), so that each can be built and tested on its own.
 constexpr helper::Mode kModes[] = {
-#ifdef LXMGR_HELPER_UNPACK
     {"unpack", &helper::unpack},
-#endif
-#ifdef LXMGR_HELPER_BUILD
     {"build",  &helper::build },
-#endif
-    {{},       nullptr        },
 };
 
 } // namespace
@@ -29,7 +23,7 @@ int main(int argc, char **argv)
     ::umask(022);
     const std::string_view name = argc > 1 ? argv[1] : "";
     for (const helper::Mode &mode : kModes)
-        if (mode.run && mode.name == name)
+        if (mode.name == name)
             return mode.run(std::span<char *const>(argv + 2, static_cast<std::size_t>(argc - 2)));
     log::error("lxmgr-helper is run by lxmgrd, not by hand");
     return 2;

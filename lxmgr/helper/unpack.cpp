@@ -6,7 +6,7 @@
 #include "images/inspect.h"
 #include "images/report.h"
 #include "images/sandbox.h"
-#include "images/squashfs.h"
+#include "helper/squashfs.h"
 #include "images/unpack.h"
 #include "kernel/files.h"
 #include "kernel/path.h"

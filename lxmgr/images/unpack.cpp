@@ -208,7 +208,7 @@ Result<Unpacked> unpackImage(const UnpackJob &job, Progress &progress)
     Told told;
     const Status followed = follow(fromHelper, told, progress);
     if (!followed)
-        ::kill(pid, SIGKILL); // our child, not reaped yet
+        process::killChild(pid);
     const int status = TRY(process::wait(pid));
     TRY(followed);
     if (told.error)

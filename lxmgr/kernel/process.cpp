@@ -32,6 +32,8 @@ Result<int> wait(pid_t pid)
     return status;
 }
 
+void killChild(pid_t pid) { ::kill(pid, SIGKILL); }
+
 int exitCode(int waitStatus) { return WIFSIGNALED(waitStatus) ? 128 + WTERMSIG(waitStatus) : WEXITSTATUS(waitStatus); }
 
 void resetSignals()

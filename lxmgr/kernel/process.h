@@ -23,6 +23,8 @@ Result<Child> clone(std::uint64_t namespaces, const Fd &cgroup, const std::funct
 
 /// Wait status as waitpid(2) gives it. Reaps.
 Result<int> wait(pid_t pid);
+/// SIGKILL to a child of the caller that has not been waited for: until then its number is nobody else's.
+void killChild(pid_t pid);
 /// 0–255, or 128 + signal.
 int exitCode(int waitStatus);
 

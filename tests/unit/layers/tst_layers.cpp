@@ -66,18 +66,18 @@ QList<Lint> lints()
         // A shell reads what it is given as a language: helpers get an argv.
         {"shell", R"((?<![\w.>:])(::|std::)?(system|popen|execl|execlp|execle)\s*\()", {}},
         // The daemon has threads and a monitor's child has rules: processes are made in these places only.
-        {"fork", R"((?<![\w.>])(::)?v?fork\s*\(\s*\))", {"kernel/", "runtime/", "monitor/", "images/build_sandbox.cpp", "images/squashfs.cpp"}}, // the last two: lxmgr-helper's
+        {"fork", R"((?<![\w.>])(::)?v?fork\s*\(\s*\))", {"kernel/", "runtime/", "monitor/", "helper/"}},
         // Mounts are descriptors (open_tree, move_mount) made by the kernel room's wrappers.
         {"mount by path", R"((?<![\w.>:])::u?mount2?\s*\()", {"kernel/"}},
         // A path with a part that a guest or an image controls must go through openat2. Folders of the daemon's own are
         // opened once, by the files named here.
         {"open by path", R"((?<![\w.>:])::open\s*\(|(?<!\w)fopen\s*\(|std::[io]?fstream|QFile\b|QSaveFile|QDir\b)",
          {"kernel/", "base/failpoint.cpp", "base/paths.cpp", "cli/", "client/", "daemon/connection.cpp", "daemon/daemon.cpp",
-          "daemon/handlers_execution.cpp", "daemon/listener.cpp", "daemon/server.cpp", "images/build_sandbox.cpp", "spec/channel.cpp",
+          "daemon/handlers_execution.cpp", "daemon/listener.cpp", "daemon/server.cpp", "spec/channel.cpp",
           "spec/monitor_client.cpp", "store/database.cpp"}},
         {"std::filesystem", R"(std::filesystem|<filesystem>)", {"cli/"}},
         // Found in one place and never by pid alone: a pid may be a stranger's by now (R10 of every reused number).
-        {"kill by pid", R"((?<![\w.>:])::kill\s*\()", {"base/failpoint.cpp", "kernel/", "monitor/", "runtime/", "images/build_sandbox.cpp", "images/squashfs.cpp", "images/unpack.cpp"}}, // children not reaped yet
+        {"kill by pid", R"((?<![\w.>:])::kill\s*\()", {"base/failpoint.cpp", "kernel/", "helper/build_sandbox.cpp"}}, // the last: everybody in a PID namespace that it is the init of
         // libuv's thread pool must never start in the monitor: clone3 needs a single thread.
         {"uv thread pool", R"(\buv_(fs_|queue_work|getaddrinfo|getnameinfo))", {}},
         // SQL is the store's.

@@ -1,4 +1,4 @@
-#include "images/build_sandbox.h"
+#include "helper/build_sandbox.h"
 
 #include "base/text.h"
 #include "images/apk.h"
@@ -26,8 +26,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-namespace lxmgr::images
+namespace lxmgr::helper
 {
+
+using namespace images;
 
 namespace
 {
@@ -328,7 +330,8 @@ private:
 
 [[noreturn]] void execStep(const BuildStep &step, int output)
 {
-    ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
+    if (const auto nothing = sys::open("/dev/null", O_RDONLY))
+        ::dup2(nothing->get(), STDIN_FILENO);
     ::dup2(output, STDOUT_FILENO);
     ::dup2(output, STDERR_FILENO);
     ::close_range(3, ~0U, 0);
@@ -383,7 +386,8 @@ Status readApk(const BuildStep &step, const BuildJob &job)
 
 [[noreturn]] void runReader(const BuildStep &step, const BuildJob &job, int output)
 {
-    ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
+    if (const auto nothing = sys::open("/dev/null", O_RDONLY))
+        ::dup2(nothing->get(), STDIN_FILENO);
     ::dup2(output, STDOUT_FILENO);
     ::dup2(output, STDERR_FILENO);
     ::close_range(3, ~0U, 0);
@@ -689,7 +693,7 @@ int follow(pid_t init)
         if (polled[1].revents)
             break;
         if (polled[0].revents)
-            ::kill(init, SIGKILL); // PID 1 of its namespace: everything in there goes with it
+            process::killChild(init); // PID 1 of its namespace: everything in there goes with it
     }
     while (::waitpid(init, &status, 0) < 0 && errno == EINTR) {
     }
@@ -717,4 +721,4 @@ int runBuildJob(const BuildJob &job)
     return follow(static_cast<pid_t>(*init));
 }
 
-} // namespace lxmgr::images
+} // namespace lxmgr::helper

@@ -1,4 +1,4 @@
-#include "images/squashfs.h"
+#include "helper/squashfs.h"
 
 #include "base/text.h"
 #include "images/attributes.h"
@@ -17,8 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace lxmgr::images
+namespace lxmgr::helper
 {
+
+using namespace images;
 
 namespace
 {
@@ -96,7 +98,7 @@ Result<Ran> run(const Fd &program, const std::vector<std::string> &arguments, co
             waits[1].fd = -1;
         waits[0].revents = waits[1].revents = 0;
         if (watched && !(watched = watch()))
-            ::kill(child, SIGKILL); // ours, not reaped yet
+            process::killChild(child);
     }
     ran.exitCode = process::exitCode(TRY(process::wait(child)));
     TRY(watched);
@@ -246,4 +248,4 @@ Status unpackSquashfs(const Fd &program, const Fd &file, const Fd &target, Layou
     return path::removeTree(target, kContent);
 }
 
-} // namespace lxmgr::images
+} // namespace lxmgr::helper

@@ -12,11 +12,11 @@
 #include "base/result.h"
 #include "images/build_job.h"
 
-namespace lxmgr::images
+namespace lxmgr::helper
 {
 
 /// Runs `job`, writing reports to standard output. Single-threaded callers only (it forks). The result is the exit
 /// status.
-int runBuildJob(const BuildJob &job);
+int runBuildJob(const images::BuildJob &job);
 
-} // namespace lxmgr::images
+} // namespace lxmgr::helper
