@@ -1,7 +1,7 @@
 # Package names on Debian 12 and later and Ubuntu 24.04 and later. Sourced by quickstart.sh and tests/run.sh, not run.
 
 packages_build="g++ cmake ninja-build pkg-config qt6-base-dev libssl-dev libsqlite3-dev libarchive-dev zlib1g-dev libexpected-dev
-    libcli11-dev libboost-dev libyaml-cpp-dev libuv1-dev libwslay-dev libseccomp-dev libnftables-dev"
+    libcli11-dev libboost-dev libyaml-cpp-dev libuv1-dev libwslay-dev libseccomp-dev rapidjson-dev libnftables-dev"
 packages_run="dnsmasq-base mmdebstrap busybox-static iproute2 ca-certificates"
 packages_test="ccache nftables curl gpg apt-utils util-linux e2fsprogs procps tar xz-utils zstd"
 # Wanted where the distribution has them.

@@ -1,10 +1,12 @@
-// JSON of our own: a writer straight into bytes, a pull reader with bounds, and a small value type for free-form parts.
-// Why not Qt's: no duplicate-key or range checks, UTF-16 both ways, and the client starts faster without QtCore.
+// JSON over RapidJSON, which only json.cpp sees: a writer into bytes, a pull reader with bounds, and a small value type
+// for free-form parts. Why not Qt's: no duplicate-key or range checks, UTF-16 both ways, and the client starts without
+// QtCore.
 #pragma once
 
 #include "base/result.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,12 +20,13 @@ namespace lxmgr::api
 class JsonWriter
 {
 public:
-    explicit JsonWriter(std::string &out) : m_out(out) {}
+    explicit JsonWriter(std::string &out);
+    ~JsonWriter();
 
-    void beginObject() { open('{'); }
-    void endObject() { close('}'); }
-    void beginArray() { open('['); }
-    void endArray() { close(']'); }
+    void beginObject();
+    void endObject();
+    void beginArray();
+    void endArray();
     void key(std::string_view name);
     void string(std::string_view text);
     void integer(std::int64_t number);
@@ -35,13 +38,8 @@ public:
     void raw(std::string_view json);
 
 private:
-    void separate();
-    void open(char bracket);
-    void close(char bracket);
-    void quote(std::string_view text);
-
-    std::string &m_out;
-    bool m_comma = false;
+    struct Output;
+    std::unique_ptr<Output> m_output;
 };
 
 /// Reads JSON front to back without building a tree. The first error sticks: every later call fails quietly and
@@ -53,6 +51,7 @@ public:
 
     /// `text` must outlive the reader.
     explicit JsonReader(std::string_view text);
+    ~JsonReader();
 
     Type peek();
     bool readNull();
@@ -66,7 +65,7 @@ public:
     bool nextKey(std::string &key);
     bool enterArray();
     bool nextElement();
-    /// Passes over the next value and gives its text. In a list or object only brackets and strings are checked.
+    /// Passes over the next value and gives its text.
     bool skip(std::string_view *text = nullptr);
     /// Nothing but white space may follow.
     bool end();
@@ -79,14 +78,15 @@ public:
 private:
     void space();
     bool expect(char c);
-    bool literal(std::string_view word);
-    bool number(std::string_view &digits);
-    bool stringSpan(std::string_view &inside, bool &escaped);
-    bool unescape(std::string_view inside, std::string &value);
-    bool nest();
-    bool skipNested();
+    bool enter(Type type, std::string_view expected);
+    bool next(char closing);
+    bool parse();
+    template <class T> bool number(T &value, std::string_view expected);
 
-    std::string_view m_text;
+    struct Parser;
+    std::unique_ptr<Parser> m_parser;
+    std::string_view m_given;
+    std::string_view m_text; ///< As given, or as long and without escapes that RapidJSON would not take.
     std::size_t m_at = 0;
     int m_depth = 0;
     bool m_first = false; ///< Just behind an opening bracket.

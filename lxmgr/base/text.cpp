@@ -184,6 +184,17 @@ bool isValidUtf8(std::string_view text)
     return true;
 }
 
+std::string asUtf8(std::string_view text)
+{
+    std::string out;
+    while (!text.empty()) {
+        const std::size_t length = utf8Length(text);
+        out += length > 0 ? text.substr(0, length) : "\xEF\xBF\xBD";
+        text.remove_prefix(std::max<std::size_t>(length, 1));
+    }
+    return out;
+}
+
 std::string toHex(std::span<const unsigned char> bytes)
 {
     static constexpr char kDigits[] = "0123456789abcdef";

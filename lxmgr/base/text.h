@@ -28,6 +28,8 @@ std::string escaped(std::string_view text);
 /// 'text', with control bytes escaped.
 std::string quoted(std::string_view text);
 bool isValidUtf8(std::string_view text);
+/// `text` with U+FFFD for every byte that is no UTF-8.
+std::string asUtf8(std::string_view text);
 
 std::string toHex(std::span<const unsigned char> bytes);
 

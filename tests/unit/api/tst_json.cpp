@@ -34,6 +34,36 @@ private slots:
         QCOMPARE(*value->asString(), std::string("\xc3\xa4 \xf0\x9f\x98\x80 \xef\xbf\xbd / \b\f\t"));
     }
 
+    void halfASurrogatePairIsReplaced_data()
+    {
+        QTest::addColumn<QByteArray>("text");
+        QTest::addColumn<QByteArray>("means");
+        QTest::newRow("first half") << QByteArray(R"("\ud83d")") << QByteArray("\xef\xbf\xbd");
+        QTest::newRow("second half") << QByteArray(R"("\uDE00")") << QByteArray("\xef\xbf\xbd");
+        QTest::newRow("first half twice") << QByteArray(R"("\ud83d\ud83d\ude00")") << QByteArray("\xef\xbf\xbd\xf0\x9f\x98\x80");
+        QTest::newRow("behind a backslash") << QByteArray(R"("\\\ude00")") << QByteArray("\\\xef\xbf\xbd");
+        QTest::newRow("no escape") << QByteArray(R"("\\ude00")") << QByteArray("\\ude00");
+    }
+    void halfASurrogatePairIsReplaced()
+    {
+        QFETCH(QByteArray, text);
+        QFETCH(QByteArray, means);
+        const Result<Json> value = Json::parse(text.toStdString());
+        VERIFY_OK(value);
+        QCOMPARE(QByteArray::fromStdString(*value->asString()), means);
+    }
+
+    void whatIsPassedOverIsCheckedAndGivenAsItStands()
+    {
+        JsonReader good(R"([ {"a": "\ud83d" , "b":[1e3]} ])");
+        std::string_view text;
+        QVERIFY(good.enterArray() && good.nextElement() && good.skip(&text) && !good.nextElement() && good.end());
+        QCOMPARE(text, std::string_view(R"({"a": "\ud83d" , "b":[1e3]})"));
+        for (const char *bad : {"[1,]", "[tru]", "{\"a\" 1}", "[\"\\u0000\"]", "[\"\xff\"]"})
+            QVERIFY2(!JsonReader(bad).skip(), bad);
+    }
+    void textBehindANulIsNotForgotten() { VERIFY_FAILS(Code::Invalid, Json::parse(std::string_view("[1]\0x", 5))); }
+
     void badTextIsRefused_data()
     {
         QTest::addColumn<QByteArray>("text");
