@@ -1,9 +1,10 @@
-// GNU conventions: --name=value, --name value, -xvalue, -xyz, "--" ends the flags; flags and words in any order, except
-// that a command with a tail (exec) leaves everything from its tail on to the other program.
+// GNU conventions, by CLI11: --name=value, --name value, -xvalue, -xyz, "--" ends the flags; flags and words in any
+// order, except that a command with a tail (exec) leaves everything from its tail on to the other program.
 #include "cli/parse.h"
 
 #include "base/text.h"
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 namespace lxmgr::cli
@@ -44,123 +45,117 @@ Error unknownCommand(const std::string &prefix, const std::string &word)
 {
     const std::string where = prefix.empty() ? "lxmgr" : "lxmgr " + prefix;
     const auto meant = nearest(word, childrenOf(prefix));
-    return Error(Code::Usage, where + " has no command " + quoted(word))
+    return Error(Code::Usage, where + " has no command " + lxmgr::quoted(word))
         .hint(meant ? "did you mean '" + where + " " + *meant + "'?" : "'" + where + " --help' lists them");
 }
 
-/// Reads the flags and words of one command.
-class Reader
+bool isFlag(const CLI::Option *option) { return !option->get_lnames().empty(); }
+
+Error unknownFlag(const CLI::App &app, const std::string &name)
 {
-public:
-    Reader(std::string where, std::span<const Flag> own, WordCount count)
-        : m_where(std::move(where)), m_own(own), m_count(count)
-    {
-    }
+    std::vector<std::string> known;
+    for (const CLI::Option *option : app.get_options(isFlag))
+        known.push_back("--" + option->get_lnames().front());
+    const std::vector<std::string_view> views(known.begin(), known.end());
+    const auto meant = name.starts_with("--") ? nearest(name, views) : std::nullopt;
+    return Error(Code::Usage, app.get_name() + " has no flag " + lxmgr::quoted(name))
+        .hint(meant ? "did you mean '" + *meant + "'?" : "'" + app.get_name() + " --help' lists them");
+}
 
-    Status read(const std::vector<std::string> &arguments, std::size_t from)
-    {
-        for (m_at = from; m_at < arguments.size();) {
-            const std::string &text = arguments[m_at++];
-            const bool flag = text.size() > 1 && text[0] == '-';
-            if (text == "--")
-                return takeRest(arguments);
-            if (!flag && m_count.tailFrom && m_words.size() >= *m_count.tailFrom) {
-                --m_at;
-                return takeRest(arguments);
-            }
-            if (!flag)
-                m_words.push_back(text);
-            else if (text[1] == '-')
-                TRY(readLong(arguments, text));
-            else
-                TRY(readShort(arguments, text));
+/// `last` is the argument that a flag's value should have followed.
+Error missingValue(const CLI::App &app, const std::string &last)
+{
+    const std::string name = last.starts_with("--") ? last : std::string{'-', last.back()};
+    const CLI::Option *flag = app.get_option_no_throw(name);
+    return Error(Code::Usage,
+                 "'" + name + "' needs a value: " + name + " <" + (flag ? flag->get_type_name() : "value") + ">");
+}
+
+/// CLI11 takes the next argument for the value of "--name=" and keeps the "=" of "-x=value". A NUL, which no argument
+/// can hold, stands behind the one and before the other until CLI11 is done.
+std::string marked(std::string text)
+{
+    const std::size_t equals = text.find('=');
+    if (text.starts_with("--") && equals == text.size() - 1)
+        text.push_back('\0');
+    else if (text.starts_with('-') && equals == 2)
+        text.insert(equals, 1, '\0');
+    return text;
+}
+
+std::string unmarked(std::string text)
+{
+    if (text.starts_with(std::string_view("\0=", 2)))
+        return text.substr(2);
+    std::erase(text, '\0');
+    return text;
+}
+
+void addFlags(CLI::App &app, std::span<const Flag> flags)
+{
+    for (const Flag &flag : flags)
+        if (const std::string names(flag.names); flag.value.empty())
+            app.add_flag(names);
+        else
+            app.add_option(names)->type_name(std::string(flag.value))->take_all()->expected(1);
+}
+
+Status takeFlags(const CLI::App &app, Arguments &arguments)
+{
+    for (const CLI::Option *option : app.get_options(isFlag))
+        for (const std::string &value : option->results()) {
+            const std::string &name = option->get_lnames().front();
+            const bool isSwitch = option->get_items_expected_max() == 0;
+            if (isSwitch && value != "true")
+                return Error(Code::Usage, "'--" + name + "' takes no value");
+            arguments.flags[name].push_back(isSwitch ? "" : unmarked(value));
         }
-        return {};
+    return {};
+}
+
+/// The words before a tail, and what CLI11 has no place for: words, the first "--", unknown flags, a tail as it stands.
+Status takeWords(const CLI::App &app, Arguments &arguments)
+{
+    if (const CLI::Option *before = app.get_option_no_throw("words"))
+        std::ranges::transform(before->results(), std::back_inserter(arguments.words), unmarked);
+    bool mayBeFlag = true;
+    for (const std::string &text : app.remaining()) {
+        const bool dash = mayBeFlag && text.size() > 1 && text[0] == '-';
+        if (dash && text != "--")
+            return unknownFlag(app, text.substr(0, text[1] == '-' ? text.find('=') : 2));
+        if (!dash)
+            arguments.words.push_back(unmarked(text));
+        mayBeFlag = mayBeFlag && !dash && !app.get_prefix_command();
     }
+    return {};
+}
 
-    Arguments take() { return {std::move(m_words), std::move(m_flags)}; }
-
-private:
-    Status takeRest(const std::vector<std::string> &arguments)
-    {
-        m_words.insert(m_words.end(), arguments.begin() + static_cast<std::ptrdiff_t>(m_at), arguments.end());
-        m_at = arguments.size();
-        return {};
+Result<Arguments> readArguments(const std::string &where, const Command *command, std::span<const std::string> given)
+{
+    CLI::App app("", where);
+    app.set_help_flag(); // ours is a row like others
+    app.allow_extras();
+    // Only one command's flags: building the whole tree would cost every start.
+    addFlags(app, command ? flagsOf(*command) : std::span<const Flag>());
+    addFlags(app, globalFlags());
+    if (const auto tail = command ? wordCount(command->arguments).tailFrom : std::nullopt) {
+        app.add_option("words")->take_all()->expected(static_cast<int>(*tail));
+        app.prefix_command();
     }
-
-    const Flag *find(std::string_view name) const
-    {
-        for (const std::span<const Flag> list : {m_own, globalFlags()})
-            for (const Flag &flag : list)
-                if (hasWord(flag.names, name))
-                    return &flag;
-        return nullptr;
+    std::vector<std::string> backwards;
+    std::ranges::transform(given.rbegin(), given.rend(), std::back_inserter(backwards), marked);
+    try {
+        app.parse(std::move(backwards));
+    } catch (const CLI::ArgumentMismatch &) {
+        return missingValue(app, given.back());
+    } catch (const CLI::Error &error) {
+        return Error(Code::Usage, where + ": " + error.what());
     }
-
-    Error unknown(const std::string &name) const
-    {
-        std::vector<std::string> known;
-        for (const std::span<const Flag> list : {m_own, globalFlags()})
-            for (const Flag &flag : list)
-                known.push_back("--" + std::string(longName(flag)));
-        const std::vector<std::string_view> views(known.begin(), known.end());
-        const auto meant = name.starts_with("--") ? nearest(name, views) : std::nullopt;
-        return Error(Code::Usage, m_where + " has no flag " + quoted(name))
-            .hint(meant ? "did you mean '" + *meant + "'?" : "'" + m_where + " --help' lists them");
-    }
-
-    Status readLong(const std::vector<std::string> &arguments, const std::string &text)
-    {
-        const std::size_t equals = text.find('=');
-        const std::string name = text.substr(0, equals);
-        const Flag *flag = find(name);
-        if (!flag)
-            return unknown(name);
-        if (flag->value.empty() && equals != std::string::npos)
-            return Error(Code::Usage, "'" + name + "' takes no value");
-        if (flag->value.empty())
-            return add(*flag, {});
-        return equals != std::string::npos ? add(*flag, text.substr(equals + 1)) : addNext(*flag, name, arguments);
-    }
-
-    Status readShort(const std::vector<std::string> &arguments, const std::string &text)
-    {
-        for (std::size_t i = 1; i < text.size(); ++i) {
-            const std::string name = {'-', text[i]};
-            const Flag *flag = find(name);
-            if (!flag)
-                return unknown(name);
-            if (flag->value.empty()) {
-                TRY(add(*flag, {}));
-                continue;
-            }
-            if (i + 1 == text.size())
-                return addNext(*flag, name, arguments);
-            return add(*flag, text.substr(text[i + 1] == '=' ? i + 2 : i + 1));
-        }
-        return {};
-    }
-
-    Status addNext(const Flag &flag, const std::string &name, const std::vector<std::string> &arguments)
-    {
-        if (m_at == arguments.size())
-            return Error(Code::Usage, "'" + name + "' needs a value: " + name + " <" + std::string(flag.value) + ">");
-        return add(flag, arguments[m_at++]);
-    }
-
-    Status add(const Flag &flag, std::string value)
-    {
-        m_flags[std::string(longName(flag))].push_back(std::move(value));
-        return {};
-    }
-
-    std::string m_where;
-    std::span<const Flag> m_own;
-    WordCount m_count;
-    std::size_t m_at = 0;
-    std::vector<std::string> m_words;
-    std::map<std::string, std::vector<std::string>, std::less<>> m_flags;
-};
+    Arguments arguments;
+    TRY(takeWords(app, arguments));
+    TRY(takeFlags(app, arguments));
+    return arguments;
+}
 
 Globals takeGlobals(Arguments &arguments)
 {
@@ -186,7 +181,7 @@ Status checkCount(const Command &command, const Arguments &arguments)
     if (arguments.words.size() > count.most)
         return Error(
             Code::Usage,
-            quoted(arguments.words[count.most]) + " is too much: " +
+            lxmgr::quoted(arguments.words[count.most]) + " is too much: " +
                 (command.arguments.empty() ? "lxmgr " + std::string(command.path) + " takes no arguments" : usage));
     if (all && !arguments.words.empty())
         return Error(Code::Usage, "either names or --all, not both");
@@ -246,10 +241,7 @@ Result<Invocation> parseCommandLine(const std::vector<std::string> &given)
     const Resolved resolved = TRY(resolve(arguments));
     const std::string where = resolved.path.empty() ? "lxmgr" : "lxmgr " + resolved.path;
     Invocation invocation;
-    Reader reader(where, resolved.command ? flagsOf(*resolved.command) : std::span<const Flag>(),
-                  resolved.command ? wordCount(resolved.command->arguments) : WordCount{});
-    TRY(reader.read(arguments, resolved.words));
-    invocation.arguments = reader.take();
+    invocation.arguments = TRY(readArguments(where, resolved.command, std::span(arguments).subspan(resolved.words)));
     invocation.globals = takeGlobals(invocation.arguments);
     if (!resolved.command || invocation.globals.help) {
         if (!resolved.command && !invocation.globals.help && !resolved.path.empty()) {

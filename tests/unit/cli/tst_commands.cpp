@@ -104,6 +104,36 @@ private slots:
         QVERIFY(arguments.has("ephemeral"));
         QCOMPARE(invocation->globals.project, std::string("p"));
     }
+    void aValueIsTakenAsItStands_data()
+    {
+        QTest::addColumn<QStringList>("typed");
+        QTest::addColumn<QByteArray>("value");
+        QTest::newRow("empty") << QStringList{"--project="} << QByteArray("");
+        QTest::newRow("empty of its own") << QStringList{"--project", ""} << QByteArray("");
+        QTest::newRow("equals sign") << QStringList{"--project=="} << QByteArray("=");
+        QTest::newRow("another flag") << QStringList{"--project", "--quiet="} << QByteArray("--quiet=");
+        QTest::newRow("two dashes") << QStringList{"--project", "--"} << QByteArray("--");
+        QTest::newRow("brackets") << QStringList{"--project=[a,b]"} << QByteArray("[a,b]");
+    }
+    void aValueIsTakenAsItStands()
+    {
+        QFETCH(QStringList, typed);
+        QFETCH(QByteArray, value);
+        std::vector<std::string> arguments{"stop"};
+        for (const QString &one : typed)
+            arguments.push_back(one.toStdString());
+        arguments.insert(arguments.end(), {"", "[web,1]"});
+        const auto invocation = parseCommandLine(arguments);
+        VERIFY_OK(invocation);
+        QCOMPARE(QByteArray::fromStdString(invocation->globals.project), value);
+        QCOMPARE(invocation->arguments.words, (std::vector<std::string>{"", "[web,1]"}));
+    }
+    void aShortFlagsValueMayFollowAnEqualsSign()
+    {
+        const auto invocation = parseCommandLine({"list", "-f=json"});
+        VERIFY_OK(invocation);
+        QCOMPARE(invocation->arguments.value("format", ""), std::string("json"));
+    }
     void aTimeoutMayBeNegative()
     {
         const auto invocation = parseCommandLine({"stop", "web1", "--timeout", "-1"});
@@ -119,6 +149,9 @@ private slots:
         QTest::newRow("flags before") << QByteArray("exec -T web1 --user 7 -- id -u") << QByteArray("id -u");
         QTest::newRow("dashes inside") << QByteArray("exec web1 -- sh -c -- x") << QByteArray("sh -c -- x");
         QTest::newRow("brackets") << QByteArray("exec web1 [ -f /x ]") << QByteArray("[ -f /x ]");
+        QTest::newRow("equals signs") << QByteArray("exec web1 dd --if= -a=b") << QByteArray("dd --if= -a=b");
+        QTest::newRow("a dash") << QByteArray("exec web1 - --help") << QByteArray("- --help");
+        QTest::newRow("dashes first") << QByteArray("exec -- web1 ls -l") << QByteArray("ls -l");
     }
     void whatFollowsExecIsTheOtherProgrammes()
     {
