@@ -61,10 +61,6 @@ void JsonWriter::real(double number)
 }
 void JsonWriter::boolean(bool value) { m_output->writer.Bool(value); }
 void JsonWriter::null() { m_output->writer.Null(); }
-void JsonWriter::raw(std::string_view json)
-{
-    m_output->writer.RawValue(json.data(), json.size(), rapidjson::kObjectType);
-}
 
 // --- reader ---------------------------------------------------------------------------------------------------------
 

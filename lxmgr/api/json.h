@@ -34,8 +34,6 @@ public:
     void real(double number);
     void boolean(bool value);
     void null();
-    /// Text that is JSON already.
-    void raw(std::string_view json);
 
 private:
     struct Output;
