@@ -1,6 +1,6 @@
 // Mode "run": becomes the monitor of one guest.
+#include "base/failpoint.h"
 #include "base/log.h"
-#include "base/undo.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
@@ -21,11 +21,16 @@ namespace
 {
 
 /// Nobody's child, in a session of its own: it outlives the daemon, whose terminal and pipes it must not hold.
-Status leaveDaemon()
+Status leaveDaemon(spec::Channel &daemon)
 {
+    TRY(failpoint("parent.fork"));
     const long pid = TRY(sys::call("fork", {}, [] { return ::fork(); }));
-    if (pid > 0)
+    if (pid > 0) {
+        // While it is our child its number cannot become another's.
+        const Fd monitor = TRY(sys::pidfd_open(static_cast<pid_t>(pid)));
+        TRY(daemon.send(spec::MessageType::Forked, {}, {monitor.get()}));
         ::_exit(0);
+    }
     TRY(sys::setsid());
     TRY(sys::chdir("/"));
     ::umask(0);
@@ -45,20 +50,8 @@ Status openLog(const spec::LaunchSpec &launch)
     return sys::dup2(file, 2);
 }
 
-void forget(const std::string &runDir)
-{
-    if (const auto folder = path::openFolder(runDir)) {
-        (void)sys::unlinkat(*folder, "monitor.sock"); // there or not, none must be
-        (void)sys::unlinkat(*folder, "spec");
-    }
-}
-
-struct Born {
-    std::unique_ptr<Monitor> monitor;
-    std::string runDir;
-};
-
-Result<Born> bear(uv_loop_t &loop, spec::Channel &daemon)
+/// The files of a start that fails are taken back by who asked for it: spec::startMonitor, or the next daemon.
+Result<std::unique_ptr<Monitor>> bear(uv_loop_t &loop, spec::Channel &daemon)
 {
     auto packet = TRY(daemon.receive());
     if (!packet || packet->type != spec::MessageType::Launch)
@@ -66,29 +59,19 @@ Result<Born> bear(uv_loop_t &loop, spec::Channel &daemon)
     auto launch = TRY(spec::decode<spec::LaunchSpec>(packet->body));
     TRY_IN("log", openLog(launch));
     const Fd folder = TRY_IN("run folder", path::openFolder(launch.runDir));
-    Undo undo;
-    undo.add("forget the start", [&launch]() -> Status {
-        forget(launch.runDir);
-        return {};
-    });
     (void)sys::unlinkat(folder, "exit"); // of the guest's last life
     TRY(files::replaceVolatile(folder, "spec", packet->body));
     *packet = {};
     cgroup::Layout layout = TRY(cgroup::Layout::probe());
     // Before the start: a new daemon that finds the socket waits in its queue until the guest runs or we are gone.
     Fd listener = TRY(spec::Channel::listen(spec::monitorSocket(launch.runDir)));
-    Born born;
-    undo.keep();
-    born.runDir = launch.runDir;
-    born.monitor = std::make_unique<Monitor>(loop, std::move(launch), std::move(layout), std::move(listener));
-    return born;
+    return std::make_unique<Monitor>(loop, std::move(launch), std::move(layout), std::move(listener));
 }
 
 Status tellLaunched(spec::Channel &daemon, const Monitor &monitor)
 {
-    const Fd self = TRY(sys::pidfd_open(::getpid()));
     const spec::LaunchedBody body{::getpid(), monitor.initPid()};
-    return daemon.send(spec::MessageType::Launched, spec::encode(body), {self.get()});
+    return daemon.send(spec::MessageType::Launched, spec::encode(body));
 }
 
 int fail(spec::Channel &daemon, const Error &error)
@@ -104,20 +87,18 @@ int run(std::span<char *const>)
 {
     spec::Channel daemon{Fd(3)};
     static uv_loop_t loop;
-    if (Status left = leaveDaemon(); !left)
+    if (Status left = leaveDaemon(daemon); !left)
         return fail(daemon, left.error());
     uv_loop_init(&loop);
-    auto born = bear(loop, daemon);
-    if (!born)
-        return fail(daemon, born.error());
-    if (Status started = born->monitor->start(); !started) {
-        forget(born->runDir);
+    const auto monitor = bear(loop, daemon);
+    if (!monitor)
+        return fail(daemon, monitor.error());
+    if (Status started = (*monitor)->start(); !started)
         return fail(daemon, started.error());
-    }
-    (void)tellLaunched(daemon, *born->monitor); // the daemon may have died meanwhile: the next one finds our socket
+    (void)tellLaunched(daemon, **monitor); // the daemon may have died meanwhile: the next one finds our socket
     daemon = spec::Channel();
-    born->monitor->settle();
-    born->monitor->run();
+    (*monitor)->settle();
+    (*monitor)->run();
     return 0;
 }
 

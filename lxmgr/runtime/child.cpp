@@ -420,12 +420,30 @@ constexpr Step<Child> kChildSteps[] = {
     {"load seccomp",         &filterSystemCalls}, // last: the filter forbids the rows above
 };
 
+/// Up to the exec, which is one step more.
+Status prepare(Child &child, const Progress &progress)
+{
+    std::size_t number = 0;
+    for (const Step<Child> &step : kChildSteps) {
+        progress.begin(number++);
+        TRY(runStep("child", step, child));
+    }
+    progress.begin(number);
+    return {};
+}
+
 } // namespace
 
-int runChild(const spec::LaunchSpec &spec, const Ids &ids, const cgroup::Layout &layout, spec::Channel parent)
+const char *childStepName(std::size_t step)
+{
+    return step < std::size(kChildSteps) ? kChildSteps[step].name : "run init";
+}
+
+int runChild(const spec::LaunchSpec &spec, const Ids &ids, const cgroup::Layout &layout, spec::Channel parent,
+             const Progress &progress)
 {
     Child child{spec, ids, layout, std::move(parent), {}, {}, {}, {}, {}, {}, {}};
-    Status prepared = runSteps<Child>("child", kChildSteps, child);
+    Status prepared = prepare(child, progress);
     const Error error = prepared ? execute(spec.init, spec.environment) : std::move(prepared.error());
     (void)child.parent.send(wire(Handshake::Failed),
                             spec::encodeFailure(error)); // a parent that is gone needs no words

@@ -10,10 +10,12 @@
 #include "runtime/child.h"
 #include "runtime/handshake.h"
 #include "runtime/ids.h"
+#include "runtime/progress.h"
 #include "runtime/step.h"
 #include "runtime/trees.h"
 #include "spec/spawn.h"
 
+#include <chrono>
 #include <csignal>
 #include <sched.h>
 
@@ -30,6 +32,7 @@ struct Parent {
     const cgroup::Layout &layout;
     Ids ids;
     Fd payload; ///< cgroup2 folder the child is born in; empty without cgroup2.
+    Progress progress;
     process::Child child;
     spec::Channel channel;
     Fd userns;
@@ -50,10 +53,11 @@ Status makeControlGroups(Parent &parent)
 Status spawn(Parent &parent)
 {
     auto [ours, theirs] = TRY(spec::Channel::pair());
+    parent.progress = TRY(Progress::create());
     const std::uint64_t namespaces = kNamespaces | (parent.ids.privileged() ? 0 : CLONE_NEWUSER);
     auto child = process::clone(namespaces, parent.payload, [&, &theirs = theirs, &ours = ours] {
         ours = spec::Channel();
-        return runChild(parent.spec, parent.ids, parent.layout, std::move(theirs));
+        return runChild(parent.spec, parent.ids, parent.layout, std::move(theirs), parent.progress);
     });
     if (!child && (child.error().errnum == EPERM || child.error().errnum == ENOSPC || child.error().errnum == EUSERS))
         return std::move(child.error())
@@ -61,6 +65,7 @@ Status spawn(Parent &parent)
             .hint("user.max_user_namespaces and its kin may be too low");
     parent.child = TRY(std::move(child));
     parent.channel = std::move(ours);
+    parent.channel.setDeadline(std::chrono::steady_clock::now() + std::chrono::milliseconds(parent.spec.patience));
     return {};
 }
 
@@ -121,11 +126,20 @@ Error childKilled()
         .hint("a memory limit that is too small does this");
 }
 
+Error childHangs(const Parent &parent)
+{
+    return spec::hung(std::chrono::milliseconds(parent.spec.patience), "the guest's first process",
+                      childStepName(parent.progress.step()));
+}
+
 /// Until the child's end closes, which is its exec.
 Status waitForInit(Parent &parent)
 {
     for (;;) {
-        auto packet = TRY(parent.channel.receive());
+        auto received = parent.channel.receive();
+        if (!received && received.error().code == Code::Timeout)
+            return childHangs(parent);
+        auto packet = TRY(std::move(received));
         if (!packet)
             break;
         if (packet->type == wire(Handshake::Failed))
@@ -165,13 +179,20 @@ Error inChildsWords(Parent &parent)
     return childKilled();
 }
 
+/// What the channel's end, or its silence, says of the child.
+Error explained(Parent &parent, Error error)
+{
+    if (error.code == Code::Timeout)
+        return childHangs(parent);
+    return error.code == Code::Unavailable ? inChildsWords(parent) : error;
+}
+
 Status guide(Parent &parent)
 {
     for (const Step<Parent> &step : kParentSteps) {
         Status status = runStep("parent", step, parent);
-        if (!status && status.error().code == Code::Unavailable) // the channel is broken
-            return inChildsWords(parent);
-        TRY(std::move(status));
+        if (!status)
+            return explained(parent, std::move(status.error()));
     }
     TRY(waitForInit(parent));
     traceStep("parent", "wait for init");
@@ -190,7 +211,7 @@ void killChild(const Parent &parent)
 
 Result<Guest> launch(const spec::LaunchSpec &spec, const cgroup::Layout &layout)
 {
-    Parent parent{spec, layout, Ids::of(spec.idmap), {}, {}, {}, {}, {}};
+    Parent parent{spec, layout, Ids::of(spec.idmap), {}, {}, {}, {}, {}, {}};
     Undo undo;
     undo.add("remove control groups", [&] { return cgroup::remove(layout, spec.cgroup); });
     traceStep("parent", "begin");

@@ -22,6 +22,7 @@ struct Guest {
 };
 
 /// Returns when init was exec'd. After an error nothing is left: no process, control group, mount or interface.
+/// Timeout: the child did not get there within `spec.patience`, and was killed.
 Result<Guest> launch(const spec::LaunchSpec &spec, const cgroup::Layout &layout);
 
 /// Takes back what `launch` made on the host. The guest's processes must be gone or going.

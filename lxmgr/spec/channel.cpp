@@ -2,9 +2,12 @@
 
 #include "base/text.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -138,6 +141,24 @@ Result<Fd> Channel::listen(const std::string &path)
     return socket;
 }
 
+Status Channel::awaitReady(short events) const
+{
+    using namespace std::chrono;
+    if (!m_deadline)
+        return {};
+    for (;;) {
+        const auto left = ceil<milliseconds>(*m_deadline - steady_clock::now()).count();
+        pollfd poller{m_socket.get(), events, 0};
+        const int ready = ::poll(&poller, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, INT_MAX)));
+        if (ready > 0)
+            return {};
+        if (ready == 0)
+            return Error(Code::Timeout, "the other end does not answer", ETIMEDOUT);
+        if (errno != EINTR)
+            return Error::fromErrno(errno, "poll");
+    }
+}
+
 Status Channel::send(MessageType type, std::string_view body, const std::vector<int> &fds)
 {
     if (body.size() > kMaxBody || fds.size() > kMaxFds)
@@ -171,6 +192,7 @@ Status Channel::send(MessageType type, std::string_view body, const std::vector<
         head->cmsg_len = CMSG_LEN(sizeof(int) * all.size());
         std::memcpy(CMSG_DATA(head), all.data(), sizeof(int) * all.size());
     }
+    TRY(awaitReady(POLLOUT));
     ssize_t sent;
     do
         sent = ::sendmsg(m_socket.get(), &message, MSG_NOSIGNAL);
@@ -183,6 +205,7 @@ Status Channel::send(MessageType type, std::string_view body, const std::vector<
 Result<std::optional<Packet>> Channel::receive()
 {
     Header header;
+    TRY(awaitReady(POLLIN));
     // The size first, so that an idle monitor keeps no large buffer.
     // ECONNRESET comes once, when the peer went without reading all of ours; what it said before is still in the queue.
     ssize_t length;

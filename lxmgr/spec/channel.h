@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "spec/messages.h"
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -37,6 +38,9 @@ public:
     /// A listening socket at `path`, mode 0600; what was there is replaced.
     static Result<Fd> listen(const std::string &path);
 
+    /// From here on no send or receive waits beyond `deadline`: Timeout then.
+    void setDeadline(std::chrono::steady_clock::time_point deadline) { m_deadline = deadline; }
+
     Status send(MessageType type, std::string_view body = {}, const std::vector<int> &fds = {});
     /// nullopt at the end of the stream, and on a non-blocking socket with Code::Unavailable and EAGAIN.
     Result<std::optional<Packet>> receive();
@@ -46,7 +50,10 @@ public:
     Fd release() { return std::move(m_socket); }
 
 private:
+    Status awaitReady(short events) const;
+
     Fd m_socket;
+    std::optional<std::chrono::steady_clock::time_point> m_deadline;
 };
 
 } // namespace lxmgr::spec

@@ -53,7 +53,7 @@ template <> struct Fields<LaunchSpec> { static constexpr auto rows = std::tuple{
     Field{13, &LaunchSpec::hostname}, Field{14, &LaunchSpec::init}, Field{15, &LaunchSpec::environment},
     Field{16, &LaunchSpec::sysctls}, Field{17, &LaunchSpec::boundingSet}, Field{18, &LaunchSpec::seccomp},
     Field{19, &LaunchSpec::rlimits}, Field{20, &LaunchSpec::oomScoreAdj}, Field{21, &LaunchSpec::nesting},
-    Field{22, &LaunchSpec::consoleBuffer}}; };
+    Field{22, &LaunchSpec::consoleBuffer}, Field{23, &LaunchSpec::patience}}; };
 
 template <> struct Fields<Failure> { static constexpr auto rows = std::tuple{
     Field{1, &Failure::code}, Field{2, &Failure::errnum}, Field{3, &Failure::message}}; };

@@ -112,6 +112,7 @@ struct LaunchSpec {
     std::int32_t oomScoreAdj = 0;
     bool nesting = false;
     std::uint64_t consoleBuffer = 1 << 20; ///< Bytes kept of the console.
+    std::uint32_t patience = 30'000;       ///< Milliseconds from clone to init; a start that takes longer is undone.
 };
 
 } // namespace lxmgr::spec

@@ -17,6 +17,7 @@ constexpr MessageRow kMessages[] = {
     {MessageType::Done,            "done"},
     {MessageType::Launch,          "launch"},
     {MessageType::Launched,        "launched"},
+    {MessageType::Forked,          "forked"},
     {MessageType::Info,            "info"},
     {MessageType::InfoReply,       "info-reply"},
     {MessageType::Exec,            "exec"},

@@ -19,7 +19,8 @@ enum class MessageType : std::uint32_t {
     Done = 2,   ///< Reply: it was done, nothing to say.
 
     Launch = 10,   ///< LaunchSpec, over the socket pair the monitor was born with.
-    Launched = 11, ///< Launch's reply: LaunchedBody + monitor pidfd.
+    Launched = 11, ///< Launch's reply: LaunchedBody.
+    Forked = 12,   ///< Before Launch: monitor pidfd, so that one that hangs can be ended.
 
     Info = 20,        ///< Reply: InfoReply with InfoBody + monitor pidfd, init pidfd.
     InfoReply = 21,   ///<

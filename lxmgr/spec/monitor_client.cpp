@@ -5,9 +5,12 @@
 #include "spec/spawn.h"
 
 #include <cerrno>
+#include <csignal>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace lxmgr::spec
 {
@@ -37,10 +40,13 @@ Result<std::string> readWhole(const std::string &path)
     }
 }
 
-/// The process that was spawned goes at once, leaving the monitor behind.
-void reap(pid_t pid)
+void kill(const Fd &pidfd) { ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0); }
+
+/// The process that was spawned has nothing more to do once it told of the monitor it leaves behind, or never will.
+void reap(const Spawned &spawned)
 {
-    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    kill(spawned.pidfd);
+    while (::waitpid(spawned.pid, nullptr, 0) < 0 && errno == EINTR) {
     }
 }
 
@@ -56,20 +62,73 @@ Result<Packet> expect(Channel &channel, MessageType type)
     return std::move(*packet);
 }
 
+/// The monitor waits for its own child first and tells more of it; only one that hangs itself is ended by us.
+std::chrono::milliseconds patienceWithMonitor(const LaunchSpec &launch)
+{
+    const std::chrono::milliseconds child(launch.patience);
+    return child + child / 3;
+}
+
+/// Of the channel, that is: what the monitor tells of its own patience with the child has no errno.
+bool ranOut(const Error &error) { return error.code == Code::Timeout && error.errnum == ETIMEDOUT; }
+
+/// Its guest dies with it. Not even a kill ends a process whose disk does not answer: that one is not waited for long.
+void end(const Fd &monitor)
+{
+    kill(monitor);
+    pollfd poller{monitor.get(), POLLIN, 0};
+    ::poll(&poller, 1, 5000);
+}
+
+/// The handle of the monitor, which leaves the process that we spawned.
+Result<Fd> awaitFork(Spawned &spawned, const LaunchSpec &launch)
+{
+    auto packet = expect(spawned.channel, MessageType::Forked);
+    reap(spawned);
+    if (!packet && ranOut(packet.error()))
+        return hung(patienceWithMonitor(launch), "lxmgr-monitor", "fork");
+    Packet forked = TRY(std::move(packet));
+    if (forked.fds.size() != 1)
+        return Error(Code::Corrupt, "the monitor sent no handle of itself");
+    return std::move(forked.fds[0]);
+}
+
+Result<LaunchedBody> awaitLaunch(Channel &channel, const LaunchSpec &launch)
+{
+    TRY(channel.send(MessageType::Launch, encode(launch)));
+    const Packet reply = TRY(expect(channel, MessageType::Launched));
+    return decode<LaunchedBody>(reply.body);
+}
+
+Result<StartedGuest> startIn(Spawned &spawned, const LaunchSpec &launch)
+{
+    spawned.channel.setDeadline(std::chrono::steady_clock::now() + patienceWithMonitor(launch));
+    Fd monitor = TRY(awaitFork(spawned, launch));
+    auto launched = awaitLaunch(spawned.channel, launch);
+    if (!launched)
+        end(monitor); // whatever it says: no guest may run that nobody knows of
+    if (!launched && ranOut(launched.error()))
+        return hung(patienceWithMonitor(launch), "lxmgr-monitor", "start the guest");
+    const LaunchedBody body = TRY(std::move(launched));
+    return StartedGuest{std::move(monitor), body.monitorPid, body.initPid};
+}
+
+/// What a monitor leaves in its run folder: it may have died before it could take it back, or failed to.
+void forgetStart(const std::string &runDir)
+{
+    ::unlink((runDir + "/spec").c_str());
+    ::unlink(monitorSocket(runDir).c_str());
+}
+
 } // namespace
 
 Result<StartedGuest> startMonitor(const std::string &monitorBinary, const LaunchSpec &launch)
 {
     Spawned spawned = TRY_IN("spawn monitor", spawnMonitor(monitorBinary, "run", launch.instance));
-    Status sent = spawned.channel.send(MessageType::Launch, encode(launch));
-    reap(spawned.pid);
-    if (!sent)
-        return std::move(sent.error());
-    Packet reply = TRY(expect(spawned.channel, MessageType::Launched));
-    const auto body = TRY(decode<LaunchedBody>(reply.body));
-    if (reply.fds.size() != 1)
-        return Error(Code::Corrupt, "the monitor sent no handle of itself");
-    return StartedGuest{std::move(reply.fds[0]), body.monitorPid, body.initPid};
+    auto started = startIn(spawned, launch);
+    if (!started)
+        forgetStart(launch.runDir);
+    return started;
 }
 
 Result<StartedGuest> startMonitor(const Paths &paths, const LaunchSpec &launch)

@@ -24,6 +24,8 @@ struct StartedGuest {
 
 /// Spawns a monitor for `launch` and waits until the guest's init was exec'd, or hands on the child's own Error, after
 /// which nothing is left of it. `launch.runDir` must exist. The caller need not reap: the monitor is nobody's child.
+/// Timeout: the first process took longer than `launch.patience` (nothing is left), or the monitor itself a third more
+/// (it and its guest are killed; the control group is the caller's to remove).
 Result<StartedGuest> startMonitor(const std::string &monitorBinary, const LaunchSpec &launch);
 Result<StartedGuest> startMonitor(const Paths &paths, const LaunchSpec &launch);
 

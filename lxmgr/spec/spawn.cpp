@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <spawn.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 namespace lxmgr::spec
 {
@@ -130,8 +132,26 @@ Result<Spawned> spawnMonitor(const std::string &binary, const std::string &mode,
         ::posix_spawn(&spawned.pid, path.c_str(), &spawn.actions, &spawn.attributes, argv, environment.data());
     if (result != 0)
         return Error::fromErrno(result, "posix_spawn", binary);
+    spawned.pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, spawned.pid, 0)));
+    if (!spawned.pidfd) {
+        Error error = Error::fromErrno(errno, "pidfd_open", binary);
+        ours = Channel(); // at the end of the stream it ends too
+        theirs = Channel();
+        ::waitpid(spawned.pid, nullptr, 0);
+        return error;
+    }
     spawned.channel = std::move(ours);
     return spawned;
+}
+
+Error hung(std::chrono::milliseconds waited, std::string_view process, std::string_view step)
+{
+    char seconds[32];
+    std::snprintf(seconds, sizeof seconds, "%g s", std::chrono::duration<double>(waited).count());
+    return Error(Code::Timeout, "waited " + std::string(seconds) + " for " + std::string(process) + " to " +
+                                    std::string(step) + "; it hangs and was killed")
+        .hint("the host is overloaded, or a file system or device does not answer, which the host's kernel log tells; "
+              "then start it again");
 }
 
 Error failureOf(const Packet &packet)

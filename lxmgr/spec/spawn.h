@@ -5,7 +5,9 @@
 #include "base/result.h"
 #include "spec/channel.h"
 
+#include <chrono>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 
 namespace lxmgr::spec
@@ -15,9 +17,13 @@ namespace lxmgr::spec
 /// shown in process lists.
 struct Spawned {
     pid_t pid = 0; ///< The caller reaps it.
+    Fd pidfd;
     Channel channel;
 };
 Result<Spawned> spawnMonitor(const std::string &binary, const std::string &mode, const std::string &title);
+
+/// What is said of a process that did not do its step of a start in time, and was killed.
+Error hung(std::chrono::milliseconds waited, std::string_view process, std::string_view step);
 
 /// A Failed message as the Error it carries.
 Error failureOf(const Packet &packet);

@@ -71,6 +71,24 @@ private slots:
         QCOMPARE(packet.error().errnum, EAGAIN);
     }
 
+    void neitherSideWaitsBeyondTheDeadline()
+    {
+        auto pair = Channel::pair();
+        VERIFY_OK(pair);
+        pair->first.setDeadline(std::chrono::steady_clock::now() + std::chrono::milliseconds(50));
+        VERIFY_OK(pair->first.send(MessageType::Info));
+        VERIFY_FAILS(Code::Timeout, pair->first.receive());
+        Status sent;
+        while (sent) // until the peer, which reads nothing, has no room
+            sent = pair->first.send(MessageType::Info, std::string(16'000, 'x'));
+        VERIFY_FAILS(Code::Timeout, sent);
+        // What is there already is given out even late.
+        VERIFY_OK(pair->second.send(MessageType::Done));
+        const auto late = pair->first.receive();
+        VERIFY_OK(late);
+        QVERIFY((*late)->type == MessageType::Done);
+    }
+
     void strangersAreCorrupt()
     {
         auto pair = Channel::pair();
