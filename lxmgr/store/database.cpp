@@ -117,10 +117,20 @@ Result<bool> makeFile(const std::string &path)
     return info.st_size > 0;
 }
 
-/// Looks at a database without changing a byte of it: is it ours, and not of a newer lxmgr?
+/// A first start that is killed on its way to WAL mode leaves a half-written page and the journal that takes it back.
+/// Only who may write can do that; to anyone else SQLite answers READONLY_ROLLBACK.
+Result<Handle> openToLook(const std::string &path)
+{
+    Handle handle = TRY(openHandle(path, SQLITE_OPEN_READONLY));
+    if (sqlite3_exec(handle.get(), "PRAGMA schema_version", nullptr, nullptr, nullptr) == SQLITE_READONLY_ROLLBACK)
+        return openHandle(path, SQLITE_OPEN_READWRITE);
+    return handle;
+}
+
+/// Looks at a database without changing what is in it: is it ours, and not of a newer lxmgr?
 Status inspect(const std::string &path, int newest)
 {
-    const Handle handle = TRY(openHandle(path, SQLITE_OPEN_READONLY));
+    const Handle handle = TRY(openToLook(path));
     const auto version = TRY(askNumber(handle.get(), path, "PRAGMA user_version"));
     const auto application = TRY(askNumber(handle.get(), path, "PRAGMA application_id"));
     const auto tables = TRY(askNumber(handle.get(), path, "SELECT count(*) FROM sqlite_schema"));

@@ -1,5 +1,6 @@
 // What the database promises: whole transactions, refused foreign and newer files, migrations with a copy, life on a
 // full disk.
+#include "base/fd.h"
 #include "store/projects.h"
 #include "store/statement.h"
 #include "store_fixture.h"
@@ -66,6 +67,20 @@ void fill(const std::string &path)
     while (::write(fd, block.data(), block.size()) > 0)
         ;
     ::close(fd);
+}
+
+/// In a child: makes or opens the database and tells each write that was acknowledged. Exits only when it fails.
+[[noreturn]] void writeUntilKilled(const std::string &path, const std::string &name, int acknowledge)
+{
+    auto db = Database::open(path);
+    for (int i = 0; db; ++i) {
+        if (!(*db)->transaction([&] { return writeMeta(**db, name + "/" + std::to_string(i), "x"); },
+                                i % 3 != 0 ? Durability::Relaxed : Durability::Full))
+            break;
+        if (::write(acknowledge, "x", 1) != 1)
+            break;
+    }
+    ::_exit(1);
 }
 
 } // namespace
@@ -306,29 +321,20 @@ private slots:
     {
         QTemporaryDir folder;
         const std::string path = folder.filePath("lxmgr.db").toStdString();
-        VERIFY_OK(Database::open(path)); // made in peace: the rounds are about writes
         std::mt19937 random(11);
         int acknowledged = 0;
         for (int round = 0; round < 30; ++round) {
             int pipe[2];
             QCOMPARE(::pipe2(pipe, O_CLOEXEC), 0);
             const pid_t child = ::fork();
-            if (child == 0) {
-                auto db = Database::open(path);
-                for (int i = 0; db; ++i) {
-                    const std::string key = std::to_string(round) + "/" + std::to_string(i);
-                    if (!(*db)->transaction([&] { return writeMeta(**db, key, "x"); },
-                                            i % 3 != 0 ? Durability::Relaxed : Durability::Full))
-                        break;
-                    if (::write(pipe[1], "x", 1) != 1)
-                        break;
-                }
-                ::_exit(1);
-            }
+            if (child == 0)
+                writeUntilKilled(path, std::to_string(round), pipe[1]);
             ::close(pipe[1]);
-            ::usleep(5000 + random() % 30000);
+            ::usleep(random() % 30000);
             ::kill(child, SIGKILL);
-            ::waitpid(child, nullptr, 0);
+            int status = 0;
+            ::waitpid(child, &status, 0);
+            QVERIFY(WIFSIGNALED(status)); // it could open what the last one left
             char buffer[4096];
             for (ssize_t got; (got = ::read(pipe[0], buffer, sizeof buffer)) > 0;)
                 acknowledged += static_cast<int>(got);
@@ -340,6 +346,29 @@ private slots:
         const int found = std::stoi(textOf(**db, "SELECT count(*) FROM meta WHERE value='x'"));
         QVERIFY2(found >= acknowledged && acknowledged > 0,
                  (std::to_string(found) + " of " + std::to_string(acknowledged)).c_str());
+    }
+
+    void aKilledCreationIsTakenUpAgain()
+    {
+        std::mt19937 random(7);
+        for (int round = 0; round < 100; ++round) {
+            QTemporaryDir folder;
+            const std::string path = folder.filePath("lxmgr.db").toStdString();
+            const Fd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+            for (int kills = 0; kills < 2; ++kills) {
+                const pid_t child = ::fork();
+                if (child == 0)
+                    writeUntilKilled(path, std::to_string(kills), null.get());
+                ::usleep(random() % 8000);
+                ::kill(child, SIGKILL);
+                int status = 0;
+                ::waitpid(child, &status, 0);
+                QVERIFY(WIFSIGNALED(status));
+            }
+            auto db = Database::open(path);
+            VERIFY_OK(db);
+            VERIFY_OK((*db)->check());
+        }
     }
 
     void deletingWorksOnAFullDisk()
