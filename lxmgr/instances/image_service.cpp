@@ -169,10 +169,11 @@ Result<store::Image> ImageService::add(const images::Image &image, const NewImag
 Status ImageService::remove(const std::string &project, const std::string &fingerprint)
 {
     const store::Image image = TRY(store::findImage(m_db, project, fingerprint));
-    const store::FreeingSpace freeing(m_db);
+    store::FreeingSpace freeing(m_db);
     TRY(store::setImageStatus(m_db, image.id, store::ImageStatus::Deleting));
     for (storage::Driver *pool : m_pools.all())
-        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)), pool->deleteImage(image.fingerprint));
+        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)),
+               freeing.attempt([&] { return pool->deleteImage(image.fingerprint); }));
     TRY(m_files.remove(image.fingerprint));
     return store::deleteImage(m_db, image.id);
 }

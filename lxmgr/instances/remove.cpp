@@ -36,12 +36,13 @@ Status Manager::remove(const InstanceKey &key)
 Status Manager::finishDelete(const store::Instance &row)
 {
     const InstanceKey key{row.project, row.name};
-    const store::FreeingSpace freeing(m_s.db);
+    store::FreeingSpace freeing(m_s.db);
     TRY(store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Deleting));
     TRY(failpoint("delete.record"));
     const auto pool = m_s.pools.get(row.pool);
     if (pool)
-        TRY_IN("delete " + quoted(key.name), (*pool)->deleteVolume(key.project, key.name));
+        TRY_IN("delete " + quoted(key.name),
+               freeing.attempt([&] { return (*pool)->deleteVolume(key.project, key.name); }));
     else if (pool.error().code != Code::NotFound)
         return pool.error();
     TRY(failpoint("delete.volume"));

@@ -21,8 +21,12 @@ namespace
 {
 
 constexpr std::int64_t kApplicationId = 1819831655; // "lxmg", set by the first migration
-constexpr off_t kReserveSize = 8 << 20;
-constexpr std::uint64_t kReserveWants = 64 << 20; // free space below which the reserve is not made again
+// The reserve: what opening (the -shm file, 32 KiB) and a deletion take, and a good deal more where there is room.
+constexpr std::uint64_t kReserveLeast = 128 << 10;
+constexpr std::uint64_t kReserveMost = 8 << 20;
+constexpr std::uint64_t kReserveShare = 8; // of what is free
+constexpr std::uint64_t kPage = 4096;      // of a database
+constexpr std::uint64_t kLogKept = 1 << 20;
 constexpr std::size_t kMaxCached = 256;
 
 thread_local int t_freeingSpace = 0;
@@ -162,6 +166,34 @@ std::string folderOf(const std::string &path)
     return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
+std::uint64_t freeBytes(const std::string &folder)
+{
+    struct statvfs space = {};
+    return ::statvfs(folder.c_str(), &space) == 0 ? std::uint64_t{space.f_bavail} * space.f_frsize : 0;
+}
+
+std::uint64_t sizeOf(const std::string &path)
+{
+    struct stat info = {};
+    return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+/// Gives the file that has `has` bytes up to `wanted`: somebody may be quicker, and a file system keeps some for
+/// itself.
+void lengthen(const std::string &path, std::uint64_t has, std::uint64_t wanted)
+{
+    if (wanted <= has || wanted < kReserveLeast)
+        return;
+    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!file)
+        return;
+    for (std::uint64_t size = wanted; size > has && size >= kReserveLeast; size /= 2)
+        if (::posix_fallocate(file.get(), 0, static_cast<off_t>(size)) == 0)
+            return;
+    if (has == 0 || ::ftruncate(file.get(), static_cast<off_t>(has)) != 0)
+        ::unlink(path.c_str());
+}
+
 /// PRAGMA `check` says "ok" or its first finding.
 Status runCheck(sqlite3 *handle, const std::string &path, const char *check)
 {
@@ -218,9 +250,10 @@ Status Database::connect()
     sqlite3 *handle = m_connection->handle.get();
     sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
     sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
-    // FULL: in WAL mode NORMAL may take back acknowledged commits at a power cut. The log is cut back to 4 MiB.
+    // FULL: in WAL mode NORMAL may take back acknowledged commits at a power cut. What a large change adds to the log
+    // is cut off again.
     TRY(execute("PRAGMA cell_size_check=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
-                "PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=4194304"));
+                "PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=1048576"));
     if (TRY(ask(handle, m_path, "PRAGMA journal_mode")) != "wal")
         return Error(Code::Unsupported, "database " + quoted(m_path) +
                                             ": this file system cannot hold it (no shared memory maps); "
@@ -289,9 +322,18 @@ Status Database::runTransaction(const std::function<Status()> &body, Durability 
     const auto guard = lock();
     if (m_depth > 0)
         return runNested(body);
+    if (t_freeingSpace > 0 && m_reserveMissing)
+        (void)rewindLog(); // a log that grows first would take the room that the database needs to take it in
     Status done = runOnce(body, durability);
-    if (!done && done.error().code == Code::NoSpace && t_freeingSpace > 0 && freeReserve())
+    const auto isFullDisk = [&] { return !done && done.error().code == Code::NoSpace; };
+    if (isFullDisk() && rewindLog()) // what the log has is room too
         done = runOnce(body, durability);
+    if (isFullDisk() && t_freeingSpace > 0 && freeReserve()) {
+        (void)rewindLog(); // it failed before for lack of space, or will again
+        done = runOnce(body, durability);
+    }
+    if (done && m_reserveMissing && t_freeingSpace == 0)
+        replenishReserve();
     return done;
 }
 
@@ -390,21 +432,44 @@ Status Database::copyTo(const std::string &path)
 
 std::string Database::reservePath() const { return folderOf(m_path) + "/reserve"; }
 
+/// A share of what is free, so that it never is what fills a disk; but what was given up is taken back whole.
 void Database::replenishReserve()
 {
+    const auto guard = lock();
+    keepLog();
     const std::string path = reservePath();
-    struct stat info = {};
-    if (::stat(path.c_str(), &info) == 0 && info.st_size >= kReserveSize)
-        return;
-    struct statvfs space = {};
-    if (::statvfs(folderOf(m_path).c_str(), &space) != 0 || space.f_bavail * space.f_frsize < kReserveWants)
-        return;
-    const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (file && ::posix_fallocate(file.get(), 0, kReserveSize) != 0)
-        ::unlink(path.c_str());
+    const std::uint64_t has = sizeOf(path), available = freeBytes(folderOf(m_path));
+    std::uint64_t wanted = std::min(kReserveMost, (available + has) / kReserveShare);
+    wanted = std::max(wanted, std::min(m_reserveGiven, available));
+    lengthen(path, has, wanted);
+    const std::uint64_t reserve = sizeOf(path);
+    m_reserveMissing = reserve == 0;
+    // The pages that the log may gather must find room in the database at the cost of half a reserve, and in the blocks
+    // kept for the log.
+    sqlite3_wal_autocheckpoint(m_connection->handle.get(),
+                               static_cast<int>(std::clamp<std::uint64_t>(reserve / 2 / kPage, 16, 200)));
 }
 
-bool Database::freeReserve() { return ::unlink(reservePath().c_str()) == 0; }
+bool Database::freeReserve()
+{
+    const auto guard = lock();
+    m_reserveGiven = std::max(m_reserveGiven, sizeOf(reservePath()));
+    m_reserveMissing = true;
+    return ::unlink(reservePath().c_str()) == 0;
+}
+
+/// Blocks for the log that no other writer can take: a small change then needs nothing of the file system. They lie
+/// beyond the end of the file, where SQLite does not look. (Its locks are on other files: this close drops none.)
+void Database::keepLog()
+{
+    const std::uint64_t wanted = std::min(kLogKept, freeBytes(folderOf(m_path)) / kReserveShare);
+    const Fd log(::open((m_path + "-wal").c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (log && wanted > 0)
+        (void)::fallocate(log.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(wanted)); // not every one can
+}
+
+/// Copies the log into the database, so that the next change begins at its front again and need not make it longer.
+Status Database::rewindLog() { return execute("PRAGMA wal_checkpoint(RESTART)"); }
 
 FreeingSpace::FreeingSpace(Database &database) : m_database(database) { ++t_freeingSpace; }
 FreeingSpace::~FreeingSpace()

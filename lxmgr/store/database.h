@@ -43,7 +43,7 @@ public:
     Database &operator=(const Database &) = delete;
 
     /// All that `body` does, or nothing of it: an Error rolls back. `body` returns a Status or Result, touches only the
-    /// database, and may be run a second time (FreeingSpace). Inside another transaction it is a part of that one.
+    /// database, and may be run again (on a full disk). Inside another transaction it is a part of that one.
     template <class Body>
     auto transaction(Body &&body, Durability durability = Durability::Full) -> std::invoke_result_t<Body>
     {
@@ -69,7 +69,7 @@ public:
     Status copyTo(const std::string &path);
     /// PRAGMA integrity_check and foreign_key_check. Corrupt with the first finding.
     Status check();
-    /// Makes the reserve file again when there is room for it; called at open and after deletions.
+    /// Makes the reserve file again, as large as there is room for; called at open and after deletions.
     void replenishReserve();
     int schemaVersion() const { return m_schemaVersion; }
     const std::string &path() const { return m_path; }
@@ -95,6 +95,8 @@ private:
     Error lastError();
     std::string reservePath() const;
     bool freeReserve();
+    void keepLog();
+    Status rewindLog();
 
     std::string m_path;
     std::unique_ptr<Connection> m_connection;
@@ -102,15 +104,25 @@ private:
     int m_schemaVersion = 0;
     int m_depth = 0;
     bool m_syncFailed = false;
+    bool m_reserveMissing = false;
+    std::uint64_t m_reserveGiven = 0; ///< Size of the reserve that was given up.
 };
 
-/// While it lives, this thread is making room: when the disk is full a transaction gives up the 8 MiB reserve file
-/// beside the database and is run once more, so that stop and delete work at 0 bytes free.
+/// While it lives, this thread is making room: when the disk is full a transaction gives up the reserve file beside the
+/// database (8 MiB; less on a small disk) and is run again, so that stop and delete work at 0 bytes free.
 class FreeingSpace
 {
 public:
     explicit FreeingSpace(Database &database);
     ~FreeingSpace();
+    /// `step` (a move to the trash, say), and once more without the reserve when the disk was too full for it.
+    template <class Step> Status attempt(Step &&step)
+    {
+        Status done = step();
+        if (!done && done.error().code == Code::NoSpace && m_database.freeReserve())
+            done = step();
+        return done;
+    }
     FreeingSpace(const FreeingSpace &) = delete;
     FreeingSpace &operator=(const FreeingSpace &) = delete;
 

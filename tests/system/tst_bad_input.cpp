@@ -191,7 +191,7 @@ void TestBadInput::fullDiskIsSaidAndUndone()
     const QString small = m_box.directory() + "/small";
     const QString image = m_box.directory() + "/small.img";
     QDir().mkpath(small);
-    RUN_OK(run({"truncate", "-s", "160M", image}));
+    RUN_OK(run({"truncate", "-s", "24M", image}));
     RUN_OK(run({"mkfs.ext4", "-q", "-m", "0", image}));
     RUN_OK(run({"mount", "-o", "loop", image, small}));
     QVERIFY2(m_box.startDaemon({{"LXMGR_DIR", small}}), m_box.daemonLog());
