@@ -171,6 +171,8 @@ Status ImageService::remove(const std::string &project, const std::string &finge
     const store::Image image = TRY(store::findImage(m_db, project, fingerprint));
     store::FreeingSpace freeing(m_db);
     TRY(store::setImageStatus(m_db, image.id, store::ImageStatus::Deleting));
+    if (TRY(store::isImageShared(m_db, image)))
+        return store::deleteImage(m_db, image.id);
     for (storage::Driver *pool : m_pools.all())
         TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)),
                freeing.attempt([&] { return pool->deleteImage(image.fingerprint); }));

@@ -199,6 +199,13 @@ Status setImageUsed(Database &db, std::int64_t id, std::int64_t at)
         [&] { return change(db, missing(id), "UPDATE images SET last_used_at=? WHERE id=?", at, id); });
 }
 
+Result<bool> isImageShared(Database &db, const Image &image)
+{
+    Statement row = TRY(query(db, "SELECT 1 FROM images WHERE fingerprint=? AND id<>? AND status<>'deleting'",
+                              image.fingerprint, image.id));
+    return row.next();
+}
+
 Status deleteImage(Database &db, std::int64_t id)
 {
     return db.transaction([&] { return change(db, missing(id), "DELETE FROM images WHERE id=?", id); });

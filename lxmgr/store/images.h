@@ -52,6 +52,8 @@ Result<std::vector<Image>> listImagesIn(Database &db, ImageStatus status);
 Status updateImage(Database &db, const Image &image);
 Status setImageStatus(Database &db, std::int64_t id, ImageStatus status);
 Status setImageUsed(Database &db, std::int64_t id, std::int64_t at);
+/// Whether another project has it too, and is not about to delete it: the files of an image lie there once for all.
+Result<bool> isImageShared(Database &db, const Image &image);
 /// With its aliases.
 Status deleteImage(Database &db, std::int64_t id);
 

@@ -310,6 +310,25 @@ private slots:
         QCOMPARE(listImages(db, "default")->size(), std::size_t{1});
     }
 
+    void imagesKnowWhoElseHasThem()
+    {
+        StoreFixture fixture;
+        Database &db = *fixture.db;
+        Project project;
+        project.name = "other";
+        VERIFY_OK(insertProject(db, project));
+        Image theirs = someImage('a');
+        theirs.project = "other";
+        VERIFY_OK(insertImage(db, someImage('a')));
+        VERIFY_OK(insertImage(db, someImage('b')));
+        const Image ours = *findImage(db, "default", "a");
+        QVERIFY(!*isImageShared(db, ours));
+        theirs.id = *insertImage(db, theirs);
+        QVERIFY(*isImageShared(db, ours));
+        VERIFY_OK(setImageStatus(db, theirs.id, ImageStatus::Deleting)); // whoever is last takes the files
+        QVERIFY(!*isImageShared(db, ours));
+    }
+
     void imagesKnowTheirInstances()
     {
         StoreFixture fixture;
