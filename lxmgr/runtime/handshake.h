@@ -11,6 +11,7 @@
 //                                        ◀── end of stream: exec closed the descriptor, init runs
 //
 // Failed may come from the child at any point instead; the parent's end of stream means it died, and so does the child.
+// The parent waits no longer than LaunchSpec::patience for all of it, then kills the child.
 #pragma once
 
 #include "spec/channel.h"
