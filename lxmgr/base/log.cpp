@@ -54,7 +54,7 @@ void write(Level level, std::string_view text)
     char stamp[40];
     const std::size_t used = std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
     std::string line(stamp, used);
-    char millis[8];
+    char millis[24];
     std::snprintf(millis, sizeof millis, ".%03ldZ ", now.tv_nsec / 1000000);
     line.append(millis).append(levelName(level)).append(" ").append(safe).append("\n");
     const std::lock_guard lock(g_mutex);

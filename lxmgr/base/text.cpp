@@ -165,7 +165,7 @@ std::string escaped(std::string_view text)
     return out;
 }
 
-std::string quoted(std::string_view text) { return "'" + escaped(text) + "'"; }
+std::string Quoted::operator()(std::string_view text) const { return "'" + escaped(text) + "'"; }
 
 bool isValidUtf8(std::string_view text)
 {

@@ -25,8 +25,12 @@ std::string upper(std::string_view text);
 
 /// Control bytes and invalid UTF-8 as \xNN (newline and tab too), so that the text is safe on a terminal and in a line.
 std::string escaped(std::string_view text);
-/// 'text', with control bytes escaped.
-std::string quoted(std::string_view text);
+struct Quoted {
+    std::string operator()(std::string_view text) const;
+};
+/// 'text', with control bytes escaped. An object: a function would lose to std::quoted, which argument-dependent lookup
+/// finds for a std::string as soon as some header of the library brings it.
+inline constexpr Quoted quoted;
 bool isValidUtf8(std::string_view text);
 /// `text` with U+FFFD for every byte that is no UTF-8.
 std::string asUtf8(std::string_view text);

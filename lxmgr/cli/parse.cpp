@@ -45,7 +45,7 @@ Error unknownCommand(const std::string &prefix, const std::string &word)
 {
     const std::string where = prefix.empty() ? "lxmgr" : "lxmgr " + prefix;
     const auto meant = nearest(word, childrenOf(prefix));
-    return Error(Code::Usage, where + " has no command " + lxmgr::quoted(word))
+    return Error(Code::Usage, where + " has no command " + quoted(word))
         .hint(meant ? "did you mean '" + where + " " + *meant + "'?" : "'" + where + " --help' lists them");
 }
 
@@ -58,7 +58,7 @@ Error unknownFlag(const CLI::App &app, const std::string &name)
         known.push_back("--" + option->get_lnames().front());
     const std::vector<std::string_view> views(known.begin(), known.end());
     const auto meant = name.starts_with("--") ? nearest(name, views) : std::nullopt;
-    return Error(Code::Usage, app.get_name() + " has no flag " + lxmgr::quoted(name))
+    return Error(Code::Usage, app.get_name() + " has no flag " + quoted(name))
         .hint(meant ? "did you mean '" + *meant + "'?" : "'" + app.get_name() + " --help' lists them");
 }
 
@@ -181,7 +181,7 @@ Status checkCount(const Command &command, const Arguments &arguments)
     if (arguments.words.size() > count.most)
         return Error(
             Code::Usage,
-            lxmgr::quoted(arguments.words[count.most]) + " is too much: " +
+            quoted(arguments.words[count.most]) + " is too much: " +
                 (command.arguments.empty() ? "lxmgr " + std::string(command.path) + " takes no arguments" : usage));
     if (all && !arguments.words.empty())
         return Error(Code::Usage, "either names or --all, not both");

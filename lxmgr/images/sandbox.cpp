@@ -163,7 +163,8 @@ Status shutOutFiles(SandboxUse use, const Sandbox &box, const Fd *target, const 
     if (abi < 2)
         return {};
     const std::uint64_t known = abi >= 3 ? kAllRights : kAllRights & ~LANDLOCK_ACCESS_FS_TRUNCATE;
-    const landlock_ruleset_attr attributes{known};
+    landlock_ruleset_attr attributes{};
+    attributes.handled_access_fs = known;
     const Fd rules = TRY(sys::callFd("landlock_create_ruleset", {}, [&] {
         return ::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
     }));
