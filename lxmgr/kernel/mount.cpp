@@ -84,13 +84,27 @@ private:
 
 std::string fdPath(const Fd &fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 
-/// The layers by path: option values cannot hold more than 256 bytes, but /proc/self/fd/N is short.
+/// What overlay would keep in a layer only for some others of it or this kernel's defaults is off: a layer must show
+/// the same on every host, and when it is a lower one later. Rename of a lower folder is EXDEV then, as it is by
+/// default, and programs copy it.
+const Options kPlainLayers = {
+    {"source",       "overlay"},
+    {"redirect_dir", "off"    },
+    {"metacopy",     "off"    },
+    {"index",        "off"    },
+};
+
+constexpr std::size_t kLongestValue = 255; ///< Of an option in fsconfig(2).
+
+/// The layers by path, which must be short; more than one option holds go one by one, which needs Linux 6.5.
 Result<Fd> overlayOf(const std::vector<std::string> &lower, const std::string &layer, unsigned attributes)
 {
-    Options options = {
-        {"source",    "overlay"},
-        { "lowerdir", join(lower,      ":")}
-    };
+    Options options = kPlainLayers;
+    if (std::string all = join(lower, ":"); all.size() <= kLongestValue)
+        options.emplace_back("lowerdir", std::move(all));
+    else
+        for (const std::string &one : lower)
+            options.emplace_back("lowerdir+", one);
     if (!layer.empty()) {
         options.emplace_back("upperdir", layer + "/upper");
         options.emplace_back("workdir", layer + "/work");
@@ -145,9 +159,10 @@ Result<Fd> overlayAttached(std::span<const Fd> lower, const Fd *layer, uid_t uid
     TRY(sys::mount("none", "/", {}, MS_REC | MS_PRIVATE));
     // Some folder that every system has; hidden here only, in a namespace that ends with this process.
     TRY(sys::mount("lxmgr", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=755"));
-    std::vector<std::string> places;
+    TRY(sys::chdir("/proc"));
+    std::vector<std::string> places; // relative, so that 80 fit into one option
     for (std::size_t i = 0; i < lower.size() + (layer ? 1 : 0); ++i) {
-        places.push_back("/proc/" + std::to_string(i));
+        places.push_back(std::to_string(i));
         TRY(sys::mkdirat(sys::cwd(), places.back(), 0755));
         TRY(sys::move_mount(i < lower.size() ? lower[i] : *layer, sys::cwd(), places.back()));
     }
