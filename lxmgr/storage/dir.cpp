@@ -1,5 +1,6 @@
-// Driver "dir": a volume is a copy of the image's tree, with shared blocks where the file system can. For guests that need a root
-// which is no overlay (container engines inside), and for hosts whose kernel or file system cannot do one.
+// Driver "dir": a volume, a snapshot and a copy are whole trees, with shared blocks where the file system can. For
+// guests that need a root which is no overlay (container engines inside), and for hosts whose kernel or file system
+// cannot do one.
 #include "storage/folder_pool.h"
 #include "storage/tree.h"
 
@@ -17,17 +18,17 @@ public:
 
 protected:
     Status checkFileSystem(const Fd &) const override { return {}; }
-    bool layersOnImage() const override { return false; }
-    std::string ownPart() const override { return "rootfs"; }
-
-    Status makeRoot(const Fd &volume, const Fd &imageRootfs) const override
+    std::string ownPart(const Fd &) const override { return kTree; }
+    Status makeRoot(const Fd &volume, const Fd *image) const override { return makePlainRoot(volume, image); }
+    Result<RootTree> rootOf(const Fd &, const std::string &path, const std::string &) const override
     {
-        return copyTree(imageRootfs, TRY(makeFolder(volume, "rootfs", 0700)));
+        return plainRoot(path);
     }
 
-    RootTree rootOf(const std::string &volumeDir, const std::string &) const override
+    Result<Data> draftCopy(const Original &original, const Fd &folder, Holder) const override
     {
-        return {RootTree::Kind::Directory, volumeDir + "/rootfs", {}, {}};
+        TRY(copyPlainRoot(original.folder, folder, original.inUse));
+        return Data::Fresh;
     }
 };
 
@@ -35,7 +36,8 @@ protected:
 
 Result<std::unique_ptr<Driver>> makeDirDriver(std::string name, std::string directory, std::string databaseDir)
 {
-    return std::unique_ptr<Driver>(std::make_unique<DirDriver>(std::move(name), std::move(directory), std::move(databaseDir)));
+    return std::unique_ptr<Driver>(
+        std::make_unique<DirDriver>(std::move(name), std::move(directory), std::move(databaseDir)));
 }
 
 } // namespace lxmgr::storage

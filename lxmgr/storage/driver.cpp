@@ -15,7 +15,8 @@ struct DriverRow {
 };
 
 constexpr DriverRow kDrivers[] = {
-    {"dir", &makeDirDriver},
+    {"btrfs",   &makeBtrfsDriver  },
+    {"dir",     &makeDirDriver    },
     {"overlay", &makeOverlayDriver},
 };
 
@@ -48,7 +49,8 @@ Result<std::unique_ptr<Driver>> Driver::open(const PoolConfig &config, const std
     for (const DriverRow &row : kDrivers)
         if (row.name == config.driver)
             return row.make(config.name, std::move(folder), stateDir);
-    return Error(Code::Invalid, "storage driver " + quoted(config.driver) + " is not known (there are: " + knownDrivers() + ")");
+    return Error(Code::Invalid,
+                 "storage driver " + quoted(config.driver) + " is not known (there are: " + knownDrivers() + ")");
 }
 
 std::vector<std::string_view> Driver::driverNames()

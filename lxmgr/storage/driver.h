@@ -1,13 +1,15 @@
 // The one interface to a storage pool: images as immutable trees, volumes made from them, deletion that does not wait.
 //
-// Layout of a pool folder (0700: files on disk keep the image's own ids, so a setuid program in a tree is one of the host's):
+// Layout of a pool folder (0700: files on disk keep the image's own ids, so a setuid program in a tree is one of the
+// host's):
 //   images/<fingerprint>/{metadata.yaml,templates/,rootfs/}   shared, never written to after addImage
 //   containers/<volume>/{backup.yaml,…}                       <name>, or <project>_<name> outside the default project
-//   scratch/<random>/                                         trees being made; what a crash leaves is removed by prepare()
-//   trash/<random>                                            renamed away, removed by a thread of its own
+//   containers/<volume>/snapshots/<snapshot>/{backup.yaml,…}  so that renaming and deleting a volume takes them along
+//   scratch/<random>/                                         trees being made; what a crash leaves is removed by
+//   prepare() trash/<random>                                            renamed away, removed by a thread of its own
 //
-// Life of a volume: reserve the row, createVolume, root() → LaunchSpec, deleteVolume. Every call here is idempotent or says
-// AlreadyExists/NotFound, so that recovery may simply call it again. All calls may be made from any thread.
+// Life of a volume: reserve the row, createVolume, root() → LaunchSpec, deleteVolume. Every call here is idempotent or
+// says AlreadyExists/NotFound, so that recovery may simply call it again. All calls may be made from any thread.
 #pragma once
 
 #include "base/fd.h"
@@ -38,7 +40,19 @@ struct RootTree {
     Kind kind = Kind::Directory;
     std::string directory;          ///< Directory: the tree.
     std::vector<std::string> lower; ///< Overlay: layers, topmost first.
-    std::string layer;              ///< Overlay: folder that holds "upper" and "work".
+    std::string layer;              ///< Overlay: folder that holds "upper" and "work"; empty: to be mounted read-only.
+};
+
+/// Whether a guest runs on the volume. Its caller has frozen it, or takes what a power cut would have left.
+enum class InUse { No, Yes };
+enum class WithSnapshots { No, Yes };
+
+/// What a copy is made from: a volume, or one of its snapshots.
+struct VolumeSource {
+    std::string project;
+    std::string name;
+    std::optional<std::string> snapshot;
+    InUse inUse = InUse::No; ///< Of the volume; a snapshot never is.
 };
 
 struct Space {
@@ -69,30 +83,32 @@ private:
 class Driver
 {
 public:
-    /// Makes the driver for `config`; touches nothing yet. Invalid: an unknown driver (naming those there are) or bad name.
+    /// Makes the driver for `config`; touches nothing yet. Invalid: an unknown driver (naming those there are) or bad
+    /// name.
     static Result<std::unique_ptr<Driver>> open(const PoolConfig &config, const std::string &stateDir);
     static std::vector<std::string_view> driverNames();
 
     Driver() = default;
     Driver(const Driver &) = delete;
     Driver &operator=(const Driver &) = delete;
-    virtual ~Driver() = default; ///< Waits for the removal of the tree at hand; the rest stays in the trash for prepare().
+    virtual ~Driver() =
+        default; ///< Waits for the removal of the tree at hand; the rest stays in the trash for prepare().
 
     virtual std::string_view driverName() const = 0;
     virtual const std::string &name() const = 0;
     /// The pool's folder, absolute.
     virtual const std::string &directory() const = 0;
 
-    /// Makes the folders and sets their modes, drops what a crash left in scratch, starts emptying the trash in the background.
-    /// Unsupported: the file system cannot carry this driver, with what is missing.
+    /// Makes the folders and sets their modes, drops what a crash left in scratch, starts emptying the trash in the
+    /// background. Unsupported: the file system cannot carry this driver, with what is missing.
     virtual Status prepare() = 0;
 
     /// An empty folder on the pool's own file system (image being unpacked or built).
     virtual Result<Scratch> newScratch() = 0;
 
-    /// Makes image `fingerprint` from what `fill` puts into the empty folder it is given ("metadata.yaml", "templates/",
-    /// "rootfs/"). Made durable (one syncfs) and visible at once or not at all. Is it there already, nothing is done.
-    /// NoSpace: says how much is free; nothing stays.
+    /// Makes image `fingerprint` from what `fill` puts into the empty folder it is given ("metadata.yaml",
+    /// "templates/", "rootfs/"). Made durable (one syncfs) and visible at once or not at all. Is it there already,
+    /// nothing is done. NoSpace: says how much is free; nothing stays.
     using Fill = std::function<Status(const Fd &directory)>;
     virtual Status addImage(const std::string &fingerprint, const Fill &fill) = 0;
     /// Takes a finished tree of newScratch() as image `fingerprint`: a rename, no copying.
@@ -106,7 +122,8 @@ public:
     virtual Status deleteImage(const std::string &fingerprint) = 0;
 
     /// Makes the volume of an instance from an image, or empty. AlreadyExists; NotFound: no such image.
-    virtual Status createVolume(const std::string &project, const std::string &name, const std::optional<std::string> &image) = 0;
+    virtual Status createVolume(const std::string &project, const std::string &name,
+                                const std::optional<std::string> &image) = 0;
     virtual bool hasVolume(const std::string &project, const std::string &name) const = 0;
     /// Folder names of all volumes ("web1", "project_web1").
     virtual Result<std::vector<std::string>> listVolumes() const = 0;
@@ -119,9 +136,45 @@ public:
     /// NotFound: no such volume.
     virtual Result<RootTree> root(const std::string &project, const std::string &name) const = 0;
     /// Fingerprint of the image the volume was made from; none for an empty one. NotFound: no such volume.
-    virtual Result<std::optional<std::string>> volumeImage(const std::string &project, const std::string &name) const = 0;
-    /// What the volume itself takes (overlay: without the image). Walks the tree.
+    virtual Result<std::optional<std::string>> volumeImage(const std::string &project,
+                                                           const std::string &name) const = 0;
+    /// What the volume itself takes (overlay: without the image, with all layers it shares with snapshots). Walks the
+    /// tree.
     virtual Result<Bytes> usage(const std::string &project, const std::string &name) const = 0;
+
+    // Snapshots. On disk when these return, with what the guest had written. The volume must not change hands meanwhile
+    // (WrongState if it did); whether it may be in use is said at each.
+
+    /// NotFound: no such volume; AlreadyExists. Nothing of a failed one stays.
+    virtual Status createSnapshot(const std::string &project, const std::string &name, const std::string &snapshot,
+                                  InUse inUse) = 0;
+    virtual bool hasSnapshot(const std::string &project, const std::string &name,
+                             const std::string &snapshot) const = 0;
+    /// Names in alphabetical order. NotFound: no such volume.
+    virtual Result<std::vector<std::string>> listSnapshots(const std::string &project,
+                                                           const std::string &name) const = 0;
+    /// Missing is no error. The volume may be in use.
+    virtual Status deleteSnapshot(const std::string &project, const std::string &name, const std::string &snapshot) = 0;
+    /// NotFound, AlreadyExists. The volume may be in use.
+    virtual Status renameSnapshot(const std::string &project, const std::string &name, const std::string &from,
+                                  const std::string &to) = 0;
+    /// The volume, not in use, is again as the snapshot; what it held goes to the trash, every snapshot stays.
+    /// NotFound.
+    virtual Status restoreSnapshot(const std::string &project, const std::string &name,
+                                   const std::string &snapshot) = 0;
+    /// Makes a volume from another or from a snapshot: the root file system, not the manager's own files such as
+    /// backup.yaml. NotFound, AlreadyExists. Invalid: a snapshot has no snapshots to take along.
+    virtual Status copyVolume(const VolumeSource &from, const std::string &project, const std::string &name,
+                              WithSnapshots with) = 0;
+    /// To be mounted read-only. NotFound.
+    virtual Result<RootTree> snapshotRoot(const std::string &project, const std::string &name,
+                                          const std::string &snapshot) const = 0;
+    /// The snapshot's own folder, host side only: its backup.yaml lies here. NotFound.
+    virtual Result<Fd> openSnapshot(const std::string &project, const std::string &name,
+                                    const std::string &snapshot) const = 0;
+    /// What would come free with the snapshot (dir and btrfs: what it holds, shared blocks counted). Walks the tree.
+    virtual Result<Bytes> snapshotUsage(const std::string &project, const std::string &name,
+                                        const std::string &snapshot) const = 0;
 
     virtual Result<Space> space() const = 0;
     /// Removes now what deletions left; returns when all is gone.

@@ -19,35 +19,30 @@ namespace lxmgr::storage
 namespace
 {
 
-constexpr const char *kOrigin = "image";        ///< In a volume folder: fingerprint of the image it was made from.
 constexpr const char *kForgotten = "forgotten"; ///< In an image folder: deleted, but a volume is still layered on it.
 
 Status checkFingerprint(const std::string &text)
 {
     const bool good = text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
-    return good ? Status() : Status(Error(Code::Invalid, quoted(text) + " is not an image fingerprint (64 hex digits)"));
+    return good ? Status()
+                : Status(Error(Code::Invalid, quoted(text) + " is not an image fingerprint (64 hex digits)"));
 }
 
 /// Whether a commit of the database also commits earlier renames in `pool`.
 bool sharesJournal(const Fd &pool, const std::string &databaseDir)
 {
-    struct stat ours{};
-    struct stat theirs{};
-    struct statfs kind{};
+    struct stat ours {
+    };
+    struct stat theirs {
+    };
+    struct statfs kind {
+    };
     if (::fstat(pool.get(), &ours) < 0 || ::stat(databaseDir.c_str(), &theirs) < 0 || ::fstatfs(pool.get(), &kind) < 0)
         return false;
     return ours.st_dev == theirs.st_dev && (kind.f_type == EXT4_SUPER_MAGIC || kind.f_type == XFS_SUPER_MAGIC);
 }
 
 } // namespace
-
-struct Scratch::State {
-    std::shared_ptr<Trash> trash;
-    Fd parent;
-    std::string name;
-    std::string path;
-    Fd directory;
-};
 
 Scratch::Scratch(std::unique_ptr<State> state) : m_state(std::move(state)) {}
 Scratch::Scratch(Scratch &&) noexcept = default;
@@ -67,6 +62,24 @@ std::string volumeName(const std::string &project, const std::string &name)
     return project == "default" ? name : project + "_" + name;
 }
 
+Status makePlainRoot(const Fd &folder, const Fd *image)
+{
+    const Fd rootfs = TRY(makeFolder(TRY(makeFolder(folder, kTree, 0700)), "rootfs", 0755));
+    return image ? copyTree(TRY(openFolder(*image, "rootfs")), rootfs) : Status();
+}
+
+Status copyPlainRoot(const Fd &from, const Fd &folder, InUse inUse)
+{
+    const Fd rootfs = TRY(openFolder(TRY(openFolder(from, kTree)), "rootfs"));
+    const Fd copy = TRY(makeFolder(TRY(makeFolder(folder, kTree, 0700)), "rootfs", 0700));
+    return copyTree(rootfs, copy, inUse == InUse::Yes ? Source::Changing : Source::Still);
+}
+
+RootTree plainRoot(const std::string &path)
+{
+    return {RootTree::Kind::Directory, path + "/" + kTree + "/rootfs", {}, {}};
+}
+
 Error unsuitable(const FolderPool &pool, const std::string &why)
 {
     return {Code::Unsupported, "storage pool " + quoted(pool.name()) + " on " + quoted(pool.directory()) + ": " + why};
@@ -78,7 +91,8 @@ Status FolderPool::prepare()
     Folders folders;
     // The parents may be shared with others and keep their modes; the pool itself nobody may look into.
     const std::size_t slash = m_directory.rfind('/');
-    const Fd parent = TRY_IN("storage pool " + quoted(m_name), makeFolderPath(slash == 0 ? "/" : m_directory.substr(0, slash), 0711));
+    const Fd parent =
+        TRY_IN("storage pool " + quoted(m_name), makeFolderPath(slash == 0 ? "/" : m_directory.substr(0, slash), 0711));
     folders.pool = TRY(makeFolder(parent, m_directory.substr(slash + 1), 0700));
     TRY(checkFileSystem(folders.pool));
     folders.images = TRY(makeFolder(folders.pool, "images", 0700));
@@ -90,12 +104,16 @@ Status FolderPool::prepare()
     folders.trash->kick();
     folders.flushRenames = !sharesJournal(folders.pool, m_databaseDir);
     m_folders = std::move(folders);
-    return {};
+    Status prepared = prepareOwn(m_folders.pool);
+    if (!prepared)
+        m_folders = {};
+    return prepared;
 }
 
 Status FolderPool::needPrepared() const
 {
-    return m_folders.pool ? Status() : Status(Error(Code::WrongState, "storage pool " + quoted(m_name) + " is not prepared"));
+    return m_folders.pool ? Status()
+                          : Status(Error(Code::WrongState, "storage pool " + quoted(m_name) + " is not prepared"));
 }
 
 Result<std::string> FolderPool::checkedVolume(const std::string &project, const std::string &name) const
@@ -119,8 +137,8 @@ Error FolderPool::withFreeSpace(Error error) const
     return std::move(error).hint(text);
 }
 
-/// A rename is durable once its folder is. ext4 and xfs have one journal, in order: the database's own commit that follows takes
-/// our rename along when it lies on the same file system, and a create stays below a millisecond.
+/// A rename is durable once its folder is. ext4 and xfs have one journal, in order: the database's own commit that
+/// follows takes our rename along when it lies on the same file system, and a create stays below a millisecond.
 Status FolderPool::flushRename(const Fd &folder) const
 {
     if (!m_folders.flushRenames || ::fsync(folder.get()) == 0)
@@ -128,19 +146,59 @@ Status FolderPool::flushRename(const Fd &folder) const
     return withFreeSpace(Error::fromErrno(errno, "fsync", m_directory));
 }
 
+/// For after renames only: with one journal the database's commit does it.
+Status FolderPool::flushRenames() const { return m_folders.flushRenames ? flush() : Status(); }
+
+Status FolderPool::flush() const
+{
+    if (::syncfs(m_folders.pool.get()) < 0)
+        return withFreeSpace(Error::fromErrno(errno, "syncfs", m_directory));
+    return {};
+}
+
+Status FolderPool::makeImageFolder(const Fd &at, const std::string &name) const
+{
+    (void)TRY(makeFolder(at, name, 0700));
+    return {};
+}
+
 Result<Scratch> FolderPool::newScratch()
 {
     TRY(needPrepared());
+    std::string name = randomName();
+    if (Status made = makeImageFolder(m_folders.scratch, name); !made)
+        return withFreeSpace(std::move(made.error()));
+    return scratchNamed(std::move(name));
+}
+
+/// A scratch folder that becomes a volume or a snapshot.
+Result<Scratch> FolderPool::newPlainScratch() const
+{
+    std::string name = randomName();
+    if (auto made = makeFolder(m_folders.scratch, name, 0700); !made)
+        return withFreeSpace(std::move(made.error()));
+    return scratchNamed(std::move(name));
+}
+
+Result<Scratch> FolderPool::scratchNamed(std::string name) const
+{
     auto state = std::make_unique<Scratch::State>();
     state->trash = m_folders.trash;
     state->parent = TRY(openFolder(m_folders.pool, "scratch"));
-    state->name = randomName();
-    state->path = m_directory + "/scratch/" + state->name;
-    auto made = makeFolder(state->parent, state->name, 0700);
-    if (!made)
-        return withFreeSpace(std::move(made.error()));
-    state->directory = std::move(*made);
+    state->path = m_directory + "/scratch/" + name;
+    state->directory = TRY(openFolder(state->parent, name));
+    state->name = std::move(name);
     return Scratch(std::move(state));
+}
+
+/// Moves a finished folder to its place; it goes to the trash if that is taken.
+Status FolderPool::moveIn(Scratch scratch, const Fd &to, const std::string &name) const
+{
+    const auto state = std::move(scratch).take();
+    Status moved = renameNew(state->parent, state->name, to, name);
+    if (!moved)
+        (void)state->trash->discard(state->parent, state->name); // the next prepare() finds what stays
+    return moved;
 }
 
 Status FolderPool::addImage(const std::string &fingerprint, const Fill &fill)
@@ -164,8 +222,8 @@ Status FolderPool::addImage(const std::string &fingerprint, Scratch tree)
 Status FolderPool::publishImage(const std::string &fingerprint, Scratch tree)
 {
     const bool remembered = isForgotten(fingerprint);
-    if (!remembered && ::syncfs(m_folders.pool.get()) < 0)
-        return withFreeSpace(Error::fromErrno(errno, "syncfs", m_directory));
+    if (!remembered)
+        TRY(flush());
     const std::lock_guard lock(m_mutex);
     if (isForgotten(fingerprint)) {
         const Fd image = TRY(openFolder(m_folders.images, fingerprint));
@@ -175,14 +233,11 @@ Status FolderPool::publishImage(const std::string &fingerprint, Scratch tree)
     }
     if (remembered)
         return Error(Code::Unavailable, "image " + fingerprint + " was just removed; try again");
-    const auto state = std::move(tree).take();
-    const Status moved = renameNew(state->parent, state->name, m_folders.images, fingerprint);
-    if (!moved) {
-        (void)state->trash->discard(state->parent, state->name); // the next prepare() finds what stays
-        if (moved.error().code == Code::AlreadyExists)
-            return {}; // somebody else was quicker; the name says that it is the same
-        return moved.error();
-    }
+    const Status moved = moveIn(std::move(tree), m_folders.images, fingerprint);
+    if (!moved && moved.error().code == Code::AlreadyExists)
+        return {}; // somebody else was quicker; the name says that it is the same
+    TRY(moved);
+    TRY(protectImage(TRY(openFolder(m_folders.images, fingerprint)), Protection::On));
     return flushRename(m_folders.images);
 }
 
@@ -193,7 +248,8 @@ bool FolderPool::isForgotten(const std::string &fingerprint) const
 
 bool FolderPool::hasImage(const std::string &fingerprint) const
 {
-    return checkFingerprint(fingerprint) && m_folders.images && exists(m_folders.images, fingerprint) && !isForgotten(fingerprint);
+    return checkFingerprint(fingerprint) && m_folders.images && exists(m_folders.images, fingerprint) &&
+           !isForgotten(fingerprint);
 }
 
 Result<Fd> FolderPool::openImage(const std::string &fingerprint) const
@@ -217,7 +273,7 @@ Result<bool> FolderPool::imageInUse(const std::string &fingerprint) const
     if (!layersOnImage())
         return false;
     for (const std::string &volume : TRY(namesIn(m_folders.volumes))) {
-        const auto origin = readSmallFile(m_folders.volumes, volume + "/" + kOrigin, 64);
+        const auto origin = readSmallFile(m_folders.volumes, volume + "/" + kImageOf, 64);
         if (origin && *origin == fingerprint)
             return true;
     }
@@ -239,30 +295,28 @@ Status FolderPool::deleteImage(const std::string &fingerprint)
     const std::lock_guard lock(m_mutex);
     if (!hasImage(fingerprint))
         return {};
-    if (!TRY(imageInUse(fingerprint)))
-        return m_folders.trash->discard(m_folders.images, fingerprint);
     const Fd image = TRY(openFolder(m_folders.images, fingerprint));
+    if (!TRY(imageInUse(fingerprint))) {
+        TRY(protectImage(image, Protection::Off));
+        return m_folders.trash->discard(m_folders.images, fingerprint);
+    }
     return writeNewFile(image, kForgotten, "");
 }
 
 Status FolderPool::makeVolume(const Fd &folder, const std::optional<std::string> &image) const
 {
-    if (!image) {
-        (void)TRY(makeFolder(folder, "rootfs", 0755));
-        return {};
-    }
+    if (!image)
+        return makeRoot(folder, nullptr);
     const Fd imageFolder = TRY_IN("image " + *image, openImage(*image));
-    const Fd rootfs = TRY_IN("image " + *image, openFolder(imageFolder, "rootfs"));
-    TRY(writeNewFile(folder, kOrigin, *image));
-    TRY(makeRoot(folder, rootfs));
+    TRY(writeNewFile(folder, kImageOf, *image));
+    TRY_IN("image " + *image, makeRoot(folder, &imageFolder));
     // A copied tree must be on disk before the row says so; an empty layer has nothing to lose.
-    if (!layersOnImage() && ::syncfs(folder.get()) < 0)
-        return Error::fromErrno(errno, "syncfs", m_directory);
-    return {};
+    return layersOnImage() ? Status() : flush();
 }
 
 /// Made aside and renamed in, so that it is there whole or not at all.
-Status FolderPool::createVolume(const std::string &project, const std::string &name, const std::optional<std::string> &image)
+Status FolderPool::createVolume(const std::string &project, const std::string &name,
+                                const std::optional<std::string> &image)
 {
     const std::string volume = TRY(checkedVolume(project, name));
     if (exists(m_folders.volumes, volume))
@@ -271,15 +325,11 @@ Status FolderPool::createVolume(const std::string &project, const std::string &n
     std::unique_lock lock(m_mutex, std::defer_lock);
     if (layersOnImage())
         lock.lock();
-    Scratch scratch = TRY(newScratch());
+    Scratch scratch = TRY(newPlainScratch());
     if (Status made = makeVolume(scratch.directory(), image); !made)
         return withFreeSpace(std::move(made.error()));
     TRY(failpoint("volume.create.made"));
-    const auto state = std::move(scratch).take();
-    Status moved = renameNew(state->parent, state->name, m_folders.volumes, volume);
-    if (!moved)
-        (void)state->trash->discard(state->parent, state->name); // the next prepare() finds what stays
-    TRY(moved);
+    TRY(moveIn(std::move(scratch), m_folders.volumes, volume));
     return flushRename(m_folders.volumes);
 }
 
@@ -297,14 +347,32 @@ Result<std::vector<std::string>> FolderPool::listVolumes() const
     return names;
 }
 
+/// What a volume and its snapshots need of what they may share with others.
+Result<FolderPool::Layers> FolderPool::layersOfAll(const std::string &volume) const
+{
+    const auto folder = openFolder(m_folders.volumes, volume);
+    if (!folder)
+        return Layers();
+    Layers layers = TRY(layersOf(*folder));
+    const auto snapshots = openFolder(*folder, kSnapshots);
+    if (!snapshots)
+        return layers;
+    for (const std::string &name : TRY(namesIn(*snapshots)))
+        layers.merge(TRY(layersOf(TRY(openFolder(*snapshots, name)))));
+    return layers;
+}
+
 Status FolderPool::deleteVolume(const std::string &project, const std::string &name)
 {
     const std::string volume = TRY(checkedVolume(project, name));
     const std::lock_guard lock(m_mutex);
-    const auto origin = readSmallFile(m_folders.volumes, volume + "/" + kOrigin, 64);
+    const auto origin = readSmallFile(m_folders.volumes, volume + "/" + kImageOf, 64);
+    const auto layers = layersOfAll(volume);
     TRY(m_folders.trash->discard(m_folders.volumes, volume));
     TRY(failpoint("volume.delete.moved"));
     TRY(flushRename(m_folders.volumes));
+    if (layers)
+        TRY(dropUnused(*layers)); // else the next prepare() finds them: a damaged volume can still be deleted
     return origin ? dropIfUnused(*origin) : Status();
 }
 
@@ -329,40 +397,47 @@ std::string FolderPool::volumeDir(const std::string &project, const std::string 
 Result<std::optional<std::string>> FolderPool::volumeImage(const std::string &project, const std::string &name) const
 {
     const Fd volume = TRY(openVolume(project, name));
-    auto origin = readSmallFile(volume, kOrigin, 64);
+    auto origin = readSmallFile(volume, kImageOf, 64);
     if (!origin && origin.error().code == Code::NotFound)
         return std::optional<std::string>();
     std::string fingerprint = TRY(std::move(origin));
     if (!checkFingerprint(fingerprint))
-        return Error(Code::Corrupt, "volume " + quoted(name) + ": its file " + quoted(kOrigin) + " does not hold a fingerprint");
+        return Error(Code::Corrupt,
+                     "volume " + quoted(name) + ": its file " + quoted(kImageOf) + " does not hold a fingerprint");
     return std::optional<std::string>(std::move(fingerprint));
+}
+
+std::string FolderPool::imagePath(const std::optional<std::string> &image) const
+{
+    return image ? m_directory + "/images/" + *image : std::string();
 }
 
 Result<RootTree> FolderPool::root(const std::string &project, const std::string &name) const
 {
     const auto image = TRY(volumeImage(project, name));
-    const std::string folder = volumeDir(project, name);
-    if (!image)
-        return RootTree{RootTree::Kind::Directory, folder + "/rootfs", {}, {}};
-    return rootOf(folder, m_directory + "/images/" + *image + "/rootfs");
+    return rootOf(TRY(openVolume(project, name)), volumeDir(project, name), imagePath(image));
+}
+
+Result<Bytes> FolderPool::usageOf(const Fd &folder, Holder) const
+{
+    return treeUsage(TRY(openFolder(folder, ownPart(folder))));
 }
 
 Result<Bytes> FolderPool::usage(const std::string &project, const std::string &name) const
 {
-    const auto image = TRY(volumeImage(project, name));
-    const Fd volume = TRY(openVolume(project, name));
-    const Fd own = TRY(openFolder(volume, image ? ownPart() : "rootfs"));
-    return treeUsage(own);
+    return usageOf(TRY(openVolume(project, name)), Holder::Volume);
 }
 
 Result<Space> FolderPool::space() const
 {
     TRY(needPrepared());
-    struct statvfs info{};
+    struct statvfs info {
+    };
     if (::fstatvfs(m_folders.pool.get(), &info) < 0)
         return Error::fromErrno(errno, "statvfs", m_directory);
     const auto bytes = [&](fsblkcnt_t blocks) { return Bytes{static_cast<std::uint64_t>(blocks) * info.f_frsize}; };
-    return Space{bytes(info.f_blocks), bytes(info.f_blocks - info.f_bfree), bytes(info.f_bavail), info.f_files, info.f_favail};
+    return Space{bytes(info.f_blocks), bytes(info.f_blocks - info.f_bfree), bytes(info.f_bavail), info.f_files,
+                 info.f_favail};
 }
 
 Status FolderPool::emptyTrash()

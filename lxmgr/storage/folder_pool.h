@@ -1,13 +1,29 @@
-// What drivers over plain folders have in common: layout, images, trash. A driver says how a root file system is made and found.
+// What drivers over plain folders have in common: layout, images, snapshots, trash. A driver says how a root file
+// system is made, copied and found.
 #pragma once
 
 #include "storage/driver.h"
 #include "storage/trash.h"
 
 #include <mutex>
+#include <set>
 
 namespace lxmgr::storage
 {
+
+constexpr const char *kImageOf = "image";       ///< In a volume folder: fingerprint of the image it was made from.
+constexpr const char *kSnapshots = "snapshots"; ///< In a volume folder: its snapshots.
+/// In the folder of a volume or snapshot: what holds a root file system that is a tree of its own, as "rootfs". Not
+/// that itself is swapped by a restore, as xfs touches the time of a directory that comes to another parent.
+constexpr const char *kTree = "tree";
+
+struct Scratch::State {
+    std::shared_ptr<Trash> trash;
+    Fd parent;
+    std::string name;
+    std::string path;
+    Fd directory;
+};
 
 class FolderPool : public Driver
 {
@@ -28,7 +44,8 @@ public:
     Result<Fd> openImage(const std::string &fingerprint) const override;
     Result<std::vector<std::string>> listImages() const override;
     Status deleteImage(const std::string &fingerprint) override;
-    Status createVolume(const std::string &project, const std::string &name, const std::optional<std::string> &image) override;
+    Status createVolume(const std::string &project, const std::string &name,
+                        const std::optional<std::string> &image) override;
     bool hasVolume(const std::string &project, const std::string &name) const override;
     Result<std::vector<std::string>> listVolumes() const override;
     Status deleteVolume(const std::string &project, const std::string &name) override;
@@ -38,6 +55,22 @@ public:
     Result<RootTree> root(const std::string &project, const std::string &name) const override;
     Result<std::optional<std::string>> volumeImage(const std::string &project, const std::string &name) const override;
     Result<Bytes> usage(const std::string &project, const std::string &name) const override;
+    Status createSnapshot(const std::string &project, const std::string &name, const std::string &snapshot,
+                          InUse inUse) override;
+    bool hasSnapshot(const std::string &project, const std::string &name, const std::string &snapshot) const override;
+    Result<std::vector<std::string>> listSnapshots(const std::string &project, const std::string &name) const override;
+    Status deleteSnapshot(const std::string &project, const std::string &name, const std::string &snapshot) override;
+    Status renameSnapshot(const std::string &project, const std::string &name, const std::string &from,
+                          const std::string &to) override;
+    Status restoreSnapshot(const std::string &project, const std::string &name, const std::string &snapshot) override;
+    Status copyVolume(const VolumeSource &from, const std::string &project, const std::string &name,
+                      WithSnapshots with) override;
+    Result<RootTree> snapshotRoot(const std::string &project, const std::string &name,
+                                  const std::string &snapshot) const override;
+    Result<Fd> openSnapshot(const std::string &project, const std::string &name,
+                            const std::string &snapshot) const override;
+    Result<Bytes> snapshotUsage(const std::string &project, const std::string &name,
+                                const std::string &snapshot) const override;
     Result<Space> space() const override;
     Status emptyTrash() override;
 
@@ -45,13 +78,51 @@ protected:
     /// Unsupported if the file system that holds `pool` cannot carry the driver.
     virtual Status checkFileSystem(const Fd &pool) const = 0;
     /// Whether a volume goes on needing the tree of its image.
-    virtual bool layersOnImage() const = 0;
-    /// Makes the root file system in the new volume folder from the image's rootfs.
-    virtual Status makeRoot(const Fd &volume, const Fd &imageRootfs) const = 0;
-    /// Where that root file system is. `imageRootfs`: path of the image's rootfs.
-    virtual RootTree rootOf(const std::string &volumeDir, const std::string &imageRootfs) const = 0;
-    /// The part of the volume that is its own, below the volume folder.
-    virtual std::string ownPart() const = 0;
+    virtual bool layersOnImage() const { return false; }
+    /// Makes the folders that only this driver has, drops what a crash left there. With the mutex held.
+    virtual Status prepareOwn(const Fd & /*pool*/) { return {}; }
+
+    /// Makes the empty folder `name` that may become an image.
+    virtual Status makeImageFolder(const Fd &at, const std::string &name) const;
+    enum class Protection { Off, On };
+    /// Guards an image against being written to, and lifts that before it is moved.
+    virtual Status protectImage(const Fd & /*image*/, Protection) const { return {}; }
+
+    /// Makes the root file system in the new volume folder, from the folder of an image if there is one.
+    virtual Status makeRoot(const Fd &volume, const Fd *image) const = 0;
+    /// Where the root file system of a volume or snapshot is. `path`: of `folder`; `image`: path of the image's folder
+    /// or "".
+    virtual Result<RootTree> rootOf(const Fd &folder, const std::string &path, const std::string &image) const = 0;
+    /// The one entry of the folder of a volume that makes its content: restoring swaps it.
+    virtual std::string ownPart(const Fd &folder) const = 0;
+
+    enum class Holder { Volume, Snapshot };
+    struct Original {
+        const Fd &folder;
+        Holder holder = Holder::Volume;
+        InUse inUse = InUse::No;
+    };
+    /// Whether what was copied is on its way to the disk only.
+    enum class Data { Settled, Fresh };
+    /// Makes the own part of `original` once more in `folder`. First what takes long, without the mutex …
+    virtual Result<Data> draftCopy(const Original &original, const Fd &folder, Holder as) const = 0;
+    /// … and then, with the mutex held, what is quick and must be seen at once. WrongState: the original has changed
+    /// since.
+    virtual Status finishCopy(const Original &, const Fd & /*folder*/, Holder) { return {}; }
+
+    virtual Result<Bytes> usageOf(const Fd &folder, Holder holder) const;
+
+    using Layers = std::set<std::string>;
+    /// What `folder` needs of what it may share with others.
+    virtual Result<Layers> layersOf(const Fd & /*folder*/) const { return Layers(); }
+    /// Throws away those of `layers` that nobody needs any more. With the mutex held.
+    virtual Status dropUnused(const Layers & /*layers*/) { return {}; }
+
+    Result<Layers> layersOfAll(const std::string &volume) const;
+    const Fd &volumes() const { return m_folders.volumes; }
+    Status discard(const Fd &parent, const std::string &name) { return m_folders.trash->discard(parent, name); }
+    /// Everything written so far in the pool is on disk.
+    Status flush() const;
 
 private:
     struct Folders {
@@ -60,7 +131,22 @@ private:
         bool flushRenames = true; ///< False where the database's commit carries them to disk.
     };
 
+    struct SnapshotPlace { ///< Where a snapshot is, or would be.
+        std::string volume;
+        Fd volumeFolder;
+        Fd snapshots; ///< None if the volume has not had a snapshot.
+    };
+
     Result<std::string> checkedVolume(const std::string &project, const std::string &name) const;
+    Result<SnapshotPlace> snapshotPlace(const std::string &project, const std::string &name,
+                                        const std::string &snapshot) const;
+    Result<Scratch> newPlainScratch() const;
+    Result<Scratch> scratchNamed(std::string name) const;
+    Status moveIn(Scratch scratch, const Fd &to, const std::string &name) const;
+    Result<Data> draftSnapshots(const Fd &volume, const Fd &copy) const;
+    Status finishSnapshots(const Fd &volume, const Fd &copy);
+    Status checkStillThere(const Fd &parent, const std::string &name, const Fd &folder) const;
+    std::string imagePath(const std::optional<std::string> &image) const;
     Status needPrepared() const;
     Status publishImage(const std::string &fingerprint, Scratch tree);
     Status makeVolume(const Fd &folder, const std::optional<std::string> &image) const;
@@ -68,19 +154,27 @@ private:
     Result<bool> imageInUse(const std::string &fingerprint) const;
     Status dropIfUnused(const std::string &fingerprint);
     Status flushRename(const Fd &folder) const;
+    Status flushRenames() const;
     Error withFreeSpace(Error error) const;
 
     std::string m_name;
     std::string m_directory;
     std::string m_databaseDir;
     Folders m_folders;
-    mutable std::mutex m_mutex; ///< Held while images and volumes come into and go out of being; never over unpacking or copying.
+    mutable std::mutex
+        m_mutex; ///< Held while images and volumes come into and go out of being; never over unpacking or copying.
 };
+
+/// A root file system as a tree of its own: of an image, or empty; as a copy of another; and where it is.
+Status makePlainRoot(const Fd &folder, const Fd *image);
+Status copyPlainRoot(const Fd &from, const Fd &folder, InUse inUse);
+RootTree plainRoot(const std::string &path);
 
 /// How prepare() reports what a file system cannot do: "pool 'default' on '/x': …".
 Error unsuitable(const FolderPool &pool, const std::string &why);
 
 Result<std::unique_ptr<Driver>> makeOverlayDriver(std::string name, std::string directory, std::string databaseDir);
+Result<std::unique_ptr<Driver>> makeBtrfsDriver(std::string name, std::string directory, std::string databaseDir);
 Result<std::unique_ptr<Driver>> makeDirDriver(std::string name, std::string directory, std::string databaseDir);
 
 } // namespace lxmgr::storage

@@ -33,11 +33,11 @@ private:
     void work();
 
     Fd m_folder;
-    std::mutex m_mutex;      ///< Guards the two below.
+    std::mutex m_mutex; ///< Guards the two below.
     std::thread m_thread;
     bool m_working = false;
     bool m_more = false;
-    std::mutex m_removing;   ///< Held by whoever removes.
+    std::mutex m_removing; ///< Held by whoever removes.
     std::atomic<bool> m_stop = false;
 };
 

@@ -3,20 +3,14 @@
 #include "base/text.h"
 #include "kernel/files.h"
 #include "kernel/sys.h"
+#include "storage/btrfs_subvolume.h"
+#include "storage/entries.h"
 
 #include <cerrno>
-#include <cstring>
-#include <dirent.h>
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <map>
 #include <set>
-#include <string_view>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 namespace lxmgr::storage
@@ -25,48 +19,11 @@ namespace lxmgr::storage
 namespace
 {
 
-constexpr unsigned kOpenLevels = 64;    ///< Folders a removal holds open at once.
-constexpr unsigned kDeepestCopy = 1100; ///< Images are refused beyond 1024.
-constexpr int kFolderFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+constexpr unsigned kOpenLevels = 64;     ///< Folders a removal holds open at once.
+constexpr unsigned kDeepestUsage = 1100; ///< Folders below are not counted: descriptors end somewhere.
 
 /// Somebody else having removed it is as good.
 Status unlessMissing(Status done) { return done || done.error().errnum == ENOENT ? Status() : done; }
-
-/// An open directory stream of its own, so that the caller's descriptor keeps its place.
-class Entries
-{
-public:
-    static Result<Entries> open(const Fd &folder)
-    {
-        Fd own = TRY(sys::openat(folder, ".", kFolderFlags));
-        DIR *stream = ::fdopendir(own.get());
-        if (!stream)
-            return Error::fromErrno(errno, "fdopendir");
-        (void)own.release(); // the stream owns it now
-        return Entries(stream);
-    }
-    Entries(Entries &&other) noexcept : m_stream(std::exchange(other.m_stream, nullptr)) {}
-    Entries &operator=(Entries &&) = delete;
-    ~Entries()
-    {
-        if (m_stream)
-            ::closedir(m_stream);
-    }
-    /// nullptr at the end; "." and ".." are left out.
-    const dirent *next()
-    {
-        for (;;) {
-            const dirent *entry = ::readdir(m_stream);
-            if (!entry || (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0))
-                return entry;
-        }
-    }
-    void rewind() { ::rewinddir(m_stream); }
-
-private:
-    explicit Entries(DIR *stream) : m_stream(stream) {}
-    DIR *m_stream;
-};
 
 struct Removal {
     const Fd &trash;
@@ -97,6 +54,9 @@ Status removeEntry(const Fd &parent, const std::string &name, unsigned level, co
         return unlessMissing(sys::unlinkat(parent, name));
     if (!folder)
         return unlessMissing(folder.error());
+    // One call for the whole tree, and the only way for a read-only one. Where it is refused, emptying may still do.
+    if (btrfs::isSubvolume(*folder) && btrfs::destroy(*folder))
+        return {};
     // readdir(3) may pass over entries of a folder that changes under it: look again while it is not empty.
     for (int round = 0; round < 16; ++round) {
         TRY(emptyFolder(*folder, level + 1, removal));
@@ -109,106 +69,18 @@ Status removeEntry(const Fd &parent, const std::string &name, unsigned level, co
 
 using FileId = std::pair<dev_t, ino_t>;
 
-struct Copy {
-    const Fd &top;                       ///< Of the target, for hard links.
-    std::map<FileId, std::string> links; ///< Files with several names → path of the copy below `top`.
-};
-
-Status copyFolder(const Fd &from, const Fd &to, const std::string &path, unsigned level, Copy &copy);
-
-Status copyData(const Fd &from, const Fd &to, std::uint64_t size)
-{
-    if (size == 0 || ::ioctl(to.get(), FICLONE, from.get()) == 0)
-        return {};
-    while (TRY(sys::call("copy_file_range", {}, [&] { return ::copy_file_range(from.get(), nullptr, to.get(), nullptr, 1U << 30, 0); })) > 0)
-        continue;
-    return {};
-}
-
-Status copyFile(const Fd &fromFolder, const Fd &toFolder, const std::string &name, std::uint64_t size)
-{
-    const Fd from = TRY(sys::openat(fromFolder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-    const Fd to = TRY(sys::openat(toFolder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
-    TRY(copyData(from, to, size));
-    return copyAttributes(from, to);
-}
-
-/// What is neither file nor folder: link, fifo, socket, device node. Order: owner before mode, as chown(2) clears setuid bits.
-Status copySpecial(const Fd &from, const Fd &to, const std::string &name, const struct stat &info)
-{
-    if (S_ISLNK(info.st_mode))
-        TRY(sys::symlinkat(TRY(sys::readlinkat(from, name)), to, name));
-    else
-        TRY(sys::mknodat(to, name, info.st_mode, info.st_rdev));
-    TRY(sys::fchownat(to, name, info.st_uid, info.st_gid));
-    if (!S_ISLNK(info.st_mode))
-        TRY(sys::fchmodat(to, name, info.st_mode & 07777));
-    const timespec times[2] = {info.st_atim, info.st_mtim};
-    TRY(sys::call("utimensat", name, [&] { return ::utimensat(to.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW); }));
-    return {};
-}
-
-Status copySubfolder(const Fd &from, const Fd &to, const std::string &name, const std::string &path, unsigned level, Copy &copy)
-{
-    const Fd source = TRY(openFolder(from, name));
-    const Fd target = TRY(makeFolder(to, name, 0700));
-    TRY(copyFolder(source, target, path, level + 1, copy));
-    return copyAttributes(source, target); // last: filling it changed its times
-}
-
-Status copyEntry(const Fd &from, const Fd &to, const std::string &name, const std::string &path, unsigned level, Copy &copy)
-{
-    const struct stat info = TRY(sys::fstatat(from, name));
-    if (S_ISDIR(info.st_mode))
-        return copySubfolder(from, to, name, path, level, copy);
-    if (info.st_nlink > 1) {
-        const auto [known, isNew] = copy.links.try_emplace({info.st_dev, info.st_ino}, path);
-        if (!isNew)
-            return sys::linkat(copy.top, known->second, to, name);
-    }
-    return S_ISREG(info.st_mode) ? copyFile(from, to, name, static_cast<std::uint64_t>(info.st_size)) : copySpecial(from, to, name, info);
-}
-
-Status copyFolder(const Fd &from, const Fd &to, const std::string &path, unsigned level, Copy &copy)
-{
-    if (level > kDeepestCopy)
-        return Error(Code::Invalid, "folders are nested deeper than " + std::to_string(kDeepestCopy));
-    Entries entries = TRY(Entries::open(from));
-    while (const dirent *entry = entries.next()) {
-        const std::string name = entry->d_name;
-        TRY(copyEntry(from, to, name, path.empty() ? name : path + "/" + name, level, copy));
-    }
-    return {};
-}
-
-Status copyExtendedAttributes(const Fd &from, const Fd &to)
-{
-    char names[64 * 1024];
-    const ssize_t length = ::flistxattr(from.get(), names, sizeof names);
-    if (length < 0)
-        return errno == EOPNOTSUPP ? Status() : Status(Error::fromErrno(errno, "flistxattr"));
-    std::string value(64 * 1024, '\0');
-    for (const char *name = names; name < names + length; name += std::strlen(name) + 1) {
-        if (std::string_view(name).starts_with("trusted.overlay."))
-            continue; // would act on the copy's own layers
-        const auto size = static_cast<std::size_t>(
-            TRY(sys::call("fgetxattr", name, [&] { return ::fgetxattr(from.get(), name, value.data(), value.size()); })));
-        TRY(sys::call("fsetxattr", name, [&] { return ::fsetxattr(to.get(), name, value.data(), size, 0); }));
-    }
-    return {};
-}
-
 Status addUsage(const Fd &folder, std::set<FileId> &seen, std::uint64_t &blocks, unsigned level)
 {
     Entries entries = TRY(Entries::open(folder));
     while (const dirent *entry = entries.next()) {
-        struct stat info{};
+        struct stat info {
+        };
         if (::fstatat(folder.get(), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
             continue; // gone since: a running guest may delete
         if (info.st_nlink > 1 && !S_ISDIR(info.st_mode) && !seen.insert({info.st_dev, info.st_ino}).second)
             continue;
         blocks += static_cast<std::uint64_t>(info.st_blocks);
-        if (!S_ISDIR(info.st_mode) || level > kDeepestCopy)
+        if (!S_ISDIR(info.st_mode) || level > kDeepestUsage)
             continue;
         const Fd below(::openat(folder.get(), entry->d_name, kFolderFlags));
         if (below)
@@ -254,7 +126,10 @@ Result<Fd> makeFolderPath(const std::string &path, unsigned mode)
     return at;
 }
 
-bool exists(const Fd &at, const std::string &name) { return ::faccessat(at.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
+bool exists(const Fd &at, const std::string &name)
+{
+    return ::faccessat(at.get(), name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
 
 Result<std::vector<std::string>> namesIn(const Fd &folder)
 {
@@ -265,6 +140,8 @@ Result<std::vector<std::string>> namesIn(const Fd &folder)
             names.emplace_back(entry->d_name);
     return names;
 }
+
+Result<bool> isEmpty(const Fd &folder) { return TRY(Entries::open(folder)).next() == nullptr; }
 
 Status renameNew(const Fd &from, const std::string &name, const Fd &to, const std::string &newName)
 {
@@ -303,25 +180,6 @@ std::string randomName()
 Status removeTree(const Fd &parent, const std::string &name, const Fd &trash, const std::atomic<bool> &stop)
 {
     return removeEntry(parent, name, 0, Removal{trash, stop});
-}
-
-Status copyTree(const Fd &from, const Fd &to)
-{
-    Copy copy{to, {}};
-    TRY(copyFolder(from, to, "", 0, copy));
-    return copyAttributes(from, to);
-}
-
-Status copyAttributes(const Fd &from, const Fd &to)
-{
-    const struct stat info = TRY(sys::fstat(from));
-    TRY(sys::fchown(to, info.st_uid, info.st_gid));
-    // After chown(2), which clears setuid bits and file capabilities.
-    TRY(sys::fchmod(to, info.st_mode & 07777));
-    TRY(copyExtendedAttributes(from, to));
-    const timespec times[2] = {info.st_atim, info.st_mtim};
-    TRY(sys::call("futimens", {}, [&] { return ::futimens(to.get(), times); }));
-    return {};
 }
 
 Result<Bytes> treeUsage(const Fd &folder)

@@ -1,4 +1,5 @@
-// Whole trees, by directory descriptors only: copy, remove, measure. No path of an image or instance ever reaches the kernel.
+// Whole trees, by directory descriptors only: copy, remove, measure. No path of an image or instance ever reaches the
+// kernel.
 #pragma once
 
 #include "base/fd.h"
@@ -21,6 +22,7 @@ Result<Fd> makeFolderPath(const std::string &path, unsigned mode);
 bool exists(const Fd &at, const std::string &name);
 /// Names in `folder` except those that start with a dot, in no order.
 Result<std::vector<std::string>> namesIn(const Fd &folder);
+Result<bool> isEmpty(const Fd &folder);
 /// renameat2(2) that never replaces; AlreadyExists, NotFound.
 Status renameNew(const Fd &from, const std::string &name, const Fd &to, const std::string &newName);
 /// The first bytes of a small regular file. NotFound.
@@ -30,16 +32,24 @@ Status writeNewFile(const Fd &at, const std::string &name, const std::string &co
 /// Sixteen random hex digits.
 std::string randomName();
 
-/// Removes `name` of `parent`, whatever it is. Folders nested deeper than we hold descriptors for are first moved up into
-/// `trash`, a folder on the same file system whose entries are all rubbish. `stop` ends it early (Cancelled).
+/// Removes `name` of `parent`, whatever it is. Folders nested deeper than we hold descriptors for are first moved up
+/// into `trash`, a folder on the same file system whose entries are all rubbish. `stop` ends it early (Cancelled).
 Status removeTree(const Fd &parent, const std::string &name, const Fd &trash, const std::atomic<bool> &stop);
 
-/// Copies what is in `from` into the empty folder `to` with owners, modes, times, links and extended attributes; shares blocks where
-/// the file system can. `to`'s own attributes become those of `from`.
-Status copyTree(const Fd &from, const Fd &to);
+/// Whether somebody may write to what is being copied: then an entry that has gone since it was listed is no error.
+enum class Source { Still, Changing };
+/// Copies what is in `from` into the empty folder `to` exactly: owners, modes, times, hard links, holes and extended
+/// attributes (trusted.overlay.* too, so a copied layer is one); shares blocks where the file system can. `to` itself
+/// becomes as `from` is.
+Status copyTree(const Fd &from, const Fd &to, Source source = Source::Still);
+/// Copies sealed overlay layers, topmost first, into the empty folder `to` as one layer that shows the same on any
+/// below. Not for layers with redirected folders; ours are never mounted so that they could come into being.
+Status mergeLayers(const std::vector<Fd> &layers, const Fd &to);
 
-/// Owner, mode, times and extended attributes of `from` on `to`.
+/// Owner, mode, times and extended attributes of `from` on `to`, but for the marks that overlay puts on its layers.
 Status copyAttributes(const Fd &from, const Fd &to);
+/// Whether copyAttributes would change nothing but times of access.
+Result<bool> sameAttributes(const Fd &one, const Fd &other);
 
 /// Blocks taken by `folder` and all below, each file with several names counted once.
 Result<Bytes> treeUsage(const Fd &folder);

@@ -1,0 +1,79 @@
+// Driver "btrfs": images, volumes and snapshots are subvolumes that share all they have in common; each is made in the
+// same time whatever it holds, and a snapshot is of one moment even while its guest runs.
+//
+// An image's whole folder is a read-only subvolume. A volume and a snapshot hold one of their own, "tree", made from
+// it, so the root file system is tree/rootfs: not the top of a subvolume, or systemd in the guest would make subvolumes
+// for its own folders.
+#include "base/text.h"
+#include "storage/btrfs_subvolume.h"
+#include "storage/folder_pool.h"
+#include "storage/tree.h"
+
+namespace lxmgr::storage
+{
+
+namespace
+{
+
+class BtrfsDriver final : public FolderPool
+{
+public:
+    using FolderPool::FolderPool;
+    std::string_view driverName() const override { return "btrfs"; }
+
+protected:
+    Status checkFileSystem(const Fd &pool) const override
+    {
+        if (btrfs::isBtrfs(pool))
+            return {};
+        return unsuitable(
+            *this,
+            "this is no btrfs; set the pool's source to a folder on one (a file with a btrfs in it is not made yet)");
+    }
+    std::string ownPart(const Fd &) const override { return kTree; }
+
+    Status makeImageFolder(const Fd &at, const std::string &name) const override
+    {
+        TRY(btrfs::createSubvolume(at, name));
+        (void)TRY(makeFolder(at, name, 0700));
+        return {};
+    }
+
+    /// A read-only subvolume cannot be moved, so this comes after the one rename and before the other.
+    Status protectImage(const Fd &image, Protection protection) const override
+    {
+        return btrfs::setAccess(image,
+                                protection == Protection::On ? btrfs::Access::ReadOnly : btrfs::Access::ReadWrite);
+    }
+
+    Status makeRoot(const Fd &volume, const Fd *image) const override
+    {
+        if (image)
+            return btrfs::snapshot(*image, volume, kTree, btrfs::Access::ReadWrite);
+        TRY(btrfs::createSubvolume(volume, kTree));
+        return makePlainRoot(volume, nullptr);
+    }
+
+    Result<RootTree> rootOf(const Fd &, const std::string &path, const std::string &) const override
+    {
+        return plainRoot(path);
+    }
+
+    Result<Data> draftCopy(const Original &original, const Fd &folder, Holder as) const override
+    {
+        const Fd tree = TRY(openFolder(original.folder, kTree));
+        TRY(btrfs::snapshot(tree, folder, kTree,
+                            as == Holder::Snapshot ? btrfs::Access::ReadOnly : btrfs::Access::ReadWrite));
+        return Data::Settled;
+    }
+};
+
+} // namespace
+
+Result<std::unique_ptr<Driver>> makeBtrfsDriver(std::string name, std::string directory, std::string databaseDir)
+{
+    return std::unique_ptr<Driver>(
+        std::make_unique<BtrfsDriver>(std::move(name), std::move(directory), std::move(databaseDir)));
+}
+
+} // namespace lxmgr::storage

@@ -1,0 +1,29 @@
+// Subvolumes of btrfs by ioctl and descriptor: no library, no program, no path that a guest can choose.
+// Source: <linux/btrfs.h>, btrfs-ioctl(2). Needs Linux 5.7 (deletion by id).
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+
+#include <string>
+
+namespace lxmgr::storage::btrfs
+{
+
+enum class Access { ReadWrite, ReadOnly };
+
+/// Whether `folder` is on btrfs.
+bool isBtrfs(const Fd &folder);
+/// Whether `folder` is the top of a subvolume.
+bool isSubvolume(const Fd &folder);
+/// Makes the empty subvolume `name` in `at`.
+Status createSubvolume(const Fd &at, const std::string &name);
+/// Makes the subvolume `name` in `at` as `source` is now; with its data on disk and committed when this returns.
+/// Subvolumes that a guest made inside are in there too, copied one after the other.
+Status snapshot(const Fd &source, const Fd &at, const std::string &name, Access access);
+Status setAccess(const Fd &subvolume, Access access);
+/// Removes the subvolume that `subvolume` is the top of, and all subvolumes inside. Unlinking it is atomic, the kernel
+/// frees the space later.
+Status destroy(const Fd &subvolume);
+
+} // namespace lxmgr::storage::btrfs

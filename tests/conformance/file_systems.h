@@ -1,0 +1,137 @@
+// File systems of each kind that a pool may lie on, made on loop devices in a mount namespace of the test's own:
+// nothing stays.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "kernel/sys.h"
+
+#include <QtCore/QProcess>
+#include <QtCore/QTemporaryDir>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <map>
+#include <sched.h>
+#include <string>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <vector>
+
+namespace lxmgr::test
+{
+
+struct FileSystemKind {
+    const char *name;
+    QStringList make; ///< Program and options; none: mounted without a device.
+};
+
+inline const std::vector<FileSystemKind> &fileSystemKinds()
+{
+    static const std::vector<FileSystemKind> kinds = {
+        {"ext4",  {"mkfs.ext4", "-q", "-F", "-N", "400000"}},
+        {"xfs",   {"mkfs.xfs", "-q", "-f"}                 },
+        {"btrfs", {"mkfs.btrfs", "-q", "-f"}               },
+        {"tmpfs", {}                                       },
+    };
+    return kinds;
+}
+
+class FileSystems
+{
+public:
+    /// Takes this process into a mount namespace of its own. The files lie in memory, or below `folder` if it is not
+    /// empty.
+    Status begin(const std::string &folder)
+    {
+        TRY(sys::unshare(CLONE_NEWNS));
+        TRY(sys::mount("none", "/", {}, MS_REC | MS_PRIVATE));
+        m_folder = std::make_unique<QTemporaryDir>(QString::fromStdString(folder.empty() ? "/tmp" : folder) +
+                                                   "/lxmgr-beds-XXXXXX");
+        if (folder.empty())
+            TRY(sys::mount("beds", top(), "tmpfs", 0, "size=8g"));
+        for (const FileSystemKind &kind : fileSystemKinds())
+            if (const Status made = make(kind, kind.name, "2G"); !made)
+                m_lacks[kind.name] = made.error().message;
+        return {};
+    }
+    ~FileSystems()
+    {
+        for (auto path = m_mounted.rbegin(); path != m_mounted.rend(); ++path)
+            ::umount2(path->c_str(), MNT_DETACH);
+        if (m_folder)
+            ::umount2(top().c_str(), MNT_DETACH);
+    }
+    std::string path(const std::string &name) const { return top() + "/" + name; }
+    /// What keeps the kind from being used here, or "".
+    std::string lack(const std::string &name) const
+    {
+        const auto found = m_lacks.find(name);
+        return found == m_lacks.end() ? "" : found->second;
+    }
+    Status make(const FileSystemKind &kind, const std::string &name, const std::string &size)
+    {
+        TRY(sys::mkdirat(sys::cwd(), path(name), 0755));
+        if (kind.make.isEmpty()) {
+            TRY(sys::mount("bed", path(name), kind.name, 0, "nr_inodes=400k,size=" + size));
+        } else {
+            const std::string device = TRY(attach(kind, path(name) + ".img", size));
+            TRY(sys::mount(device, path(name), kind.name, 0, ""));
+        }
+        m_mounted.push_back(path(name));
+        return {};
+    }
+
+private:
+    std::string top() const { return m_folder->path().toStdString(); }
+
+    static Status run(QStringList command)
+    {
+        QProcess process;
+        const QString program = command.takeFirst();
+        process.start(program, command);
+        if (process.waitForFinished() && process.exitStatus() == QProcess::NormalExit && process.exitCode() == 0)
+            return {};
+        return Error(Code::Unsupported,
+                     (program + ": " + process.errorString() + process.readAllStandardError()).toStdString());
+    }
+
+    /// Makes the file system in a new sparse file; the loop device goes with its last mount.
+    static Result<std::string> attach(const FileSystemKind &kind, const std::string &file, const std::string &size)
+    {
+        const QString path = QString::fromStdString(file);
+        TRY(run({"truncate", "-s", QString::fromStdString(size), path}));
+        TRY(run(kind.make + QStringList{path}));
+        const Fd content = TRY(sys::open(file, O_RDWR));
+        const Fd control = TRY(sys::open("/dev/loop-control", O_RDWR));
+        for (int attempt = 0;; ++attempt) {
+            const long number =
+                TRY(sys::call("LOOP_CTL_GET_FREE", {}, [&] { return ::ioctl(control.get(), LOOP_CTL_GET_FREE); }));
+            std::string name = "/dev/loop" + std::to_string(number);
+            const Fd device = TRY(sys::open(name, O_RDWR));
+            loop_config config{};
+            config.fd = static_cast<__u32>(content.get());
+            config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
+            const Status set = [&]() -> Status {
+                TRY(sys::call("LOOP_CONFIGURE", name, [&] { return ::ioctl(device.get(), LOOP_CONFIGURE, &config); }));
+                return {};
+            }();
+            if (set) // held open until it is mounted, or it would clear itself
+                return held(std::move(name), TRY(sys::open("/proc/self/fd/" + std::to_string(device.get()), O_RDWR)));
+            if (set.error().errnum != EBUSY || attempt == 20) // somebody else may take the same free one
+                return set.error();
+        }
+    }
+    static std::string held(std::string name, Fd device)
+    {
+        static std::vector<Fd> devices;
+        devices.push_back(std::move(device));
+        return name;
+    }
+
+    std::unique_ptr<QTemporaryDir> m_folder;
+    std::vector<std::string> m_mounted;
+    std::map<std::string, std::string> m_lacks;
+};
+
+} // namespace lxmgr::test
