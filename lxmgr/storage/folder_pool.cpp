@@ -2,6 +2,7 @@
 
 #include "base/failpoint.h"
 #include "base/text.h"
+#include "kernel/sys.h"
 #include "storage/tree.h"
 
 #include <algorithm>
@@ -26,6 +27,17 @@ Status checkFingerprint(const std::string &text)
     const bool good = text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
     return good ? Status()
                 : Status(Error(Code::Invalid, quoted(text) + " is not an image fingerprint (64 hex digits)"));
+}
+
+/// The text of the link kImageOf. Volumes of older versions have a file there.
+Result<std::string> readImageOf(const Fd &at, const std::string &name)
+{
+    auto text = sys::readlinkat(at, name);
+    if (!text && text.error().errnum == EINVAL)
+        return readSmallFile(at, name, 64);
+    if (!text && text.error().errnum == ENOENT)
+        return std::move(text.error()).as(Code::NotFound);
+    return text;
 }
 
 /// Whether a commit of the database also commits earlier renames in `pool`.
@@ -273,7 +285,7 @@ Result<bool> FolderPool::imageInUse(const std::string &fingerprint) const
     if (!layersOnImage())
         return false;
     for (const std::string &volume : TRY(namesIn(m_folders.volumes))) {
-        const auto origin = readSmallFile(m_folders.volumes, volume + "/" + kImageOf, 64);
+        const auto origin = readImageOf(m_folders.volumes, volume + "/" + kImageOf);
         if (origin && *origin == fingerprint)
             return true;
     }
@@ -308,7 +320,7 @@ Status FolderPool::makeVolume(const Fd &folder, const std::optional<std::string>
     if (!image)
         return makeRoot(folder, nullptr);
     const Fd imageFolder = TRY_IN("image " + *image, openImage(*image));
-    TRY(writeNewFile(folder, kImageOf, *image));
+    TRY(sys::symlinkat(*image, folder, kImageOf));
     TRY_IN("image " + *image, makeRoot(folder, &imageFolder));
     // A copied tree must be on disk before the row says so; an empty layer has nothing to lose.
     return layersOnImage() ? Status() : flush();
@@ -366,7 +378,7 @@ Status FolderPool::deleteVolume(const std::string &project, const std::string &n
 {
     const std::string volume = TRY(checkedVolume(project, name));
     const std::lock_guard lock(m_mutex);
-    const auto origin = readSmallFile(m_folders.volumes, volume + "/" + kImageOf, 64);
+    const auto origin = readImageOf(m_folders.volumes, volume + "/" + kImageOf);
     const auto layers = layersOfAll(volume);
     TRY(m_folders.trash->discard(m_folders.volumes, volume));
     TRY(failpoint("volume.delete.moved"));
@@ -397,7 +409,7 @@ std::string FolderPool::volumeDir(const std::string &project, const std::string 
 Result<std::optional<std::string>> FolderPool::volumeImage(const std::string &project, const std::string &name) const
 {
     const Fd volume = TRY(openVolume(project, name));
-    auto origin = readSmallFile(volume, kImageOf, 64);
+    auto origin = readImageOf(volume, kImageOf);
     if (!origin && origin.error().code == Code::NotFound)
         return std::optional<std::string>();
     std::string fingerprint = TRY(std::move(origin));

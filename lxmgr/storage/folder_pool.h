@@ -11,7 +11,9 @@
 namespace lxmgr::storage
 {
 
-constexpr const char *kImageOf = "image";       ///< In a volume folder: fingerprint of the image it was made from.
+/// In a volume folder: fingerprint of the image it was made from. The text of a symbolic link, which reaches the disk
+/// with the journal; a file would be empty after a power cut.
+constexpr const char *kImageOf = "image";
 constexpr const char *kSnapshots = "snapshots"; ///< In a volume folder: its snapshots.
 /// In the folder of a volume or snapshot: what holds a root file system that is a tree of its own, as "rootfs". Not
 /// that itself is swapped by a restore, as xfs touches the time of a directory that comes to another parent.

@@ -192,7 +192,7 @@ Status FolderPool::copyVolume(const VolumeSource &from, const std::string &proje
     Scratch scratch = TRY(newPlainScratch());
     const auto drafted = [&]() -> Result<Data> {
         if (image)
-            TRY(writeNewFile(scratch.directory(), kImageOf, *image));
+            TRY(sys::symlinkat(*image, scratch.directory(), kImageOf));
         const Data data = TRY(draftCopy(original, scratch.directory(), Holder::Volume));
         const Data ofSnapshots =
             with == WithSnapshots::Yes ? TRY(draftSnapshots(sourceFolder, scratch.directory())) : Data::Settled;

@@ -77,9 +77,27 @@ public:
         } else {
             const std::string device = TRY(attach(kind, path(name) + ".img", size));
             TRY(sys::mount(device, path(name), kind.name, 0, ""));
+            m_devices[name] = device;
         }
         m_mounted.push_back(path(name));
         return {};
+    }
+
+    /// As a power cut leaves the file system: what its journal has committed is there after this, what waited to be
+    /// written is not. Nothing on it may be open. Unsupported where it cannot be stopped like that (tmpfs, btrfs).
+    Status cutPower(const FileSystemKind &kind, const std::string &name)
+    {
+        constexpr unsigned long kShutdown = _IOR('X', 125, __u32); // EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN
+        __u32 withoutLog = 2;
+        {
+            const Fd folder = TRY(sys::open(path(name), O_RDONLY | O_DIRECTORY));
+            Result<long> stopped =
+                sys::call("shutdown", name, [&] { return ::ioctl(folder.get(), kShutdown, &withoutLog); });
+            if (!stopped)
+                return std::move(stopped.error()).as(Code::Unsupported);
+        }
+        TRY(sys::umount2(path(name), 0));
+        return sys::mount(m_devices.at(name), path(name), kind.name, 0, "");
     }
 
 private:
@@ -132,6 +150,7 @@ private:
     std::unique_ptr<QTemporaryDir> m_folder;
     std::vector<std::string> m_mounted;
     std::map<std::string, std::string> m_lacks;
+    std::map<std::string, std::string> m_devices;
 };
 
 } // namespace lxmgr::test

@@ -890,6 +890,63 @@ private slots:
         }
     }
 
+    /// The database on the same file system commits last, and takes along what was only renamed and linked until then.
+    void powerCutAfterTheCommitLosesNothing_data()
+    {
+        QTest::addColumn<QByteArray>("driver");
+        for (const char *tag : {"dir/ext4", "dir/xfs", "overlay/ext4", "overlay/xfs"})
+            QTest::newRow(tag) << QByteArray(tag);
+    }
+    void powerCutAfterTheCommitLosesNothing()
+    {
+        const std::string tag = driver();
+        const std::string driverName = tag.substr(0, tag.find('/'));
+        const std::string bed = "cut-" + driverName + "-" + tag.substr(tag.find('/') + 1);
+        const auto kind =
+            std::ranges::find_if(test::fileSystemKinds(), [&](const auto &one) { return tag.ends_with(one.name); });
+        VERIFY_OK(g_fileSystems.make(*kind, bed, "400M"));
+        const std::string state = g_fileSystems.path(bed);
+        test::Manifest now, old;
+        {
+            auto opened = Driver::open({"default", driverName, {}}, state);
+            VERIFY_OK(opened);
+            Driver &d = **opened;
+            VERIFY_OK(d.prepare());
+            VERIFY_OK(d.addImage(kImage, &fillImage));
+            VERIFY_OK(d.createVolume("default", "a", kImage));
+            const auto write = [&](const char *name) {
+                const Mounted mounted(*d.root("default", "a"));
+                return put(Fd(::open(mounted.path().c_str(), O_RDONLY | O_CLOEXEC)), name, std::string(100'000, 'x'));
+            };
+            VERIFY_OK(write("one"));
+            VERIFY_OK(d.createSnapshot("default", "a", "s", InUse::No));
+            old = manifestOf(d.snapshotRoot("default", "a", "s"));
+            VERIFY_OK(write("two"));
+            VERIFY_OK(d.copyVolume({"default", "a", {}}, "default", "b", WithSnapshots::Yes));
+            now = manifestOf(d.root("default", "b"));
+            VERIFY_OK(d.copyVolume({"default", "b", "s"}, "default", "c", WithSnapshots::No));
+            VERIFY_OK(write("lost"));
+            VERIFY_OK(d.restoreSnapshot("default", "a", "s"));
+            VERIFY_OK(d.deleteSnapshot("default", "a", "s"));
+            VERIFY_OK(d.emptyTrash());
+            VERIFY_OK(d.createVolume("default", "fresh", kImage));
+            const Fd database(::open((state + "/lxmgr.db").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+            QVERIFY(::write(database.get(), "x", 1) == 1 && ::fsync(database.get()) == 0);
+        }
+        VERIFY_OK(g_fileSystems.cutPower(*kind, bed));
+        auto opened = Driver::open({"default", driverName, {}}, state);
+        VERIFY_OK(opened);
+        Driver &d = **opened;
+        VERIFY_OK(d.prepare());
+        for (const char *volume : {"a", "b", "c", "fresh"})
+            QCOMPARE(d.volumeImage("default", volume).value_or(std::nullopt), std::optional<std::string>(kImage));
+        COMPARE_TREES(old, manifestOf(d.root("default", "a")));
+        COMPARE_TREES(now, manifestOf(d.root("default", "b")));
+        COMPARE_TREES(old, manifestOf(d.root("default", "c")));
+        COMPARE_TREES(old, manifestOf(d.snapshotRoot("default", "b", "s")));
+        QVERIFY(d.listSnapshots("default", "a").value().empty());
+    }
+
     void longChainsAreMadeShorter_data()
     {
         QTest::addColumn<QByteArray>("driver");
