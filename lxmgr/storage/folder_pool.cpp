@@ -116,10 +116,24 @@ Status FolderPool::prepare()
     folders.trash->kick();
     folders.flushRenames = !sharesJournal(folders.pool, m_databaseDir);
     m_folders = std::move(folders);
-    Status prepared = prepareOwn(m_folders.pool);
+    Status prepared = moveOldRoots();
+    if (prepared)
+        prepared = prepareOwn(m_folders.pool);
     if (!prepared)
         m_folders = {};
     return prepared;
+}
+
+/// Older versions had a plain tree directly in the folder of its volume.
+Status FolderPool::moveOldRoots() const
+{
+    for (const std::string &volume : TRY(namesIn(m_folders.volumes))) {
+        const Fd folder = TRY(openFolder(m_folders.volumes, volume));
+        if (exists(folder, "rootfs"))
+            TRY_IN("volume " + quoted(volume),
+                   renameNew(folder, "rootfs", TRY(makeFolder(folder, kTree, 0700)), "rootfs"));
+    }
+    return {};
 }
 
 Status FolderPool::needPrepared() const

@@ -150,6 +150,7 @@ private:
     Status checkStillThere(const Fd &parent, const std::string &name, const Fd &folder) const;
     std::string imagePath(const std::optional<std::string> &image) const;
     Status needPrepared() const;
+    Status moveOldRoots() const;
     Status publishImage(const std::string &fingerprint, Scratch tree);
     Status makeVolume(const Fd &folder, const std::optional<std::string> &image) const;
     bool isForgotten(const std::string &fingerprint) const;

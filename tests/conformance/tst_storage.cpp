@@ -890,6 +890,34 @@ private slots:
         }
     }
 
+    void poolOfAnOlderVersionIsTakenOver_data()
+    {
+        QTest::addColumn<QByteArray>("driver");
+        for (const char *tag : {"dir/ext4", "overlay/ext4"})
+            QTest::newRow(tag) << QByteArray(tag);
+    }
+    void poolOfAnOlderVersionIsTakenOver()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        VERIFY_OK(pool.driver->createVolume("default", "old", {}));
+        const Fd volume = *pool.driver->openVolume("default", "old");
+        VERIFY_OK(put(*openFolder(*openFolder(volume, "tree"), "rootfs"), "data", "x"));
+        // As it was: the tree in the folder of the volume, the fingerprint in a file.
+        VERIFY_OK(renameNew(*openFolder(volume, "tree"), "rootfs", volume, "rootfs"));
+        QVERIFY(::unlinkat(volume.get(), "tree", AT_REMOVEDIR) == 0);
+        if (pool.driverName == "dir")
+            VERIFY_OK(writeNewFile(volume, "image", kImage));
+        VERIFY_OK(pool.open());
+        QVERIFY(::access(Mounted(*pool.driver->root("default", "old")).at("data").c_str(), F_OK) == 0);
+        if (pool.driverName == "dir")
+            QCOMPARE(*pool.driver->volumeImage("default", "old"), std::optional<std::string>(kImage));
+        VERIFY_OK(pool.driver->createSnapshot("default", "old", "s", InUse::No));
+        VERIFY_OK(pool.driver->restoreSnapshot("default", "old", "s"));
+        VERIFY_OK(pool.open());
+        QVERIFY(::access(Mounted(*pool.driver->root("default", "old")).at("data").c_str(), F_OK) == 0);
+    }
+
     /// The database on the same file system commits last, and takes along what was only renamed and linked until then.
     void powerCutAfterTheCommitLosesNothing_data()
     {
