@@ -29,14 +29,14 @@ echo "all there"
 step "Build"
 mkdir -p "$build"
 cmake -G Ninja -B "$build" -S "$top" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DLXMGR_TESTS=OFF \
-    -DCMAKE_INSTALL_PREFIX="$prefix" >"$build/quickstart.log" 2>&1 || { tail -30 "$build/quickstart.log"; die "configuring failed"; }
+    -DCMAKE_INSTALL_PREFIX="$prefix" -DCMAKE_EXE_LINKER_FLAGS=-s >"$build/quickstart.log" 2>&1 || { tail -30 "$build/quickstart.log"; die "configuring failed"; }
 ninja -C "$build" >"$build/quickstart.log" 2>&1 || { grep -A12 -E 'error|FAILED' "$build/quickstart.log" | head -60; die "the build failed"; }
 echo "built in $build"
 
 step "Install"
 old=
 [ ! -e "$prefix/sbin/lxmgrd" ] || old=$(sha256sum <"$prefix/sbin/lxmgrd")
-cmake --install "$build" --strip >/dev/null
+cmake --install "$build" >/dev/null
 new=$(sha256sum <"$prefix/sbin/lxmgrd")
 echo "installed below $prefix"
 

@@ -5,8 +5,8 @@
 //   images/<fingerprint>/{metadata.yaml,templates/,rootfs/}   shared, never written to after addImage
 //   containers/<volume>/{backup.yaml,…}                       <name>, or <project>_<name> outside the default project
 //   containers/<volume>/snapshots/<snapshot>/{backup.yaml,…}  so that renaming and deleting a volume takes them along
-//   scratch/<random>/                                         trees being made; what a crash leaves is removed by
-//   prepare() trash/<random>                                            renamed away, removed by a thread of its own
+//   scratch/<random>/                                         trees being made; prepare() drops what a crash left
+//   trash/<random>                                            renamed away, removed by a thread of its own
 //
 // Life of a volume: reserve the row, createVolume, root() → LaunchSpec, deleteVolume. Every call here is idempotent or
 // says AlreadyExists/NotFound, so that recovery may simply call it again. All calls may be made from any thread.
