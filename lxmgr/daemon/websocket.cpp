@@ -67,6 +67,8 @@ public:
         if (m_source && m_stalled) {
             m_stalled = false;
             m_owner.m_poller.setEvents(m_source.get(), EPOLLIN);
+            if (m_draining) // it may have been read empty: then nothing but another look finds its end
+                m_owner.m_poller.post(nextLook());
         }
     }
 
@@ -157,16 +159,19 @@ private:
         if (nothingCame && m_lastLook)
             return sourceEnded();
         m_lastLook = nothingCame;
-        const std::weak_ptr<WebSocket> weak = m_owner.weak_from_this();
-        const auto again = [weak] {
+        if (nothingCame)
+            QTimer::singleShot(kLateOutput, nextLook());
+        else
+            m_owner.m_poller.post(nextLook());
+    }
+
+    std::function<void()> nextLook()
+    {
+        return [weak = m_owner.weak_from_this()] {
             const auto self = weak.lock();
             if (self && self->m_pump && !self->m_pump->m_stalled)
                 self->m_pump->readSource();
         };
-        if (nothingCame)
-            QTimer::singleShot(kLateOutput, again);
-        else
-            m_owner.m_poller.post(again);
     }
 
     void sourceEnded()

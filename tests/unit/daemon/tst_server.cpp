@@ -11,6 +11,7 @@
 #include <atomic>
 #include <fcntl.h>
 #include <fstream>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <thread>
@@ -838,6 +839,45 @@ private slots:
             QCOMPARE(socket.texts, (std::vector<std::string>{""}));
         });
         QVERIFY(ended);
+        QVERIFY(settles());
+    }
+
+    void drainingGoesOnWhenASlowClientReadsAgain_data()
+    {
+        // In one of them the connection fills up with the last of the source.
+        QTest::addColumn<int>("pieces");
+        for (int pieces = 1; pieces <= 15; ++pieces)
+            QTest::addRow("%d KiB", pieces * 64) << pieces;
+    }
+    void drainingGoesOnWhenASlowClientReadsAgain()
+    {
+        QFETCH(int, pieces);
+        Pipe out;
+        QCOMPARE(::fcntl(out.write.get(), F_SETPIPE_SZ, 1 << 20), 1 << 20);
+        const std::string content = pattern(static_cast<std::size_t>(pieces) * 65536);
+        m_handler = [&](Request, Responder responder) {
+            responder.websocket([&](std::shared_ptr<WebSocket> socket) {
+                PumpOptions options;
+                options.source = std::move(out.read);
+                socket->pump(std::move(options), [](PumpEnd) {});
+                socket->drainPump();
+            });
+        };
+        QCOMPARE(::write(out.write.get(), content.data(), content.size()), ssize_t(content.size()));
+        serve([&] {
+            SocketClient socket(path(), "/1.0/operations/x/websocket");
+            int before = -1, left = 0;
+            for (int same = 0; same < 20; ++same) { // until 20 ms long nothing more was taken
+                ::ioctl(out.write.get(), FIONREAD, &left);
+                if (std::exchange(before, left) != left)
+                    same = 0;
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            }
+            socket.takeFirstBytes();
+            socket.readUntil([] { return false; });
+            QVERIFY(socket.closed());
+            QVERIFY(socket.binary == content);
+        });
         QVERIFY(settles());
     }
 
