@@ -1,4 +1,5 @@
 // Bad input: one clear line with cause and remedy, the exit status of base/error.h, and nothing left behind.
+#include "support/require.h"
 #include "support/system_test.h"
 
 #include <QRegularExpression>
@@ -170,6 +171,7 @@ void TestBadInput::withoutADaemonItSaysSo()
 
 void TestBadInput::unreachableMirrorIsNamed()
 {
+    NEEDS("mmdebstrap", !QStandardPaths::findExecutable("mmdebstrap").isEmpty());
     const Run refused = m_box.cli({"template", "build", "debian/13", "-o", "mirror=http://127.0.0.1:9/debian"}, {}, 60000);
     RUN_ENDS(refused, 8);
     QVERIFY2(refused.err.contains("127.0.0.1"), refused.told());
@@ -177,11 +179,10 @@ void TestBadInput::unreachableMirrorIsNamed()
 
 void TestBadInput::missingHelperIsNamed()
 {
+    const QString helper = QStandardPaths::findExecutable("mmdebstrap");
+    NEEDS("mmdebstrap", !helper.isEmpty()); // to take it away
     m_box.stopDaemon();
     // In the daemon's own mount namespace it is no program any more.
-    const QString helper = QStandardPaths::findExecutable("mmdebstrap");
-    if (helper.isEmpty())
-        QSKIP("needs mmdebstrap, to take it away");
     QVERIFY2(m_box.startDaemon({}, {"unshare", "-m", "--propagation", "private", "sh", "-c",
                                     "mount --bind /dev/null " + helper + " && exec \"$0\""}),
              m_box.daemonLog());
