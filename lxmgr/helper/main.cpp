@@ -11,8 +11,9 @@ namespace
 using namespace lxmgr;
 
 constexpr helper::Mode kModes[] = {
-    {"unpack", &helper::unpack},
-    {"build",  &helper::build },
+    {"unpack", &helper::unpack  },
+    {"export", &helper::exported},
+    {"build",  &helper::build   },
 };
 
 } // namespace

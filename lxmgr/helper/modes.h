@@ -2,7 +2,7 @@
 //
 // Two programs are spawned by the daemon. lxmgr-monitor is static and small, stays as long as its guest, and enters
 // guests (modes "run" and "files"). lxmgr-helper lives for one job and may link libarchive and yaml-cpp ("unpack",
-// "build"); it never enters a guest, so nothing of a guest can be loaded into it.
+// "export", "build"); it never enters a guest, so nothing of a guest can be loaded into it.
 #pragma once
 
 #include <span>
@@ -14,8 +14,9 @@ namespace lxmgr::helper
 /// `args` are those after the mode's name. The result is the exit status.
 using ModeFunction = int (*)(std::span<char *const> args);
 
-int unpack(std::span<char *const> args); // unpack.cpp
-int build(std::span<char *const> args);  // build.cpp
+int unpack(std::span<char *const> args);   // unpack.cpp
+int exported(std::span<char *const> args); // export.cpp
+int build(std::span<char *const> args);    // build.cpp
 
 struct Mode {
     std::string_view name;

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 
+#include <algorithm>
 #include <archive.h>
 #include <archive_entry.h>
 #include <cerrno>
@@ -22,6 +23,7 @@ namespace
 constexpr std::string_view kCapability = "security.capability";
 constexpr std::size_t kLongestValue = 64 * 1024;
 constexpr std::uint32_t kNoId = 0xFFFFFFFFU;
+constexpr std::uint32_t kHighestId = 65535; ///< What a guest's id map covers.
 
 bool mayCarry(std::string_view name) { return name == kCapability || name.starts_with("user."); }
 bool isAccessList(std::string_view name) { return name.starts_with("system.posix_acl_"); }
@@ -96,6 +98,25 @@ Status setAccessLists(archive_entry *entry, const Fd &file, bool isFolder)
     return {};
 }
 
+/// A list in the kernel's own form, as some writers put it: its rows are known and its ids are those a guest has.
+bool isGoodAccessList(std::string_view value)
+{
+    constexpr std::size_t kHeader = sizeof(posix_acl_xattr_header);
+    constexpr std::size_t kRow = sizeof(posix_acl_xattr_entry);
+    posix_acl_xattr_header header{};
+    if (value.size() < kHeader || (value.size() - kHeader) % kRow != 0)
+        return false;
+    std::memcpy(&header, value.data(), kHeader);
+    for (std::size_t at = kHeader; at < value.size(); at += kRow) {
+        posix_acl_xattr_entry row{};
+        std::memcpy(&row, value.data() + at, kRow);
+        const bool known = std::ranges::any_of(kTags, [&](const Tag &tag) { return tag.kernel == row.e_tag; });
+        if (!known || (row.e_id != kNoId && row.e_id > kHighestId))
+            return false;
+    }
+    return header.a_version == POSIX_ACL_XATTR_VERSION;
+}
+
 void addAccessList(archive_entry *entry, int type, const std::string &value)
 {
     for (std::size_t at = sizeof(posix_acl_xattr_header); at + sizeof(posix_acl_xattr_entry) <= value.size();
@@ -127,19 +148,21 @@ template <class Visit> Status eachName(const Fd &file, Visit &&visit)
 Result<std::uint32_t> setAttributes(archive_entry *entry, const Fd &file, bool isFolder)
 {
     TRY(setAccessLists(entry, file, isFolder));
+    const bool hasLists = (::archive_entry_acl_types(entry) & ARCHIVE_ENTRY_ACL_TYPE_POSIX1E) != 0;
     std::uint32_t leftOut = 0;
     (void)::archive_entry_xattr_reset(entry);
     const char *name = nullptr;
     const void *data = nullptr;
     std::size_t size = 0;
     while (::archive_entry_xattr_next(entry, &name, &data, &size) == ARCHIVE_OK) {
-        if (isAccessList(name))
+        std::string value(static_cast<const char *>(data), std::min(size, kLongestValue + 1));
+        const bool isList = isAccessList(name);
+        if (isList && hasLists)
             continue; // came as an access list already
-        if (!mayCarry(name) || size > kLongestValue) {
+        if (isList ? !isGoodAccessList(value) : !mayCarry(name) || size > kLongestValue) {
             ++leftOut;
             continue;
         }
-        std::string value(static_cast<const char *>(data), size);
         TRY(setOne(file, name, name == kCapability ? unboundCapability(std::move(value)) : value));
     }
     return leftOut;
@@ -155,14 +178,13 @@ Status addAttributes(const Fd &file, archive_entry *entry)
         if (size < 0)
             return Error::fromErrno(errno, "read attribute", name);
         const std::string content = value.substr(0, static_cast<std::size_t>(size));
-        if (name == "system.posix_acl_access") {
+        if (name == "system.posix_acl_access")
             addAccessList(entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, content);
-        } else if (name == "system.posix_acl_default") {
+        else if (name == "system.posix_acl_default")
             addAccessList(entry, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, content);
-        } else {
-            const std::string plain = name == kCapability ? unboundCapability(content) : content;
-            ::archive_entry_xattr_add_entry(entry, name.c_str(), plain.data(), plain.size());
-        }
+        // Access lists in both forms: tar(1) as LXD and Incus run it takes only this one.
+        const std::string plain = name == kCapability ? unboundCapability(content) : content;
+        ::archive_entry_xattr_add_entry(entry, name.c_str(), plain.data(), plain.size());
         return {};
     });
 }

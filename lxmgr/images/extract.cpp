@@ -9,11 +9,14 @@
 #include "kernel/path.h"
 #include "kernel/sys.h"
 
+#include <archive.h>
 #include <archive_entry.h>
 #include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 namespace lxmgr::images
@@ -27,6 +30,8 @@ constexpr std::size_t kLongestTemplate = 1 << 20;
 constexpr std::uint64_t kMostTemplates = 100;
 constexpr std::uint64_t kRatioFrom = 1ULL << 30;
 constexpr std::uint32_t kHighestId = 65535; ///< What a guest's id map covers.
+constexpr std::size_t kMostDevices = 4096;
+constexpr std::size_t kPage = 4096; ///< Zeros are left out in pieces of this.
 
 timespec modified(archive_entry *entry) { return {::archive_entry_mtime(entry), ::archive_entry_mtime_nsec(entry)}; }
 
@@ -34,6 +39,14 @@ Status setTime(const Fd &file, timespec time)
 {
     const timespec times[2] = {time, time};
     return ::futimens(file.get(), times) == 0 ? Status() : Status(Error::fromErrno(errno, "futimens"));
+}
+
+/// Of what cannot be opened: links and nodes.
+Status setTimeAt(const Fd &folder, const std::string &name, timespec time)
+{
+    const timespec times[2] = {time, time};
+    TRY(sys::call("utimensat", name, [&] { return ::utimensat(folder.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW); }));
+    return {};
 }
 
 /// An archive that would go through a link or a file is hostile or damaged, not a failure of ours.
@@ -53,6 +66,47 @@ Error asRefusal(Error error)
     }
 }
 
+/// A piece of a block that is all zeros, and becomes a hole, or has to be written.
+struct Run {
+    std::size_t size = 0;
+    bool zero = false;
+};
+
+/// The page, or what is left of it, that begins at `at`.
+std::span<const std::byte> pageAt(const TarReader::Block &block, std::size_t at)
+{
+    const std::size_t left = kPage - (block.offset + at) % kPage;
+    return block.bytes.subspan(at, std::min(left, block.bytes.size() - at));
+}
+
+bool isZero(std::span<const std::byte> page) { return page.front() == std::byte{0} && std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0; }
+
+Run runAt(const TarReader::Block &block, std::size_t at)
+{
+    Run run;
+    while (at + run.size < block.bytes.size()) {
+        const auto page = pageAt(block, at + run.size);
+        const bool zero = isZero(page);
+        if (run.size != 0 && zero != run.zero)
+            break;
+        run.zero = zero;
+        run.size += page.size();
+    }
+    return run;
+}
+
+Status writeRun(const Fd &file, const TarReader::Block &block, std::size_t at, std::size_t size)
+{
+    while (size > 0) {
+        const auto written = static_cast<std::size_t>(TRY(sys::call("write", {}, [&] {
+            return ::pwrite(file.get(), block.bytes.data() + at, size, static_cast<off_t>(block.offset + at));
+        })));
+        at += written;
+        size -= written;
+    }
+    return {};
+}
+
 } // namespace
 
 Extractor::Extractor(const Fd &target, UnpackLimits limits, std::function<void(const std::string &)> report)
@@ -63,13 +117,17 @@ Extractor::Extractor(const Fd &target, UnpackLimits limits, std::function<void(c
 Status Extractor::unpack(const Fd &file, Layout layout)
 {
     TarReader tar = TRY(TarReader::open(file));
+    m_countHoles = layout != Layout::Export;
     while (archive_entry *entry = TRY(tar.next())) {
         m_name = TRY(entryName(entry));
         TRY(countEntry(tar));
-        if (Status done = unpackEntry(tar, entry, layout); !done)
+        Status done = layout == Layout::Export ? unpackExportEntry(tar, entry) : unpackEntry(tar, entry, layout);
+        if (!done)
             return asRefusal(std::move(done.error())).in("entry " + quoted(m_name));
         reportNow(false);
     }
+    if (layout == Layout::Export)
+        TRY(checkWhole(tar));
     m_packedBefore += tar.packedBytes();
     m_expandedBefore += tar.expandedBytes();
     reportNow(true);
@@ -88,13 +146,61 @@ Status Extractor::unpackEntry(TarReader &tar, archive_entry *entry, Layout layou
     case Place::Kind::Template:
         return takeTemplate(tar, entry, place.path);
     case Place::Kind::Rootfs:
-        return takeRootfsEntry(tar, entry, place.path, layout);
-    case Place::Kind::Other:
+        return takeRootfsEntry(tar, entry, place, layout);
+    default:
         if (!parts.empty())
             ++m_othersLeftOut;
         return {};
     }
-    return {};
+}
+
+Status Extractor::unpackExportEntry(TarReader &tar, archive_entry *entry)
+{
+    const Place place = TRY(exportPlaceOf(TRY(checkedParts(m_name, m_limits.depth))));
+    const bool isInstance = place.part == "container";
+    switch (place.kind) {
+    case Place::Kind::Index:
+        if (!m_index.empty())
+            return Error(Code::Invalid, "comes twice");
+        m_index = TRY(takeText(tar, entry));
+        return {};
+    case Place::Kind::Backup: {
+        std::string text = TRY(takeText(tar, entry));
+        if (isInstance)
+            m_backup = std::move(text);
+        return {};
+    }
+    case Place::Kind::Metadata:
+        if (isInstance)
+            return takeMetadata(tar, entry);
+        (void)TRY(takeText(tar, entry));
+        return {};
+    case Place::Kind::Template: // those of a snapshot are the instance's
+        return isInstance ? takeTemplate(tar, entry, place.path) : Status();
+    case Place::Kind::Rootfs:
+        m_parts.insert(place.part);
+        return takeRootfsEntry(tar, entry, place, Layout::Export);
+    default:
+        return ::archive_entry_filetype(entry) == AE_IFDIR ? Status() : Status(Error(Code::Invalid, "is not a folder"));
+    }
+}
+
+Result<std::string> Extractor::takeText(TarReader &tar, archive_entry *entry)
+{
+    if (::archive_entry_filetype(entry) != AE_IFREG || ::archive_entry_hardlink(entry))
+        return Error(Code::Invalid, "is not a regular file");
+    std::string text = TRY(tar.read(kLongestExportText + 1));
+    if (text.size() > kLongestExportText)
+        return Error(Code::Invalid, "is longer than " + humanBytes(Bytes{kLongestExportText}));
+    TRY(countBytes(tar, text.size()));
+    return text;
+}
+
+/// A tar archive ends with a record of zeros. One that was cut between two entries has none and looks whole otherwise.
+Status Extractor::checkWhole(const TarReader &tar) const
+{
+    const auto end = static_cast<std::uint64_t>(::archive_read_header_position(tar.handle()));
+    return tar.expandedBytes() > end ? Status() : Status(Error(Code::Invalid, "the archive is cut off: its end is missing"));
 }
 
 Status Extractor::takeMetadata(TarReader &tar, archive_entry *entry)
@@ -123,13 +229,14 @@ Status Extractor::takeTemplate(TarReader &tar, archive_entry *entry, const std::
     return files::writeAll(file, text);
 }
 
-Status Extractor::takeRootfsEntry(TarReader &tar, archive_entry *entry, const std::string &path, Layout layout)
+Status Extractor::takeRootfsEntry(TarReader &tar, archive_entry *entry, const Place &place, Layout layout)
 {
+    const std::string &path = place.path;
     m_hasRootfs = true;
     const Fd *folder = TRY(parentOf(path));
     const std::string name = path.substr(path.rfind('/') + 1);
     if (::archive_entry_hardlink(entry))
-        return makeHardLink(entry, *folder, name, layout);
+        return makeHardLink(entry, *folder, name, place.part, layout);
     TRY(checkOwner(entry));
     switch (::archive_entry_filetype(entry)) {
     case AE_IFREG:
@@ -143,6 +250,8 @@ Status Extractor::takeRootfsEntry(TarReader &tar, archive_entry *entry, const st
         return makeNode(entry, *folder, name);
     case AE_IFCHR:
     case AE_IFBLK:
+        if (layout == Layout::Export)
+            return takeDevice(entry, *folder, name, path);
         ++m_devicesLeftOut; // a guest gets its devices from us
         return {};
     default:
@@ -205,18 +314,21 @@ Status Extractor::writeData(TarReader &tar, archive_entry *entry, const Fd &file
     if (size < 0 || static_cast<std::uint64_t>(size) > m_limits.perFile.count)
         return Error(Code::Invalid, "is larger than a file of an image may be (" + humanBytes(m_limits.perFile) + ")");
     TarReader::Block block;
-    std::uint64_t end = 0;
+    std::uint64_t end = 0; ///< Of what is written.
     while (TRY(tar.readBlock(block))) {
-        TRY(countBytes(tar, block.bytes.size()));
         if (block.offset == 0 && m_machine.empty())
             m_machine = elfMachine({reinterpret_cast<const char *>(block.bytes.data()), std::min<std::size_t>(block.bytes.size(), 64)});
+        std::uint64_t zeros = 0;
         for (std::size_t done = 0; done < block.bytes.size();) {
-            const auto written = TRY(sys::call("write", {}, [&] {
-                return ::pwrite(file.get(), block.bytes.data() + done, block.bytes.size() - done, static_cast<off_t>(block.offset + done));
-            }));
-            done += static_cast<std::size_t>(written);
+            const Run run = runAt(block, done);
+            if (run.zero)
+                zeros += run.size;
+            else
+                TRY(writeRun(file, block, done, run.size));
+            done += run.size;
+            end = run.zero ? end : block.offset + done;
         }
-        end = block.offset + block.bytes.size();
+        TRY(countBytes(tar, block.bytes.size() - (m_countHoles ? 0 : zeros)));
         reportNow(false);
     }
     // A hole at the end has no block.
@@ -257,17 +369,19 @@ Status Extractor::makeSymlink(archive_entry *entry, const Fd &folder, const std:
     }
     TRY(made);
     TRY(sys::fchownat(folder, name, static_cast<uid_t>(::archive_entry_uid(entry)), static_cast<gid_t>(::archive_entry_gid(entry))));
-    const timespec times[2] = {modified(entry), modified(entry)};
-    TRY(sys::call("utimensat", name, [&] { return ::utimensat(folder.get(), name.c_str(), times, AT_SYMLINK_NOFOLLOW); }));
-    return {};
+    return setTimeAt(folder, name, modified(entry));
 }
 
 /// A hard link may only name a regular file that this archive brought; the target was empty before.
-Status Extractor::makeHardLink(archive_entry *entry, const Fd &folder, const std::string &name, Layout layout)
+Status Extractor::makeHardLink(archive_entry *entry, const Fd &folder, const std::string &name, const std::string &part, Layout layout)
 {
     const std::string target = ::archive_entry_hardlink(entry);
-    const Place place = target.empty() ? Place() : placeOf(TRY(checkedParts(target, m_limits.depth)), layout);
-    if (place.kind != Place::Kind::Rootfs)
+    Place place;
+    if (!target.empty()) {
+        const auto parts = TRY(checkedParts(target, m_limits.depth));
+        place = layout == Layout::Export ? exportPlaceOf(parts).value_or(Place()) : placeOf(parts, layout);
+    }
+    if (place.kind != Place::Kind::Rootfs || place.part != part)
         return Error(Code::Invalid, "is a hard link to " + quoted(target) + ", which is not in the root file system");
     const auto file = path::open(m_target, place.path, O_PATH | O_NOFOLLOW, path::Scope::NoMount);
     if (!file && file.error().errnum == ENOENT)
@@ -293,7 +407,30 @@ Status Extractor::makeNode(archive_entry *entry, const Fd &folder, const std::st
     TRY(makeRoom(folder, name));
     TRY(sys::mknodat(folder, name, kind | 0600, 0));
     TRY(sys::fchownat(folder, name, static_cast<uid_t>(::archive_entry_uid(entry)), static_cast<gid_t>(::archive_entry_gid(entry))));
-    return sys::fchmodat(folder, name, ::archive_entry_perm(entry) & 07777);
+    TRY(sys::fchmodat(folder, name, ::archive_entry_perm(entry) & 07777));
+    return setTimeAt(folder, name, modified(entry));
+}
+
+/// A whiteout, character device 0:0, opens nothing and may be made by anybody. Other nodes are for who is outside.
+Status Extractor::takeDevice(archive_entry *entry, const Fd &folder, const std::string &name, const std::string &path)
+{
+    const auto major = static_cast<std::uint32_t>(::archive_entry_rdevmajor(entry));
+    const auto minor = static_cast<std::uint32_t>(::archive_entry_rdevminor(entry));
+    const mode_t kind = ::archive_entry_filetype(entry) == AE_IFCHR ? S_IFCHR : S_IFBLK;
+    const auto uid = static_cast<uid_t>(::archive_entry_uid(entry));
+    const auto gid = static_cast<gid_t>(::archive_entry_gid(entry));
+    TRY(makeRoom(folder, name));
+    if (kind == S_IFCHR && major == 0 && minor == 0) {
+        TRY(sys::mknodat(folder, name, S_IFCHR, makedev(0, 0)));
+        TRY(sys::fchownat(folder, name, uid, gid));
+        TRY(sys::fchmodat(folder, name, ::archive_entry_perm(entry) & 07777));
+        return setTimeAt(folder, name, modified(entry));
+    }
+    if (m_devices.size() >= kMostDevices)
+        return Error(Code::Invalid, "more than " + std::to_string(kMostDevices) + " device nodes");
+    const timespec time = modified(entry);
+    m_devices.push_back({path, kind | (::archive_entry_perm(entry) & 07777U), major, minor, uid, gid, time.tv_sec, time.tv_nsec});
+    return {};
 }
 
 Status Extractor::finish()
@@ -322,7 +459,7 @@ Status Extractor::countBytes(const TarReader &tar, std::uint64_t bytes)
     if (m_used.bytes > m_limits.total.count)
         return Error(Code::Invalid, "the archive expands to more than " + humanBytes(m_limits.total));
     // What is expanded counts even if it is not written: a hostile archive may only want to keep us busy.
-    const std::uint64_t expanded = m_expandedBefore + tar.expandedBytes();
+    const std::uint64_t expanded = m_countHoles ? m_expandedBefore + tar.expandedBytes() : m_used.bytes;
     const std::uint64_t packed = m_packedBefore + tar.packedBytes();
     if (expanded > kRatioFrom && expanded / m_limits.ratio > packed)
         return Error(Code::Invalid, "the archive expands to more than " + std::to_string(m_limits.ratio) + " times its size");

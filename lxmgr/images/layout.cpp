@@ -1,6 +1,7 @@
 #include "images/layout.h"
 
 #include "base/text.h"
+#include "base/types.h"
 
 namespace lxmgr::images
 {
@@ -25,6 +26,48 @@ Place placeOf(const std::vector<std::string> &parts, Layout layout)
     if (!parts.empty() && parts.front() == "rootfs")
         return {Place::Kind::Rootfs, path};
     return {Place::Kind::Other, path};
+}
+
+namespace
+{
+
+Result<Place> inPart(const std::string &part, const std::vector<std::string> &rest)
+{
+    if (rest.empty())
+        return Place{Place::Kind::Folder, part, part};
+    if (rest.size() == 1 && rest.front() == "backup.yaml")
+        return Place{Place::Kind::Backup, part + "/backup.yaml", part};
+    Place place = placeOf(rest, Layout::Unified);
+    if (place.kind == Place::Kind::Other)
+        return Error(Code::Invalid, "belongs to no part of an export");
+    place.path = part + "/" + place.path;
+    place.part = part;
+    return place;
+}
+
+} // namespace
+
+Result<Place> exportPlaceOf(const std::vector<std::string> &parts)
+{
+    if (parts.empty() || parts.front() != "backup")
+        return Error(Code::Invalid, "is outside of backup/, so the archive is no export of an instance");
+    const std::string second = parts.size() > 1 ? parts[1] : "";
+    if (parts.size() == 1 || (parts.size() == 2 && second == "snapshots"))
+        return Place{Place::Kind::Folder, second, {}};
+    if (parts.size() == 2 && second == "index.yaml")
+        return Place{Place::Kind::Index, second, {}};
+    if (second.ends_with(".bin") || second == "optimized_header.yaml" || (parts.size() == 3 && second == "snapshots" && parts[2].ends_with(".bin")))
+        return Error(Code::Unsupported, "is the own stream of a storage driver; export again without --optimized-storage");
+    if (second.starts_with("virtual-machine") || second.ends_with(".img"))
+        return Error(Code::Unsupported, "belongs to a virtual machine; only containers can be imported");
+    if (second.starts_with("volume"))
+        return Error(Code::Unsupported, "belongs to a storage volume, not to an instance");
+    if (second == "container")
+        return inPart("container", {parts.begin() + 2, parts.end()});
+    if (second != "snapshots")
+        return Error(Code::Invalid, "belongs to no part of an export");
+    TRY(checkObjectName("snapshot", parts[2]));
+    return inPart("snapshots/" + parts[2], {parts.begin() + 3, parts.end()});
 }
 
 } // namespace lxmgr::images

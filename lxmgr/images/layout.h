@@ -1,8 +1,10 @@
-// Where an entry of an image's archive belongs: metadata.yaml, templates/ or rootfs/.
+// Where an entry of an archive belongs: metadata.yaml, templates/ or rootfs/ of an image, or of an exported instance and
+// each of its snapshots.
 #pragma once
 
 #include "base/result.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,18 +17,25 @@ enum class Layout {
     Unified,  ///< metadata.yaml, templates/, rootfs/
     Metadata, ///< metadata.yaml, templates/: first file of a split image
     Rootfs,   ///< the root file system at the top
+    Export,   ///< backup/index.yaml, then backup/snapshots/<name>/ and backup/container/, each like a unified image
 };
+
+/// Of index.yaml and backup.yaml; both grow with the number of snapshots.
+inline constexpr std::size_t kLongestExportText = 8 << 20;
 
 /// Of a single archive, by the first entry that has a name: one of the three belongs to a unified image.
 Layout guessLayout(const std::vector<std::string> &firstParts);
 
 struct Place {
-    enum class Kind { Metadata, Templates, Template, Rootfs, Other };
+    enum class Kind { Metadata, Templates, Template, Rootfs, Other, Index, Backup, Folder };
     Kind kind = Kind::Other;
     std::string path; ///< Below the image's folder.
+    std::string part; ///< Of an export: "container" or "snapshots/<name>", with which `path` begins.
 };
 
 /// `parts` as checkedParts gives them.
 Place placeOf(const std::vector<std::string> &parts, Layout layout);
+/// The same for an export. Invalid: outside the layout; Unsupported: the stream of another storage driver, a volume.
+Result<Place> exportPlaceOf(const std::vector<std::string> &parts);
 
 } // namespace lxmgr::images

@@ -16,7 +16,10 @@ enum class ReportKind : std::uint32_t {
     Metadata = 2, ///< metadata.yaml as it stands, or as it was guessed.
     Warning = 3,  ///< Something was left out.
     Failed = 4,   ///< An Error: code name, errno and message, a line each. The last message.
-    Done = 5,     ///< The last message of a success.
+    Backup = 5,   ///< backup.yaml of an exported instance.
+    Hash = 6,     ///< ContentHash of an archive.
+    Device = 7,   ///< A device node that the sandbox may not make.
+    Done = 8,     ///< The last message of a success.
 };
 
 /// One message; longer than kLongestReport is cut. Errors are not told: the reader is gone then, and so is the wish.
@@ -24,7 +27,7 @@ void sendReport(const Fd &pipe, ReportKind kind, const std::string &text);
 void sendError(const Fd &pipe, const Error &error);
 Error parseError(const std::string &text);
 
-inline constexpr std::uint32_t kLongestReport = 1 << 20;
+inline constexpr std::uint32_t kLongestReport = 8 << 20;
 
 /// Puts messages together from what a pipe gives.
 class ReportReader

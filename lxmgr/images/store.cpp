@@ -237,7 +237,7 @@ Result<Image> ImageStore::commit(Upload received, const ImportOptions &options)
         return Error(Code::Corrupt, "the image was to have fingerprint " + escaped(options.expectedFingerprint) + " but has " + image.fingerprint +
                                         ": it was changed on the way or named wrongly");
     const UnpackJob job{m_state->helper, upload->parts.front().fd(), image.split ? &upload->parts.back().fd() : nullptr, nullptr, {}};
-    const Unpacked seen = TRY_IN("image", unpackImage(job, progress));
+    const Unpacked seen = TRY_IN("image", unpackArchive(job, progress));
     image.metadata = TRY_IN("image", parseMetadata(seen.metadata));
     TRY(failpoint("image.commit.checked"));
     // The main file last: it is the one that says the image is there.
@@ -319,7 +319,7 @@ Status ImageStore::unpack(const std::string &fingerprint, const Fd &target, cons
     const Bytes packed{TRY(sizeOf(files.first)).count + (files.second ? TRY(sizeOf(*files.second)).count : 0)};
     TRY(needSpace(target, packed, "image " + fingerprint.substr(0, 12) + " unpacked", "the storage pool"));
     const UnpackJob job{m_state->helper, files.first, files.second ? &*files.second : nullptr, &target, limits};
-    auto done = unpackImage(job, progress);
+    auto done = unpackArchive(job, progress);
     if (!done)
         return withFreeSpace(std::move(done.error()), target, "the storage pool").in("unpack image " + fingerprint.substr(0, 12));
     return {};

@@ -11,6 +11,7 @@
 #include <optional>
 #include <poll.h>
 #include <spawn.h>
+#include <sstream>
 #include <unistd.h>
 
 namespace lxmgr::images
@@ -20,6 +21,7 @@ namespace
 {
 
 constexpr int kAskEvery = 100;   ///< Milliseconds between two questions whether it is still wanted.
+constexpr std::size_t kMostDevices = 4096;
 constexpr int kFirstFree = 10;   ///< Copies of descriptors are made from here, clear of those the helper is born with.
 
 struct LimitArgument {
@@ -88,6 +90,20 @@ private:
     posix_spawnattr_t m_attributes;
 };
 
+std::vector<std::string> workArguments(const UnpackJob &job)
+{
+    switch (job.work) {
+    case UnpackWork::Export:
+        return {"export", "unpack"};
+    case UnpackWork::ExportTexts:
+        return {"export", "texts"};
+    case UnpackWork::ContentHash:
+        return {"export", "hash"};
+    default:
+        return {"unpack", job.target ? "unpack" : "inspect", job.second ? "split" : "single"};
+    }
+}
+
 Result<pid_t> spawnHelper(const UnpackJob &job, const Fd &report)
 {
     FileActions files;
@@ -100,7 +116,9 @@ Result<pid_t> spawnHelper(const UnpackJob &job, const Fd &report)
         TRY(files.inherit(*job.second, kSecondFd));
     if (job.target)
         TRY(files.inherit(*job.target, kTargetFd));
-    std::vector<std::string> arguments = {"lxmgr-helper", "unpack", job.target ? "unpack" : "inspect", job.second ? "split" : "single"};
+    std::vector<std::string> arguments = {"lxmgr-helper"};
+    for (std::string &argument : workArguments(job))
+        arguments.push_back(std::move(argument));
     for (std::string &argument : limitArguments(job.limits))
         arguments.push_back(std::move(argument));
     std::vector<char *> argv;
@@ -133,6 +151,18 @@ struct Told {
         case ReportKind::Warning:
             if (result.warnings.size() < 100)
                 result.warnings.push_back(escaped(text));
+            break;
+        case ReportKind::Backup:
+            result.backup = std::move(text);
+            break;
+        case ReportKind::Hash:
+            result.hash = std::move(text);
+            break;
+        case ReportKind::Device:
+            if (auto device = parseDevice(text); device && result.devices.size() < kMostDevices)
+                result.devices.push_back(std::move(*device));
+            else
+                error = Error(Code::Invalid, "the archive holds a device node that cannot be made");
             break;
         case ReportKind::Failed:
             error = parseError(text);
@@ -170,7 +200,7 @@ Status follow(const Fd &report, Told &told, Progress &progress)
 Error died(int waitStatus)
 {
     if (WIFSIGNALED(waitStatus))
-        return {Code::Invalid, std::string("the image could not be read: the helper was ended by SIG") + sigabbrev_np(WTERMSIG(waitStatus)) +
+        return {Code::Invalid, std::string("the archive could not be read: the helper was ended by SIG") + sigabbrev_np(WTERMSIG(waitStatus)) +
                                    " (damaged, hostile, or too large to handle)"};
     return {Code::Internal, "the unpack helper ended with status " + std::to_string(WEXITSTATUS(waitStatus)) + " and said nothing"};
 }
@@ -197,7 +227,27 @@ Status parseLimitArgument(const std::string &argument, UnpackLimits &limits)
     return Error(Code::Usage, "argument " + quoted(argument) + " is not known");
 }
 
-Result<Unpacked> unpackImage(const UnpackJob &job, Progress &progress)
+std::string formatDevice(const DeviceEntry &device)
+{
+    std::string text;
+    for (const std::uint32_t number : {device.mode, device.major, device.minor, device.uid, device.gid})
+        text += std::to_string(number) + " ";
+    return text + std::to_string(device.seconds) + " " + std::to_string(device.nanoseconds) + " " + device.path;
+}
+
+Result<DeviceEntry> parseDevice(const std::string &text)
+{
+    DeviceEntry device;
+    std::istringstream words(text);
+    words >> device.mode >> device.major >> device.minor >> device.uid >> device.gid >> device.seconds >> device.nanoseconds;
+    const bool space = words.get() == ' ';
+    if (!words || !space)
+        return Error(Code::Corrupt, "the helper's device node cannot be read");
+    device.path = text.substr(static_cast<std::size_t>(words.tellg()));
+    return device;
+}
+
+Result<Unpacked> unpackArchive(const UnpackJob &job, Progress &progress)
 {
     int ends[2];
     TRY(sys::call("pipe2", {}, [&] { return ::pipe2(ends, O_CLOEXEC); }));
