@@ -418,6 +418,38 @@ template <> struct Fields<InstancePost> {
     };
 };
 
+/// POST …/snapshots
+struct SnapshotsPost {
+    std::string name; ///< "": as snapshots.pattern says.
+    bool stateful = false;
+    std::optional<Time> expiresAt; ///< Null: as snapshots.expiry says; year 1: never.
+};
+template <> struct Fields<SnapshotsPost> {
+    using T = SnapshotsPost;
+    static constexpr auto rows = std::tuple{Field{"name", &T::name}, Field{"stateful", &T::stateful},
+                                            Field{"expires_at", &T::expiresAt}};
+};
+
+/// PUT and PATCH …/snapshots/<s>
+struct SnapshotPut {
+    std::optional<Time> expiresAt;
+};
+template <> struct Fields<SnapshotPut> {
+    static constexpr auto rows = std::tuple{Field{"expires_at", &SnapshotPut::expiresAt}};
+};
+
+/// POST …/snapshots/<s>
+struct SnapshotPost {
+    std::string name;
+    bool migration = false, live = false;
+    Json target;
+};
+template <> struct Fields<SnapshotPost> {
+    using T = SnapshotPost;
+    static constexpr auto rows = std::tuple{Field{"name", &T::name}, Field{"migration", &T::migration},
+                                            Field{"live", &T::live}, Field{"target", &T::target}};
+};
+
 /// PUT …/state
 struct InstanceStatePut {
     std::string action;       ///< start, stop, restart, freeze, unfreeze

@@ -51,6 +51,7 @@ struct CommandGroup {
     std::string_view path;
     std::string_view aliases;
     std::string_view summary;
+    std::string_view otherwise{}; ///< The command meant where the next word is none of the group's.
 };
 
 std::span<const Command> commands();

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/snapshots.h"
 #include "cli/keys.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
@@ -178,7 +179,9 @@ Result<int> configUnset(Context &context, const Arguments &arguments)
 Result<int> configShow(Context &context, const Arguments &arguments)
 {
     const bool server = arguments.words.empty();
-    api::Json object = TRY(context.client().get<api::Json>(server ? "/1.0" : TRY(instancePath(arguments.word(0)))));
+    const auto snapshot = snapshotWord(arguments.word(0));
+    api::Json object = TRY(context.client().get<api::Json>(
+        server ? "/1.0" : snapshot ? TRY(snapshotPath(snapshot->instance, snapshot->snapshot)) : TRY(instancePath(arguments.word(0)))));
     api::Json document = api::Json::object();
     if (server) {
         document["config"] = object["config"];

@@ -79,7 +79,7 @@ Result<std::string> instancePath(const std::string &name, std::string_view sub)
     if (name.find(':') != std::string::npos)
         return Error(Code::Unsupported, quoted(name) + ": remote servers are not supported yet");
     if (name.find('/') != std::string::npos)
-        return Error(Code::Unsupported, quoted(name) + ": snapshots are not supported yet");
+        return Error(Code::Usage, quoted(name) + " is a snapshot; this is done to instances");
     TRY(checkInstanceName(name));
     std::string text = client::path("/1.0/instances", {name});
     return sub.empty() ? text : text.append("/").append(sub);

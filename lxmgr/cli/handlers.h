@@ -43,6 +43,13 @@ Result<int> deviceRemove(Context &context, const Arguments &arguments);
 Result<int> deviceSet(Context &context, const Arguments &arguments);
 Result<int> deviceShow(Context &context, const Arguments &arguments);
 Result<int> deviceUnset(Context &context, const Arguments &arguments);
+// snapshots.cpp
+Result<int> snapshotCreate(Context &context, const Arguments &arguments);
+Result<int> snapshotList(Context &context, const Arguments &arguments);
+Result<int> snapshotShow(Context &context, const Arguments &arguments);
+Result<int> snapshotRestore(Context &context, const Arguments &arguments);
+Result<int> snapshotRename(Context &context, const Arguments &arguments);
+Result<int> snapshotDelete(Context &context, const Arguments &arguments);
 // images.cpp
 Result<int> imageList(Context &context, const Arguments &arguments);
 Result<int> imageInfo(Context &context, const Arguments &arguments);

@@ -99,6 +99,17 @@ std::string describe(const api::InstanceFull &instance)
     return sheet.text();
 }
 
+/// The table that `lxmgr snapshot list` prints.
+std::string snapshotTable(const api::InstanceFull &instance)
+{
+    if (!instance.snapshots || instance.snapshots->empty())
+        return std::string();
+    Table table{{"NAME", "TAKEN AT", "EXPIRES AT"}, {}};
+    for (const api::Snapshot &snapshot : *instance.snapshots)
+        table.rows.push_back({snapshot.name, dateText(snapshot.createdAt), dateText(snapshot.expiresAt)});
+    return "\nSnapshots:\n" + render(table, {});
+}
+
 Status printLog(Context &context, const std::string &name)
 {
     client::Request request;
@@ -127,7 +138,9 @@ Result<int> instanceInfo(Context &context, const Arguments &arguments, const std
         TRY(printObject(context, arguments, TRY(client::Client::parse<api::Json>(answer.metadata))));
         return 0;
     }
-    context.print(describe(TRY(client::Client::parse<api::InstanceFull>(answer.metadata))));
+    const auto instance = TRY(client::Client::parse<api::InstanceFull>(answer.metadata));
+    context.print(describe(instance));
+    context.print(snapshotTable(instance));
     if (arguments.has("show-log"))
         TRY(printLog(context, name));
     return 0;

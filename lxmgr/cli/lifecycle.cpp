@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/attach.h"
 #include "cli/context.h"
+#include "cli/snapshots.h"
 #include "cli/terminal.h"
 
 #include <algorithm>
@@ -108,21 +109,17 @@ Status startOne(Context &context, const Arguments &arguments, const std::string 
     return arguments.has("wait") ? waitUntilBooted(context, arguments, name) : Status();
 }
 
-bool confirmed(const std::string &name)
-{
-    std::fprintf(stderr, "Delete %s and everything in it (yes/no)? ", escaped(name).c_str());
-    char answer[16] = "";
-    const bool read = std::fgets(answer, sizeof answer, stdin) != nullptr;
-    const std::string word = lower(trimmed(answer));
-    return read && (word == "yes" || word == "y");
-}
-
 /// Stops it first where --force says so. The daemon refuses a running instance itself: nothing is asked before.
 Status deleteOne(Context &context, const Arguments &arguments, const std::string &name)
 {
-    const std::string path = TRY(instancePath(name));
-    if (arguments.has("interactive") && !confirmed(name))
+    const auto snapshot = snapshotWord(name);
+    const std::string path = snapshot ? TRY(snapshotPath(snapshot->instance, snapshot->snapshot)) : TRY(instancePath(name));
+    if (arguments.has("interactive") && !confirmed("Delete " + name + " and everything in it"))
         return {};
+    if (snapshot) {
+        TRY(runWithProgress(context, "DELETE", path, {}, "Deleting " + name));
+        return {};
+    }
     if (!arguments.has("force")) {
         Result<api::Operation> done = runWithProgress(context, "DELETE", path, {}, "Deleting " + name);
         if (!done && done.error().code == Code::WrongState)
@@ -141,6 +138,18 @@ Status deleteOne(Context &context, const Arguments &arguments, const std::string
     }
     TRY(runWithProgress(context, "DELETE", path, {}, "Deleting " + name));
     return {};
+}
+
+/// "rename web1/snap0 web1/before", also without the instance in front of the new name.
+Result<int> renameSnapshotWord(Context &context, const SnapshotWord &from, const std::string &word)
+{
+    const SnapshotWord to = snapshotWord(word).value_or(SnapshotWord{from.instance, word});
+    if (to.instance != from.instance)
+        return Error(Code::Usage, "a snapshot stays with its instance: " + quoted(word) + " is one of " + quoted(to.instance) +
+                                      " (lxmgr copy makes an instance of a snapshot)");
+    Arguments arguments;
+    arguments.words = {from.instance, from.snapshot, to.snapshot};
+    return snapshotRename(context, arguments);
 }
 
 } // namespace
@@ -180,6 +189,8 @@ Result<int> deleteInstances(Context &context, const Arguments &arguments)
 
 Result<int> renameInstance(Context &context, const Arguments &arguments)
 {
+    if (const auto snapshot = snapshotWord(arguments.word(0)))
+        return renameSnapshotWord(context, *snapshot, arguments.word(1));
     TRY(checkInstanceName(arguments.word(1)));
     api::InstancePost post;
     post.name = arguments.word(1);

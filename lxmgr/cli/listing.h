@@ -7,6 +7,7 @@ namespace lxmgr::cli
 {
 
 ColumnSet instanceColumns();  // list.cpp
+ColumnSet snapshotColumns();  // snapshots.cpp
 ColumnSet imageColumns();     // images.cpp
 ColumnSet aliasColumns();     // images.cpp
 ColumnSet profileColumns();   // objects.cpp

@@ -214,6 +214,7 @@ std::vector<std::string> commandFirst(const std::vector<std::string> &arguments)
 Result<Resolved> resolve(const std::vector<std::string> &words)
 {
     Resolved found;
+    std::string_view otherwise;
     for (const std::string &word : words) {
         if (word.starts_with('-'))
             break;
@@ -227,8 +228,14 @@ Result<Resolved> resolve(const std::vector<std::string> &words)
         }
         const auto group = std::ranges::find_if(
             commandGroups(), [&](const CommandGroup &one) { return isChild(one.path, one.aliases, found.path, word); });
+        if (group == commandGroups().end() && !otherwise.empty()) {
+            found.path += " " + std::string(otherwise);
+            found.command = &*std::ranges::find(commands(), found.path, &Command::path);
+            return found;
+        }
         if (group == commandGroups().end())
             return unknownCommand(found.path, word);
+        otherwise = group->otherwise;
         found.path = group->path;
         ++found.words;
     }

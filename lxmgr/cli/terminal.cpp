@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cwchar>
 #include <fcntl.h>
@@ -184,6 +185,15 @@ RawMode::~RawMode()
 {
     if (m_changed)
         ::tcsetattr(m_fd, TCSADRAIN, &m_before);
+}
+
+bool confirmed(const std::string &question)
+{
+    std::fprintf(stderr, "%s (yes/no)? ", escaped(question).c_str());
+    char answer[16] = "";
+    const bool read = std::fgets(answer, sizeof answer, stdin) != nullptr;
+    const std::string word = lower(trimmed(answer));
+    return read && (word == "yes" || word == "y");
 }
 
 Result<std::string> editText(const std::string &text, const std::string &suffix)

@@ -38,6 +38,9 @@ private:
     termios m_before{};
 };
 
+/// Asks "<question> (yes/no)?" on standard error; true for yes.
+bool confirmed(const std::string &question);
+
 /// Opens `text` in $VISUAL, $EDITOR or vi and gives back what was saved. `suffix` (".yaml") helps the editor.
 Result<std::string> editText(const std::string &text, const std::string &suffix);
 /// All of standard input, at most 16 MiB.

@@ -9,7 +9,7 @@ namespace lxmgr::config
 namespace
 {
 
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2; // 1 had no snapshots
 
 Result<std::uint64_t> readNumber(const YamlNode &node, const std::string &file, const std::string &what,
                                  std::uint64_t most)
@@ -94,6 +94,37 @@ Status readProfiles(B &document, const YamlNode &value, const std::string &file)
     return {};
 }
 
+Result<std::int64_t> readTime(const YamlNode &node, const std::string &file, const std::string &key)
+{
+    const YamlNode *value = node.find(key);
+    if (value == nullptr)
+        return yamlError(file, node, key + " is missing");
+    return static_cast<std::int64_t>(TRY(readNumber(*value, file, key, INT64_MAX)));
+}
+
+Result<BackupSnapshot> readSnapshot(const YamlNode &node, const std::string &file)
+{
+    const YamlNode *instance = node.find("instance");
+    const YamlNode *expanded = node.find("expanded");
+    if (instance == nullptr || expanded == nullptr)
+        return yamlError(file, node, "a snapshot must have instance and expanded");
+    BackupSnapshot snapshot;
+    snapshot.name = TRY(readText(node, file, "name"));
+    snapshot.createdAt = TRY(readTime(node, file, "created_at"));
+    snapshot.expiresAt = TRY(readTime(node, file, "expires_at"));
+    snapshot.schedule = TRY(readText(node, file, "schedule"));
+    snapshot.instance = TRY(readKeptInstance(*instance, file));
+    std::tie(snapshot.expandedConfig, snapshot.expandedDevices) = TRY(readKept(*expanded, file));
+    return snapshot;
+}
+
+Status readSnapshots(B &document, const YamlNode &value, const std::string &file)
+{
+    for (const YamlNode &item : value.items)
+        document.snapshots.push_back(TRY(readSnapshot(item, file)));
+    return {};
+}
+
 constexpr DocumentKey<B> kKeys[] = {
     {"version", [](B &, const YamlNode &, const std::string &) -> Status { return {}; }},
     {"project", &readMember<&B::project, kProject>},
@@ -118,6 +149,7 @@ constexpr DocumentKey<B> kKeys[] = {
          return {};
      }},
     {"profiles", &readProfiles},
+    {"snapshots", &readSnapshots},
     {"complete", [](B &, const YamlNode &, const std::string &) -> Status { return {}; }}, // looked at before all else
 };
 
@@ -149,6 +181,11 @@ Status checkNames(const B &document, const std::string &file)
         TRY_IN(file, checkObjectName("profile", profile));
     for (const ProfileDocument &profile : document.profiles)
         TRY_IN(file, checkObjectName("profile", profile.name));
+    for (const BackupSnapshot &snapshot : document.snapshots) {
+        TRY_IN(file, checkObjectName("snapshot", snapshot.name));
+        for (const std::string &profile : snapshot.instance.profiles)
+            TRY_IN(file, checkObjectName("profile", profile));
+    }
     const bool hex = document.image.find_first_not_of("0123456789abcdef") == std::string::npos;
     if (!document.image.empty() && (document.image.size() != 64 || !hex))
         return Error(Code::Invalid, file + ": image " + quoted(document.image) + " is not a fingerprint");
@@ -180,6 +217,18 @@ YamlNode keptProfileNode(const ProfileDocument &profile)
     return node;
 }
 
+YamlNode snapshotNode(const BackupSnapshot &snapshot)
+{
+    YamlNode node = YamlNode::map();
+    node.add("name", YamlNode::text(snapshot.name))
+        .add("created_at", YamlNode::word(std::to_string(snapshot.createdAt)))
+        .add("expires_at", YamlNode::word(std::to_string(snapshot.expiresAt)))
+        .add("schedule", YamlNode::text(snapshot.schedule))
+        .add("instance", instanceNode(snapshot.instance))
+        .add("expanded", keptNode(snapshot.expandedConfig, snapshot.expandedDevices));
+    return node;
+}
+
 } // namespace
 
 std::string writeBackup(const BackupDocument &document)
@@ -190,6 +239,9 @@ std::string writeBackup(const BackupDocument &document)
     YamlNode profiles = YamlNode::sequence();
     for (const ProfileDocument &profile : document.profiles)
         profiles.items.push_back(keptProfileNode(profile));
+    YamlNode snapshots = YamlNode::sequence();
+    for (const BackupSnapshot &snapshot : document.snapshots)
+        snapshots.items.push_back(snapshotNode(snapshot));
     YamlNode root = YamlNode::map();
     root.add("version", YamlNode::word(std::to_string(kVersion)))
         .add("project", YamlNode::text(document.project))
@@ -202,6 +254,7 @@ std::string writeBackup(const BackupDocument &document)
         .add("image", YamlNode::text(document.image))
         .add("expanded", keptNode(document.expandedConfig, document.expandedDevices))
         .add("profiles", std::move(profiles))
+        .add("snapshots", std::move(snapshots))
         .add("complete", YamlNode::word("true"));
     return "# Written by lxmgr after each change, to rebuild a lost database from. Editing it changes nothing.\n" +
            formatYaml(root);

@@ -6,6 +6,17 @@
 namespace lxmgr::config
 {
 
+struct BackupSnapshot {
+    std::string name;
+    std::int64_t createdAt = 0; ///< Unix milliseconds.
+    std::int64_t expiresAt = 0; ///< 0: never.
+    std::string schedule;       ///< Which one made it, "" for none.
+    InstanceDocument instance;  ///< As it was then.
+    DeviceMap expandedDevices;
+    StringMap expandedConfig;
+    bool operator==(const BackupSnapshot &) const = default;
+};
+
 struct BackupDocument {
     std::string project;
     std::string name;
@@ -19,6 +30,7 @@ struct BackupDocument {
     DeviceMap expandedDevices;
     StringMap expandedConfig;
     std::vector<ProfileDocument> profiles; ///< As they were, in the instance's order.
+    std::vector<BackupSnapshot> snapshots; ///< The oldest first.
     bool operator==(const BackupDocument &) const = default;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/keys.h"
+#include "config/snapshots.h"
 
 #include <span>
 
@@ -39,6 +40,12 @@ struct InstanceConfig {
     std::optional<LineList> syscallsDeny;
     std::optional<bool> syscallsDenyCompat;
     std::optional<bool> syscallsDenyDefault;
+
+    std::optional<SnapshotExpiry> snapshotsExpiry;
+    std::optional<SnapshotExpiry> snapshotsExpiryManual;
+    std::optional<SnapshotPattern> snapshotsPattern;
+    std::optional<ScheduleList> snapshotsSchedule;
+    std::optional<bool> snapshotsScheduleStopped;
 
     bool operator==(const InstanceConfig &) const = default;
 };

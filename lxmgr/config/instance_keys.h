@@ -36,6 +36,11 @@ inline constexpr Key<C> kInstanceKeys[] = {
     {"security.syscalls.deny",        field<&C::syscallsDeny>,        Apply::Restart, "",           "System calls it may not make, one a line."},
     {"security.syscalls.deny_compat", field<&C::syscallsDenyCompat>,  Apply::Restart, "false",      "Refuse system calls of another word size (i386 on x86_64)."},
     {"security.syscalls.deny_default",field<&C::syscallsDenyDefault>, Apply::Restart, "true",       "Refuse the system calls on the default list."},
+    {"snapshots.expiry",              field<&C::snapshotsExpiry>,     Apply::Live,    "never",      "How long snapshots are kept: 2w, or 1d 12H (M minutes, H hours, d days, w weeks, m months, y years)."},
+    {"snapshots.expiry.manual",       field<&C::snapshotsExpiryManual>, Apply::Live,  "snapshots.expiry", "The same for snapshots that a person asks for."},
+    {"snapshots.pattern",             field<&C::snapshotsPattern>,    Apply::Live,    "snap%d",     "How they are named: %d is the next free number, {{ creation_date|date:'2006-01-02_15-04' }} the time."},
+    {"snapshots.schedule",            field<&C::snapshotsSchedule>,   Apply::Live,    "",           "When they are made: @hourly, @daily, @startup or a line of crontab(5); several with ';', each with name and keep: 'night: 0 3 * * * keep=7; @hourly keep=24'."},
+    {"snapshots.schedule.stopped",    field<&C::snapshotsScheduleStopped>, Apply::Live, "false",    "Make them also while it is stopped."},
     {"user.*",                        field<&C::user>,                Apply::Live,    "",           "Free text for people and tools."},
     {"volatile.*",                    field<&C::volatileKeys>,        Apply::Daemon,  "",           "What the daemon remembers: MAC addresses, interface names, last state."},
 };
@@ -55,8 +60,7 @@ inline constexpr std::string_view kUnsupportedInstanceKeys[] = {
     "security.agent.metrics", "security.bpffs.*", "security.csm", "security.devlxd", "security.devlxd.images",
     "security.guestapi", "security.guestapi.images", "security.iommu", "security.protection.shift", "security.protection.start",
     "security.secureboot", "security.sev", "security.sev.*", "security.syscalls.intercept.*",
-    "smbios11.*", "snapshots.expiry", "snapshots.expiry.manual", "snapshots.pattern", "snapshots.schedule",
-    "snapshots.schedule.stopped", "systemd.credential-binary.*", "systemd.credential.*", "ubuntu_pro.guest_attach",
+    "smbios11.*", "systemd.credential-binary.*", "systemd.credential.*", "ubuntu_pro.guest_attach",
 };
 static_assert(std::ranges::is_sorted(kUnsupportedInstanceKeys));
 // clang-format on

@@ -22,6 +22,7 @@ struct Context {
     Server &server;
     std::atomic<bool> ready{false};
     std::function<void(bool stopGuests)> quit; ///< Ends the daemon; any thread.
+    std::function<void()> schedulesChanged; ///< Snapshots may fall due or expire at other times than before; any thread.
     std::function<void(std::function<void()>)> whenReady; ///< Runs it once re-adoption and autostart are done.
 };
 
@@ -36,6 +37,7 @@ struct HandlerRow {
 };
 std::span<const HandlerRow> serverHandlers();
 std::span<const HandlerRow> instanceHandlers();
+std::span<const HandlerRow> snapshotHandlers();
 std::span<const HandlerRow> executionHandlers();
 std::span<const HandlerRow> fileHandlers();
 std::span<const HandlerRow> imageHandlers();
@@ -46,6 +48,10 @@ Result<HandlerTable> handlerTable();
 /// {"instances": ["/1.0/instances/c1"], "containers": [...]}: both words, as clients of either age look for theirs.
 std::map<std::string, std::vector<std::string>> instanceResources(const instances::InstanceKey &key);
 inline instances::InstanceKey keyOf(const Request &request) { return {request.project(), request.param("name")}; }
+/// Runs `work` as an operation on the instance that the request names, which must exist.
+Status operate(Context &context, const Request &request, const Responder &responder, std::string description,
+               std::function<Status(Task &)> work, bool mayCancel = false,
+               std::map<std::string, std::vector<std::string>> resources = {});
 /// `name` as a URL: with "?project=" outside the default project.
 std::string urlOf(std::string_view collection, const std::string &name, const std::string &project);
 

@@ -52,6 +52,8 @@ api::Time timeOf(std::int64_t millis)
     return time;
 }
 
+std::int64_t millisOf(const api::Time &time) { return time.isSet() ? time.seconds * 1000 + time.nanos / 1000000 : 0; }
+
 api::Instance toApi(const instances::Described &described)
 {
     api::Instance instance;
@@ -59,12 +61,34 @@ api::Instance toApi(const instances::Described &described)
     return instance;
 }
 
-api::InstanceFull toApiFull(const instances::Described &described, const instances::LiveState &state)
+api::InstanceFull toApiFull(const instances::Described &described, const instances::LiveState &state,
+                            const std::vector<store::Snapshot> *snapshots)
 {
     api::InstanceFull instance;
     fill(instance, described);
     instance.state = toApi(state);
+    if (snapshots && !snapshots->empty()) {
+        instance.snapshots.emplace();
+        for (const store::Snapshot &snapshot : *snapshots)
+            instance.snapshots->push_back(toApi(snapshot));
+    }
     return instance;
+}
+
+api::Snapshot toApi(const store::Snapshot &row)
+{
+    api::Snapshot snapshot;
+    snapshot.name = row.name;
+    snapshot.architecture = row.architecture;
+    snapshot.config = row.config;
+    snapshot.devices = row.devices;
+    snapshot.ephemeral = row.ephemeral;
+    snapshot.profiles = row.profiles;
+    snapshot.createdAt = timeOf(row.createdAt);
+    snapshot.expiresAt = timeOf(row.expiresAt);
+    snapshot.expandedConfig = row.expandedConfig;
+    snapshot.expandedDevices = row.expandedDevices;
+    return snapshot;
 }
 
 api::NicState nicState(const network::Interface &interface)

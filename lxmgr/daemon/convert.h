@@ -8,12 +8,17 @@ namespace lxmgr::daemon
 {
 
 api::Instance toApi(const instances::Described &described);
-api::InstanceFull toApiFull(const instances::Described &described, const instances::LiveState &state);
+/// `snapshots` nullptr: it has none.
+api::InstanceFull toApiFull(const instances::Described &described, const instances::LiveState &state,
+                            const std::vector<store::Snapshot> *snapshots);
 api::InstanceState toApi(const instances::LiveState &state);
+api::Snapshot toApi(const store::Snapshot &snapshot);
 api::NicState nicState(const network::Interface &interface);
 api::Image toApi(const store::Image &image);
 api::Profile toApi(const store::Profile &profile);
+/// 0 is "no value".
 api::Time timeOf(std::int64_t millis);
+std::int64_t millisOf(const api::Time &time);
 /// What a client may write of an instance, for its ETag.
 std::string etagOf(const instances::Described &described);
 

@@ -4,10 +4,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/context.h"
+#include "daemon/scheduler.h"
 
 #include <QCoreApplication>
 #include <fcntl.h>
 #include <grp.h>
+#include <set>
 #include <sys/file.h>
 #include <sys/stat.h>
 
@@ -66,6 +68,9 @@ Status fillDefaultProfile(store::Database &db)
     return store::updateProfile(db, profile);
 }
 
+/// After these a snapshot may fall due at another time.
+const std::set<std::string, std::less<>> kReschedules = {"instance-created", "instance-updated", "instance-restored"};
+
 } // namespace
 
 class Daemon::Impl
@@ -116,6 +121,7 @@ public:
         if (m_server)
             m_server->stopListening();
         m_server.reset(); // waits for handlers, which use all that goes next
+        m_scheduler.reset();
         m_manager.reset();
     }
 
@@ -134,12 +140,14 @@ private:
                                               [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }};
         m_manager = TRY(instances::Manager::create(std::move(services)));
         m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_networks, *m_images, *m_manager, *m_operations, *m_events, *m_server,
-                                    false, {}, {}});
+                                    false, {}, {}, {}});
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
         m_context->whenReady = [this](std::function<void()> callback) { whenReady(std::move(callback)); };
+        m_context->schedulesChanged = [this] { m_scheduler->changed(); };
         m_handlers = TRY(handlerTable());
         // Adopted before the socket opens: nobody is ever told that a running instance is stopped.
         TRY(m_manager->recover());
+        m_scheduler = TRY(Scheduler::create(*m_server, *m_manager));
         TRY(m_server->listen());
         log::setSink([this](log::Level level, const std::string &line) { m_events->logging(level, line); });
         log::info("lxmgrd is listening on " + options.socketPath);
@@ -178,6 +186,8 @@ private:
         for (const auto &[name, value] : event.context)
             lifecycle.context[name] = value;
         m_events->lifecycle(lifecycle, event.key.project);
+        if (m_scheduler && (kReschedules.contains(event.action) || event.action.starts_with("instance-snapshot-")))
+            m_scheduler->changed();
     }
 
     void whenReady(std::function<void()> callback)
@@ -215,6 +225,7 @@ private:
     std::unique_ptr<Server> m_server;
     std::unique_ptr<Operations> m_operations;
     std::unique_ptr<instances::Manager> m_manager;
+    std::unique_ptr<Scheduler> m_scheduler;
     std::unique_ptr<Context> m_context;
     HandlerTable m_handlers{};
     std::mutex m_readyMutex;

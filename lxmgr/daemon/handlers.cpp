@@ -9,7 +9,8 @@ namespace lxmgr::daemon
 Result<HandlerTable> handlerTable()
 {
     HandlerTable table{};
-    for (const auto rows : {serverHandlers(), instanceHandlers(), executionHandlers(), fileHandlers(), imageHandlers(), configurationHandlers()})
+    for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), executionHandlers(), fileHandlers(),
+                            imageHandlers(), configurationHandlers()})
         for (const HandlerRow &row : rows)
             table[static_cast<std::size_t>(row.route)] = row.handler;
     for (std::size_t i = 0; i < table.size(); ++i)
@@ -24,6 +25,24 @@ std::string urlOf(std::string_view collection, const std::string &name, const st
     if (project != store::kDefaultProject)
         url += "?project=" + http::percentEncode(project);
     return url;
+}
+
+Status operate(Context &context, const Request &request, const Responder &responder, std::string description,
+               std::function<Status(Task &)> work, bool mayCancel, std::map<std::string, std::vector<std::string>> resources)
+{
+    const instances::InstanceKey key = keyOf(request);
+    TRY(context.manager.describe(key));
+    TaskOptions options;
+    options.project = key.project;
+    options.description = std::move(description);
+    options.resources = instanceResources(key);
+    options.resources.merge(std::move(resources));
+    options.mayCancel = mayCancel;
+    const auto task = context.operations.run(std::move(options), std::move(work));
+    if (mayCancel)
+        task->setOnCancel([&context] { context.manager.wakeWaiters(); });
+    responder.async(task->snapshot(), key.project);
+    return {};
 }
 
 std::map<std::string, std::vector<std::string>> instanceResources(const instances::InstanceKey &key)

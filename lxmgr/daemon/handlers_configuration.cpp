@@ -102,6 +102,7 @@ Status profileChange(Context &context, Request &request, const Responder &respon
     }
     TRY(checkProfile(row));
     TRY(store::updateProfile(context.db, row));
+    context.schedulesChanged();
     responder.sync();
     return {};
 }

@@ -38,13 +38,15 @@ Status list(Context &context, Request &request, const Responder &responder)
             for (const std::string &name : TRY(store::listInstanceNames(context.db, request.project())))
                 writer.string(urlOf(api::familyName(request.family), name, request.project()));
         } else {
+            const auto snapshots = request.recursion() >= 2 ? TRY(context.manager.snapshotsOfAll()) : instances::SnapshotsByInstance{};
             for (const instances::Described &described : TRY(context.manager.describeAll(everything ? "" : request.project()))) {
                 const InstanceKey key{described.row.project, described.row.name};
                 if (request.recursion() >= 2) {
                     instances::LiveState state;
                     if (described.guest)
                         state = TRY(context.manager.state(key));
-                    appendMatching(writer, filter, toApiFull(described, state));
+                    const auto own = snapshots.find(described.row.id);
+                    appendMatching(writer, filter, toApiFull(described, state, own == snapshots.end() ? nullptr : &own->second));
                 } else if (request.recursion() == 1) {
                     appendMatching(writer, filter, toApi(described));
                 } else if (filter.matches(toApi(described))) {
@@ -63,7 +65,8 @@ Status get(Context &context, Request &request, const Responder &responder)
     const instances::Described described = TRY(context.manager.describe(keyOf(request)));
     if (request.recursion() >= 1) {
         instances::LiveState state = TRY(context.manager.state(keyOf(request)));
-        responder.sync(api::toJson(toApiFull(described, state)), etagOf(described));
+        const auto snapshots = TRY(context.manager.snapshots(keyOf(request)));
+        responder.sync(api::toJson(toApiFull(described, state, &snapshots)), etagOf(described));
     } else {
         responder.sync(api::toJson(toApi(described)), etagOf(described));
     }
@@ -135,24 +138,6 @@ Status create(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
-/// Runs `work` as an operation on one instance, which must exist.
-Status operate(Context &context, const Request &request, const Responder &responder, std::string description,
-               std::function<Status(Task &)> work, bool mayCancel = false)
-{
-    const InstanceKey key = keyOf(request);
-    TRY(context.manager.describe(key));
-    TaskOptions options;
-    options.project = key.project;
-    options.description = std::move(description);
-    options.resources = instanceResources(key);
-    options.mayCancel = mayCancel;
-    const auto task = context.operations.run(std::move(options), std::move(work));
-    if (mayCancel)
-        task->setOnCancel([&context] { context.manager.wakeWaiters(); });
-    responder.async(task->snapshot(), key.project);
-    return {};
-}
-
 instances::Definition merged(const store::Instance &row, const api::InstancePut &put, bool patch)
 {
     instances::Definition definition{row.description, row.ephemeral, row.profiles, row.config, row.devices};
@@ -180,26 +165,39 @@ instances::Definition merged(const store::Instance &row, const api::InstancePut 
     return definition;
 }
 
-Result<instances::Definition> definitionOf(Context &context, const Request &request, bool patch)
+Result<instances::Definition> definitionOf(Context &context, const Request &request, const api::InstancePut &put, bool patch)
 {
-    const auto put = TRY(request.json<api::InstancePut>());
-    if (!put.restore.empty())
-        return Error(Code::Unsupported, "snapshots are not supported by this version");
     const instances::Described described = TRY(context.manager.describe(keyOf(request)));
     TRY(api::checkEtag(request.ifMatch(), etagOf(described)));
     return merged(described.row, put, patch);
 }
 
+/// Clients name the snapshot as "web1/snap0" or "snap0".
+Status restore(Context &context, const Request &request, const Responder &responder, const std::string &named)
+{
+    const InstanceKey key = keyOf(request);
+    const std::string name = named.starts_with(key.name + "/") ? named.substr(key.name.size() + 1) : named;
+    TRY(context.manager.snapshot(key, name));
+    return operate(context, request, responder, "Restoring snapshot",
+                   [&context, key, name](Task &task) { return context.manager.restore(key, name, task); });
+}
+
 Status put(Context &context, Request &request, const Responder &responder)
 {
-    auto definition = TRY(definitionOf(context, request, false));
+    const auto body = TRY(request.json<api::InstancePut>());
+    if (!body.restore.empty())
+        return restore(context, request, responder, body.restore);
+    auto definition = TRY(definitionOf(context, request, body, false));
     return operate(context, request, responder, "Updating instance",
                    [&context, key = keyOf(request), definition](Task &) { return context.manager.redefine(key, definition); });
 }
 
 Status patch(Context &context, Request &request, const Responder &responder)
 {
-    TRY(context.manager.redefine(keyOf(request), TRY(definitionOf(context, request, true))));
+    const auto body = TRY(request.json<api::InstancePut>());
+    if (!body.restore.empty())
+        return Error(Code::Invalid, "restore: a snapshot is restored by PUT, not by PATCH");
+    TRY(context.manager.redefine(keyOf(request), TRY(definitionOf(context, request, body, true))));
     responder.sync();
     return {};
 }
@@ -434,12 +432,6 @@ Status emptyList(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
-Status snapshotGet(Context &context, Request &request, const Responder &)
-{
-    TRY(context.manager.describe(keyOf(request)));
-    return Error(Code::NotFound, "Snapshot not found");
-}
-
 constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceList, &list},
     {api::RouteId::InstanceCreate, &create},
@@ -456,8 +448,6 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceLogGet, &logGet},
     {api::RouteId::InstanceLogDelete, &logDelete},
     {api::RouteId::InstanceMetadataGet, &metadataGet},
-    {api::RouteId::InstanceSnapshotList, &emptyList},
-    {api::RouteId::InstanceSnapshotGet, &snapshotGet},
     {api::RouteId::InstanceBackupList, &emptyList},
 };
 

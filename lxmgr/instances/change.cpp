@@ -110,6 +110,18 @@ Status Manager::writeBackup(const InstanceKey &key)
         const store::Profile profile = TRY(store::findProfile(m_s.db, row.project, name));
         document.profiles.push_back({profile.name, profile.description, profile.config, profile.devices, {}});
     }
+    for (const store::Snapshot &snapshot : TRY(store::listSnapshots(m_s.db, row.id))) {
+        if (snapshot.status != store::SnapshotStatus::Ready)
+            continue;
+        document.snapshots.push_back({snapshot.name,
+                                      snapshot.createdAt,
+                                      snapshot.expiresAt,
+                                      snapshot.schedule,
+                                      {snapshot.architecture, snapshot.config, snapshot.devices, snapshot.ephemeral, snapshot.profiles, false,
+                                       snapshot.description, {}},
+                                      snapshot.expandedDevices,
+                                      snapshot.expandedConfig});
+    }
     const Fd folder = TRY(pool.openVolume(row.project, row.name));
     return files::replace(folder, "backup.yaml", config::writeBackup(document));
 }

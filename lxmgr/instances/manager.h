@@ -15,7 +15,9 @@
 #include "network/interfaces.h"
 #include "spec/files_client.h"
 #include "store/instances.h"
+#include "store/operations.h"
 #include "store/profiles.h"
+#include "store/snapshots.h"
 
 #include <functional>
 #include <map>
@@ -26,6 +28,11 @@
 
 namespace lxmgr::instances
 {
+
+// Types of operations in the journal that recovery completes or takes back.
+inline constexpr const char *kRenameOperation = "instance-rename";
+inline constexpr const char *kSnapshotRenameOperation = "snapshot-rename";
+inline constexpr const char *kRestoreOperation = "instance-restore";
 
 /// Something happened to an instance, for the event stream: "instance-started".
 struct Lifecycle {
@@ -62,6 +69,13 @@ struct StopRequest {
     std::optional<std::chrono::seconds> timeout; ///< nullopt: for as long as it takes.
 };
 
+struct SnapshotRequest {
+    std::string name;                             ///< "": as snapshots.pattern says.
+    std::optional<std::int64_t> expiresAt;        ///< Unix milliseconds, 0 never; nullopt: as the configuration says.
+    std::string schedule;                         ///< Which schedule asks for it, "" for a person.
+    std::optional<config::SnapshotExpiry> expiry; ///< Of that schedule, in place of snapshots.expiry.
+};
+
 /// What the kernel says of an instance; all zero while it is stopped.
 struct LiveState {
     std::optional<Guest> guest;
@@ -75,6 +89,9 @@ struct Described {
     config::Expanded expanded;
     std::optional<Guest> guest;
 };
+
+/// By the row numbers of their instances.
+using SnapshotsByInstance = std::map<std::int64_t, std::vector<store::Snapshot>>;
 
 class Manager
 {
@@ -113,6 +130,26 @@ public:
     /// False when it did not come up in time.
     Result<bool> waitBooted(const InstanceKey &key, std::chrono::milliseconds timeout);
 
+    // Snapshots. Of one instance the oldest first.
+    Result<std::vector<store::Snapshot>> snapshots(const InstanceKey &key);
+    Result<SnapshotsByInstance> snapshotsOfAll();
+    Result<store::Snapshot> snapshot(const InstanceKey &key, const std::string &name);
+    /// The name it got. A running guest stands still while its files are copied.
+    Result<std::string> createSnapshot(const InstanceKey &key, const SnapshotRequest &request);
+    Status renameSnapshot(const InstanceKey &key, const std::string &from, const std::string &to);
+    Status deleteSnapshot(const InstanceKey &key, const std::string &name);
+    /// Unix milliseconds, 0: never.
+    Status setSnapshotExpiry(const InstanceKey &key, const std::string &name, std::int64_t at);
+    /// Files and definition as they were then; a running guest is stopped for it and started again. Where a profile it
+    /// used is gone, what the profiles had brought becomes the instance's own.
+    Status restore(const InstanceKey &key, const std::string &name, const Progress &progress);
+
+    // What snapshots.schedule and snapshots.expiry ask for.
+    /// When there is something to do next after `now`, in Unix seconds; nullopt: nothing is.
+    std::optional<std::time_t> nextScheduled(std::time_t now);
+    /// Makes what fell due after `since` up to `now`, and deletes what has expired. What fails is logged.
+    void runScheduled(std::time_t since, std::time_t now);
+
     // Inside.
     Result<spec::MonitorClient> monitor(const InstanceKey &key);
     Result<spec::FilesClient> files(const InstanceKey &key);
@@ -148,12 +185,26 @@ private:
     Status undoCreate(const store::Instance &row);
     Status releaseNics(const store::Instance &row);
     Status reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics);
+    Result<store::Snapshot> readySnapshot(const InstanceKey &key, std::int64_t instanceId, const std::string &name);
+    Result<std::string> snapshotName(const store::Instance &row, const config::InstanceConfig &config,
+                                     const SnapshotRequest &request);
+    Result<bool> pauseForSnapshot(const InstanceKey &key);
+    void resumeAfterSnapshot(const InstanceKey &key);
+    Status runSchedule(const Described &described, const config::Schedule &schedule);
+    Status dropBeyond(const InstanceKey &key, const std::string &schedule, std::uint32_t keep);
+    void snapshotAtStartup(const InstanceKey &key);
+    Status finishDeleteSnapshot(const store::Instance &row, const store::Snapshot &snapshot);
+    Status finishRestore(store::Instance row, const store::Snapshot &snapshot, const store::Operation &journal);
+    Status recoverSnapshotRename(const store::Operation &journal);
+    Status recoverRestore(const store::Operation &journal);
+    Status recoverSnapshots(const store::Instance &row);
     void cleanUp(const InstanceKey &key);
     void onEnd(const GuestEnd &end);
     void afterEnd(const GuestEnd &end);
     void onNews(const InstanceKey &key, const spec::MonitorEvent &event);
     Status adopt(const store::Instance &row);
-    Status recoverRenames();
+    Status recoverRename(const store::Operation &journal);
+    Status recoverOperation(const store::Operation &journal);
     void collectLeftovers();
     std::shared_ptr<std::mutex> lockFor(const InstanceKey &key);
 

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "kernel/path.h"
-#include "store/operations.h"
 
 #include <algorithm>
 #include <set>
@@ -50,11 +49,22 @@ Status Manager::adopt(const store::Instance &row)
     return {};
 }
 
+Status Manager::recoverOperation(const store::Operation &journal)
+{
+    if (journal.type == kRenameOperation)
+        return recoverRename(journal);
+    if (journal.type == kSnapshotRenameOperation)
+        return recoverSnapshotRename(journal);
+    if (journal.type == kRestoreOperation)
+        return recoverRestore(journal);
+    return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
+}
+
 Status Manager::recover()
 {
-    TRY(recoverRenames());
     for (const store::Operation &journal : TRY(store::listUnfinished(m_s.db)))
-        TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart"));
+        if (Status done = recoverOperation(journal); !done)
+            log::error(journal.type + " of '" + journal.object + "' was cut off: " + done.error().message + ", ignoring");
     for (const store::Instance &row : TRY(store::listInstances(m_s.db, ""))) {
         const InstanceKey key{row.project, row.name};
         Status done;
@@ -66,6 +76,8 @@ Status Manager::recover()
             done = finishDelete(row);
         } else {
             done = adopt(row);
+            if (done)
+                done = recoverSnapshots(row);
         }
         // One broken instance must not keep the others from being served.
         if (!done)

@@ -7,17 +7,11 @@
 #include "base/undo.h"
 #include "instances/names.h"
 #include "kernel/path.h"
-#include "store/operations.h"
 
 #include <cstdio>
 
 namespace lxmgr::instances
 {
-
-namespace
-{
-constexpr const char *kRename = "instance-rename";
-}
 
 Status Manager::remove(const InstanceKey &key)
 {
@@ -76,7 +70,7 @@ Status Manager::rename(const InstanceKey &key, const std::string &to)
     store::Operation journal;
     journal.id = newUuid();
     journal.project = key.project;
-    journal.type = kRename;
+    journal.type = kRenameOperation;
     journal.object = key.name;
     journal.arguments = to;
     TRY(store::beginOperation(m_s.db, journal));
@@ -102,21 +96,15 @@ Status Manager::rename(const InstanceKey &key, const std::string &to)
     return {};
 }
 
-Status Manager::recoverRenames()
+Status Manager::recoverRename(const store::Operation &journal)
 {
-    for (const store::Operation &journal : TRY(store::listUnfinished(m_s.db))) {
-        if (journal.type != kRename)
-            continue;
-        // The row still has the old name, or the transaction would have ended the journal too.
-        const auto row = find({journal.project, journal.object});
-        if (row) {
-            storage::Driver &pool = *TRY(m_s.pools.get(row->pool));
-            if (!pool.hasVolume(journal.project, journal.object) && pool.hasVolume(journal.project, journal.arguments))
-                TRY(pool.renameVolume(journal.project, journal.arguments, journal.object));
-        }
-        TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart"));
+    // The row still has the old name, or the transaction would have ended the journal too.
+    if (const auto row = find({journal.project, journal.object})) {
+        storage::Driver &pool = *TRY(m_s.pools.get(row->pool));
+        if (!pool.hasVolume(journal.project, journal.object) && pool.hasVolume(journal.project, journal.arguments))
+            TRY(pool.renameVolume(journal.project, journal.arguments, journal.object));
     }
-    return {};
+    return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
 }
 
 } // namespace lxmgr::instances

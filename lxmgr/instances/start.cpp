@@ -151,6 +151,7 @@ Status Manager::startLocked(const InstanceKey &key)
 
 Status Manager::start(const InstanceKey &key)
 {
+    snapshotAtStartup(key);
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
     return startLocked(key);

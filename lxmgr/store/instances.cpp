@@ -146,6 +146,8 @@ Result<Instance> findInstance(Database &db, const std::string &project, const st
                    titled("instance", project, name) + " does not exist");
 }
 
+Result<Instance> findInstance(Database &db, std::int64_t id) { return onlyRow(select(db, "WHERE i.id=?", id), missing(id)); }
+
 Result<std::vector<Instance>> listInstances(Database &db, const std::string &project)
 {
     return project.empty() ? select(db, "") : select(db, "WHERE p.name=?", project);

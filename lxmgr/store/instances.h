@@ -37,6 +37,7 @@ struct Instance {
 /// transaction. AlreadyExists, NotFound (project, profile).
 Result<std::int64_t> insertInstance(Database &db, const Instance &instance);
 Result<Instance> findInstance(Database &db, const std::string &project, const std::string &name);
+Result<Instance> findInstance(Database &db, std::int64_t id);
 /// All of a project in the order of their names; "" gives all projects. Five queries, however many there are.
 Result<std::vector<Instance>> listInstances(Database &db, const std::string &project);
 /// Names only.

@@ -23,6 +23,7 @@ struct Operation {
 QList<Operation> operations()
 {
     const QStringList create{"create", "busybox", "t1"}, launch{"launch", "busybox", "t1"};
+    const QStringList snapshot{"snapshot", "t1", "s0"};
     return {
         {"image", {}, {"template", "build", "busybox"}, {""}},
         {"import", {}, {"image", "import", "kept.image", "--alias", "kept"}, {""}},
@@ -35,6 +36,12 @@ QList<Operation> operations()
         {"restart", {launch}, {"restart", "--force", "t1"}, {"STOPPED", "RUNNING"}},
         {"config", {create}, {"config", "set", "t1", "limits.processes=50"}, {"STOPPED"}},
         {"rename", {create}, {"rename", "t1", "t2"}, {"STOPPED", ""}},
+        {"snapshot", {create}, {"snapshot", "t1", "s1"}, {"STOPPED"}},
+        {"snapshot of a running one", {launch}, {"snapshot", "t1", "s1"}, {"RUNNING"}},
+        {"snapshot rename", {create, snapshot}, {"rename", "t1/s0", "t1/s1"}, {"STOPPED"}},
+        {"snapshot delete", {create, snapshot}, {"delete", "t1/s0"}, {"STOPPED"}},
+        {"restore", {create, snapshot}, {"restore", "t1", "s0"}, {"STOPPED"}},
+        {"restore of a running one", {launch, snapshot}, {"restore", "t1", "s0"}, {"STOPPED", "RUNNING"}},
         {"delete", {create}, {"delete", "t1"}, {"", "STOPPED"}},
         {"delete by force", {launch}, {"delete", "--force", "t1"}, {"", "STOPPED", "RUNNING"}},
     };

@@ -14,6 +14,7 @@ private slots:
     void exitStatusIsPassedOn();
     void infoAndConfig();
     void filesGoBothWays();
+    void snapshots();
     void errorsAreRead();
 
 private:
@@ -104,6 +105,24 @@ void TestLxcClient::filesGoBothWays()
     const Run pulled = lxc({"file", "pull", "t1/root/x", "-"});
     RUN_OK(pulled);
     QCOMPARE(pulled.out, QByteArray("by lxc"));
+}
+
+void TestLxcClient::snapshots()
+{
+    launch("t1");
+    RUN_OK(lxc({"file", "push", "-", "t1/state"}, "old"));
+    RUN_OK(lxc({"snapshot", "t1", "good"}));
+    RUN_OK(lxc({"snapshot", "t1", "--no-expiry"}));
+    RUN_OK(lxc({"file", "push", "-", "t1/state"}, "new"));
+    const Run info = lxc({"info", "t1"});
+    RUN_OK(info);
+    QVERIFY2(info.out.contains("good") && info.out.contains("snap0"), info.told());
+    RUN_OK(lxc({"restore", "t1", "good"}));
+    QCOMPARE(lxc({"file", "pull", "t1/state", "-"}).out, QByteArray("old"));
+    RUN_OK(lxc({"rename", "t1/good", "t1/better"}));
+    RUN_OK(lxc({"config", "show", "t1/better"}));
+    RUN_OK(lxc({"delete", "t1/better"}));
+    QCOMPARE(m_box.text({"snapshot", "list", "t1", "-c", "n", "-f", "csv"}), QByteArray("snap0"));
 }
 
 void TestLxcClient::errorsAreRead()

@@ -175,7 +175,7 @@ private slots:
         QTest::newRow("short flag") << QByteArray("list -z") << QByteArray("has no flag '-z'");
         QTest::newRow("no value") << QByteArray("list --format") << QByteArray("--format <format>");
         QTest::newRow("value for a switch") << QByteArray("list --fast=yes") << QByteArray("takes no value");
-        QTest::newRow("missing word") << QByteArray("rename web1") << QByteArray("lxmgr rename <instance> <new-name>");
+        QTest::newRow("missing word") << QByteArray("rename web1") << QByteArray("lxmgr rename <instance>[/<snapshot>] <new-name>");
         QTest::newRow("extra word") << QByteArray("rename a b c") << QByteArray("'c' is too much");
         QTest::newRow("names and --all") << QByteArray("stop --all web1") << QByteArray("not both");
         QTest::newRow("nothing to start") << QByteArray("start") << QByteArray("<instance>...");
@@ -188,6 +188,18 @@ private slots:
         VERIFY_FAILS(Code::Usage, invocation);
         QVERIFY2(QByteArray::fromStdString(invocation.error().message).contains(says),
                  invocation.error().message.c_str());
+    }
+    void aGroupMayMeanOneOfItsCommands()
+    {
+        const auto left = parseCommandLine(line("snapshot web1 before --no-expiry"));
+        VERIFY_OK(left);
+        QCOMPARE(left->command->path, std::string_view("snapshot create"));
+        QCOMPARE(left->arguments.words, (std::vector<std::string>{"web1", "before"}));
+        QVERIFY(left->arguments.has("no-expiry"));
+        const auto written = parseCommandLine(line("snapshot list web1"));
+        VERIFY_OK(written);
+        QCOMPARE(written->command->path, std::string_view("snapshot list"));
+        VERIFY_FAILS(Code::Usage, parseCommandLine(line("snapshot")));
     }
     void helpIsForCommandsGroupsAndEverything()
     {

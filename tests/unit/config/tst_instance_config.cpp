@@ -35,6 +35,11 @@ const StringMap kGood = {
     {"security.syscalls.deny",           "mount\numount2"   },
     {"security.syscalls.deny_compat",    "true"             },
     {"security.syscalls.deny_default",   "false"            },
+    {"snapshots.expiry",                 "2w 1d"            },
+    {"snapshots.expiry.manual",          "1y"               },
+    {"snapshots.pattern",                "auto-%d"          },
+    {"snapshots.schedule",               "n: 0 3 * * * keep=7; @hourly"},
+    {"snapshots.schedule.stopped",       "true"             },
     {"user.note",                        "two\nlines"       },
     {"volatile.eth0.hwaddr",             "10:66:6a:00:00:01"},
 };

@@ -242,13 +242,25 @@ description: front
         backup.expandedConfig = backup.instance.config;
         backup.expandedDevices = backup.instance.devices;
         backup.profiles.push_back({"default", "text", {{"user.a", "b"}}, backup.instance.devices, {}});
+        BackupSnapshot snapshot{"snap0", 1795415264124, 1795415264125, "nightly", someInstance(), backup.expandedDevices, backup.expandedConfig};
+        backup.snapshots = {snapshot};
         const auto again = readBackup(writeBackup(backup), "backup.yaml");
         VERIFY_OK(again);
         QVERIFY(*again == backup);
 
         std::string newer = writeBackup(backup);
-        newer.replace(newer.find("version: 1"), 10, "version: 9");
+        newer.replace(newer.find("version: 2"), 10, "version: 9");
         VERIFY_FAILS(Code::Unsupported, readBackup(newer, "backup.yaml"));
+        std::string older = writeBackup(backup); // before there were snapshots
+        older.replace(older.find("version: 2"), 10, "version: 1");
+        older.erase(older.find("snapshots:"), older.find("complete:") - older.find("snapshots:"));
+        const auto withoutSnapshots = readBackup(older, "backup.yaml");
+        VERIFY_OK(withoutSnapshots);
+        QCOMPARE(withoutSnapshots->snapshots.size(), 0U);
+        QCOMPARE(withoutSnapshots->profiles.size(), 1U);
+        backup.snapshots[0].name = "../etc";
+        VERIFY_FAILS(Code::Corrupt, readBackup(writeBackup(backup), "backup.yaml"));
+        backup.snapshots.clear();
         backup.name = "../etc";
         VERIFY_FAILS(Code::Corrupt, readBackup(writeBackup(backup), "backup.yaml"));
         VERIFY_FAILS(Code::Corrupt, readBackup("", "backup.yaml"));

@@ -4,6 +4,7 @@
 #include "store/networks.h"
 #include "store/operations.h"
 #include "store/profiles.h"
+#include "store/snapshots.h"
 #include "store/storage_pools.h"
 #include "store_fixture.h"
 
@@ -91,6 +92,92 @@ private slots:
         QVERIFY(out->createdAt > 1'600'000'000'000);
         QCOMPARE(out->lastUsedAt, 0);
         QCOMPARE(out->idRange, IdRange{});
+    }
+
+    void aSnapshotComesBackAsItWas()
+    {
+        StoreFixture fixture;
+        Database &db = *fixture.db;
+        addProfile(db, "web");
+        const auto instance = insertInstance(db, someInstance("web1"));
+        VERIFY_OK(instance);
+        Snapshot in;
+        in.instanceId = *instance;
+        in.name = "snap0";
+        in.description = "front";
+        in.architecture = "x86_64";
+        in.ephemeral = true;
+        in.config = {{"limits.cpu", "2"}};
+        in.devices = {{"root", {{"path", "/"}, {"type", "disk"}}}};
+        in.expandedConfig = {{"limits.cpu", "2"}, {"user.team", "web"}};
+        in.expandedDevices = {{"eth0", {{"type", "nic"}}}, {"root", {{"path", "/"}}}};
+        in.profiles = {"web", "gone", "default"}; // names only: they need not exist
+        in.paused = true;
+        in.schedule = "nightly";
+        in.expiresAt = 5000;
+        const auto id = insertSnapshot(db, in);
+        VERIFY_OK(id);
+        const auto out = findSnapshot(db, *instance, "snap0");
+        VERIFY_OK(out);
+        QCOMPARE(out->id, *id);
+        QCOMPARE(out->description, in.description);
+        QCOMPARE(out->ephemeral, true);
+        QCOMPARE(out->config, in.config);
+        QCOMPARE(out->devices, in.devices);
+        QCOMPARE(out->expandedConfig, in.expandedConfig);
+        QCOMPARE(out->expandedDevices, in.expandedDevices);
+        QCOMPARE(out->profiles, in.profiles);
+        QVERIFY(out->status == SnapshotStatus::Creating);
+        QCOMPARE(out->paused, true);
+        QCOMPARE(out->schedule, in.schedule);
+        QCOMPARE(out->expiresAt, 5000);
+        QVERIFY(out->createdAt > 1'600'000'000'000);
+    }
+
+    void snapshotsExpireInTheirOrder()
+    {
+        StoreFixture fixture;
+        Database &db = *fixture.db;
+        addProfile(db, "web");
+        const auto instance = insertInstance(db, someInstance("web1"));
+        VERIFY_OK(instance);
+        const auto add = [&](const char *name, std::int64_t created, std::int64_t expires) {
+            Snapshot snapshot;
+            snapshot.instanceId = *instance;
+            snapshot.name = name;
+            snapshot.createdAt = created;
+            snapshot.expiresAt = expires;
+            snapshot.status = SnapshotStatus::Ready;
+            return insertSnapshot(db, snapshot).value_or(0);
+        };
+        QCOMPARE(*nextSnapshotExpiry(db), 0);
+        const std::int64_t late = add("b", 300, 9000);
+        add("a", 200, 0);
+        const std::int64_t soon = add("c", 100, 7000);
+        QCOMPARE(*nextSnapshotExpiry(db), 7000);
+        QCOMPARE(listExpiredSnapshots(db, 6999)->size(), 0U);
+        QCOMPARE(listExpiredSnapshots(db, 7000)->size(), 1U);
+        QCOMPARE(listExpiredSnapshots(db, 7000)->front().id, soon);
+        const auto all = listSnapshots(db, *instance);
+        VERIFY_OK(all);
+        QCOMPARE(all->size(), 3U);
+        QCOMPARE((*all)[0].name, std::string("c")); // the oldest first
+        QCOMPARE((*all)[2].name, std::string("b"));
+        VERIFY_OK(setSnapshotExpiry(db, soon, 0));
+        QCOMPARE(*nextSnapshotExpiry(db), 9000);
+        VERIFY_OK(renameSnapshot(db, late, "d"));
+        const Status taken = renameSnapshot(db, soon, "d");
+        QVERIFY(!taken);
+        QVERIFY(taken.error().code == Code::AlreadyExists);
+        VERIFY_OK(setSnapshotStatus(db, late, SnapshotStatus::Deleting));
+        QCOMPARE(*nextSnapshotExpiry(db), 0); // it is on its way out
+        QCOMPARE(listSnapshotsIn(db, SnapshotStatus::Deleting)->size(), 1U);
+        VERIFY_OK(deleteSnapshot(db, late));
+        const auto gone = findSnapshot(db, *instance, "d");
+        QVERIFY(!gone);
+        QVERIFY(gone.error().code == Code::NotFound);
+        VERIFY_OK(deleteInstance(db, *instance)); // takes its snapshots along
+        QCOMPARE(listSnapshots(db)->size(), 0U);
     }
 
     void anInstanceChanges()

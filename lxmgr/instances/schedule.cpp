@@ -1,0 +1,109 @@
+// Snapshots by the clock: what snapshots.schedule asks for is made, what is too many or has expired is deleted.
+#include "instances/manager.h"
+
+#include "base/log.h"
+
+#include <algorithm>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+/// Failures here have nobody to be told to; the next time it is tried again.
+void logged(const Status &done, const InstanceKey &key, const std::string &what)
+{
+    if (!done && done.error().code != Code::NotFound) // deleted meanwhile
+        log::error("instance '" + key.name + "': " + what + ": " + done.error().message + ", ignoring");
+}
+
+/// Read from the text alone: of a thousand instances few have one, and a key that is wrong elsewhere must not stop it.
+config::ScheduleList schedulesOf(const config::Expanded &expanded)
+{
+    const auto found = expanded.config.find("snapshots.schedule");
+    if (found == expanded.config.end() || found->second.empty())
+        return {};
+    return config::Codec<config::ScheduleList>::parse(found->second).value_or(config::ScheduleList{});
+}
+
+std::uint64_t spreadKey(const store::Instance &row) { return static_cast<std::uint64_t>(row.id); }
+
+} // namespace
+
+std::optional<std::time_t> Manager::nextScheduled(std::time_t now)
+{
+    std::optional<std::time_t> next;
+    const auto earlier = [&](std::time_t at) { next = std::min(next.value_or(at), at); };
+    if (const auto expiry = store::nextSnapshotExpiry(m_s.db); expiry && *expiry > 0)
+        earlier(static_cast<std::time_t>(*expiry / 1000) + 1);
+    if (!store::anySnapshotSchedule(m_s.db).value_or(true))
+        return next;
+    const auto all = describeAll("");
+    if (!all) {
+        log::error("snapshot schedules: " + all.error().message + ", ignoring");
+        return next;
+    }
+    for (const Described &described : *all)
+        for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules)
+            if (const auto at = schedule.next(now, spreadKey(described.row)))
+                earlier(*at);
+    return next;
+}
+
+void Manager::runScheduled(std::time_t since, std::time_t now)
+{
+    // First what makes room.
+    for (const store::Snapshot &snapshot : store::listExpiredSnapshots(m_s.db, std::int64_t{now} * 1000).value_or(std::vector<store::Snapshot>{}))
+        if (const auto row = store::findInstance(m_s.db, snapshot.instanceId)) {
+            const InstanceKey key{row->project, row->name};
+            logged(deleteSnapshot(key, snapshot.name), key, "deleting expired snapshot '" + snapshot.name + "'");
+        }
+    for (const Described &described : describeAll("").value_or(std::vector<Described>{}))
+        for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules) {
+            const auto at = schedule.next(since, spreadKey(described.row));
+            if (at && *at <= now)
+                logged(runSchedule(described, schedule), {described.row.project, described.row.name},
+                       "snapshot of schedule '" + schedule.name + "'");
+        }
+}
+
+Status Manager::runSchedule(const Described &described, const config::Schedule &schedule)
+{
+    const InstanceKey key{described.row.project, described.row.name};
+    const config::Effective now = TRY(config::parseEffective(described.expanded));
+    if (described.row.status != store::InstanceStatus::Ready)
+        return {};
+    if (!described.guest && schedule.when == config::Schedule::When::Cron && !now.config.snapshotsScheduleStopped.value_or(false))
+        return {};
+    SnapshotRequest request;
+    request.schedule = schedule.name;
+    request.expiry = schedule.expiry;
+    TRY(createSnapshot(key, request));
+    return schedule.keep ? dropBeyond(key, schedule.name, *schedule.keep) : Status();
+}
+
+/// Of the snapshots that `schedule` made the newest `keep` stay.
+Status Manager::dropBeyond(const InstanceKey &key, const std::string &schedule, std::uint32_t keep)
+{
+    std::vector<store::Snapshot> own = TRY(snapshots(key)); // the oldest first
+    std::erase_if(own, [&](const store::Snapshot &snapshot) { return snapshot.schedule != schedule; });
+    for (std::size_t i = 0; i + keep < own.size(); ++i)
+        TRY(deleteSnapshot(key, own[i].name));
+    return {};
+}
+
+/// Before the guest runs, where a snapshot costs next to nothing. A start does not fail for it.
+void Manager::snapshotAtStartup(const InstanceKey &key)
+{
+    if (!store::anySnapshotSchedule(m_s.db).value_or(true) || m_running->find(key))
+        return;
+    const auto described = describe(key);
+    if (!described)
+        return; // start itself says why
+    for (const config::Schedule &schedule : schedulesOf(described->expanded).schedules)
+        if (schedule.when == config::Schedule::When::Startup)
+            logged(runSchedule(*described, schedule), key, "snapshot of schedule '" + schedule.name + "'");
+}
+
+} // namespace lxmgr::instances

@@ -1,0 +1,367 @@
+// Snapshots of instances: making, naming, expiring, deleting them, and going back to one.
+#include "instances/manager.h"
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/undo.h"
+#include "instances/names.h"
+
+#include <algorithm>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+constexpr const char *kPowerKey = "volatile.last_state.power";
+
+Error notThere(const InstanceKey &key, const std::string &snapshot)
+{
+    return Error(Code::NotFound, "Snapshot not found: " + quoted(snapshot) + " of " + quoted(key.name));
+}
+
+/// When a snapshot made at `now` expires, in Unix milliseconds; 0: never.
+std::int64_t expiryOf(const config::InstanceConfig &config, const SnapshotRequest &request, std::int64_t now)
+{
+    if (request.expiresAt)
+        return *request.expiresAt;
+    const bool manual = request.schedule.empty() && config.snapshotsExpiryManual;
+    const auto &expiry = request.expiry ? request.expiry : manual ? config.snapshotsExpiryManual : config.snapshotsExpiry;
+    return expiry ? std::int64_t{expiry->after(now / 1000)} * 1000 : 0;
+}
+
+store::Operation journalOf(const char *type, const InstanceKey &key, std::string arguments)
+{
+    store::Operation journal;
+    journal.id = newUuid();
+    journal.project = key.project;
+    journal.type = type;
+    journal.object = key.name;
+    journal.arguments = std::move(arguments);
+    return journal;
+}
+
+/// The definition of `row` as it was; what the daemon remembers (addresses, id range) stays the instance's own.
+void takeDefinition(store::Instance &row, const store::Snapshot &snapshot, const std::vector<std::string> &profilesThere)
+{
+    StringMap config = snapshot.config;
+    DeviceMap devices = snapshot.devices;
+    std::vector<std::string> kept;
+    for (const std::string &name : snapshot.profiles)
+        if (std::ranges::find(profilesThere, name) != profilesThere.end())
+            kept.push_back(name);
+    if (kept.size() != snapshot.profiles.size()) {
+        // A profile it used is gone: what all of them brought becomes the instance's own.
+        config = snapshot.expandedConfig;
+        devices = snapshot.expandedDevices;
+    }
+    std::erase_if(config, [](const auto &entry) { return entry.first.starts_with("volatile."); });
+    for (const auto &[key, value] : row.config)
+        if (key.starts_with("volatile."))
+            config[key] = value;
+    row.description = snapshot.description;
+    row.ephemeral = snapshot.ephemeral;
+    row.config = std::move(config);
+    row.devices = std::move(devices);
+    row.profiles = std::move(kept);
+}
+
+} // namespace
+
+Result<std::vector<store::Snapshot>> Manager::snapshots(const InstanceKey &key)
+{
+    auto all = TRY(store::listSnapshots(m_s.db, TRY(find(key)).id));
+    std::erase_if(all, [](const store::Snapshot &one) { return one.status != store::SnapshotStatus::Ready; });
+    return all;
+}
+
+Result<SnapshotsByInstance> Manager::snapshotsOfAll()
+{
+    SnapshotsByInstance all;
+    for (store::Snapshot &snapshot : TRY(store::listSnapshots(m_s.db)))
+        if (snapshot.status == store::SnapshotStatus::Ready)
+            all[snapshot.instanceId].push_back(std::move(snapshot));
+    return all;
+}
+
+Result<store::Snapshot> Manager::readySnapshot(const InstanceKey &key, std::int64_t instanceId, const std::string &name)
+{
+    auto snapshot = store::findSnapshot(m_s.db, instanceId, name);
+    if (!snapshot && snapshot.error().code == Code::NotFound)
+        return notThere(key, name);
+    if (snapshot && snapshot->status != store::SnapshotStatus::Ready)
+        return Error(Code::WrongState, "snapshot " + quoted(name) + " of " + quoted(key.name) + " is being " +
+                                           (snapshot->status == store::SnapshotStatus::Creating ? "made" : "deleted"));
+    return snapshot;
+}
+
+Result<store::Snapshot> Manager::snapshot(const InstanceKey &key, const std::string &name)
+{
+    return readySnapshot(key, TRY(find(key)).id, name);
+}
+
+/// A name that was asked for, checked, or the one that the pattern gives.
+Result<std::string> Manager::snapshotName(const store::Instance &row, const config::InstanceConfig &config,
+                                          const SnapshotRequest &request)
+{
+    if (!request.name.empty()) {
+        TRY(checkObjectName("snapshot", request.name));
+        if (store::findSnapshot(m_s.db, row.id, request.name))
+            return Error(Code::AlreadyExists, "snapshot " + quoted(request.name) + " of " + quoted(row.name) +
+                                                  " already exists (choose another name, or delete it first)");
+        return request.name;
+    }
+    std::vector<std::string> taken;
+    for (const store::Snapshot &snapshot : TRY(store::listSnapshots(m_s.db, row.id)))
+        taken.push_back(snapshot.name);
+    return TRY_IN("snapshots.pattern", config.snapshotsPattern.value_or(config::SnapshotPattern{}).name(store::unixMillis() / 1000, taken));
+}
+
+/// What is being written by a running guest is copied while it stands still, so that all files are of one moment.
+Result<bool> Manager::pauseForSnapshot(const InstanceKey &key)
+{
+    const auto guest = m_running->find(key);
+    if (!guest || guest->frozen)
+        return false;
+    spec::MonitorClient client = TRY(monitor(key));
+    TRY_IN("pause " + quoted(key.name), client.freeze());
+    return true;
+}
+
+void Manager::resumeAfterSnapshot(const InstanceKey &key)
+{
+    auto client = monitor(key);
+    if (Status thawed = client ? client->thaw() : Status(client.error()); !thawed && m_running->find(key))
+        log::error("instance '" + key.name + "' stays paused after a snapshot: " + thawed.error().message);
+}
+
+Result<std::string> Manager::createSnapshot(const InstanceKey &key, const SnapshotRequest &request)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Instance row = TRY(readyRow(key));
+    const config::Expanded all = TRY(expanded(row));
+    const config::Effective now = TRY(config::parseEffective(all));
+    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+
+    store::Snapshot snapshot;
+    snapshot.instanceId = row.id;
+    snapshot.name = TRY(snapshotName(row, now.config, request));
+    snapshot.description = row.description;
+    snapshot.architecture = row.architecture;
+    snapshot.ephemeral = row.ephemeral;
+    snapshot.config = row.config;
+    snapshot.devices = row.devices;
+    snapshot.expandedConfig = all.config;
+    snapshot.expandedDevices = all.devices;
+    snapshot.profiles = row.profiles;
+    snapshot.schedule = request.schedule;
+    snapshot.createdAt = store::unixMillis();
+    snapshot.expiresAt = expiryOf(now.config, request, snapshot.createdAt);
+    const auto running = m_running->find(key);
+    snapshot.paused = running && !running->frozen;
+
+    snapshot.id = TRY(store::insertSnapshot(m_s.db, snapshot));
+    Undo undo;
+    undo.add("snapshot record", [&] { return store::deleteSnapshot(m_s.db, snapshot.id); });
+    TRY(failpoint("snapshot.record"));
+    const bool paused = TRY(pauseForSnapshot(key));
+    if (paused)
+        undo.add("snapshot pause", [&] {
+            resumeAfterSnapshot(key);
+            return Status{};
+        });
+    undo.add("snapshot volume", [&] { return pool.deleteSnapshot(key.project, key.name, snapshot.name); });
+    TRY_IN("snapshot " + quoted(key.name), pool.createSnapshot(key.project, key.name, snapshot.name,
+                                                               running ? storage::InUse::Yes : storage::InUse::No));
+    TRY(failpoint("snapshot.volume"));
+    TRY(store::setSnapshotStatus(m_s.db, snapshot.id, store::SnapshotStatus::Ready));
+    undo.keep();
+    if (paused)
+        resumeAfterSnapshot(key);
+    TRY(failpoint("snapshot.ready"));
+    TRY(writeBackup(key));
+    m_s.emit({"instance-snapshot-created", key, {{"snapshot", snapshot.name}}});
+    return snapshot.name;
+}
+
+Status Manager::deleteSnapshot(const InstanceKey &key, const std::string &name)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Instance row = TRY(readyRow(key));
+    return finishDeleteSnapshot(row, TRY(readySnapshot(key, row.id, name)));
+}
+
+/// Each step may be repeated: recovery calls this again for a row that says `deleting`.
+Status Manager::finishDeleteSnapshot(const store::Instance &row, const store::Snapshot &snapshot)
+{
+    const InstanceKey key{row.project, row.name};
+    store::FreeingSpace freeing(m_s.db);
+    TRY(store::setSnapshotStatus(m_s.db, snapshot.id, store::SnapshotStatus::Deleting));
+    TRY(failpoint("snapshot-delete.record"));
+    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    TRY_IN("delete " + quoted(key.name + "/" + snapshot.name),
+           freeing.attempt([&] { return pool.deleteSnapshot(key.project, key.name, snapshot.name); }));
+    TRY(failpoint("snapshot-delete.volume"));
+    TRY(store::deleteSnapshot(m_s.db, snapshot.id));
+    TRY(failpoint("snapshot-delete.done"));
+    TRY(freeing.attempt([&] { return writeBackup(key); }));
+    m_s.emit({"instance-snapshot-deleted", key, {{"snapshot", snapshot.name}}});
+    return {};
+}
+
+Status Manager::renameSnapshot(const InstanceKey &key, const std::string &from, const std::string &to)
+{
+    TRY(checkObjectName("snapshot", to));
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Instance row = TRY(readyRow(key));
+    const store::Snapshot snapshot = TRY(readySnapshot(key, row.id, from));
+    if (store::findSnapshot(m_s.db, row.id, to))
+        return Error(Code::AlreadyExists,
+                     "snapshot " + quoted(to) + " of " + quoted(key.name) + " already exists (choose another name)");
+    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    // The journal says which of two names is right if we die between the pool and the database.
+    const store::Operation journal = journalOf(kSnapshotRenameOperation, key, from + "/" + to);
+    TRY(store::beginOperation(m_s.db, journal));
+    Undo undo;
+    undo.add("snapshot rename journal",
+             [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
+    TRY(failpoint("snapshot-rename.record"));
+    TRY(pool.renameSnapshot(key.project, key.name, from, to));
+    undo.add("snapshot rename", [&] { return pool.renameSnapshot(key.project, key.name, to, from); });
+    TRY(failpoint("snapshot-rename.volume"));
+    TRY(m_s.db.transaction([&]() -> Status {
+        TRY(store::renameSnapshot(m_s.db, snapshot.id, to));
+        return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success);
+    }));
+    undo.keep();
+    TRY(failpoint("snapshot-rename.done"));
+    TRY(writeBackup(key));
+    m_s.emit({"instance-snapshot-renamed", key, {{"old_name", from}, {"snapshot", to}}});
+    return {};
+}
+
+Status Manager::setSnapshotExpiry(const InstanceKey &key, const std::string &name, std::int64_t at)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Instance row = TRY(readyRow(key));
+    TRY(store::setSnapshotExpiry(m_s.db, TRY(readySnapshot(key, row.id, name)).id, at));
+    TRY(writeBackup(key));
+    m_s.emit({"instance-snapshot-updated", key, {{"snapshot", name}}});
+    return {};
+}
+
+Status Manager::restore(const InstanceKey &key, const std::string &name, const Progress &progress)
+{
+    TRY(snapshot(key, name));
+    const bool running = m_running->find(key).has_value();
+    if (running) {
+        StopRequest request;
+        request.force = true; // what it has in memory is about to be undone anyway
+        if (Status stopped = stop(key, request, progress); !stopped && stopped.error().code != Code::WrongState)
+            return stopped;
+    }
+    {
+        const auto lock = lockFor(key);
+        const std::lock_guard guard(*lock);
+        const store::Instance row = TRY(readyRow(key));
+        const store::Snapshot snapshot = TRY(readySnapshot(key, row.id, name));
+        if (m_running->find(key))
+            return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (it was started meanwhile)");
+        const store::Operation journal = journalOf(kRestoreOperation, key, name + (running ? "/running" : ""));
+        TRY(store::beginOperation(m_s.db, journal));
+        TRY(failpoint("restore.record"));
+        if (Status done = finishRestore(row, snapshot, journal); !done) {
+            TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, done.error().message));
+            return std::move(done.error()).in("restore " + quoted(key.name));
+        }
+    }
+    m_s.emit({"instance-restored", key, {{"snapshot", name}}});
+    return running ? start(key) : Status();
+}
+
+/// Each step may be repeated: recovery completes a restore that was cut off, whose old state is gone.
+Status Manager::finishRestore(store::Instance row, const store::Snapshot &snapshot, const store::Operation &journal)
+{
+    const InstanceKey key{row.project, row.name};
+    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    std::vector<std::string> there;
+    for (const store::Profile &profile : TRY(store::listProfiles(m_s.db, row.project)))
+        there.push_back(profile.name);
+    takeDefinition(row, snapshot, there);
+    const config::Effective wanted = TRY(effective(row));
+    if (!config::rootDisk(wanted.devices))
+        return Error(Code::Invalid, "its profiles give it no root disk any more");
+    TRY(pool.restoreSnapshot(key.project, key.name, snapshot.name));
+    TRY(failpoint("restore.volume"));
+    TRY(m_s.db.transaction([&]() -> Status {
+        TRY(store::updateInstance(m_s.db, row));
+        return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success);
+    }));
+    TRY(failpoint("restore.done"));
+    return writeBackup(key);
+}
+
+// --- recovery
+
+Status Manager::recoverSnapshotRename(const store::Operation &journal)
+{
+    const std::size_t slash = journal.arguments.find('/');
+    const std::string from = journal.arguments.substr(0, slash), to = journal.arguments.substr(slash + 1);
+    // The row still has the old name, or the transaction would have ended the journal too.
+    if (const auto row = find({journal.project, journal.object})) {
+        storage::Driver &pool = *TRY(m_s.pools.get(row->pool));
+        if (!pool.hasSnapshot(row->project, row->name, from) && pool.hasSnapshot(row->project, row->name, to))
+            TRY(pool.renameSnapshot(row->project, row->name, to, from));
+    }
+    return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
+}
+
+Status Manager::recoverRestore(const store::Operation &journal)
+{
+    const InstanceKey key{journal.project, journal.object};
+    const std::size_t slash = journal.arguments.find('/');
+    const auto row = find(key);
+    const auto snapshot = row ? store::findSnapshot(m_s.db, row->id, journal.arguments.substr(0, slash))
+                              : Result<store::Snapshot>(row.error());
+    if (!snapshot)
+        return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, snapshot.error().message);
+    log::info("instance '" + key.name + "': its restore from '" + snapshot->name + "' was cut off; completing it");
+    if (Status done = finishRestore(*row, *snapshot, journal); !done) {
+        TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, done.error().message));
+        return done;
+    }
+    if (slash != std::string::npos) // it ran before: autostart brings it back
+        return store::setInstanceConfig(m_s.db, row->id, {{kPowerKey, "RUNNING"}});
+    return {};
+}
+
+/// What a crash left half made is taken back, half deleted is deleted; a guest paused for it goes on.
+Status Manager::recoverSnapshots(const store::Instance &row)
+{
+    const InstanceKey key{row.project, row.name};
+    for (const store::Snapshot &snapshot : TRY(store::listSnapshots(m_s.db, row.id))) {
+        if (snapshot.status == store::SnapshotStatus::Ready)
+            continue;
+        if (snapshot.status == store::SnapshotStatus::Deleting) {
+            TRY(finishDeleteSnapshot(row, snapshot));
+            continue;
+        }
+        log::info("snapshot '" + snapshot.name + "' of '" + key.name + "' was cut off; taking it back");
+        storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+        TRY(pool.deleteSnapshot(key.project, key.name, snapshot.name));
+        if (snapshot.paused && m_running->find(key)) {
+            resumeAfterSnapshot(key);
+            m_running->setFrozen(key, false);
+        }
+        TRY(store::deleteSnapshot(m_s.db, snapshot.id));
+    }
+    return {};
+}
+
+} // namespace lxmgr::instances
