@@ -2,13 +2,13 @@
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
 #include <deque>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 namespace lxmgr::images
 {
@@ -28,80 +28,12 @@ struct Child {
     {
         input.reset();
         if (pid > 0)
-            while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-            }
+            (void)program::waitFor(pid);
     }
     Child() = default;
     Child(const Child &) = delete;
     Child &operator=(const Child &) = delete;
 };
-
-struct Pipe {
-    Fd read, write;
-    static Result<Pipe> create()
-    {
-        int ends[2];
-        TRY(sys::call("pipe2", "", [&] { return ::pipe2(ends, O_CLOEXEC); }));
-        return Pipe{Fd(ends[0]), Fd(ends[1])};
-    }
-};
-
-class FileActions
-{
-public:
-    FileActions() { ::posix_spawn_file_actions_init(&m_actions); }
-    ~FileActions() { ::posix_spawn_file_actions_destroy(&m_actions); }
-    FileActions(const FileActions &) = delete;
-    FileActions &operator=(const FileActions &) = delete;
-    void dup2(const Fd &from, int to) { ::posix_spawn_file_actions_adddup2(&m_actions, from.get(), to); }
-    posix_spawn_file_actions_t *get() { return &m_actions; }
-
-private:
-    posix_spawn_file_actions_t m_actions;
-};
-
-/// Signals as a program expects them, whatever this thread blocks; a group of its own, so that a terminal's ^C is not
-/// its business.
-class Attributes
-{
-public:
-    Attributes()
-    {
-        sigset_t none, all;
-        ::sigemptyset(&none);
-        ::sigfillset(&all);
-        ::posix_spawnattr_init(&m_attributes);
-        ::posix_spawnattr_setsigmask(&m_attributes, &none);
-        ::posix_spawnattr_setsigdefault(&m_attributes, &all);
-        ::posix_spawnattr_setpgroup(&m_attributes, 0);
-        ::posix_spawnattr_setflags(&m_attributes,
-                                   POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-    }
-    ~Attributes() { ::posix_spawnattr_destroy(&m_attributes); }
-    Attributes(const Attributes &) = delete;
-    Attributes &operator=(const Attributes &) = delete;
-    posix_spawnattr_t *get() { return &m_attributes; }
-
-private:
-    posix_spawnattr_t m_attributes;
-};
-
-Result<pid_t> spawn(const std::vector<std::string> &argv, const std::vector<std::string> &environment,
-                    FileActions &actions)
-{
-    std::vector<char *> words, entries;
-    for (const std::string &word : argv)
-        words.push_back(const_cast<char *>(word.c_str()));
-    for (const std::string &entry : environment)
-        entries.push_back(const_cast<char *>(entry.c_str()));
-    words.push_back(nullptr);
-    entries.push_back(nullptr);
-    Attributes attributes;
-    pid_t pid = -1;
-    if (const int errnum = ::posix_spawn(&pid, words[0], actions.get(), attributes.get(), words.data(), entries.data()))
-        return Error::fromErrno(errnum, "run", argv[0]);
-    return pid;
-}
 
 Result<Fd> memoryFile(const std::string &bytes)
 {
@@ -114,12 +46,12 @@ Result<Fd> memoryFile(const std::string &bytes)
 Status start(Child &child, const Paths &paths, const BuildJob &job)
 {
     const Fd jobFile = TRY(memoryFile(packJob(job)));
-    Pipe input = TRY(Pipe::create()), output = TRY(Pipe::create());
-    FileActions actions;
+    program::Pipe input = TRY(program::Pipe::create()), output = TRY(program::Pipe::create());
+    program::FileActions actions;
     actions.dup2(input.read, STDIN_FILENO);
     actions.dup2(output.write, STDOUT_FILENO);
     actions.dup2(jobFile, kJobFd);
-    auto pid = spawn({paths.helper, "build"}, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"}, actions);
+    auto pid = program::spawn({paths.helper, "build"}, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"}, actions);
     if (!pid)
         return std::move(pid.error()).as(Code::Unavailable);
     child.pid = *pid;
@@ -227,22 +159,10 @@ Result<JobResult> runJob(const Paths &paths, const BuildJob &job, Progress &prog
 
 Result<std::string> captureOutput(const std::vector<std::string> &argv, const std::vector<std::string> &environment)
 {
-    Pipe output = TRY(Pipe::create());
-    const Fd null = TRY(sys::open("/dev/null", O_RDWR));
-    FileActions actions;
-    actions.dup2(null, STDIN_FILENO);
-    actions.dup2(output.write, STDOUT_FILENO);
-    actions.dup2(null, STDERR_FILENO);
-    const pid_t pid = TRY(spawn(argv, environment, actions));
-    output.write.reset();
-    auto text = files::readAll(output.read, 1 << 20);
-    output.read.reset();
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (text && status != 0)
-        return Error(Code::Internal, argv[0] + ": ended with status " + std::to_string(status));
-    return text;
+    program::Output output = TRY(program::run(argv, environment, program::Errors::Drop));
+    if (output.status != 0)
+        return Error(Code::Internal, argv[0] + ": ended with status " + std::to_string(output.status));
+    return std::move(output.text);
 }
 
 } // namespace lxmgr::images

@@ -1,0 +1,107 @@
+#include "kernel/program.h"
+
+#include "base/text.h"
+#include "kernel/files.h"
+#include "kernel/sys.h"
+
+#include <csignal>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace lxmgr::program
+{
+
+namespace
+{
+
+/// Signals as a program expects them, whatever this thread blocks; a group of its own, so that a terminal's ^C is not
+/// its business.
+class Attributes
+{
+public:
+    Attributes()
+    {
+        sigset_t none, all;
+        ::sigemptyset(&none);
+        ::sigfillset(&all);
+        ::posix_spawnattr_init(&m_attributes);
+        ::posix_spawnattr_setsigmask(&m_attributes, &none);
+        ::posix_spawnattr_setsigdefault(&m_attributes, &all);
+        ::posix_spawnattr_setpgroup(&m_attributes, 0);
+        ::posix_spawnattr_setflags(&m_attributes,
+                                   POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+    }
+    ~Attributes() { ::posix_spawnattr_destroy(&m_attributes); }
+    Attributes(const Attributes &) = delete;
+    Attributes &operator=(const Attributes &) = delete;
+    posix_spawnattr_t *get() { return &m_attributes; }
+
+private:
+    posix_spawnattr_t m_attributes;
+};
+
+} // namespace
+
+Result<Pipe> Pipe::create()
+{
+    int ends[2];
+    TRY(sys::call("pipe2", "", [&] { return ::pipe2(ends, O_CLOEXEC); }));
+    return Pipe{Fd(ends[0]), Fd(ends[1])};
+}
+
+FileActions::FileActions() { ::posix_spawn_file_actions_init(&m_actions); }
+FileActions::~FileActions() { ::posix_spawn_file_actions_destroy(&m_actions); }
+void FileActions::dup2(const Fd &from, int to) { ::posix_spawn_file_actions_adddup2(&m_actions, from.get(), to); }
+
+Result<pid_t> spawn(const std::vector<std::string> &argv, const std::vector<std::string> &environment,
+                    FileActions &actions)
+{
+    std::vector<char *> words, entries;
+    for (const std::string &word : argv)
+        words.push_back(const_cast<char *>(word.c_str()));
+    for (const std::string &entry : environment)
+        entries.push_back(const_cast<char *>(entry.c_str()));
+    words.push_back(nullptr);
+    entries.push_back(nullptr);
+    Attributes attributes;
+    pid_t pid = -1;
+    if (const int errnum = ::posix_spawn(&pid, words[0], actions.get(), attributes.get(), words.data(), entries.data()))
+        return Error::fromErrno(errnum, "run", argv[0]);
+    return pid;
+}
+
+int waitFor(pid_t pid)
+{
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status;
+}
+
+Result<Output> run(const std::vector<std::string> &argv, const std::vector<std::string> &environment, Errors errors)
+{
+    Pipe output = TRY(Pipe::create());
+    const Fd null = TRY(sys::open("/dev/null", O_RDWR));
+    FileActions actions;
+    actions.dup2(null, STDIN_FILENO);
+    actions.dup2(output.write, STDOUT_FILENO);
+    actions.dup2(errors == Errors::Keep ? output.write : null, STDERR_FILENO);
+    const pid_t pid = TRY(spawn(argv, environment, actions));
+    output.write.reset();
+    auto text = files::readAll(output.read, 1 << 20);
+    output.read.reset();
+    Output ended{waitFor(pid), {}};
+    ended.text = TRY(std::move(text));
+    return ended;
+}
+
+Result<std::string> find(const std::string &name)
+{
+    for (const char *folder : {"/usr/local/sbin/", "/usr/local/bin/", "/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"})
+        if (const std::string path = folder + name; ::access(path.c_str(), X_OK) == 0)
+            return path;
+    return Error(Code::NotFound, "the program " + quoted(name) + " is not installed");
+}
+
+} // namespace lxmgr::program
