@@ -21,15 +21,15 @@ public:
     using FolderPool::FolderPool;
     std::string_view driverName() const override { return "btrfs"; }
 
-protected:
     Status checkFileSystem(const Fd &pool) const override
     {
         if (btrfs::isBtrfs(pool))
             return {};
         return unsuitable(
-            *this,
-            "this is no btrfs; set the pool's source to a folder on one (a file with a btrfs in it is not made yet)");
+            *this, "this is no btrfs (give a folder on one or a block device as source, or none for a pool in a file)");
     }
+
+protected:
     std::string ownPart(const Fd &) const override { return kTree; }
 
     Status makeImageFolder(const Fd &at, const std::string &name) const override
@@ -70,10 +70,6 @@ protected:
 
 } // namespace
 
-Result<std::unique_ptr<Driver>> makeBtrfsDriver(std::string name, std::string directory, std::string databaseDir)
-{
-    return std::unique_ptr<Driver>(
-        std::make_unique<BtrfsDriver>(std::move(name), std::move(directory), std::move(databaseDir)));
-}
+std::unique_ptr<Driver> makeBtrfsDriver(Place place) { return std::make_unique<BtrfsDriver>(std::move(place)); }
 
 } // namespace lxmgr::storage

@@ -245,4 +245,20 @@ Status destroy(const Fd &subvolume)
     return destroyById(subvolume, top);
 }
 
+Result<DeviceInfo> deviceOf(const Fd &folder)
+{
+    btrfs_ioctl_dev_info_args info{};
+    info.devid = 1;
+    TRY(control("BTRFS_IOC_DEV_INFO", {}, folder, BTRFS_IOC_DEV_INFO, info));
+    const auto *path = reinterpret_cast<const char *>(info.path);
+    return DeviceInfo{std::string(path, strnlen(path, sizeof info.path)), Bytes{info.total_bytes}};
+}
+
+Status growToDevice(const Fd &folder)
+{
+    btrfs_ioctl_vol_args arguments{};
+    std::strncpy(arguments.name, "1:max", sizeof arguments.name - 1);
+    return control("BTRFS_IOC_RESIZE", {}, folder, BTRFS_IOC_RESIZE, arguments);
+}
+
 } // namespace lxmgr::storage::btrfs

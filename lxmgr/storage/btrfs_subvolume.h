@@ -4,6 +4,7 @@
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "base/types.h"
 
 #include <string>
 
@@ -25,5 +26,14 @@ Status setAccess(const Fd &subvolume, Access access);
 /// Removes the subvolume that `subvolume` is the top of, and all subvolumes inside. Unlinking it is atomic, the kernel
 /// frees the space later.
 Status destroy(const Fd &subvolume);
+
+/// The first device of the file system that `folder` is on.
+struct DeviceInfo {
+    std::string path; ///< "/dev/loop3"
+    Bytes size;       ///< What the file system takes of it.
+};
+Result<DeviceInfo> deviceOf(const Fd &folder);
+/// The file system takes all of its first device.
+Status growToDevice(const Fd &folder);
 
 } // namespace lxmgr::storage::btrfs

@@ -16,8 +16,9 @@ public:
     using FolderPool::FolderPool;
     std::string_view driverName() const override { return "dir"; }
 
-protected:
     Status checkFileSystem(const Fd &) const override { return {}; }
+
+protected:
     std::string ownPart(const Fd &) const override { return kTree; }
     Status makeRoot(const Fd &volume, const Fd *image) const override { return makePlainRoot(volume, image); }
     Result<RootTree> rootOf(const Fd &, const std::string &path, const std::string &) const override
@@ -34,10 +35,6 @@ protected:
 
 } // namespace
 
-Result<std::unique_ptr<Driver>> makeDirDriver(std::string name, std::string directory, std::string databaseDir)
-{
-    return std::unique_ptr<Driver>(
-        std::make_unique<DirDriver>(std::move(name), std::move(directory), std::move(databaseDir)));
-}
+std::unique_ptr<Driver> makeDirDriver(Place place) { return std::make_unique<DirDriver>(std::move(place)); }
 
 } // namespace lxmgr::storage

@@ -11,7 +11,7 @@ namespace
 
 struct DriverRow {
     std::string_view name;
-    Result<std::unique_ptr<Driver>> (*make)(std::string name, std::string directory, std::string databaseDir);
+    std::unique_ptr<Driver> (*make)(Place place);
 };
 
 constexpr DriverRow kDrivers[] = {
@@ -48,7 +48,7 @@ Result<std::unique_ptr<Driver>> Driver::open(const PoolConfig &config, const std
     std::string folder = TRY(poolFolder(config, stateDir));
     for (const DriverRow &row : kDrivers)
         if (row.name == config.driver)
-            return row.make(config.name, std::move(folder), stateDir);
+            return row.make({config.name, std::move(folder), stateDir, config.kind});
     return Error(Code::Invalid,
                  "storage driver " + quoted(config.driver) + " is not known (there are: " + knownDrivers() + ")");
 }

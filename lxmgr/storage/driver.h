@@ -4,6 +4,8 @@
 // host's):
 //   images/<fingerprint>/{metadata.yaml,templates/,rootfs/}   shared, never written to after addImage
 //   containers/<volume>/{backup.yaml,…}                       <name>, or <project>_<name> outside the default project
+//   custom/                                                   the same once more for custom volumes, in "volumes"
+//                                                             instead of "containers", each as <project>:<name>
 //   containers/<volume>/snapshots/<snapshot>/{backup.yaml,…}  so that renaming and deleting a volume takes them along
 //   scratch/<random>/                                         trees being made; prepare() drops what a crash left
 //   trash/<random>                                            renamed away, removed by a thread of its own
@@ -28,10 +30,15 @@
 namespace lxmgr::storage
 {
 
+/// What the volumes of a driver belong to: an instance each, or nobody in particular. A pool has a driver for either
+/// kind, with folders of its own; that of custom volumes lies in "custom" of the pool's folder.
+enum class VolumeKind { Instance, Custom };
+
 struct PoolConfig {
     std::string name = "default";
     std::string driver = "overlay"; ///< A name of driverNames().
     std::string source;             ///< The pool's folder; empty: <state>/storage-pools/<name>.
+    VolumeKind kind = VolumeKind::Instance;
 };
 
 /// A root file system as the monitor mounts it (instances turns it into spec::Rootfs). Paths are absolute.
@@ -181,7 +188,9 @@ public:
     virtual Status emptyTrash() = 0;
 };
 
-/// "<name>", or "<project>_<name>" outside the default project.
+/// Folder of an instance's volume: "<name>", or "<project>_<name>" outside the default project.
 std::string volumeName(const std::string &project, const std::string &name);
+/// Folder of a custom volume: "<project>:<name>", as their names may have a "_" in them.
+std::string customVolumeName(const std::string &project, const std::string &name);
 
 } // namespace lxmgr::storage

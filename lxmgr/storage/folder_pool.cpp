@@ -74,6 +74,8 @@ std::string volumeName(const std::string &project, const std::string &name)
     return project == "default" ? name : project + "_" + name;
 }
 
+std::string customVolumeName(const std::string &project, const std::string &name) { return project + ":" + name; }
+
 Status makePlainRoot(const Fd &folder, const Fd *image)
 {
     const Fd rootfs = TRY(makeFolder(TRY(makeFolder(folder, kTree, 0700)), "rootfs", 0755));
@@ -102,19 +104,19 @@ Status FolderPool::prepare()
     const std::lock_guard lock(m_mutex);
     Folders folders;
     // The parents may be shared with others and keep their modes; the pool itself nobody may look into.
-    const std::size_t slash = m_directory.rfind('/');
-    const Fd parent =
-        TRY_IN("storage pool " + quoted(m_name), makeFolderPath(slash == 0 ? "/" : m_directory.substr(0, slash), 0711));
-    folders.pool = TRY(makeFolder(parent, m_directory.substr(slash + 1), 0700));
+    const std::size_t slash = m_place.directory.rfind('/');
+    const Fd parent = TRY_IN("storage pool " + quoted(m_place.name),
+                             makeFolderPath(slash == 0 ? "/" : m_place.directory.substr(0, slash), 0711));
+    folders.pool = TRY(makeFolder(parent, m_place.directory.substr(slash + 1), 0700));
     TRY(checkFileSystem(folders.pool));
     folders.images = TRY(makeFolder(folders.pool, "images", 0700));
-    folders.volumes = TRY(makeFolder(folders.pool, "containers", 0700));
+    folders.volumes = TRY(makeFolder(folders.pool, volumesFolder(), 0700));
     folders.scratch = TRY(makeFolder(folders.pool, "scratch", 0700));
     folders.trash = std::make_shared<Trash>(TRY(makeFolder(folders.pool, "trash", 0700)));
     for (const std::string &name : TRY(namesIn(folders.scratch)))
         TRY(folders.trash->discard(folders.scratch, name));
     folders.trash->kick();
-    folders.flushRenames = !sharesJournal(folders.pool, m_databaseDir);
+    folders.flushRenames = !sharesJournal(folders.pool, m_place.databaseDir);
     m_folders = std::move(folders);
     Status prepared = moveOldRoots();
     if (prepared)
@@ -138,17 +140,25 @@ Status FolderPool::moveOldRoots() const
 
 Status FolderPool::needPrepared() const
 {
-    return m_folders.pool ? Status()
-                          : Status(Error(Code::WrongState, "storage pool " + quoted(m_name) + " is not prepared"));
+    return m_folders.pool
+               ? Status()
+               : Status(Error(Code::WrongState, "storage pool " + quoted(m_place.name) + " is not prepared"));
 }
 
 Result<std::string> FolderPool::checkedVolume(const std::string &project, const std::string &name) const
 {
     TRY(needPrepared());
     TRY(checkObjectName("project", project));
-    TRY(checkInstanceName(name));
-    return volumeName(project, name);
+    TRY(m_place.kind == VolumeKind::Custom ? checkObjectName("storage volume", name) : checkInstanceName(name));
+    return folderName(project, name);
 }
+
+std::string FolderPool::folderName(const std::string &project, const std::string &name) const
+{
+    return m_place.kind == VolumeKind::Custom ? customVolumeName(project, name) : volumeName(project, name);
+}
+
+const char *FolderPool::volumesFolder() const { return m_place.kind == VolumeKind::Custom ? "volumes" : "containers"; }
 
 Error FolderPool::withFreeSpace(Error error) const
 {
@@ -157,7 +167,8 @@ Error FolderPool::withFreeSpace(Error error) const
     const auto free = space();
     if (!free)
         return error;
-    std::string text = humanBytes(free->available) + " free in storage pool " + quoted(m_name) + " at " + m_directory;
+    std::string text =
+        humanBytes(free->available) + " free in storage pool " + quoted(m_place.name) + " at " + m_place.directory;
     if (free->inodesTotal != 0 && free->inodesFree < 1000)
         text += ", " + std::to_string(free->inodesFree) + " inodes free";
     return std::move(error).hint(text);
@@ -169,7 +180,7 @@ Status FolderPool::flushRename(const Fd &folder) const
 {
     if (!m_folders.flushRenames || ::fsync(folder.get()) == 0)
         return {};
-    return withFreeSpace(Error::fromErrno(errno, "fsync", m_directory));
+    return withFreeSpace(Error::fromErrno(errno, "fsync", m_place.directory));
 }
 
 /// For after renames only: with one journal the database's commit does it.
@@ -178,7 +189,7 @@ Status FolderPool::flushRenames() const { return m_folders.flushRenames ? flush(
 Status FolderPool::flush() const
 {
     if (::syncfs(m_folders.pool.get()) < 0)
-        return withFreeSpace(Error::fromErrno(errno, "syncfs", m_directory));
+        return withFreeSpace(Error::fromErrno(errno, "syncfs", m_place.directory));
     return {};
 }
 
@@ -211,7 +222,7 @@ Result<Scratch> FolderPool::scratchNamed(std::string name) const
     auto state = std::make_unique<Scratch::State>();
     state->trash = m_folders.trash;
     state->parent = TRY(openFolder(m_folders.pool, "scratch"));
-    state->path = m_directory + "/scratch/" + name;
+    state->path = m_place.directory + "/scratch/" + name;
     state->directory = TRY(openFolder(state->parent, name));
     state->name = std::move(name);
     return Scratch(std::move(state));
@@ -346,7 +357,8 @@ Status FolderPool::createVolume(const std::string &project, const std::string &n
 {
     const std::string volume = TRY(checkedVolume(project, name));
     if (exists(m_folders.volumes, volume))
-        return Error(Code::AlreadyExists, "volume " + quoted(volume) + " exists in storage pool " + quoted(m_name));
+        return Error(Code::AlreadyExists,
+                     "volume " + quoted(volume) + " exists in storage pool " + quoted(m_place.name));
     // Taken in the order of use by deleteImage: from here to the rename the image has a user that can be seen.
     std::unique_lock lock(m_mutex, std::defer_lock);
     if (layersOnImage())
@@ -417,7 +429,7 @@ Result<Fd> FolderPool::openVolume(const std::string &project, const std::string 
 
 std::string FolderPool::volumeDir(const std::string &project, const std::string &name) const
 {
-    return m_directory + "/containers/" + volumeName(project, name);
+    return m_place.directory + "/" + volumesFolder() + "/" + folderName(project, name);
 }
 
 Result<std::optional<std::string>> FolderPool::volumeImage(const std::string &project, const std::string &name) const
@@ -435,7 +447,7 @@ Result<std::optional<std::string>> FolderPool::volumeImage(const std::string &pr
 
 std::string FolderPool::imagePath(const std::optional<std::string> &image) const
 {
-    return image ? m_directory + "/images/" + *image : std::string();
+    return image ? m_place.directory + "/images/" + *image : std::string();
 }
 
 Result<RootTree> FolderPool::root(const std::string &project, const std::string &name) const
@@ -460,7 +472,7 @@ Result<Space> FolderPool::space() const
     struct statvfs info {
     };
     if (::fstatvfs(m_folders.pool.get(), &info) < 0)
-        return Error::fromErrno(errno, "statvfs", m_directory);
+        return Error::fromErrno(errno, "statvfs", m_place.directory);
     const auto bytes = [&](fsblkcnt_t blocks) { return Bytes{static_cast<std::uint64_t>(blocks) * info.f_frsize}; };
     return Space{bytes(info.f_blocks), bytes(info.f_blocks - info.f_bfree), bytes(info.f_bavail), info.f_files,
                  info.f_favail};

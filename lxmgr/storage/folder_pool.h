@@ -27,17 +27,22 @@ struct Scratch::State {
     Fd directory;
 };
 
+/// Where a driver keeps what it holds.
+struct Place {
+    std::string name;      ///< Of the pool.
+    std::string directory; ///< The pool's folder, or "custom" in it.
+    std::string
+        databaseDir; ///< Of the database, whose commits make our renames durable if it is on the same file system.
+    VolumeKind kind = VolumeKind::Instance;
+};
+
 class FolderPool : public Driver
 {
 public:
-    /// `databaseDir`: where the database lies, whose commits make our renames durable if it is on the same file system.
-    FolderPool(std::string name, std::string directory, std::string databaseDir)
-        : m_name(std::move(name)), m_directory(std::move(directory)), m_databaseDir(std::move(databaseDir))
-    {
-    }
+    explicit FolderPool(Place place) : m_place(std::move(place)) {}
 
-    const std::string &name() const override { return m_name; }
-    const std::string &directory() const override { return m_directory; }
+    const std::string &name() const override { return m_place.name; }
+    const std::string &directory() const override { return m_place.directory; }
     Status prepare() override;
     Result<Scratch> newScratch() override;
     Status addImage(const std::string &fingerprint, const Fill &fill) override;
@@ -76,9 +81,10 @@ public:
     Result<Space> space() const override;
     Status emptyTrash() override;
 
-protected:
     /// Unsupported if the file system that holds `pool` cannot carry the driver.
     virtual Status checkFileSystem(const Fd &pool) const = 0;
+
+protected:
     /// Whether a volume goes on needing the tree of its image.
     virtual bool layersOnImage() const { return false; }
     /// Makes the folders that only this driver has, drops what a crash left there. With the mutex held.
@@ -160,9 +166,10 @@ private:
     Status flushRenames() const;
     Error withFreeSpace(Error error) const;
 
-    std::string m_name;
-    std::string m_directory;
-    std::string m_databaseDir;
+    std::string folderName(const std::string &project, const std::string &name) const;
+    const char *volumesFolder() const;
+
+    const Place m_place;
     Folders m_folders;
     mutable std::mutex
         m_mutex; ///< Held while images and volumes come into and go out of being; never over unpacking or copying.
@@ -176,8 +183,8 @@ RootTree plainRoot(const std::string &path);
 /// How prepare() reports what a file system cannot do: "pool 'default' on '/x': …".
 Error unsuitable(const FolderPool &pool, const std::string &why);
 
-Result<std::unique_ptr<Driver>> makeOverlayDriver(std::string name, std::string directory, std::string databaseDir);
-Result<std::unique_ptr<Driver>> makeBtrfsDriver(std::string name, std::string directory, std::string databaseDir);
-Result<std::unique_ptr<Driver>> makeDirDriver(std::string name, std::string directory, std::string databaseDir);
+std::unique_ptr<Driver> makeOverlayDriver(Place place);
+std::unique_ptr<Driver> makeBtrfsDriver(Place place);
+std::unique_ptr<Driver> makeDirDriver(Place place);
 
 } // namespace lxmgr::storage

@@ -112,7 +112,6 @@ public:
     using FolderPool::FolderPool;
     std::string_view driverName() const override { return "overlay"; }
 
-protected:
     Status checkFileSystem(const Fd &pool) const override
     {
         if (!hasIdmappedLayers())
@@ -129,6 +128,7 @@ protected:
         return {};
     }
 
+protected:
     bool layersOnImage() const override { return true; }
     /// A volume without an image is a plain tree, as with the driver dir.
     std::string ownPart(const Fd &folder) const override { return exists(folder, kLayer) ? kLayer : kTree; }
@@ -348,10 +348,6 @@ private:
 
 } // namespace
 
-Result<std::unique_ptr<Driver>> makeOverlayDriver(std::string name, std::string directory, std::string databaseDir)
-{
-    return std::unique_ptr<Driver>(
-        std::make_unique<OverlayDriver>(std::move(name), std::move(directory), std::move(databaseDir)));
-}
+std::unique_ptr<Driver> makeOverlayDriver(Place place) { return std::make_unique<OverlayDriver>(std::move(place)); }
 
 } // namespace lxmgr::storage

@@ -181,7 +181,8 @@ Status FolderPool::copyVolume(const VolumeSource &from, const std::string &proje
     if (from.snapshot && with == WithSnapshots::Yes)
         return Error(Code::Invalid, "a snapshot has no snapshots to be copied with it");
     if (exists(m_folders.volumes, volume))
-        return Error(Code::AlreadyExists, "volume " + quoted(volume) + " exists in storage pool " + quoted(m_name));
+        return Error(Code::AlreadyExists,
+                     "volume " + quoted(volume) + " exists in storage pool " + quoted(m_place.name));
     const std::string sourceVolume = TRY(checkedVolume(from.project, from.name));
     const Fd sourceFolder = TRY_IN("volume " + quoted(sourceVolume), openFolder(m_folders.volumes, sourceVolume));
     const auto image = TRY(volumeImage(from.project, from.name));

@@ -4,6 +4,7 @@
 #include "conformance/file_systems.h"
 #include "conformance/tree_manifest.h"
 #include "kernel/mount.h"
+#include "storage/backing.h"
 #include "storage/btrfs_subvolume.h"
 #include "storage/driver.h"
 #include "storage/tree.h"
@@ -305,6 +306,48 @@ private slots:
         const auto opened = Driver::open({"default", "zebra", {}}, "/nowhere");
         VERIFY_FAILS(Code::Invalid, opened);
         QVERIFY(opened.error().message.find("overlay") != std::string::npos);
+    }
+
+    void fileCarriesABtrfsThatGrows_data()
+    {
+        QTest::addColumn<QByteArray>("driver");
+        for (const char *tag : {"file/ext4", "file/xfs", "file/btrfs", "file/tmpfs"})
+            QTest::newRow(tag) << QByteArray(tag);
+    }
+    void fileCarriesABtrfsThatGrows()
+    {
+        NEEDS("btrfs", g_fileSystems.lack("btrfs").empty());
+        const std::string bed = g_fileSystems.path(driver().substr(5));
+        const Backing backing{Backing::Kind::File, bed + "/pool.img", bed + "/mounted", "compress=zstd,noatime"};
+        VERIFY_OK(makeFile(backing.source, Bytes{200 << 20}));
+        VERIFY_FAILS(Code::AlreadyExists, makeFile(backing.source, Bytes{200 << 20}));
+        QVERIFY(!*holdsBtrfs(backing.source));
+        VERIFY_OK(makeBtrfs(backing.source, "pool", Wipe::No));
+        QVERIFY(*holdsBtrfs(backing.source));
+        VERIFY_FAILS(Code::WrongState, makeBtrfs(backing.source, "pool", Wipe::No));
+        VERIFY_OK(makeBtrfs(backing.source, "pool", Wipe::Yes));
+
+        VERIFY_OK(unmountBacking(backing));
+        VERIFY_OK(mountBacking(backing));
+        VERIFY_OK(mountBacking(backing)); // found there
+        QVERIFY(isMountPoint(backing.folder));
+        {
+            const Fd folder(::open(backing.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+            VERIFY_OK(put(folder, "kept", "1"));
+            QCOMPARE(btrfs::deviceOf(folder)->size.count, std::uint64_t{200 << 20});
+            VERIFY_OK(growFile(backing, Bytes{300 << 20}));
+            VERIFY_OK(growFile(backing, Bytes{300 << 20}));
+            QCOMPARE(btrfs::deviceOf(folder)->size.count, std::uint64_t{300 << 20});
+            VERIFY_FAILS(Code::Invalid, growFile(backing, Bytes{250 << 20}));
+            VERIFY_FAILS(Code::WrongState, unmountBacking(backing)); // somebody is in there
+        }
+        VERIFY_OK(unmountBacking(backing));
+        QVERIFY(!isMountPoint(backing.folder));
+        VERIFY_OK(mountBacking(backing));
+        QCOMPARE(::access((backing.folder + "/kept").c_str(), F_OK), 0);
+        VERIFY_OK(unmountBacking(backing));
+        ::unlink(backing.source.c_str());
+        VERIFY_FAILS(Code::Unavailable, mountBacking(backing));
     }
 
     void nobodyElseMayLookIn_data() { drivers(); }

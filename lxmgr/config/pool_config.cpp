@@ -1,0 +1,125 @@
+#include "config/pool_config.h"
+
+#include "base/text.h"
+#include "config/documents.h"
+#include "config/findings.h"
+#include "config/pool_keys.h"
+
+namespace lxmgr::config
+{
+
+namespace
+{
+
+constexpr std::string_view kVersion = "1";
+
+bool matches(std::string_view pattern, std::string_view name)
+{
+    if (!pattern.ends_with('*'))
+        return pattern == name;
+    return name.size() >= pattern.size() && name.starts_with(pattern.substr(0, pattern.size() - 1));
+}
+
+Error unknownKey(const std::string &name)
+{
+    for (const std::string_view pattern : kUnsupportedPoolKeys)
+        if (matches(pattern, name))
+            return {Code::Unsupported, "storage pool key " + quoted(name) + " is not supported by this version"};
+    std::vector<std::string_view> candidates;
+    for (const PoolKey &row : kPoolKeys)
+        candidates.push_back(row.key.name);
+    const auto near = nearest(name, candidates);
+    return {Code::Invalid,
+            "unknown storage pool key " + quoted(name) + (near ? " (did you mean '" + *near + "'?)" : "")};
+}
+
+Status parseKey(PoolConfig &config, const std::string &driver, const std::string &name, const std::string &value)
+{
+    const auto row = std::ranges::find_if(kPoolKeys, [&](const PoolKey &each) { return matches(each.key.name, name); });
+    if (row == std::end(kPoolKeys))
+        return unknownKey(name);
+    if (!row->drivers.empty() && row->drivers != driver)
+        return Error(Code::Invalid, "storage pool key " + quoted(name) + " is not for the driver " + quoted(driver) +
+                                        " (" + std::string(row->drivers) + ")");
+    const std::string_view suffix =
+        row->key.isPrefix() ? std::string_view(name).substr(row->key.prefix().size()) : std::string_view();
+    if (!value.empty())
+        TRY_IN(name, row->key.field.parse(config, suffix, value));
+    return {};
+}
+
+using D = PoolDocument;
+template <std::string D::*Member, const auto &kName>
+Status readMember(D &document, const YamlNode &value, const std::string &file)
+{
+    document.*Member = TRY(yamlText(value, file, kName));
+    return {};
+}
+constexpr char kName[] = "name", kDriver[] = "driver", kDescription[] = "description";
+Status passOver(D &, const YamlNode &, const std::string &) { return {}; }
+
+constexpr DocumentKey<D> kKeys[] = {
+    {"version",                    &passOver                       },
+    {"name",                       &readMember<&D::name,             kName>},
+    {"driver",                            &readMember<&D::driver,                                                     kDriver>},
+    {"description",                    &readMember<&D::description,kDescription>},
+    {"config",
+     [](D &document,  const YamlNode &value, const std::string &file) -> Status {
+         document.config = TRY(yamlStringMap(value, file, "config"));
+         return {};
+     }},
+    {"complete",                     &passOver                                                },
+};
+
+Result<D> readChecked(std::string_view text, const std::string &file)
+{
+    const YamlNode root = TRY(parseYaml(text, file));
+    const YamlNode *version = root.find("version");
+    if (version == nullptr)
+        return yamlError(file, root, "it has no version: it is no pool.yaml of lxmgr");
+    if (version->scalar != kVersion)
+        return yamlError(file, *version, "it has version " + quoted(version->scalar) + ", this lxmgr reads 1")
+            .as(Code::Unsupported);
+    if (root.find("complete") == nullptr)
+        return Error(Code::Invalid, file + ": its end is missing");
+    D document;
+    TRY(readDocument<D>(document, root, file, kKeys, {}));
+    TRY_IN(file, checkObjectName("storage pool", document.name));
+    return document;
+}
+
+} // namespace
+
+Result<PoolConfig> parsePoolConfig(const std::string &driver, const StringMap &config)
+{
+    if (config.size() > 1024)
+        return Error(Code::Invalid, "more than 1024 keys");
+    PoolConfig typed;
+    Findings findings;
+    for (const auto &[name, value] : config)
+        findings.add(parseKey(typed, driver, name, value));
+    TRY(findings.status());
+    return typed;
+}
+
+std::string writePoolDocument(const PoolDocument &document)
+{
+    YamlNode root = YamlNode::map();
+    root.add("version", YamlNode::word(std::string(kVersion)))
+        .add("name", YamlNode::text(document.name))
+        .add("driver", YamlNode::text(document.driver))
+        .add("description", YamlNode::text(document.description))
+        .add("config", YamlNode::map(document.config))
+        .add("complete", YamlNode::word("true"));
+    return "# Written by lxmgr: this folder is a storage pool. Editing it changes nothing.\n" + formatYaml(root);
+}
+
+Result<PoolDocument> readPoolDocument(std::string_view text, const std::string &file)
+{
+    Result<D> document = readChecked(text, file);
+    if (!document && document.error().code != Code::Unsupported)
+        return std::move(document.error()).as(Code::Corrupt);
+    return document;
+}
+
+} // namespace lxmgr::config

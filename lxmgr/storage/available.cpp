@@ -1,0 +1,77 @@
+#include "storage/available.h"
+
+#include "base/text.h"
+#include "kernel/files.h"
+#include "kernel/program.h"
+#include "kernel/sys.h"
+#include "storage/btrfs_subvolume.h"
+#include "storage/driver.h"
+#include "storage/folder_pool.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+namespace lxmgr::storage
+{
+
+namespace
+{
+
+bool has(const std::string &file, std::string_view text)
+{
+    const auto content = files::read(file);
+    return content && content->find(text) != std::string::npos;
+}
+
+/// In the kernel, or as a module that it loads at the first mount.
+bool kernelHasBtrfs()
+{
+    utsname host{};
+    ::uname(&host);
+    return has("/proc/filesystems", "\tbtrfs\n") ||
+           has(std::string("/lib/modules/") + host.release + "/modules.dep", "/btrfs.ko");
+}
+
+/// What keeps btrfs from being made in a file or on a device; a folder on a btrfs needs neither.
+std::string lackOfBtrfs(const std::string &stateDir)
+{
+    const auto folder = sys::open(stateDir, O_RDONLY | O_DIRECTORY);
+    const bool onBtrfs = folder && btrfs::isBtrfs(*folder);
+    if (!kernelHasBtrfs())
+        return "this kernel has no btrfs";
+    if (const auto mkfs = program::find("mkfs.btrfs"); !mkfs && !onBtrfs)
+        return "mkfs.btrfs is not installed (package btrfs-progs); a folder on a btrfs works without";
+    if (::access("/dev/loop-control", R_OK | W_OK) < 0 && !onBtrfs)
+        return "this host has no loop devices for a pool in a file; a block device or a folder on a btrfs works";
+    return {};
+}
+
+std::string lackOfOverlay(const std::string &stateDir)
+{
+    const auto driver = makeOverlayDriver({"default", stateDir, stateDir, VolumeKind::Instance});
+    const auto folder = sys::open(stateDir, O_RDONLY | O_DIRECTORY);
+    if (!folder)
+        return "the state folder " + quoted(stateDir) + " cannot be opened";
+    const Status fits = static_cast<const FolderPool &>(*driver).checkFileSystem(*folder);
+    return fits ? std::string() : fits.error().message;
+}
+
+DriverState state(std::string_view name, std::string_view summary, std::string lack)
+{
+    return {name, summary, lack.empty(), std::move(lack)};
+}
+
+} // namespace
+
+std::vector<DriverState> driverStates(const std::string &stateDir)
+{
+    return {
+        state("btrfs", "subvolumes; snapshots and copies cost what changes", lackOfBtrfs(stateDir)),
+        state("dir", "folders on any file system; snapshots and copies are whole trees", {}),
+        state("lvm", "thin volumes", "this version has no lvm driver"),
+        state("overlay", "layers on the image; snapshots cost what changed, copies nothing", lackOfOverlay(stateDir)),
+        state("zfs", "datasets", "this version has no zfs driver"),
+    };
+}
+
+} // namespace lxmgr::storage

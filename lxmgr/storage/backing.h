@@ -1,0 +1,45 @@
+// What the folder of a pool stands on: a folder of the host, or a btrfs of the pool's own on a device or in a file,
+// which is mounted at <state>/storage-pools/<pool> for as long as the pool exists.
+#pragma once
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "base/types.h"
+
+#include <string>
+
+namespace lxmgr::storage
+{
+
+struct Backing {
+    enum class Kind { Folder, Device, File };
+    Kind kind = Kind::Folder;
+    std::string source;  ///< The folder, device or file.
+    std::string folder;  ///< Where the pool is.
+    std::string options; ///< Mount options of the file system: "compress=zstd,noatime".
+
+    bool isMounted() const { return kind != Kind::Folder; }
+};
+
+/// "20% of what is free at `folder`, at least 5 GiB and at most 30 GiB"; NoSpace where 5 GiB are more than there is.
+Result<Bytes> defaultFileSize(const std::string &folder);
+
+enum class Wipe { No, Yes };
+/// Makes the file, sparse. AlreadyExists.
+Status makeFile(const std::string &path, Bytes size);
+/// Makes an empty btrfs on a device or in a file. WrongState: something is on it and `wipe` does not allow to lose it.
+Status makeBtrfs(const std::string &path, const std::string &label, Wipe wipe);
+/// Whether a btrfs begins on the device or in the file.
+Result<bool> holdsBtrfs(const std::string &path);
+/// Whether something is mounted on the folder.
+bool isMountPoint(const std::string &folder);
+
+/// Makes sure that the backing is mounted where it belongs; a Folder needs nothing. Done already is no error.
+Status mountBacking(const Backing &backing);
+/// WrongState while something uses it. Not mounted is no error.
+Status unmountBacking(const Backing &backing);
+/// A mounted File becomes `size` large; smaller than it is is Invalid, as large is nothing to do.
+Status growFile(const Backing &backing, Bytes size);
+Result<Bytes> fileSize(const std::string &path);
+
+} // namespace lxmgr::storage

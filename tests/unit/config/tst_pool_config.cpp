@@ -1,0 +1,116 @@
+// Keys of storage pools, and pool.yaml.
+#include "config/pool_config.h"
+#include "config/pool_keys.h"
+#include "support/verify.h"
+
+#include <QtTest/QtTest>
+
+using namespace lxmgr;
+using namespace lxmgr::config;
+
+class TestPoolConfig : public QObject
+{
+    Q_OBJECT
+private slots:
+    void keysAreTyped();
+    void keysAreRefusedByName_data();
+    void keysAreRefusedByName();
+    void allThatIsWrongIsTold();
+    void documentComesBack();
+    void brokenDocumentsAreRefused_data();
+    void brokenDocumentsAreRefused();
+};
+
+void TestPoolConfig::keysAreTyped()
+{
+    const auto config = parsePoolConfig("btrfs", {
+                                                     {"source",              "/dev/sdb"     },
+                                                     {"size",                "2GiB"         },
+                                                     {"source.wipe",         "true"         },
+                                                     {"btrfs.mount_options", "compress=zstd"},
+                                                     {"user.x",              "y"            }
+    });
+    VERIFY_OK(config);
+    QCOMPARE(config->source->text, std::string("/dev/sdb"));
+    QCOMPARE(config->size->count, std::uint64_t{2} << 30);
+    QCOMPARE(config->wipe, std::optional(true));
+    QCOMPARE(config->user.at("x"), std::string("y"));
+    VERIFY_OK(parsePoolConfig("dir", {
+                                         {"source", ""}
+    }));
+}
+
+void TestPoolConfig::keysAreRefusedByName_data()
+{
+    QTest::addColumn<QString>("driver");
+    QTest::addColumn<QString>("key");
+    QTest::addColumn<QString>("value");
+    QTest::addColumn<int>("code");
+    QTest::addColumn<QString>("told");
+    const auto row = [](const char *tag, const char *driver, const char *key, const char *value, Code code,
+                        const char *told) { QTest::newRow(tag) << driver << key << value << int(code) << told; };
+    row("unknown", "dir", "sizes", "1", Code::Invalid, "did you mean 'size'?");
+    row("other driver", "dir", "size", "1GiB", Code::Invalid, "not for the driver 'dir'");
+    row("unsupported", "dir", "rsync.bwlimit", "1", Code::Unsupported, "'rsync.bwlimit'");
+    row("value", "btrfs", "size", "much", Code::Invalid, "size: ");
+    row("relative", "dir", "source", "a/b", Code::Invalid, "source: ");
+    row("parent", "dir", "source", "/a/../b", Code::Invalid, "source: ");
+    row("bare prefix", "dir", "user.", "x", Code::Invalid, "'user.'");
+}
+
+void TestPoolConfig::keysAreRefusedByName()
+{
+    QFETCH(QString, driver);
+    QFETCH(QString, key);
+    QFETCH(QString, value);
+    QFETCH(int, code);
+    QFETCH(QString, told);
+    const auto config = parsePoolConfig(driver.toStdString(), {
+                                                                  {key.toStdString(), value.toStdString()}
+    });
+    VERIFY_FAILS(Code(code), config);
+    QVERIFY2(config.error().message.find(told.toStdString()) != std::string::npos, config.error().message.c_str());
+}
+
+void TestPoolConfig::allThatIsWrongIsTold()
+{
+    const auto config = parsePoolConfig("dir", {
+                                                   {"zfs.pool_name", "x" },
+                                                   {"sorce",         "/x"}
+    });
+    VERIFY_FAILS(Code::Invalid, config);
+    QVERIFY(config.error().message.find("zfs.pool_name") != std::string::npos);
+    QVERIFY(config.error().message.find("sorce") != std::string::npos);
+}
+
+void TestPoolConfig::documentComesBack()
+{
+    const PoolDocument document{
+        "fast", "btrfs", "Quick: \"and\"\nsmall", {{"size", "2GiB"}, {"user.x", "true"}}
+    };
+    const auto read = readPoolDocument(writePoolDocument(document), "pool.yaml");
+    VERIFY_OK(read);
+    QCOMPARE(*read, document);
+}
+
+void TestPoolConfig::brokenDocumentsAreRefused_data()
+{
+    QTest::addColumn<QString>("text");
+    QTest::addColumn<int>("code");
+    QTest::newRow("empty") << "" << int(Code::Corrupt);
+    QTest::newRow("cut") << "version: 1\nname: a\ndriver: dir\n" << int(Code::Corrupt);
+    QTest::newRow("newer") << "version: 2\nname: a\ncomplete: true\n" << int(Code::Unsupported);
+    QTest::newRow("a path for a name") << "version: 1\nname: ../a\ndriver: dir\ncomplete: true\n" << int(Code::Corrupt);
+    QTest::newRow("unknown key") << "version: 1\nname: a\ncolour: red\ncomplete: true\n" << int(Code::Corrupt);
+    QTest::newRow("not YAML") << "version: [" << int(Code::Corrupt);
+}
+
+void TestPoolConfig::brokenDocumentsAreRefused()
+{
+    QFETCH(QString, text);
+    QFETCH(int, code);
+    VERIFY_FAILS(Code(code), readPoolDocument(text.toStdString(), "pool.yaml"));
+}
+
+QTEST_APPLESS_MAIN(TestPoolConfig)
+#include "tst_pool_config.moc"
