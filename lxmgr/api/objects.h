@@ -937,6 +937,18 @@ template <> struct Fields<StoragePool> {
     };
 };
 
+struct StoragePoolPut {
+    std::string name, driver;
+    std::optional<std::string> description;
+    std::optional<StringMap> config;
+};
+template <> struct Fields<StoragePoolPut> {
+    using T = StoragePoolPut;
+    static constexpr OmitEmpty E{};
+    static constexpr auto rows = std::tuple{Field{"name", &T::name, E}, Field{"driver", &T::driver, E},
+                                            Field{"description", &T::description, E}, Field{"config", &T::config, E}};
+};
+
 struct UsedTotal {
     std::uint64_t used = 0, total = 0;
 };
@@ -953,6 +965,18 @@ template <> struct Fields<StorageResources> {
 };
 
 // --- ours -----------------------------------------------------------------------------------------------------------
+
+/// GET /1.0/lxmgr/storage-drivers
+struct StorageDriverState {
+    std::string name, description;
+    bool available = false;
+    std::string reason; ///< Why it is not available.
+};
+template <> struct Fields<StorageDriverState> {
+    using T = StorageDriverState;
+    static constexpr auto rows = std::tuple{Field{"name", &T::name}, Field{"description", &T::description},
+                                            Field{"available", &T::available}, Field{"reason", &T::reason}};
+};
 
 /// GET /1.0/lxmgr/templates
 struct Template {

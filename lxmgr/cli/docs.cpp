@@ -129,13 +129,22 @@ std::string deviceKeyTable()
     std::string text;
     std::string_view group;
     for (const config::KeyInfo &key : config::allKeys()) {
-        if (key.group == "instance")
+        if (key.group == "instance" || key.group == "pool")
             continue;
         if (key.group != group)
             text.append(".SS ").append(roff(key.group)).append("\n");
         group = key.group;
         text.append(keyTerm(key));
     }
+    return text;
+}
+
+std::string poolKeyTable()
+{
+    std::string text;
+    for (const config::KeyInfo &key : config::allKeys())
+        if (key.group == "pool")
+            text.append(keyTerm(key));
     return text;
 }
 
@@ -170,6 +179,7 @@ constexpr Variable kFiles[] = {
     {"/var/lib/lxmgr/logs/lxmgrd.log", "What the daemon printed, where the client started it."},
     {"/var/lib/lxmgr/logs/<instance>/", "Log and console of an instance."},
     {"/var/lib/lxmgr/storage-pools/", "Root disks and images."},
+    {"/var/lib/lxmgr/disks/<pool>.img", "The file system of a pool that is in a file."},
     {"/etc/lxmgr/templates.d/*.yaml", "Templates of your own, and mirrors for the shipped ones."},
 };
 
@@ -194,6 +204,7 @@ constexpr DocTable kTables[] = {
     {"columns",       &columnTable     },
     {"instance-keys", &instanceKeyTable},
     {"device-keys",   &deviceKeyTable  },
+    {"pool-keys",     &poolKeyTable    },
     {"exit-statuses", &exitTable       },
     {"environment",   &environmentTable},
     {"files",         &fileTable       },

@@ -69,11 +69,21 @@ Result<int> profileList(Context &context, const Arguments &arguments);
 Result<int> profileShow(Context &context, const Arguments &arguments);
 Result<int> networkList(Context &context, const Arguments &arguments);
 Result<int> networkShow(Context &context, const Arguments &arguments);
-Result<int> storageList(Context &context, const Arguments &arguments);
-Result<int> storageShow(Context &context, const Arguments &arguments);
 Result<int> operationList(Context &context, const Arguments &arguments);
 Result<int> operationShow(Context &context, const Arguments &arguments);
 Result<int> operationDelete(Context &context, const Arguments &arguments);
+// storage.cpp
+Result<int> storageList(Context &context, const Arguments &arguments);
+Result<int> storageShow(Context &context, const Arguments &arguments);
+Result<int> storageInfo(Context &context, const Arguments &arguments);
+Result<int> storageDrivers(Context &context, const Arguments &arguments);
+Result<int> storageCreate(Context &context, const Arguments &arguments);
+Result<int> storageGet(Context &context, const Arguments &arguments);
+Result<int> storageSet(Context &context, const Arguments &arguments);
+Result<int> storageUnset(Context &context, const Arguments &arguments);
+Result<int> storageEdit(Context &context, const Arguments &arguments);
+Result<int> storageDelete(Context &context, const Arguments &arguments);
+Result<int> storageDetach(Context &context, const Arguments &arguments);
 // monitor.cpp, query.cpp
 Result<int> monitor(Context &context, const Arguments &arguments);
 Result<int> query(Context &context, const Arguments &arguments);

@@ -12,7 +12,7 @@ ColumnSet imageColumns();     // images.cpp
 ColumnSet aliasColumns();     // images.cpp
 ColumnSet profileColumns();   // objects.cpp
 ColumnSet networkColumns();   // objects.cpp
-ColumnSet storageColumns();   // objects.cpp
+ColumnSet storageColumns();   // storage.cpp
 ColumnSet operationColumns(); // objects.cpp
 
 } // namespace lxmgr::cli

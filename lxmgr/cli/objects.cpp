@@ -1,4 +1,4 @@
-// Profiles, networks, storage pools and operations: what there is, and cancelling.
+// Profiles, networks and operations: what there is, and cancelling.
 #include "cli/handlers.h"
 
 #include "base/text.h"
@@ -15,7 +15,6 @@ namespace
 using api::Network;
 using api::Operation;
 using api::Profile;
-using api::StoragePool;
 
 std::string count(const std::vector<std::string> &list) { return std::to_string(list.size()); }
 
@@ -40,14 +39,6 @@ constexpr Column<Network> kNetworkColumns[] = {
     {'d', "DESCRIPTION", "What it is for.", [](const Network &n) { return n.description; }},
     {'u', "USED BY", "How many instances and profiles use it.", [](const Network &n) { return count(n.usedBy); }},
     {'s', "STATE", "CREATED where it is managed.", [](const Network &n) { return upperStatus(n.status); }},
-};
-constexpr Column<StoragePool> kStorageColumns[] = {
-    {'n', "NAME", "Its name.", [](const StoragePool &p) { return p.name; }},
-    {'D', "DRIVER", "How it stores.", [](const StoragePool &p) { return p.driver; }},
-    {'S', "SOURCE", "Where.", [](const StoragePool &p) { const auto found = p.config.find("source"); return found == p.config.end() ? std::string() : found->second; }},
-    {'d', "DESCRIPTION", "What it is for.", [](const StoragePool &p) { return p.description; }},
-    {'u', "USED BY", "How many objects are in it or refer to it.", [](const StoragePool &p) { return count(p.usedBy); }},
-    {'s', "STATE", "CREATED where it can be used.", [](const StoragePool &p) { return upperStatus(p.status); }},
 };
 constexpr Column<Operation> kOperationColumns[] = {
     {'i', "ID", "What names it.", [](const Operation &o) { return o.id; }},
@@ -79,7 +70,6 @@ Result<int> show(Context &context, const Arguments &arguments, std::string_view 
 
 ColumnSet profileColumns() { return describe<Profile>("profile list", "ndu", kProfileColumns); }
 ColumnSet networkColumns() { return describe<Network>("network list", "ntm46dus", kNetworkColumns); }
-ColumnSet storageColumns() { return describe<StoragePool>("storage list", "nDSdus", kStorageColumns); }
 ColumnSet operationColumns() { return describe<Operation>("operation list", "itdscC", kOperationColumns); }
 
 Result<int> profileList(Context &context, const Arguments &arguments)
@@ -98,20 +88,6 @@ Result<int> networkList(Context &context, const Arguments &arguments)
 Result<int> networkShow(Context &context, const Arguments &arguments)
 {
     return show(context, arguments, "/1.0/networks");
-}
-
-Result<int> storageList(Context &context, const Arguments &arguments)
-{
-    return list(context, arguments, "/1.0/storage-pools", storageColumns(), kStorageColumns);
-}
-
-Result<int> storageShow(Context &context, const Arguments &arguments)
-{
-    if (!arguments.has("resources"))
-        return show(context, arguments, "/1.0/storage-pools");
-    const std::string path = client::path("/1.0/storage-pools", {arguments.word(0), "resources"});
-    TRY(printObject(context, arguments, TRY(context.client().get<api::Json>(path))));
-    return 0;
 }
 
 Result<int> operationList(Context &context, const Arguments &arguments)

@@ -42,6 +42,7 @@ std::span<const HandlerRow> executionHandlers();
 std::span<const HandlerRow> fileHandlers();
 std::span<const HandlerRow> imageHandlers();
 std::span<const HandlerRow> configurationHandlers();
+std::span<const HandlerRow> storageHandlers();
 /// All of them; Internal where a route has no handler.
 Result<HandlerTable> handlerTable();
 

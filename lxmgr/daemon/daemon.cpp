@@ -55,10 +55,10 @@ Result<gid_t> groupId(const std::string &name)
 }
 
 /// Gives profile `default` a root disk and a NIC, as every instance gets them unless told otherwise. Only before the
-/// default pool is first made: later the profile is its owner's, who may have emptied it on purpose.
+/// first pool is made: later the profile is its owner's, who may have emptied it on purpose.
 Status fillDefaultProfile(store::Database &db)
 {
-    if (store::findPool(db, "default"))
+    if (!TRY(store::listPools(db)).empty())
         return {};
     store::Profile profile = TRY(store::findProfile(db, store::kDefaultProject, "default"));
     if (!profile.devices.empty() || !profile.config.empty())
@@ -86,6 +86,7 @@ public:
         m_lock = TRY(lockState(paths.stateDir));
         m_db = TRY(store::Database::open(paths.database()));
         m_pools = std::make_unique<instances::Pools>(paths, *m_db);
+        TRY(m_pools->recover());
         m_networks = std::make_unique<instances::Networks>(paths, *m_db);
         if (m_options.defaults) {
             TRY(fillDefaultProfile(*m_db));

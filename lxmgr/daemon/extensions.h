@@ -65,6 +65,7 @@ inline constexpr std::string_view kExtensions[] = {
     "container_disk_shift",
     "api_os",
     "lxmgr_error_code",
+    "lxmgr_storage",
     "lxmgr_templates",
     "lxmgr_wait",
 };

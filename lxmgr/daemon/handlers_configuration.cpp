@@ -1,4 +1,4 @@
-// Profiles, projects, networks and storage pools.
+// Profiles, projects and networks.
 #include "daemon/context.h"
 #include "daemon/convert.h"
 
@@ -353,61 +353,6 @@ Status networkLeases(Context &context, Request &request, const Responder &respon
     return {};
 }
 
-// --- storage pools ---
-
-Result<api::StoragePool> toApi(Context &context, const store::StoragePool &row)
-{
-    api::StoragePool pool;
-    pool.name = row.name;
-    pool.description = row.description;
-    pool.driver = row.driver;
-    pool.config = row.config;
-    if (const auto driver = context.pools.get(row.name))
-        pool.config.emplace("source", (*driver)->directory());
-    else
-        pool.status = "Unavailable";
-    for (const store::Instance &instance : TRY(store::listInstances(context.db, "")))
-        if (instance.pool == row.name)
-            pool.usedBy.push_back(urlOf("instances", instance.name, instance.project));
-    return pool;
-}
-
-Status poolList(Context &context, Request &request, const Responder &responder)
-{
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const store::StoragePool &row : TRY(store::listPools(context.db))) {
-        if (request.recursion() == 0)
-            writer.string("/1.0/storage-pools/" + row.name);
-        else
-            writeJson(writer, TRY(toApi(context, row)));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
-    return {};
-}
-
-Status poolGet(Context &context, Request &request, const Responder &responder)
-{
-    const auto row = store::findPool(context.db, request.param("name"));
-    if (!row)
-        return Error(Code::NotFound, "Storage pool not found");
-    responder.sync(TRY(toApi(context, *row)));
-    return {};
-}
-
-Status poolResources(Context &context, Request &request, const Responder &responder)
-{
-    storage::Driver &pool = *TRY(context.pools.get(request.param("name")));
-    const storage::Space space = TRY(pool.space());
-    api::StorageResources resources;
-    resources.space = {space.used.count, space.total.count};
-    resources.inodes = {space.inodesTotal - space.inodesFree, space.inodesTotal};
-    responder.sync(resources);
-    return {};
-}
-
 constexpr HandlerRow kRows[] = {
     {api::RouteId::ProfileList, &profileList},
     {api::RouteId::ProfileCreate, &profileCreate},
@@ -426,9 +371,6 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::NetworkDelete, &networkDelete},
     {api::RouteId::NetworkStateGet, &networkState},
     {api::RouteId::NetworkLeases, &networkLeases},
-    {api::RouteId::PoolList, &poolList},
-    {api::RouteId::PoolGet, &poolGet},
-    {api::RouteId::PoolResources, &poolResources},
 };
 
 } // namespace

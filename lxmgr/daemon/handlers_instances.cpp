@@ -400,10 +400,10 @@ Status logDelete(Context &context, Request &request, const Responder &responder)
 Status metadataGet(Context &context, Request &request, const Responder &responder)
 {
     const instances::Described described = TRY(context.manager.describe(keyOf(request)));
-    storage::Driver &pool = *TRY(context.pools.get(described.row.pool));
+    const instances::Pools::Use pool = TRY(context.pools.get(described.row.pool));
     if (described.row.image.empty())
         return Error(Code::NotFound, "instance " + quoted(described.row.name) + " was made without an image");
-    const Fd image = TRY(pool.openImage(described.row.image));
+    const Fd image = TRY(pool->openImage(described.row.image));
     const images::Metadata metadata = TRY(images::readMetadata(image));
     api::ImageMetadata out;
     out.architecture = metadata.architecture;

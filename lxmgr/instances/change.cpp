@@ -93,7 +93,7 @@ Status Manager::writeBackup(const InstanceKey &key)
 {
     const store::Instance row = TRY(find(key));
     const config::Expanded all = TRY(expanded(row));
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     config::BackupDocument document;
     document.project = row.project;
     document.name = row.name;
@@ -102,7 +102,7 @@ Status Manager::writeBackup(const InstanceKey &key)
     document.idBase = row.idRange.base;
     document.idSize = row.idRange.size;
     document.pool = row.pool;
-    document.poolDriver = pool.driverName();
+    document.poolDriver = pool->driverName();
     document.image = row.image;
     document.expandedConfig = all.config;
     document.expandedDevices = all.devices;
@@ -122,7 +122,7 @@ Status Manager::writeBackup(const InstanceKey &key)
                                       snapshot.expandedDevices,
                                       snapshot.expandedConfig});
     }
-    const Fd folder = TRY(pool.openVolume(row.project, row.name));
+    const Fd folder = TRY(pool->openVolume(row.project, row.name));
     return files::replace(folder, "backup.yaml", config::writeBackup(document));
 }
 

@@ -114,7 +114,7 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
         return Error(Code::Invalid, "instance " + quoted(key.name) +
                                         ": no root disk (a profile or a device of type disk with path=/ and pool=… must give one)");
     row.pool = root->as<config::DiskDevice>()->pool->text;
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     for (const NicPlan &nic : TRY(planNics(checked)))
         if (!nic.network.empty())
             TRY(m_s.networks.find(nic.network));
@@ -129,7 +129,7 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
         row.image = image.fingerprint;
         addImageKeys(row, image);
         TRY(store::setImageUsed(m_s.db, image.id, store::unixMillis()));
-        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)), m_s.images.ensureUnpacked(pool, image.fingerprint, progress));
+        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)), m_s.images.ensureUnpacked(*pool, image.fingerprint, progress));
     }
     if (progress.cancelled())
         return Error(Code::Cancelled, "creating " + quoted(key.name) + " was cancelled");
@@ -139,9 +139,9 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
     Undo undo;
     undo.add("create record", [&] { return store::deleteInstance(m_s.db, row.id); });
     TRY(failpoint("create.record"));
-    undo.add("create volume", [&] { return pool.deleteVolume(key.project, key.name); });
+    undo.add("create volume", [&] { return pool->deleteVolume(key.project, key.name); });
     TRY_IN("create " + quoted(key.name),
-           pool.createVolume(key.project, key.name, row.image.empty() ? std::nullopt : std::optional(row.image)));
+           pool->createVolume(key.project, key.name, row.image.empty() ? std::nullopt : std::optional(row.image)));
     TRY(failpoint("create.volume"));
     TRY(writeBackup(key));
     TRY(failpoint("create.backup"));

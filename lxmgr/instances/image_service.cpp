@@ -115,8 +115,8 @@ Result<store::Image> ImageService::buildLocked(const std::string &project, const
                                                const BuildChoice &choice, Progress &progress)
 {
     const std::string label = resolved.templateName + (resolved.release.empty() ? "" : "/" + resolved.release);
-    storage::Driver &pool = *TRY(m_pools.get("default"));
-    storage::Scratch scratch = TRY(pool.newScratch());
+    const Pools::Use pool = TRY(m_pools.any());
+    storage::Scratch scratch = TRY(pool->newScratch());
     images::BuildOptions options;
     options.mirror = choice.mirror;
     options.suite = choice.suite;
@@ -126,7 +126,7 @@ Result<store::Image> ImageService::buildLocked(const std::string &project, const
     images::ImageStore::PackOptions packing;
     packing.progress = &labelled;
     const images::Image image = TRY_IN("template " + quoted(label), m_files.pack(scratch.path(), packing));
-    const Status taken = pool.addImage(image.fingerprint, std::move(scratch));
+    const Status taken = pool->addImage(image.fingerprint, std::move(scratch));
     if (!taken && taken.error().code != Code::AlreadyExists)
         return taken.error();
     NewImage details;
@@ -173,7 +173,7 @@ Status ImageService::remove(const std::string &project, const std::string &finge
     TRY(store::setImageStatus(m_db, image.id, store::ImageStatus::Deleting));
     if (TRY(store::isImageShared(m_db, image)))
         return store::deleteImage(m_db, image.id);
-    for (storage::Driver *pool : m_pools.all())
+    for (const Pools::Use &pool : m_pools.all())
         TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)),
                freeing.attempt([&] { return pool->deleteImage(image.fingerprint); }));
     TRY(m_files.remove(image.fingerprint));

@@ -140,8 +140,8 @@ Result<spec::FilesClient> Manager::files(const InstanceKey &key)
         const spec::MonitorInfo info = TRY(client.info());
         return spec::FilesClient::forRunning(m_s.paths, info.initPidfd);
     }
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
-    const storage::RootTree tree = TRY(pool.root(key.project, key.name));
+    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
+    const storage::RootTree tree = TRY(pool->root(key.project, key.name));
     spec::Rootfs rootfs;
     rootfs.kind = tree.kind == storage::RootTree::Kind::Overlay ? spec::Rootfs::Kind::Overlay : spec::Rootfs::Kind::Directory;
     rootfs.directory = tree.directory;

@@ -125,6 +125,8 @@ public:
     Status thaw(const InstanceKey &key);
     Status remove(const InstanceKey &key);
     Status rename(const InstanceKey &key, const std::string &to);
+    /// Lets go of a pool: its instances are forgotten, what is in it stays. WrongState: one of them runs.
+    Status detachPool(const std::string &pool);
     /// Checks the whole new definition, records it, and applies to a running guest what can be changed live.
     Status redefine(const InstanceKey &key, const Definition &definition);
     /// False when it did not come up in time.

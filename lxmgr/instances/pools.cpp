@@ -2,24 +2,49 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/files.h"
+#include "kernel/sys.h"
+#include "storage/tree.h"
+
+#include <sys/file.h>
 
 namespace lxmgr::instances
 {
 
 namespace
 {
+
 const std::string kDefaultPool = "default";
 
-std::string sourceOf(const store::StoragePool &row)
+std::string valueOf(const store::StoragePool &row, const char *key)
 {
-    const auto found = row.config.find("source");
+    const auto found = row.config.find(key);
     return found == row.config.end() ? std::string() : found->second;
 }
+
+storage::Backing::Kind kindOf(mode_t mode)
+{
+    if (S_ISBLK(mode))
+        return storage::Backing::Kind::Device;
+    return S_ISREG(mode) ? storage::Backing::Kind::File : storage::Backing::Kind::Folder;
+}
+
+/// Of the pool's folder: let go of by the kernel however this process ends.
+Result<Fd> lockFolder(const std::string &folder)
+{
+    Fd lock = TRY(sys::open(folder, O_RDONLY | O_DIRECTORY));
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0)
+        return lock;
+    if (errno == EWOULDBLOCK)
+        return Error(Code::WrongState, "another lxmgrd uses the folder " + quoted(folder));
+    return Error::fromErrno(errno, "flock", folder);
+}
+
 } // namespace
 
 Status Pools::ensureDefault()
 {
-    if (const auto row = store::findPool(m_db, kDefaultPool))
+    if (!TRY(store::listPools(m_db)).empty())
         return {};
     store::StoragePool row;
     row.name = kDefaultPool;
@@ -36,34 +61,112 @@ Status Pools::ensureDefault()
             return prepared.error();
         log::warning("default pool: driver '" + row.driver + "': " + prepared.error().message + ", trying the next");
     }
-    return Error(Code::Unsupported, "no storage driver works below " + quoted(m_paths.stateDir) + " (LXMGR_DIR names another folder)");
+    return Error(Code::Unsupported,
+                 "no storage driver works below " + quoted(m_paths.stateDir) + " (LXMGR_DIR names another folder)");
 }
 
-Result<storage::Driver *> Pools::openLocked(const store::StoragePool &row)
+Result<store::StoragePool> Pools::find(const std::string &name) const
 {
-    auto driver = TRY(storage::Driver::open({row.name, row.driver, sourceOf(row)}, m_paths.stateDir));
-    TRY_IN("storage pool " + quoted(row.name), driver->prepare());
-    storage::Driver *open = driver.get();
-    m_open.emplace(row.name, std::move(driver));
+    auto row = store::findPool(m_db, name);
+    if (!row && row.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Storage pool not found: " + quoted(name));
+    return row;
+}
+
+Result<storage::Backing> Pools::backingOf(const store::StoragePool &row) const
+{
+    storage::Backing backing;
+    backing.source = valueOf(row, "source");
+    backing.options = valueOf(row, "btrfs.mount_options");
+    if (backing.source.empty()) {
+        backing.source = backing.folder = stateFolder(row.name);
+        return backing;
+    }
+    const auto info = sys::fstatat(sys::cwd(), backing.source, 0);
+    if (!info)
+        return Error(Code::Unavailable, "storage pool " + quoted(row.name) + ": its source " + quoted(backing.source) +
+                                            " is missing (connect or mount it)");
+    backing.kind = kindOf(info->st_mode);
+    backing.folder = backing.isMounted() ? stateFolder(row.name) : backing.source;
+    return backing;
+}
+
+/// A device's name may mean another disk after a boot, and a folder may be on a disk that was exchanged.
+Status Pools::checkPoolFile(const store::StoragePool &row, const std::string &folder)
+{
+    const std::string file = folder + "/" + config::kPoolFile;
+    const auto text = files::read(file, 1 << 20);
+    if (!text && text.error().errnum == ENOENT)
+        return {}; // a pool of an older version
+    const auto document = config::readPoolDocument(TRY(text), file);
+    if (!document) {
+        log::warning(document.error().message + ", writing it anew");
+        return {};
+    }
+    if (document->name != row.name || document->driver != row.driver)
+        return Error(Code::WrongState, quoted(folder) + " holds the pool " + quoted(document->name) + " of driver " +
+                                           quoted(document->driver) + " (was a disk exchanged?)");
+    return {};
+}
+
+Status Pools::writePoolFile(const store::StoragePool &row, const std::string &folder)
+{
+    config::PoolDocument document{row.name, row.driver, row.description, row.config};
+    document.config.erase("source");
+    const std::string text = config::writePoolDocument(document);
+    const std::string file = folder + "/" + config::kPoolFile;
+    if (const auto now = files::read(file, 1 << 20); now && *now == text)
+        return {};
+    return files::replace(file, text);
+}
+
+Result<Pools::Open> Pools::openPool(const store::StoragePool &row, const storage::Backing &backing) const
+{
+    TRY(storage::mountBacking(backing));
+    if (backing.kind == storage::Backing::Kind::File && row.config.contains("size"))
+        TRY(storage::growFile(backing, TRY(parseBytes(valueOf(row, "size"))))); // cut off by a crash, else done already
+    if (!backing.isMounted() && valueOf(row, "source").empty())
+        (void)TRY(storage::makeFolderPath(backing.folder, 0700));
+    Open open;
+    open.lock = TRY(lockFolder(backing.folder));
+    TRY(checkPoolFile(row, backing.folder));
+    open.driver = TRY(storage::Driver::open({row.name, row.driver, backing.folder}, m_paths.stateDir));
+    TRY(open.driver->prepare());
+    if (Status written = writePoolFile(row, backing.folder); !written)
+        log::warning("storage pool '" + row.name + "': " + written.error().message + ", ignoring until the next start");
     return open;
 }
 
-Result<storage::Driver *> Pools::get(const std::string &name)
+Result<Pools::Use> Pools::openLocked(const store::StoragePool &row)
+{
+    if (m_closing.contains(row.name))
+        return Error(Code::WrongState, "storage pool " + quoted(row.name) + " is being taken away");
+    Open open = TRY_IN("storage pool " + quoted(row.name), openPool(row, TRY(backingOf(row))));
+    return m_open.emplace(row.name, std::move(open)).first->second.driver;
+}
+
+Result<Pools::Use> Pools::get(const std::string &name)
 {
     const std::lock_guard lock(m_mutex);
     if (const auto found = m_open.find(name); found != m_open.end())
-        return found->second.get();
-    const auto row = store::findPool(m_db, name);
-    if (!row && row.error().code == Code::NotFound)
-        return Error(Code::NotFound, "Storage pool not found: " + quoted(name));
-    if (!row)
-        return row.error();
-    return openLocked(*row);
+        return found->second.driver;
+    return openLocked(TRY(find(name)));
 }
 
-std::vector<storage::Driver *> Pools::all()
+Result<Pools::Use> Pools::any()
 {
-    std::vector<storage::Driver *> pools;
+    auto pool = get(kDefaultPool);
+    if (pool || pool.error().code != Code::NotFound)
+        return pool;
+    const auto rows = TRY(store::listPools(m_db));
+    if (rows.empty())
+        return Error(Code::NotFound, "there is no storage pool (make one: lxmgr storage create default overlay)");
+    return get(rows.front().name);
+}
+
+std::vector<Pools::Use> Pools::all()
+{
+    std::vector<Use> pools;
     const auto rows = store::listPools(m_db);
     if (!rows) {
         log::error("storage pools: " + rows.error().message);
@@ -76,6 +179,13 @@ std::vector<storage::Driver *> Pools::all()
             log::error(pool.error().message + ", ignoring");
     }
     return pools;
+}
+
+StringMap Pools::shownConfig(const store::StoragePool &row) const
+{
+    StringMap config = row.config;
+    config.emplace("source", stateFolder(row.name));
+    return config;
 }
 
 } // namespace lxmgr::instances

@@ -65,7 +65,7 @@ Status Manager::rename(const InstanceKey &key, const std::string &to)
         return Error(Code::AlreadyExists, "instance " + quoted(to) + " already exists (choose another name)");
     if (m_running->find(key))
         return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (stop it before renaming it)");
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     // The journal says which of two names is right if we die between the pool and the database.
     store::Operation journal;
     journal.id = newUuid();
@@ -78,8 +78,8 @@ Status Manager::rename(const InstanceKey &key, const std::string &to)
     undo.add("rename journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
     TRY(failpoint("rename.record"));
     TRY(releaseNics(row));
-    TRY(pool.renameVolume(key.project, key.name, to));
-    undo.add("rename volume", [&] { return pool.renameVolume(key.project, to, key.name); });
+    TRY(pool->renameVolume(key.project, key.name, to));
+    undo.add("rename volume", [&] { return pool->renameVolume(key.project, to, key.name); });
     TRY(failpoint("rename.volume"));
     TRY(m_s.db.transaction([&]() -> Status {
         TRY(store::renameInstance(m_s.db, row.id, to));
@@ -100,9 +100,9 @@ Status Manager::recoverRename(const store::Operation &journal)
 {
     // The row still has the old name, or the transaction would have ended the journal too.
     if (const auto row = find({journal.project, journal.object})) {
-        storage::Driver &pool = *TRY(m_s.pools.get(row->pool));
-        if (!pool.hasVolume(journal.project, journal.object) && pool.hasVolume(journal.project, journal.arguments))
-            TRY(pool.renameVolume(journal.project, journal.arguments, journal.object));
+        const Pools::Use pool = TRY(m_s.pools.get(row->pool));
+        if (!pool->hasVolume(journal.project, journal.object) && pool->hasVolume(journal.project, journal.arguments))
+            TRY(pool->renameVolume(journal.project, journal.arguments, journal.object));
     }
     return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
 }

@@ -144,7 +144,8 @@ Result<std::string> Manager::createSnapshot(const InstanceKey &key, const Snapsh
     const store::Instance row = TRY(readyRow(key));
     const config::Expanded all = TRY(expanded(row));
     const config::Effective now = TRY(config::parseEffective(all));
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const Pools::Use held = TRY(m_s.pools.get(row.pool));
+    storage::Driver &pool = *held;
 
     store::Snapshot snapshot;
     snapshot.instanceId = row.id;
@@ -202,7 +203,8 @@ Status Manager::finishDeleteSnapshot(const store::Instance &row, const store::Sn
     store::FreeingSpace freeing(m_s.db);
     TRY(store::setSnapshotStatus(m_s.db, snapshot.id, store::SnapshotStatus::Deleting));
     TRY(failpoint("snapshot-delete.record"));
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const Pools::Use held = TRY(m_s.pools.get(row.pool));
+    storage::Driver &pool = *held;
     TRY_IN("delete " + quoted(key.name + "/" + snapshot.name),
            freeing.attempt([&] { return pool.deleteSnapshot(key.project, key.name, snapshot.name); }));
     TRY(failpoint("snapshot-delete.volume"));
@@ -223,7 +225,8 @@ Status Manager::renameSnapshot(const InstanceKey &key, const std::string &from, 
     if (store::findSnapshot(m_s.db, row.id, to))
         return Error(Code::AlreadyExists,
                      "snapshot " + quoted(to) + " of " + quoted(key.name) + " already exists (choose another name)");
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const Pools::Use held = TRY(m_s.pools.get(row.pool));
+    storage::Driver &pool = *held;
     // The journal says which of two names is right if we die between the pool and the database.
     const store::Operation journal = journalOf(kSnapshotRenameOperation, key, from + "/" + to);
     TRY(store::beginOperation(m_s.db, journal));
@@ -289,7 +292,8 @@ Status Manager::restore(const InstanceKey &key, const std::string &name, const P
 Status Manager::finishRestore(store::Instance row, const store::Snapshot &snapshot, const store::Operation &journal)
 {
     const InstanceKey key{row.project, row.name};
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+    const Pools::Use held = TRY(m_s.pools.get(row.pool));
+    storage::Driver &pool = *held;
     std::vector<std::string> there;
     for (const store::Profile &profile : TRY(store::listProfiles(m_s.db, row.project)))
         there.push_back(profile.name);
@@ -315,7 +319,8 @@ Status Manager::recoverSnapshotRename(const store::Operation &journal)
     const std::string from = journal.arguments.substr(0, slash), to = journal.arguments.substr(slash + 1);
     // The row still has the old name, or the transaction would have ended the journal too.
     if (const auto row = find({journal.project, journal.object})) {
-        storage::Driver &pool = *TRY(m_s.pools.get(row->pool));
+        const Pools::Use held = TRY(m_s.pools.get(row->pool));
+        storage::Driver &pool = *held;
         if (!pool.hasSnapshot(row->project, row->name, from) && pool.hasSnapshot(row->project, row->name, to))
             TRY(pool.renameSnapshot(row->project, row->name, to, from));
     }
@@ -353,7 +358,8 @@ Status Manager::recoverSnapshots(const store::Instance &row)
             continue;
         }
         log::info("snapshot '" + snapshot.name + "' of '" + key.name + "' was cut off; taking it back");
-        storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
+        const Pools::Use held = TRY(m_s.pools.get(row.pool));
+        storage::Driver &pool = *held;
         TRY(pool.deleteSnapshot(key.project, key.name, snapshot.name));
         if (snapshot.paused && m_running->find(key)) {
             resumeAfterSnapshot(key);

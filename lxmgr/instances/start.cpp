@@ -111,9 +111,9 @@ Status Manager::startLocked(const InstanceKey &key)
                                                      : "The instance is already running: " + quoted(key.name));
     const config::Expanded all = TRY(expanded(row));
     const config::Effective now = TRY(config::parseEffective(all));
-    storage::Driver &pool = *TRY(m_s.pools.get(row.pool));
-    const storage::RootTree tree = TRY_IN("start " + quoted(key.name), pool.root(key.project, key.name));
-    const std::vector<images::RenderedFile> files = TRY(renderFiles(row, all, pool));
+    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
+    const storage::RootTree tree = TRY_IN("start " + quoted(key.name), pool->root(key.project, key.name));
+    const std::vector<images::RenderedFile> files = TRY(renderFiles(row, all, *pool));
     const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
     const spec::LaunchSpec spec = TRY(plan({row, now, tree, files, writes, filter, m_s.paths}));

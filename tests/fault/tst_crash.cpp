@@ -24,7 +24,14 @@ QList<Operation> operations()
 {
     const QStringList create{"create", "busybox", "t1"}, launch{"launch", "busybox", "t1"};
     const QStringList snapshot{"snapshot", "t1", "s0"};
+    const QStringList pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
     return {
+        {"pool", {}, pool, {""}},
+        {"pool in a file", {}, file, {""}},
+        {"pool change", {file}, {"storage", "set", "p1", "size=400MiB"}, {""}},
+        {"pool delete", {pool}, {"storage", "delete", "p1"}, {""}},
+        {"pool in a file delete", {file}, {"storage", "delete", "p1"}, {""}},
+        {"pool detach", {pool}, {"storage", "detach", "p1"}, {""}},
         {"image", {}, {"template", "build", "busybox"}, {""}},
         {"import", {}, {"image", "import", "kept.image", "--alias", "kept"}, {""}},
         {"create with its image", {}, create, {"", "STOPPED"}},
@@ -82,6 +89,7 @@ private:
     void withFailpoints(const QString &rules, const std::function<void()> &work);
     QStringList pointsPassed(const std::function<void()> &work);
     void isWholeOrGone(const Operation &operation);
+    void deletePool(const Operation &operation);
 
     QMap<QString, QStringList> m_steps; ///< operation → points passed, in order
     QStringList m_recovery;             ///< points that a start after a crash passes
@@ -134,6 +142,7 @@ void TestCrash::prepare()
         prepareFor(operation);
         m_steps[operation.name] = pointsPassed([&] { must(operation.command); });
         deleteAll();
+        deletePool(operation);
     }
     // What a start passes that finds a half-made instance.
     const QStringList launchSteps = m_steps["launch"];
@@ -190,6 +199,15 @@ void TestCrash::everyNamedPointIsPassed()
     QVERIFY2(missed.isEmpty(), qPrintable("no test passes: " + QStringList(missed.begin(), missed.end()).join(", ")));
 }
 
+/// The pool p1 of an operation on pools, which may be there, be gone, or be detached.
+void TestCrash::deletePool(const Operation &operation)
+{
+    if (!QByteArray(operation.name).startsWith("pool"))
+        return;
+    (void)m_box.cli({"storage", "create", "p1", "dir"});
+    must({"storage", "delete", "p1"});
+}
+
 void TestCrash::isWholeOrGone(const Operation &operation)
 {
     const QByteArray state = m_box.stateOf("t1");
@@ -198,6 +216,7 @@ void TestCrash::isWholeOrGone(const Operation &operation)
         RUN_OK(exec("t1", {"true"}));
     const Run again = m_box.cli(operation.command);
     QVERIFY2(succeedsOrIsDone(again), again.told());
+    deletePool(operation);
 }
 
 void TestCrash::killedAtEachStep()
