@@ -54,6 +54,20 @@ protected:
         return makePlainRoot(volume, nullptr);
     }
 
+    Status makeTreeFolder(const Fd &at, const std::string &name) const override
+    {
+        return btrfs::createSubvolume(at, name);
+    }
+
+    Status takeTree(const Fd &at, const std::string &name, const Fd &folder, Holder as) const override
+    {
+        TRY(FolderPool::takeTree(at, name, folder, as));
+        // Last: a read-only subvolume cannot be moved.
+        return as == Holder::Snapshot
+                   ? btrfs::setAccess(TRY(openFolder(folder, kTree)), btrfs::Access::ReadOnly)
+                   : Status();
+    }
+
     Result<RootTree> rootOf(const Fd &, const std::string &path, const std::string &) const override
     {
         return plainRoot(path);

@@ -6,6 +6,7 @@
 //   containers/<volume>/{backup.yaml,…}                       <name>, or <project>_<name> outside the default project
 //   custom/                                                   the same once more for custom volumes, in "volumes"
 //                                                             instead of "containers", each as <project>:<name>
+//   containers/<volume>/{metadata.yaml,templates/}            of a volume that was not made from an image here
 //   containers/<volume>/snapshots/<snapshot>/{backup.yaml,…}  so that renaming and deleting a volume takes them along
 //   scratch/<random>/                                         trees being made; prepare() drops what a crash left
 //   trash/<random>                                            renamed away, removed by a thread of its own
@@ -87,6 +88,16 @@ private:
     std::unique_ptr<State> m_state;
 };
 
+/// A volume as it was at one moment, which stays so for as long as this is there. It has no name, and a crash leaves
+/// nothing of it. Must not outlive the driver.
+class Held
+{
+public:
+    virtual ~Held() = default;
+    /// To be mounted read-only.
+    virtual const RootTree &tree() const = 0;
+};
+
 class Driver
 {
 public:
@@ -131,6 +142,13 @@ public:
     /// Makes the volume of an instance from an image, or empty. AlreadyExists; NotFound: no such image.
     virtual Status createVolume(const std::string &project, const std::string &name,
                                 const std::optional<std::string> &image) = 0;
+    /// An empty folder for the trees of a volume that is about to be made from them: "container/", and
+    /// "snapshots/<name>/" for each of `snapshots`, both to be filled with "rootfs/".
+    virtual Result<Scratch> newVolumeTrees(const std::vector<std::string> &snapshots) = 0;
+    /// Makes the volume of an instance, with its snapshots, from what newVolumeTrees() gave and somebody filled: on disk
+    /// and visible at once or not at all. "metadata.yaml" and "templates/" beside the instance's rootfs, if they are
+    /// there, come to lie in the volume's folder. AlreadyExists; Invalid: a tree is missing.
+    virtual Status createVolume(const std::string &project, const std::string &name, Scratch trees) = 0;
     virtual bool hasVolume(const std::string &project, const std::string &name) const = 0;
     /// Folder names of all volumes ("web1", "project_web1").
     virtual Result<std::vector<std::string>> listVolumes() const = 0;
@@ -176,6 +194,8 @@ public:
     /// To be mounted read-only. NotFound.
     virtual Result<RootTree> snapshotRoot(const std::string &project, const std::string &name,
                                           const std::string &snapshot) const = 0;
+    /// Keeps what the volume is now without making a snapshot of it. NotFound.
+    virtual Result<std::unique_ptr<Held>> hold(const std::string &project, const std::string &name, InUse inUse) = 0;
     /// The snapshot's own folder, host side only: its backup.yaml lies here. NotFound.
     virtual Result<Fd> openSnapshot(const std::string &project, const std::string &name,
                                     const std::string &snapshot) const = 0;

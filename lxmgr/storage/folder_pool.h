@@ -53,6 +53,8 @@ public:
     Status deleteImage(const std::string &fingerprint) override;
     Status createVolume(const std::string &project, const std::string &name,
                         const std::optional<std::string> &image) override;
+    Result<Scratch> newVolumeTrees(const std::vector<std::string> &snapshots) override;
+    Status createVolume(const std::string &project, const std::string &name, Scratch trees) override;
     bool hasVolume(const std::string &project, const std::string &name) const override;
     Result<std::vector<std::string>> listVolumes() const override;
     Status deleteVolume(const std::string &project, const std::string &name) override;
@@ -74,6 +76,7 @@ public:
                       WithSnapshots with) override;
     Result<RootTree> snapshotRoot(const std::string &project, const std::string &name,
                                   const std::string &snapshot) const override;
+    Result<std::unique_ptr<Held>> hold(const std::string &project, const std::string &name, InUse inUse) override;
     Result<Fd> openSnapshot(const std::string &project, const std::string &name,
                             const std::string &snapshot) const override;
     Result<Bytes> snapshotUsage(const std::string &project, const std::string &name,
@@ -96,15 +99,19 @@ protected:
     /// Guards an image against being written to, and lifts that before it is moved.
     virtual Status protectImage(const Fd & /*image*/, Protection) const { return {}; }
 
+    enum class Holder { Volume, Snapshot };
     /// Makes the root file system in the new volume folder, from the folder of an image if there is one.
     virtual Status makeRoot(const Fd &volume, const Fd *image) const = 0;
+    /// Makes the empty folder `name` that a root file system is put into, and makes it the own part of the volume or
+    /// snapshot `folder` once it is whole.
+    virtual Status makeTreeFolder(const Fd &at, const std::string &name) const;
+    virtual Status takeTree(const Fd &at, const std::string &name, const Fd &folder, Holder as) const;
     /// Where the root file system of a volume or snapshot is. `path`: of `folder`; `image`: path of the image's folder
     /// or "".
     virtual Result<RootTree> rootOf(const Fd &folder, const std::string &path, const std::string &image) const = 0;
     /// The one entry of the folder of a volume that makes its content: restoring swaps it.
     virtual std::string ownPart(const Fd &folder) const = 0;
 
-    enum class Holder { Volume, Snapshot };
     struct Original {
         const Fd &folder;
         Holder holder = Holder::Volume;
@@ -133,6 +140,10 @@ protected:
     Status flush() const;
 
 private:
+    class HeldVolume;
+    void release(const Layers &layers);
+    Status takeTrees(const Fd &trees, const Fd &folder) const;
+
     struct Folders {
         Fd pool, images, volumes, scratch;
         std::shared_ptr<Trash> trash;
@@ -174,6 +185,9 @@ private:
     mutable std::mutex
         m_mutex; ///< Held while images and volumes come into and go out of being; never over unpacking or copying.
 };
+
+/// metadata.yaml and templates/ of a volume that was not made from an image, where it has them.
+Status copyMetadata(const Fd &from, const Fd &folder);
 
 /// A root file system as a tree of its own: of an image, or empty; as a copy of another; and where it is.
 Status makePlainRoot(const Fd &folder, const Fd *image);

@@ -194,6 +194,7 @@ Status FolderPool::copyVolume(const VolumeSource &from, const std::string &proje
     const auto drafted = [&]() -> Result<Data> {
         if (image)
             TRY(sys::symlinkat(*image, scratch.directory(), kImageOf));
+        TRY(copyMetadata(sourceFolder, scratch.directory()));
         const Data data = TRY(draftCopy(original, scratch.directory(), Holder::Volume));
         const Data ofSnapshots =
             with == WithSnapshots::Yes ? TRY(draftSnapshots(sourceFolder, scratch.directory())) : Data::Settled;

@@ -257,6 +257,9 @@ test::Manifest manifestOf(const Result<RootTree> &tree)
     };
 }
 
+RootTree treeOr(const Result<RootTree> &tree) { return tree ? *tree : RootTree(); }
+Fd fdOr(Result<Fd> fd) { return fd ? std::move(*fd) : Fd(); }
+
 /// COMPARE_TREES(expected, found): manifests, printing what differs.
 #define COMPARE_TREES(expected, found)                                                                                 \
     do {                                                                                                               \
@@ -348,6 +351,148 @@ private slots:
         VERIFY_OK(unmountBacking(backing));
         ::unlink(backing.source.c_str());
         VERIFY_FAILS(Code::Unavailable, mountBacking(backing));
+    }
+
+    void treesBecomeAVolume_data() { drivers(); }
+    void treesBecomeAVolume()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        auto trees = pool.driver->newVolumeTrees({"s0", "s1"});
+        VERIFY_OK(trees);
+        std::vector<test::Manifest> expected;
+        for (const char *part : {"snapshots/s0", "snapshots/s1", "container"}) {
+            const std::string root = trees->path() + "/" + part + "/rootfs";
+            QVERIFY(::mkdir(root.c_str(), 0751) == 0);
+            VERIFY_OK(fillZoo(root));
+            const Fd at(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+            VERIFY_OK(put(at, "which", part));
+            expected.push_back(test::manifestOf(root));
+        }
+        const Fd beside(::open((trees->path() + "/container").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        VERIFY_OK(put(beside, "metadata.yaml", "architecture: x86_64\n"));
+        VERIFY_OK(put(fdOr(makeFolder(beside, "templates", 0755)), "t.tpl", "x"));
+        VERIFY_OK(pool.driver->createVolume("default", "web1", std::move(*trees)));
+
+        COMPARE_TREES(expected[0], manifestOf(pool.driver->snapshotRoot("default", "web1", "s0")));
+        COMPARE_TREES(expected[1], manifestOf(pool.driver->snapshotRoot("default", "web1", "s1")));
+        COMPARE_TREES(expected[2], manifestOf(pool.driver->root("default", "web1")));
+        QCOMPARE(pool.driver->listSnapshots("default", "web1").value_or(std::vector<std::string>()),
+                 (std::vector<std::string>{"s0", "s1"}));
+        const auto image = pool.driver->volumeImage("default", "web1");
+        QVERIFY(image && !*image);
+        for (const char *volume : {"web1", "copy"}) { // metadata goes along with a copy
+            if (volume == std::string("copy"))
+                VERIFY_OK(pool.driver->copyVolume({"default", "web1", {}, InUse::No}, "default", "copy", WithSnapshots::Yes));
+            QCOMPARE(entriesOf(pool.path("containers/") + volume),
+                     (QStringList{"metadata.yaml", "snapshots", "templates", "tree"}));
+            QCOMPARE(entriesOf(pool.path("containers/") + volume + "/tree"), QStringList{"rootfs"});
+        }
+        // It is a volume like any other.
+        VERIFY_OK(pool.driver->createSnapshot("default", "web1", "s2", InUse::No));
+        VERIFY_OK(pool.driver->restoreSnapshot("default", "web1", "s0"));
+        COMPARE_TREES(expected[0], manifestOf(pool.driver->root("default", "web1")));
+        COMPARE_TREES(expected[2], manifestOf(pool.driver->snapshotRoot("default", "web1", "s2")));
+        VERIFY_OK(pool.open());
+        COMPARE_TREES(expected[1], manifestOf(pool.driver->snapshotRoot("default", "web1", "s1")));
+        for (const char *volume : {"web1", "copy"})
+            VERIFY_OK(pool.driver->deleteVolume("default", volume));
+        VERIFY_OK(pool.driver->emptyTrash());
+        QVERIFY(entriesOf(pool.path("scratch")).isEmpty() && entriesOf(pool.path("trash")).isEmpty());
+    }
+
+    void incompleteTreesAreRefused_data() { drivers(); }
+    void incompleteTreesAreRefused()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        VERIFY_FAILS(Code::Invalid, pool.driver->newVolumeTrees({"../x"}));
+        {
+            auto trees = pool.driver->newVolumeTrees({"s0"});
+            VERIFY_OK(trees);
+            QVERIFY(::mkdir((trees->path() + "/container/rootfs").c_str(), 0755) == 0);
+            VERIFY_FAILS(Code::Invalid, pool.driver->createVolume("default", "web1", std::move(*trees)));
+        }
+        QVERIFY(!pool.driver->hasVolume("default", "web1"));
+        {
+            auto trees = pool.driver->newVolumeTrees({});
+            VERIFY_OK(trees);
+            QVERIFY(::mkdir((trees->path() + "/container/rootfs").c_str(), 0755) == 0);
+            VERIFY_OK(pool.driver->createVolume("default", "web1", std::nullopt));
+            VERIFY_FAILS(Code::AlreadyExists, pool.driver->createVolume("default", "web1", std::move(*trees)));
+        }
+        VERIFY_OK(pool.driver->emptyTrash());
+        QVERIFY(entriesOf(pool.path("scratch")).isEmpty());
+    }
+
+    void treesSurviveAnyMoment_data() { drivers(); }
+    void treesSurviveAnyMoment()
+    {
+        int died = 0;
+        for (int number = 1;; ++number) {
+            Pool pool(driver());
+            VERIFY_OK(pool.open());
+            pool.driver.reset();
+            const bool dead = dieAtChange(number, pool.driverName, pool.folder.path().toStdString(), [](Driver &victim) -> Status {
+                auto trees = TRY(victim.newVolumeTrees({"s0"}));
+                for (const char *part : {"container", "snapshots/s0"}) {
+                    const Fd at = TRY(sys::open(trees.path() + "/" + part, O_RDONLY | O_DIRECTORY));
+                    TRY(put(TRY(makeFolder(at, "rootfs", 0755)), "file", part));
+                }
+                return victim.createVolume("default", "web1", std::move(trees));
+            });
+            VERIFY_OK(pool.open());
+            if (pool.driver->hasVolume("default", "web1")) { // whole, or not there
+                Mounted volume(treeOr(pool.driver->root("default", "web1")));
+                QVERIFY(S_ISREG(statOf(volume.at("file")).st_mode));
+                Mounted snapshot(treeOr(pool.driver->snapshotRoot("default", "web1", "s0")));
+                QVERIFY(S_ISREG(statOf(snapshot.at("file")).st_mode));
+                VERIFY_OK(pool.driver->deleteVolume("default", "web1"));
+            }
+            VERIFY_OK(pool.driver->emptyTrash());
+            QVERIFY(entriesOf(pool.path("scratch")).isEmpty());
+            if (!dead)
+                break;
+            ++died;
+        }
+        QVERIFY2(died > 5, QByteArray::number(died));
+    }
+
+    void aHeldVolumeStaysAsItWas_data() { drivers(); }
+    void aHeldVolumeStaysAsItWas()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        VERIFY_OK(pool.driver->addImage(kImage, &fillImage));
+        VERIFY_OK(pool.driver->createVolume("default", "web1", kImage));
+        for (const InUse inUse : {InUse::No, InUse::Yes, InUse::Yes}) {
+            const auto before = [&] {
+                Mounted volume(treeOr(pool.driver->root("default", "web1")));
+                const Fd at(::open(volume.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+                (void)put(at, randomName().c_str(), "new"); // compared below
+                return volume.manifest();
+            }();
+            auto held = pool.driver->hold("default", "web1", inUse);
+            VERIFY_OK(held);
+            COMPARE_TREES(before, manifestOf((*held)->tree()));
+            QVERIFY((*held)->tree().layer.empty());
+            {
+                Mounted volume(treeOr(pool.driver->root("default", "web1")));
+                const Fd at(::open(volume.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+                VERIFY_OK(put(at, randomName().c_str(), "later"));
+            }
+            VERIFY_OK(pool.driver->createSnapshot("default", "web1", "s", InUse::No));
+            VERIFY_OK(pool.driver->deleteSnapshot("default", "web1", "s"));
+            COMPARE_TREES(before, manifestOf((*held)->tree()));
+            held->reset();
+            VERIFY_OK(pool.driver->emptyTrash());
+            QVERIFY(entriesOf(pool.path("scratch")).isEmpty());
+        }
+        VERIFY_FAILS(Code::NotFound, pool.driver->hold("default", "web2", InUse::No));
+        VERIFY_OK(pool.driver->deleteVolume("default", "web1"));
+        VERIFY_OK(pool.driver->emptyTrash());
+        if (pool.driverName == "overlay")
+            QVERIFY(entriesOf(pool.path("layers")).isEmpty());
     }
 
     void nobodyElseMayLookIn_data() { drivers(); }
