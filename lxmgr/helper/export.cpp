@@ -1,21 +1,32 @@
-// lxmgr-helper export texts|hash|unpack LIMIT=N…: looks into an exported instance or unpacks it, shut in a sandbox.
+// lxmgr-helper export texts|hash|unpack|pack LIMIT=N…: looks into an exported instance or unpacks it, shut in a
+// sandbox; or writes one, of trees that it mounts for itself and then has nothing but the right to read.
 #include "config/export.h"
 
 #include "base/text.h"
 #include "helper/modes.h"
 #include "images/archive.h"
 #include "images/content_hash.h"
+#include "images/export_job.h"
 #include "images/extract.h"
 #include "images/report.h"
 #include "images/sandbox.h"
 #include "images/unpack.h"
+#include "kernel/caps.h"
 #include "kernel/files.h"
+#include "kernel/mount.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
 
 #include <archive_entry.h>
 #include <clocale>
+#include <algorithm>
 #include <csignal>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 namespace lxmgr::helper
 {
@@ -36,9 +47,9 @@ struct Job {
 Status parseArguments(std::span<char *const> args, Job &job)
 {
     if (args.empty())
-        return Error(Code::Usage, "export texts|hash|unpack LIMIT=N…");
+        return Error(Code::Usage, "export texts|hash|unpack|pack LIMIT=N…");
     job.work = args[0];
-    if (job.work == "unpack")
+    if (job.work == "unpack" || job.work == "pack")
         job.target = Fd(kTargetFd);
     for (char *const argument : args.subspan(1))
         TRY(parseLimitArgument(argument, job.limits));
@@ -145,9 +156,93 @@ Result<std::string> hashContent(const Job &job)
     return hash.finish();
 }
 
+constexpr std::size_t kLongestJob = 1 << 30;
+constexpr rlim_t kMostFiles = 65'536; ///< A mount for each snapshot, and folders as deep as they may be.
+
+/// The layers as one tree to read from: nothing can be written to it, started from it or opened as a device.
+Result<Fd> mountTree(const std::vector<std::string> &layers)
+{
+    constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    std::vector<Fd> trees;
+    for (const std::string &layer : layers) {
+        trees.push_back(TRY(sys::open_tree(sys::cwd(), layer, sys::Recursive::No)));
+        TRY(sys::mount_setattr(trees.back(), sys::Recursive::No, kAttributes));
+    }
+    if (trees.empty())
+        return Error(Code::Corrupt, "the job of an export names a tree without layers");
+    // Of one layer with nothing to write to, overlay would make nothing else, and refuses to.
+    const Fd tree = trees.size() == 1 ? std::move(trees.front())
+                                      : TRY(mount::overlay(trees, nullptr, 0, 0, static_cast<unsigned>(kAttributes)));
+    return path::open(tree, ".", O_RDONLY | O_DIRECTORY, path::Scope::InRoot);
+}
+
+struct OpenedSource {
+    Fd rootfs, templates;
+};
+
+Result<std::vector<OpenedSource>> openSources(const ExportJob &wanted)
+{
+    std::vector<OpenedSource> opened;
+    for (const ExportSource &part : wanted.parts) {
+        OpenedSource source;
+        source.rootfs = TRY_IN(part.folder, mountTree(part.layers));
+        if (!part.templates.empty())
+            source.templates = TRY(path::openFolder(part.templates));
+        opened.push_back(std::move(source));
+    }
+    return opened;
+}
+
+/// Of all rights only that to read what a guest has closed, in namespaces where nobody else is.
+Status keepOnlyReading()
+{
+    TRY(sys::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
+    constexpr std::uint64_t kKeep = 1ULL << CAP_DAC_READ_SEARCH;
+    TRY(caps::limitBoundingSet(kKeep));
+    TRY(caps::clearInheritable(kKeep));
+    TRY(sys::prctl("PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS, 1));
+    return sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL);
+}
+
+class HelperProgress final : public Progress
+{
+public:
+    explicit HelperProgress(const Fd &report) : m_report(report) {}
+    void report(const std::string &text) override { sendReport(m_report, ReportKind::Progress, text); }
+    bool cancelled() const override { return false; } // then this process is killed
+
+private:
+    const Fd &m_report;
+};
+
+Status pack(const Job &job)
+{
+    rlimit open{};
+    TRY(sys::call("getrlimit", {}, [&] { return ::getrlimit(RLIMIT_NOFILE, &open); }));
+    open.rlim_cur = std::min(kMostFiles, open.rlim_max);
+    TRY(sys::call("setrlimit", {}, [&] { return ::setrlimit(RLIMIT_NOFILE, &open); }));
+    TRY(sys::call("lseek", {}, [&] { return ::lseek(job.file.get(), 0, SEEK_SET); }));
+    const ExportJob wanted = TRY(decodeExportJob(TRY(files::readAll(job.file, kLongestJob))));
+    const std::vector<OpenedSource> sources = TRY(openSources(wanted));
+    TRY_IN("sandbox", keepOnlyReading());
+    HelperProgress progress(job.report);
+    const auto writer = TRY(ExportWriter::open(job.target, wanted.compression, wanted.index, progress));
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+        const ExportSource &part = wanted.parts[i];
+        TRY(writer->add({part.folder, part.backup, part.metadata,
+                         sources[i].templates ? &sources[i].templates : nullptr, sources[i].rootfs}));
+    }
+    sendReport(job.report, ReportKind::Hash, encodeExported(TRY(writer->close())));
+    return {};
+}
+
 Status work(std::span<char *const> args, Job &job)
 {
     TRY(parseArguments(args, job));
+    if (job.work == "pack") {
+        Status done = pack(job);
+        return done || done.error().errnum != EPIPE ? done : Status(std::move(done.error()).as(Code::Cancelled));
+    }
     TRY(checkKind(job.file));
     const bool unpacks = job.work == "unpack";
     const Sandbox box = TRY(enterSandbox(SandboxUse::Library, unpacks ? &job.target : nullptr, {}, job.limits));

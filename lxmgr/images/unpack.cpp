@@ -99,6 +99,8 @@ std::vector<std::string> workArguments(const UnpackJob &job)
         return {"export", "texts"};
     case UnpackWork::ContentHash:
         return {"export", "hash"};
+    case UnpackWork::Pack:
+        return {"export", "pack"};
     default:
         return {"unpack", job.target ? "unpack" : "inspect", job.second ? "split" : "single"};
     }
@@ -135,6 +137,7 @@ Result<pid_t> spawnHelper(const UnpackJob &job, const Fd &report)
 
 /// What the helper has said so far.
 struct Told {
+    bool packs = false;
     Unpacked result;
     std::optional<Error> error;
     bool done = false;
@@ -143,7 +146,7 @@ struct Told {
     {
         switch (kind) {
         case ReportKind::Progress:
-            progress.report("unpack: " + escaped(text));
+            progress.report((packs ? "" : "unpack: ") + escaped(text));
             break;
         case ReportKind::Metadata:
             result.metadata = std::move(text);
@@ -255,7 +258,7 @@ Result<Unpacked> unpackArchive(const UnpackJob &job, Progress &progress)
     Fd toUs(ends[1]);
     const pid_t pid = TRY(spawnHelper(job, toUs));
     toUs.reset();
-    Told told;
+    Told told{job.work == UnpackWork::Pack, {}, {}, false};
     const Status followed = follow(fromHelper, told, progress);
     if (!followed)
         process::killChild(pid);

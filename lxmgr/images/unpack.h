@@ -22,6 +22,7 @@ enum class UnpackWork {
     Export,      ///< An exported instance, unpacked into the target as container/ and snapshots/<name>/.
     ExportTexts, ///< What an exported instance says of itself.
     ContentHash, ///< ContentHash of any archive, read to its end.
+    Pack,        ///< The other way: `first` is the job of an export, the target is the file it becomes.
 };
 
 struct UnpackJob {

@@ -1,7 +1,7 @@
 // What exported instances promise: a tree comes back as it was, archives of LXD and Incus are read, hostile and cut
 // ones are refused and touch nothing.
 #include "config/export.h"
-#include "images/export_writer.h"
+#include "images/export_job.h"
 #include "images/unpack.h"
 #include "kernel/path.h"
 #include "support/require.h"
@@ -81,7 +81,7 @@ struct House {
     ~House()
     {
         const Fd top(::open(folder.path().toLocal8Bit(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        for (const char *name : {"source", "target"}) // they hold names that QDir cannot remove
+        for (const char *name : {"source", "source2", "target"}) // they hold names that QDir cannot remove
             (void)lxmgr::path::removeTree(top, name); // a leftover of a test, below /var/tmp
     }
     QString at(const QString &name) const { return folder.filePath(name); }
@@ -304,6 +304,69 @@ private slots:
         const auto read = house.contentHash(house.pathOf("piped"));
         VERIFY_OK(read);
         QCOMPARE(*read, other->content);
+    }
+
+    void theHelperPacksLayers()
+    {
+        House house;
+        const std::string tree = oddTree(house);
+        NEEDS("python3", !tree.empty());
+        // An upper layer that has one file more and takes one away.
+        QDir().mkpath(house.at("source2/root"));
+        house.write("source2/root/more", "more");
+        QVERIFY(::mknod(house.pathOf("source2/root/owned").c_str(), S_IFCHR, makedev(0, 0)) == 0);
+        ExportJob job{Compression::Zstd, kIndex.toStdString(), {}};
+        job.parts.push_back({"snapshots/s0", "a: b\n", "architecture: x86_64\n", "", {tree}});
+        job.parts.push_back({"container", "c: d\n", "architecture: x86_64\n", house.pathOf("source/etc"), {house.pathOf("source2"), tree}});
+        const auto again = decodeExportJob(encodeExportJob(job));
+        VERIFY_OK(again);
+        QCOMPARE(again->parts[1].layers, job.parts[1].layers);
+        const Fd file = create(house.pathOf("out"));
+        const auto packed = packExport(house.helper, job, file, Progress::none());
+        VERIFY_OK(packed);
+        VERIFY_OK(verifyExport(house.helper, file, *packed, Progress::none()));
+        const auto unpacked = house.unpack(house.pathOf("out"));
+        VERIFY_OK(unpacked);
+        const std::string root = house.pathOf("target/container/rootfs/root/");
+        QCOMPARE(content(root + "more"), std::string("more"));
+        QVERIFY(!QFile::exists(QString::fromStdString(root + "owned")) && QFile::exists(QString::fromStdString(root + "second")));
+        QCOMPARE(content(house.pathOf("target/container/templates/app.conf")), std::string("first\n"));
+        QVERIFY(QFile::exists(house.at("target/snapshots/s0/rootfs/root/owned")));
+
+        // What does not come back as it went is noticed, on the disk and in the archive.
+        const std::uint8_t other = 0x55;
+        QVERIFY(::pwrite(file.get(), &other, 1, statOf(house.pathOf("out")).st_size / 2) == 1);
+        VERIFY_FAILS(Code::Corrupt, verifyExport(house.helper, file, *packed, Progress::none()));
+        Exported wrong = *packed;
+        const Fd good = create(house.pathOf("out"));
+        const auto second = packExport(house.helper, job, good, Progress::none());
+        VERIFY_OK(second);
+        wrong = *second;
+        wrong.content = std::string(64, '0');
+        VERIFY_FAILS(Code::Corrupt, verifyExport(house.helper, good, wrong, Progress::none()));
+    }
+
+    void nobodyReadsAnyMore()
+    {
+        House house;
+        QDir().mkpath(house.at("source"));
+        house.write("source/big", QByteArray(4 << 20, 'x'));
+        int ends[2];
+        QVERIFY(::pipe2(ends, O_CLOEXEC) == 0);
+        const Fd into(ends[1]);
+        ::close(ends[0]);
+        ExportJob job{Compression::None, kIndex.toStdString(), {{"container", "", "", "", {house.pathOf("source")}}}};
+        VERIFY_FAILS(Code::Cancelled, packExport(house.helper, job, into, Progress::none()));
+    }
+
+    void aFullDiskIsNamed()
+    {
+        House house;
+        QDir().mkpath(house.at("source"));
+        house.write("source/big", QByteArray(4 << 20, 'x'));
+        const Fd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
+        ExportJob job{Compression::None, kIndex.toStdString(), {{"container", "", "", "", {house.pathOf("source")}}}};
+        VERIFY_FAILS(Code::NoSpace, packExport(house.helper, job, full, Progress::none()));
     }
 
     void tarReadsWhatWeWrite()
