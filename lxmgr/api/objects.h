@@ -777,6 +777,23 @@ template <> struct Fields<RenamePost> {
     static constexpr auto rows = std::tuple{Field{"name", &RenamePost::name}};
 };
 
+struct InstanceBackupsPost {
+    std::string name;
+    Time expiresAt;
+    bool instanceOnly = false, containerOnly = false, optimizedStorage = false;
+    std::string compressionAlgorithm;
+};
+template <> struct Fields<InstanceBackupsPost> {
+    using T = InstanceBackupsPost;
+    static constexpr auto rows =
+        std::tuple{Field{"name", &T::name},
+                   Field{"expires_at", &T::expiresAt},
+                   Field{"instance_only", &T::instanceOnly},
+                   Field{"container_only", &T::containerOnly},
+                   Field{"optimized_storage", &T::optimizedStorage},
+                   Field{"compression_algorithm", &T::compressionAlgorithm}};
+};
+
 /// The `metadata.yaml` of an image or instance (…/metadata).
 struct ImageMetadata {
     std::string architecture;

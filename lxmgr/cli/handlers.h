@@ -24,6 +24,9 @@ Result<int> info(Context &context, const Arguments &arguments);
 Result<int> exec(Context &context, const Arguments &arguments);
 Result<int> shell(Context &context, const Arguments &arguments);
 Result<int> console(Context &context, const Arguments &arguments);
+// exchange.cpp
+Result<int> exportInstance(Context &context, const Arguments &arguments);
+Result<int> importInstance(Context &context, const Arguments &arguments);
 // files.cpp
 Result<int> filePush(Context &context, const Arguments &arguments);
 Result<int> filePull(Context &context, const Arguments &arguments);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -77,6 +78,35 @@ Status sendAll(const Fd &socket, std::string_view bytes)
     return {};
 }
 
+namespace
+{
+
+/// Sends the beginning of `bytes` with copies of `fds` (SCM_RIGHTS). What is left to send comes back.
+Result<std::string_view> sendWith(const Fd &socket, std::string_view bytes, const std::vector<int> &fds)
+{
+    iovec piece{const_cast<char *>(bytes.data()), bytes.size()};
+    std::vector<char> control(CMSG_SPACE(fds.size() * sizeof(int)));
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
+    ssize_t sent = 0;
+    do
+        sent = ::sendmsg(socket.get(), &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return Error::fromErrno(errno, "send").as(Code::Unavailable);
+    return bytes.substr(static_cast<std::size_t>(sent));
+}
+
+} // namespace
+
 Result<Connection> Connection::open(const std::string &socketPath)
 {
     return Connection(TRY(connectUnix(socketPath)));
@@ -97,7 +127,7 @@ Status Connection::send(const Request &request)
     std::string head = http::writeRequest(request.method, request.target, headersFor(request));
     if (!request.source) {
         head.append(request.body);
-        return sendAll(m_fd, head);
+        return sendAll(m_fd, request.fds.empty() ? std::string_view(head) : TRY(sendWith(m_fd, head, request.fds)));
     }
     TRY(sendAll(m_fd, head));
     return sendBody(request);

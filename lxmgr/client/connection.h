@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 #include <string_view>
 
 namespace lxmgr::client
@@ -28,6 +29,7 @@ struct Request {
     std::optional<std::uint64_t> sourceSize; ///< Chunked without.
     /// Takes the body of a 200 answer that is no JSON; without, everything goes to Response::body.
     std::function<Sink(const http::ResponseHead &)> sink;
+    std::vector<int> fds = {}; ///< Descriptors that go along.
 };
 
 struct Response {

@@ -479,6 +479,7 @@ void Connection::answer(Answer answer)
         auto file = std::make_shared<FileJob>();
         file->fd = std::move(*answer.stream);
         file->chunked = true;
+        file->whole = std::move(answer.whole);
         file->left = 1;
         m_outbox.add(std::move(file));
     } else if (!m_headOnly) {

@@ -50,6 +50,7 @@ struct Answer {
     http::Headers headers;
     std::vector<BodyPart> parts;
     std::optional<Fd> stream; ///< Sent in chunks instead of `parts`.
+    std::function<bool()> whole; ///< Whether the stream that ended was all of it; unset: it was.
     std::function<void(std::shared_ptr<WebSocket>)> upgrade;
 };
 

@@ -38,11 +38,14 @@ struct HandlerRow {
 std::span<const HandlerRow> serverHandlers();
 std::span<const HandlerRow> instanceHandlers();
 std::span<const HandlerRow> snapshotHandlers();
+std::span<const HandlerRow> exchangeHandlers();
 std::span<const HandlerRow> executionHandlers();
 std::span<const HandlerRow> fileHandlers();
 std::span<const HandlerRow> imageHandlers();
 std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> storageHandlers();
+/// The other form of creating one: from an archive that is uploaded.
+Status importInstance(Context &context, Request &request, const Responder &responder);
 /// All of them; Internal where a route has no handler.
 Result<HandlerTable> handlerTable();
 

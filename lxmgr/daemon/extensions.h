@@ -11,6 +11,8 @@ inline constexpr std::string_view kExtensions[] = {
     "patch",
     "instances",
     "container_full",
+    "lxmgr_export", // a descriptor passed with POST …/backups is what the archive is written to
+    "direct_backup",
     "instance_get_full",
     "api_filtering",
     "instance_all_projects",

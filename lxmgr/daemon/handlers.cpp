@@ -9,8 +9,8 @@ namespace lxmgr::daemon
 Result<HandlerTable> handlerTable()
 {
     HandlerTable table{};
-    for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), executionHandlers(), fileHandlers(),
-                            imageHandlers(), configurationHandlers(), storageHandlers()})
+    for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), executionHandlers(),
+                            fileHandlers(), imageHandlers(), configurationHandlers(), storageHandlers()})
         for (const HandlerRow &row : rows)
             table[static_cast<std::size_t>(row.route)] = row.handler;
     for (std::size_t i = 0; i < table.size(); ++i)

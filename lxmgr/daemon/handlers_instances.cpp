@@ -115,7 +115,7 @@ Result<instances::CreateRequest> createRequest(const Request &request, const api
 Status create(Context &context, Request &request, const Responder &responder)
 {
     if (request.header("Content-Type").starts_with("application/octet-stream"))
-        return Error(Code::Unsupported, "importing a backup is not supported by this version");
+        return importInstance(context, request, responder);
     const auto post = TRY(request.json<api::InstancesPost>());
     auto wanted = TRY(createRequest(request, post));
     if (wanted.name.empty())
@@ -424,14 +424,6 @@ Status metadataGet(Context &context, Request &request, const Responder &responde
     return {};
 }
 
-/// Lists of things this version has none of: empty, for clients that ask anyway.
-Status emptyList(Context &context, Request &request, const Responder &responder)
-{
-    TRY(context.manager.describe(keyOf(request)));
-    responder.sync("[]");
-    return {};
-}
-
 constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceList, &list},
     {api::RouteId::InstanceCreate, &create},
@@ -448,7 +440,6 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceLogGet, &logGet},
     {api::RouteId::InstanceLogDelete, &logDelete},
     {api::RouteId::InstanceMetadataGet, &metadataGet},
-    {api::RouteId::InstanceBackupList, &emptyList},
 };
 
 } // namespace

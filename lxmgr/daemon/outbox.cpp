@@ -56,6 +56,8 @@ Status readChunk(FileJob &job)
     if (count < 0)
         return Error::fromErrno(errno, "read");
     data.resize(static_cast<std::size_t>(count));
+    if (data.empty() && job.whole && !job.whole())
+        return Error(Code::Internal, "what was sent is not all of it"); // without the last chunk the client knows
     if (data.empty())
         job.carry = http::kLastChunk;
     else

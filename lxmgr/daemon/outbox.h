@@ -6,6 +6,7 @@
 #include "daemon/server.h"
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <variant>
@@ -19,6 +20,7 @@ struct FileJob {
     std::uint64_t offset = 0;
     std::uint64_t left = 0;
     bool chunked = false;
+    std::function<bool()> whole; ///< Whether a chunked one that ended was all of it; unset: it was.
     std::string carry; ///< Bytes of a chunk that did not fit.
     bool ended = false;
 };

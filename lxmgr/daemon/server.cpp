@@ -85,12 +85,13 @@ void Responder::raw(int status, http::Headers headers, std::vector<BodyPart> par
     m_channel->answer(std::move(answer));
 }
 
-void Responder::stream(int status, http::Headers headers, Fd source) const
+void Responder::stream(int status, http::Headers headers, Fd source, std::function<bool()> whole) const
 {
     Answer answer;
     answer.status = status;
     answer.headers = std::move(headers);
     answer.stream = std::move(source);
+    answer.whole = std::move(whole);
     m_channel->answer(std::move(answer));
 }
 

@@ -100,8 +100,9 @@ public:
     void raw(int status, http::Headers headers, std::vector<BodyPart> parts = {}) const;
     /// Like raw, but with sync envelope text and more header fields (a directory listing of files).
     void syncWith(http::Headers headers, std::string metadata) const;
-    /// Until `source` ends: chunked. For pipes and files whose size is not known.
-    void stream(int status, http::Headers headers, Fd source) const;
+    /// Until `source` ends: chunked. For pipes and files whose size is not known. `whole`, if given, is then asked
+    /// whether that was all of it; if not, the answer is cut off, which every client sees.
+    void stream(int status, http::Headers headers, Fd source, std::function<bool()> whole = {}) const;
     /// 101; `ready` then runs on the server's thread with the open socket, and sets its callbacks.
     /// Invalid is sent instead if the request asked for no websocket.
     void websocket(std::function<void(std::shared_ptr<WebSocket>)> ready) const;

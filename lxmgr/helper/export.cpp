@@ -187,7 +187,7 @@ Result<std::vector<OpenedSource>> openSources(const ExportJob &wanted)
         OpenedSource source;
         source.rootfs = TRY_IN(part.folder, mountTree(part.layers));
         if (!part.templates.empty())
-            source.templates = TRY(path::openFolder(part.templates));
+            source.templates = TRY(sys::open(part.templates, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
         opened.push_back(std::move(source));
     }
     return opened;

@@ -7,20 +7,11 @@
 #include "instances/names.h"
 #include "kernel/files.h"
 
-#include <sys/utsname.h>
-
 namespace lxmgr::instances
 {
 
 namespace
 {
-
-std::string hostArchitecture()
-{
-    utsname host{};
-    ::uname(&host);
-    return host.machine;
-}
 
 /// A host without the file has promised nobody anything in it.
 std::string readText(const char *path) { return files::read(path).value_or(std::string()); }
@@ -28,25 +19,6 @@ std::string readText(const char *path) { return files::read(path).value_or(std::
 store::IdPool hostIdPool()
 {
     return store::IdPool::fromHost(readText("/etc/subuid"), readText("/etc/subgid"), readText("/etc/passwd"), readText("/etc/group"));
-}
-
-/// What the daemon itself gives an instance at birth.
-void addVolatile(store::Instance &row, const std::vector<config::Device> &devices)
-{
-    row.config["volatile.uuid"] = newUuid();
-    row.config["volatile.apply_template"] = "create";
-    row.config["volatile.last_state.power"] = "STOPPED";
-    if (!row.image.empty())
-        row.config["volatile.base_image"] = row.image;
-    for (const config::Device &device : devices) {
-        const auto *nic = device.as<config::NicDevice>();
-        if (!nic)
-            continue;
-        if (!nic->hwaddr)
-            row.config["volatile." + device.name + ".hwaddr"] = newMac();
-        if (!nic->hostName)
-            row.config["volatile." + device.name + ".host_name"] = newHostInterface();
-    }
 }
 
 /// The keys that tell people and clients which ids an instance has.
@@ -133,7 +105,7 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
     }
     if (progress.cancelled())
         return Error(Code::Cancelled, "creating " + quoted(key.name) + " was cancelled");
-    addVolatile(row, checked.devices);
+    addVolatile(row, checked.devices, Birth::Created);
 
     TRY(record(row, row.id, checked.config));
     Undo undo;

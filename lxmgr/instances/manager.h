@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "config/expand.h"
 #include "images/render.h"
+#include "instances/exchange.h"
 #include "instances/image_service.h"
 #include "instances/networks.h"
 #include "instances/plan.h"
@@ -33,6 +34,7 @@ namespace lxmgr::instances
 inline constexpr const char *kRenameOperation = "instance-rename";
 inline constexpr const char *kSnapshotRenameOperation = "snapshot-rename";
 inline constexpr const char *kRestoreOperation = "instance-restore";
+inline constexpr const char *kExportOperation = "instance-export";
 
 /// Something happened to an instance, for the event stream: "instance-started".
 struct Lifecycle {
@@ -146,6 +148,15 @@ public:
     /// used is gone, what the profiles had brought becomes the instance's own.
     Status restore(const InstanceKey &key, const std::string &name, const Progress &progress);
 
+    // Archives in the layout of LXD and Incus.
+    /// Writes one to `to`, a file or a pipe. A running guest stands still only until its files are held.
+    /// `begun` runs when nothing but the packing can fail any more.
+    Result<images::Exported> exportInstance(const InstanceKey &key, const ExportRequest &request, const Fd &to, Progress &progress,
+                                            const std::function<void()> &begun = {});
+    /// What an archive says of itself: before importInstance, which takes it. Invalid, Unsupported: see readExport.
+    Result<config::ExportIndex> lookAtImport(const Fd &file, Progress &progress);
+    Result<Imported> importInstance(ImportRequest request, const config::ExportIndex &index, const Fd &file, Progress &progress);
+
     // What snapshots.schedule and snapshots.expiry ask for.
     /// When there is something to do next after `now`, in Unix seconds; nullopt: nothing is.
     std::optional<std::time_t> nextScheduled(std::time_t now);
@@ -200,6 +211,15 @@ private:
     Status recoverSnapshotRename(const store::Operation &journal);
     Status recoverRestore(const store::Operation &journal);
     Status recoverSnapshots(const store::Instance &row);
+    Result<std::unique_ptr<storage::Held>> holdRunning(const store::Instance &row, storage::Driver &pool);
+    Status recoverExports(const std::vector<store::Operation> &journals);
+    Result<images::ExportJob> exportJob(const store::Instance &row, const ExportRequest &request, storage::Driver &pool);
+    Result<std::string> importPool(const ImportRequest &request, const config::ExportIndex &index, const DeviceMap &expanded);
+    Status dropTaken(StringMap &config);
+    Result<store::Instance> importedRow(const ImportRequest &request, const config::ExportIndex &index, std::vector<std::string> &warnings);
+    Result<config::Effective> checkImported(const store::Instance &row);
+    Result<storage::Scratch> unpackImport(const Fd &file, const config::ExportIndex &index, const store::Instance &row, bool privileged,
+                                          std::vector<std::string> &warnings, Progress &progress);
     void cleanUp(const InstanceKey &key);
     void onEnd(const GuestEnd &end);
     void afterEnd(const GuestEnd &end);

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <sys/random.h>
+#include <sys/utsname.h>
 
 namespace lxmgr::instances
 {
@@ -58,5 +59,35 @@ std::string newMac()
 }
 
 std::string newHostInterface() { return "veth" + toHex(randomBytes<4>()); }
+
+std::string hostArchitecture()
+{
+    utsname host{};
+    ::uname(&host);
+    return host.machine;
+}
+
+void addVolatile(store::Instance &row, const std::vector<config::Device> &devices, Birth birth)
+{
+    const auto give = [&](const std::string &key, auto &&make) {
+        if (birth == Birth::Created || !row.config.contains(key))
+            row.config[key] = make();
+    };
+    give("volatile.uuid", &newUuid);
+    row.config["volatile.last_state.power"] = "STOPPED";
+    if (birth == Birth::Created)
+        row.config["volatile.apply_template"] = "create";
+    if (!row.image.empty())
+        row.config["volatile.base_image"] = row.image;
+    for (const config::Device &device : devices) {
+        const auto *nic = device.as<config::NicDevice>();
+        if (!nic)
+            continue;
+        if (!nic->hwaddr)
+            give("volatile." + device.name + ".hwaddr", &newMac);
+        if (!nic->hostName)
+            give("volatile." + device.name + ".host_name", &newHostInterface);
+    }
+}
 
 } // namespace lxmgr::instances

@@ -1,6 +1,9 @@
 // Names and numbers made up for instances.
 #pragma once
 
+#include "config/devices.h"
+#include "store/instances.h"
+
 #include <string>
 
 namespace lxmgr::instances
@@ -14,5 +17,12 @@ std::string newUuid();
 std::string newMac();
 /// "veth" and eight hex digits: within the kernel's 15.
 std::string newHostInterface();
+
+/// What uname(2) calls the host's: "x86_64".
+std::string hostArchitecture();
+
+/// What the daemon itself gives an instance: at its birth, or to one that comes with some of it.
+enum class Birth { Created, Imported };
+void addVolatile(store::Instance &row, const std::vector<config::Device> &devices, Birth birth);
 
 } // namespace lxmgr::instances

@@ -62,8 +62,11 @@ Status Manager::recoverOperation(const store::Operation &journal)
 
 Status Manager::recover()
 {
+    std::vector<store::Operation> exports; // of guests, which are found again further down
     for (const store::Operation &journal : TRY(store::listUnfinished(m_s.db)))
-        if (Status done = recoverOperation(journal); !done)
+        if (journal.type == kExportOperation)
+            exports.push_back(journal);
+        else if (Status done = recoverOperation(journal); !done)
             log::error(journal.type + " of '" + journal.object + "' was cut off: " + done.error().message + ", ignoring");
     for (const store::Instance &row : TRY(store::listInstances(m_s.db, ""))) {
         const InstanceKey key{row.project, row.name};
@@ -83,6 +86,7 @@ Status Manager::recover()
         if (!done)
             log::error("instance '" + key.name + "': " + done.error().message + ", ignoring");
     }
+    TRY(recoverExports(exports));
     collectLeftovers();
     return {};
 }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "kernel/seccomp.h"
+#include "kernel/sys.h"
 
 #include <sys/stat.h>
 
@@ -37,6 +38,20 @@ seccomp::Policy seccompOf(const config::InstanceConfig &config)
     return policy;
 }
 
+/// Where metadata.yaml and the templates lie: beside the volume of an instance that came with them, else in its image.
+Result<std::optional<Fd>> openTemplates(storage::Driver &pool, const store::Instance &row)
+{
+    Fd volume = TRY(pool.openVolume(row.project, row.name));
+    if (sys::fstatat(volume, "metadata.yaml"))
+        return std::optional(std::move(volume));
+    if (row.image.empty())
+        return std::optional<Fd>();
+    auto image = pool.openImage(row.image);
+    if (!image && image.error().code == Code::NotFound)
+        return std::optional<Fd>(); // the image was deleted since; its tree lives on below the volume
+    return std::optional(TRY(std::move(image)));
+}
+
 std::string valueOf(const StringMap &map, const std::string &key)
 {
     const auto found = map.find(key);
@@ -54,14 +69,10 @@ Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &
 Result<std::vector<images::RenderedFile>> Manager::renderFiles(const store::Instance &row, const config::Expanded &expanded,
                                                                storage::Driver &pool)
 {
-    if (row.image.empty())
-        return std::vector<images::RenderedFile>{};
-    const auto image = pool.openImage(row.image);
-    if (!image && image.error().code == Code::NotFound)
-        return std::vector<images::RenderedFile>{}; // the image was deleted since; its tree lives on below the volume
+    const auto image = TRY(openTemplates(pool, row));
     if (!image)
-        return image.error();
-    const images::Metadata metadata = TRY_IN("image " + quoted(row.image.substr(0, 12)), images::readMetadata(*image));
+        return std::vector<images::RenderedFile>{};
+    const images::Metadata metadata = TRY_IN("metadata of " + quoted(row.name), images::readMetadata(*image));
     images::RenderContext context;
     context.instance = {{"name", row.name},
                         {"architecture", row.architecture},

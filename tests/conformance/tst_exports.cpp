@@ -82,7 +82,7 @@ struct House {
     {
         const Fd top(::open(folder.path().toLocal8Bit(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         for (const char *name : {"source", "source2", "target"}) // they hold names that QDir cannot remove
-            (void)lxmgr::path::removeTree(top, name); // a leftover of a test, below /var/tmp
+            (void)lxmgr::path::removeTree(top, name);            // a leftover of a test, below /var/tmp
     }
     QString at(const QString &name) const { return folder.filePath(name); }
     std::string pathOf(const QString &name) const { return at(name).toStdString(); }
@@ -317,7 +317,13 @@ private slots:
         QVERIFY(::mknod(house.pathOf("source2/root/owned").c_str(), S_IFCHR, makedev(0, 0)) == 0);
         ExportJob job{Compression::Zstd, kIndex.toStdString(), {}};
         job.parts.push_back({"snapshots/s0", "a: b\n", "architecture: x86_64\n", "", {tree}});
-        job.parts.push_back({"container", "c: d\n", "architecture: x86_64\n", house.pathOf("source/etc"), {house.pathOf("source2"), tree}});
+        job.parts.push_back({
+            "container",
+            "c: d\n",
+            "architecture: x86_64\n",
+            house.pathOf("source/etc"),
+            {house.pathOf("source2"), tree}
+        });
         const auto again = decodeExportJob(encodeExportJob(job));
         VERIFY_OK(again);
         QCOMPARE(again->parts[1].layers, job.parts[1].layers);
@@ -329,7 +335,8 @@ private slots:
         VERIFY_OK(unpacked);
         const std::string root = house.pathOf("target/container/rootfs/root/");
         QCOMPARE(content(root + "more"), std::string("more"));
-        QVERIFY(!QFile::exists(QString::fromStdString(root + "owned")) && QFile::exists(QString::fromStdString(root + "second")));
+        QVERIFY(!QFile::exists(QString::fromStdString(root + "owned")) &&
+                QFile::exists(QString::fromStdString(root + "second")));
         QCOMPARE(content(house.pathOf("target/container/templates/app.conf")), std::string("first\n"));
         QVERIFY(QFile::exists(house.at("target/snapshots/s0/rootfs/root/owned")));
 

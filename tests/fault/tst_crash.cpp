@@ -49,6 +49,9 @@ QList<Operation> operations()
         {"snapshot delete", {create, snapshot}, {"delete", "t1/s0"}, {"STOPPED"}},
         {"restore", {create, snapshot}, {"restore", "t1", "s0"}, {"STOPPED"}},
         {"restore of a running one", {launch, snapshot}, {"restore", "t1", "s0"}, {"STOPPED", "RUNNING"}},
+        {"export", {create}, {"export", "t1", "/dev/null"}, {"STOPPED"}},
+        {"export of a running one", {launch}, {"export", "t1", "/dev/null"}, {"RUNNING"}},
+        {"import of an instance", {}, {"import", LXMGR_SOURCE_DIR "/tests/data/exports/lxd-5.0.2.tar.gz", "t1"}, {"", "STOPPED"}},
         {"delete", {create}, {"delete", "t1"}, {"", "STOPPED"}},
         {"delete by force", {launch}, {"delete", "--force", "t1"}, {"", "STOPPED", "RUNNING"}},
     };

@@ -55,7 +55,7 @@ ExportIndex someIndex()
 
 } // namespace
 
-class TestExport : public QObject
+class TestExportIndex : public QObject
 {
     Q_OBJECT
 
@@ -144,5 +144,5 @@ private slots:
     }
 };
 
-QTEST_APPLESS_MAIN(TestExport)
-#include "tst_export.moc"
+QTEST_APPLESS_MAIN(TestExportIndex)
+#include "tst_export_index.moc"

@@ -1,0 +1,209 @@
+// Exporting an instance: what it is, kept still for as long as the helper packs it.
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "images/layout.h"
+#include "instances/manager.h"
+#include "instances/names.h"
+#include "kernel/files.h"
+#include "kernel/path.h"
+#include "kernel/sys.h"
+
+#include <algorithm>
+#include <array>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+constexpr std::size_t kLongestMetadata = 1 << 20;
+
+/// What holds for this host alone is not told to others.
+StringMap exportedConfig(const StringMap &config)
+{
+    constexpr std::array kKept = {"volatile.base_image", "volatile.uuid", "volatile.apply_template"};
+    StringMap kept = config;
+    std::erase_if(kept, [&](const auto &entry) {
+        const std::string &key = entry.first;
+        return key.starts_with("volatile.") && std::ranges::find(kKept, key) == kKept.end() &&
+               !key.ends_with(".hwaddr") && !key.starts_with("volatile.cloud-init.");
+    });
+    return kept;
+}
+
+config::ExportedInstance exported(const store::Instance &row, const config::Expanded &all)
+{
+    config::ExportedInstance out;
+    out.name = row.name;
+    out.project = row.project;
+    out.createdAt = row.createdAt;
+    out.lastUsedAt = row.lastUsedAt;
+    out.definition = {row.architecture, exportedConfig(row.config),
+                      row.devices,      row.ephemeral,
+                      row.profiles,     row.stateful,
+                      row.description,  {}};
+    out.expandedConfig = exportedConfig(all.config);
+    out.expandedDevices = all.devices;
+    return out;
+}
+
+config::ExportedInstance exported(const store::Snapshot &row)
+{
+    config::ExportedInstance out;
+    out.name = row.name;
+    out.createdAt = row.createdAt;
+    out.expiresAt = row.expiresAt;
+    out.definition = {row.architecture, exportedConfig(row.config),
+                      row.devices,      row.ephemeral,
+                      row.profiles,     false,
+                      row.description,  {}};
+    out.expandedConfig = exportedConfig(row.expandedConfig);
+    out.expandedDevices = row.expandedDevices;
+    return out;
+}
+
+std::vector<std::string> layersOf(const storage::RootTree &tree)
+{
+    if (tree.kind == storage::RootTree::Kind::Directory)
+        return {tree.directory};
+    std::vector<std::string> layers = tree.lower;
+    if (!tree.layer.empty())
+        layers.insert(layers.begin(), tree.layer + "/upper");
+    return layers;
+}
+
+/// metadata.yaml and templates of an instance: its own, its image's, or none but what can be said without them.
+struct Beside {
+    std::string metadata;
+    std::string templates;
+};
+
+Result<Beside> besideOf(storage::Driver &pool, const store::Instance &row)
+{
+    std::string place = pool.volumeDir(row.project, row.name);
+    Fd folder = TRY(pool.openVolume(row.project, row.name));
+    if (!sys::fstatat(folder, "metadata.yaml") && !row.image.empty())
+        if (auto image = pool.openImage(row.image)) {
+            folder = std::move(*image);
+            place = pool.directory() + "/images/" + row.image;
+        }
+    Beside beside;
+    const auto text = files::read(folder, "metadata.yaml", kLongestMetadata);
+    beside.metadata = text ? *text
+                           : "architecture: " + row.architecture +
+                                 "\ncreation_date: " + std::to_string(row.createdAt / 1000) + "\nproperties: {}\n";
+    const auto templates = sys::fstatat(folder, "templates");
+    if (templates && S_ISDIR(templates->st_mode))
+        beside.templates = place + "/templates";
+    return beside;
+}
+
+} // namespace
+
+/// The guest stands still only until its volume is held. The journal says that it does: recovery lets it go on.
+Result<std::unique_ptr<storage::Held>> Manager::holdRunning(const store::Instance &row, storage::Driver &pool)
+{
+    const InstanceKey key{row.project, row.name};
+    store::Operation journal;
+    journal.id = newUuid();
+    journal.project = key.project;
+    journal.type = kExportOperation;
+    journal.object = key.name;
+    TRY(store::beginOperation(m_s.db, journal));
+    const auto hold = [&]() -> Result<std::unique_ptr<storage::Held>> {
+        TRY(failpoint("export.record"));
+        const bool paused = TRY(pauseForSnapshot(key));
+        auto held = pool.hold(key.project, key.name, storage::InUse::Yes);
+        const Status passed = failpoint("export.paused");
+        if (paused)
+            resumeAfterSnapshot(key);
+        TRY(passed);
+        return held;
+    };
+    auto held = hold();
+    TRY(store::finishOperation(m_s.db, journal.id,
+                               held ? store::OperationStatus::Success : store::OperationStatus::Failure));
+    return held;
+}
+
+Status Manager::recoverExports(const std::vector<store::Operation> &journals)
+{
+    for (const store::Operation &journal : journals) {
+        const InstanceKey key{journal.project, journal.object};
+        const auto guest = m_running->find(key);
+        if (guest && guest->frozen) {
+            log::info("instance '" + key.name + "' was paused for an export that was cut off; it goes on");
+            resumeAfterSnapshot(key);
+            m_running->setFrozen(key, false);
+        }
+        TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure,
+                                   "interrupted by daemon restart"));
+    }
+    return {};
+}
+
+Result<images::ExportJob> Manager::exportJob(const store::Instance &row, const ExportRequest &request,
+                                             storage::Driver &pool)
+{
+    const config::Expanded all = TRY(expanded(row));
+    config::ExportIndex index;
+    index.name = row.name;
+    index.pool = row.pool;
+    index.poolDriver = pool.driverName();
+    index.instance = exported(row, all);
+    for (const std::string &name : row.profiles) {
+        const store::Profile profile = TRY(store::findProfile(m_s.db, row.project, name));
+        index.profiles.push_back({profile.name, profile.description, profile.config, profile.devices, {}});
+    }
+    if (!request.instanceOnly)
+        for (const store::Snapshot &snapshot : TRY(store::listSnapshots(m_s.db, row.id)))
+            if (snapshot.status == store::SnapshotStatus::Ready)
+                index.snapshots.push_back(exported(snapshot));
+
+    images::ExportJob job;
+    job.compression = TRY(images::parseExportCompression(request.compression));
+    job.index = config::writeExportIndex(index);
+    if (job.index.size() > images::kLongestExportText)
+        return Error(
+            Code::Unsupported,
+            quoted(row.name) +
+                " has more snapshots than an archive can describe (delete some, or export it with --instance-only)");
+    const Beside beside = TRY(besideOf(pool, row));
+    for (const config::ExportedInstance &snapshot : index.snapshots)
+        job.parts.push_back({"snapshots/" + snapshot.name, config::writeExportBackup(index, &snapshot), beside.metadata,
+                             beside.templates, layersOf(TRY(pool.snapshotRoot(row.project, row.name, snapshot.name)))});
+    job.parts.push_back({"container", config::writeExportBackup(index), beside.metadata, beside.templates, {}});
+    return job;
+}
+
+Result<images::Exported> Manager::exportInstance(const InstanceKey &key, const ExportRequest &request, const Fd &to,
+                                                 Progress &progress, const std::function<void()> &begun)
+{
+    const auto lock = lockFor(key);
+    std::unique_lock guard(*lock);
+    const store::Instance row = TRY(readyRow(key));
+    const auto pool = TRY(m_s.pools.get(row.pool));
+    images::ExportJob job = TRY(exportJob(row, request, *pool));
+    std::unique_ptr<storage::Held> held;
+    if (m_running->find(key)) {
+        held = TRY_IN("export " + quoted(key.name), holdRunning(row, *pool));
+        job.parts.back().layers = layersOf(held->tree());
+        guard.unlock(); // it may be stopped meanwhile; what is packed stays as it was
+    } else {
+        job.parts.back().layers = layersOf(TRY(pool->root(key.project, key.name)));
+    }
+    if (begun)
+        begun();
+    auto exported = TRY_IN("export " + quoted(key.name), images::packExport(m_s.paths.helper, job, to, progress));
+    TRY(failpoint("export.packed"));
+    const struct stat info = TRY(sys::fstat(to));
+    const long flags = TRY(sys::call("fcntl", {}, [&] { return ::fcntl(to.get(), F_GETFL); }));
+    if (S_ISREG(info.st_mode) && (flags & O_ACCMODE) == O_RDWR) // a file of somebody's who lets us read it back
+        TRY_IN("export " + quoted(key.name), images::verifyExport(m_s.paths.helper, to, exported, progress));
+    m_s.emit({"instance-backup-created", key, {}});
+    return exported;
+}
+
+} // namespace lxmgr::instances

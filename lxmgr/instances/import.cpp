@@ -1,0 +1,298 @@
+// Importing an instance from an archive: record, trees, volume, snapshots, ready.
+#include "base/failpoint.h"
+#include "base/text.h"
+#include "base/undo.h"
+#include "images/unpack.h"
+#include "instances/manager.h"
+#include "instances/names.h"
+#include "kernel/path.h"
+#include "kernel/sys.h"
+
+#include <algorithm>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+constexpr std::uint64_t kLargest = 16ULL << 40; ///< Of a file: what ext4 can hold.
+constexpr std::uint64_t kMostEntries = 50'000'000;
+
+/// What the archive's own host remembered is not true here; addresses and identity stay where nobody else has them.
+StringMap importedConfig(const StringMap &config, const StringMap &changes)
+{
+    StringMap kept = config;
+    std::erase_if(kept, [](const auto &entry) {
+        const std::string &key = entry.first;
+        return key.starts_with("volatile.") && key != "volatile.base_image" && key != "volatile.apply_template" &&
+               key != "volatile.uuid" && !key.ends_with(".hwaddr") && !key.starts_with("volatile.cloud-init.");
+    });
+    for (const auto &[key, value] : changes) {
+        if (value.empty())
+            kept.erase(key);
+        else
+            kept[key] = value;
+    }
+    return kept;
+}
+
+std::string rootNameIn(const DeviceMap &devices)
+{
+    for (const auto &[name, keys] : devices) {
+        const auto type = keys.find("type"), path = keys.find("path");
+        if (type != keys.end() && type->second == "disk" && path != keys.end() && path->second == "/")
+            return name;
+    }
+    return {};
+}
+
+std::string poolIn(const DeviceMap &devices)
+{
+    const std::string root = rootNameIn(devices);
+    if (root.empty())
+        return {};
+    const auto pool = devices.at(root).find("pool");
+    return pool == devices.at(root).end() ? std::string() : pool->second;
+}
+
+/// Makes the root disk lie in `pool`, by a device of its own where `expanded` would say otherwise.
+void settleRoot(DeviceMap &devices, const DeviceMap &expanded, const std::string &pool)
+{
+    if (poolIn(expanded) == pool)
+        return;
+    const std::string name = rootNameIn(expanded);
+    StringMap root = name.empty() ? StringMap{{"type", "disk"}, {"path", "/"}} : expanded.at(name);
+    root["pool"] = pool;
+    devices[name.empty() ? "root" : name] = std::move(root);
+}
+
+/// The profiles among `wanted` that are not in `there`.
+std::vector<std::string> missingIn(const std::vector<std::string> &wanted, const std::vector<std::string> &there)
+{
+    std::vector<std::string> missing;
+    for (const std::string &name : wanted)
+        if (std::ranges::find(there, name) == there.end())
+            missing.push_back(name);
+    return missing;
+}
+
+Status makeDevice(const Fd &trees, const images::DeviceEntry &device)
+{
+    if (!S_ISCHR(device.mode) && !S_ISBLK(device.mode))
+        return Error(Code::Invalid, "the archive holds a node that is no device");
+    const path::Parent parent = TRY(path::openParent(trees, device.path, path::Scope::NoMount));
+    const struct stat before = TRY(sys::fstat(parent.folder));
+    TRY(sys::mknodat(parent.folder, parent.name, (device.mode & S_IFMT) | 0600, makedev(device.major, device.minor)));
+    TRY(sys::fchownat(parent.folder, parent.name, device.uid, device.gid));
+    TRY(sys::fchmodat(parent.folder, parent.name, device.mode & 07777));
+    const timespec when{device.seconds, device.nanoseconds};
+    const timespec times[2] = {when, when};
+    const timespec folder[2] = {before.st_atim, before.st_mtim};
+    TRY(sys::call("utimensat", parent.name,
+                  [&] { return ::utimensat(parent.folder.get(), parent.name.c_str(), times, AT_SYMLINK_NOFOLLOW); }));
+    TRY(sys::call("utimensat", {}, [&] { return ::utimensat(parent.folder.get(), ".", folder, 0); }));
+    return {};
+}
+
+store::Snapshot snapshotRow(const config::ExportedInstance &from, const std::string &pool, std::int64_t instanceId)
+{
+    store::Snapshot row;
+    row.instanceId = instanceId;
+    row.name = from.name;
+    row.description = from.definition.description;
+    row.architecture = from.definition.architecture;
+    row.ephemeral = from.definition.ephemeral;
+    row.config = importedConfig(from.definition.config, {});
+    row.devices = from.definition.devices;
+    row.expandedConfig = importedConfig(from.expandedConfig, {});
+    row.expandedDevices = from.expandedDevices;
+    settleRoot(row.devices, from.expandedDevices, pool);
+    settleRoot(row.expandedDevices, from.expandedDevices, pool);
+    row.profiles = from.definition.profiles;
+    row.status = store::SnapshotStatus::Ready;
+    row.createdAt = from.createdAt;
+    row.expiresAt = from.expiresAt;
+    return row;
+}
+
+} // namespace
+
+Result<config::ExportIndex> Manager::lookAtImport(const Fd &file, Progress &progress)
+{
+    const images::Unpacked texts = TRY_IN(
+        "import", images::unpackArchive({m_s.paths.helper, file, nullptr, nullptr, {}, images::UnpackWork::ExportTexts},
+                                        progress));
+    return config::readExport(texts.metadata, texts.backup);
+}
+
+/// The pool asked for, the one it came from, or the one its profiles name: the first that is here.
+Result<std::string> Manager::importPool(const ImportRequest &request, const config::ExportIndex &index,
+                                        const DeviceMap &expanded)
+{
+    if (!request.pool.empty()) {
+        TRY(m_s.pools.get(request.pool));
+        return request.pool;
+    }
+    std::vector<std::string> tried;
+    for (const std::string &name : {index.pool, poolIn(expanded), std::string("default")}) {
+        if (name.empty() || std::ranges::find(tried, name) != tried.end())
+            continue;
+        const auto pool = m_s.pools.get(name);
+        if (pool)
+            return name;
+        if (pool.error().code != Code::NotFound)
+            return pool.error();
+        tried.push_back(name);
+    }
+    return Error(Code::NotFound, "Storage pool not found: " + join(tried, ", ") + " (say which one: --storage <pool>)");
+}
+
+/// Addresses and identity of an instance that is still here are not given twice.
+Status Manager::dropTaken(StringMap &config)
+{
+    for (const store::Instance &other : TRY(store::listInstances(m_s.db, "")))
+        std::erase_if(config, [&](const auto &entry) {
+            const bool single = entry.first.ends_with(".hwaddr") || entry.first == "volatile.uuid";
+            return single && std::ranges::any_of(other.config, [&](const auto &its) {
+                       return its.first.starts_with("volatile.") && its.second == entry.second;
+                   });
+        });
+    return {};
+}
+
+Result<store::Instance> Manager::importedRow(const ImportRequest &request, const config::ExportIndex &index,
+                                             std::vector<std::string> &warnings)
+{
+    const config::ExportedInstance &from = index.instance;
+    store::Instance row;
+    row.project = request.project;
+    row.name = request.name;
+    row.description = from.definition.description;
+    row.architecture = from.definition.architecture.empty() ? hostArchitecture() : from.definition.architecture;
+    row.ephemeral = from.definition.ephemeral;
+    row.profiles = from.definition.profiles;
+    row.createdAt = from.createdAt;
+    row.lastUsedAt = from.lastUsedAt;
+    row.config = importedConfig(from.definition.config, request.config);
+    row.devices = from.definition.devices;
+    std::vector<std::string> there;
+    for (const store::Profile &profile : TRY(store::listProfiles(m_s.db, row.project)))
+        there.push_back(profile.name);
+    if (const auto missing = missingIn(row.profiles, there); !missing.empty()) {
+        if (from.expandedConfig.empty() && from.expandedDevices.empty())
+            return Error(Code::NotFound, "Profile not found: " + join(missing, ", ") +
+                                             " (create it first: the archive does not say what it brought)");
+        // As with a snapshot whose profile is gone: what all of them brought becomes the instance's own.
+        row.config = importedConfig(from.expandedConfig, request.config);
+        row.devices = from.expandedDevices;
+        std::erase_if(row.profiles,
+                      [&](const std::string &name) { return std::ranges::find(there, name) == there.end(); });
+        warnings.push_back("profile " + join(missing, ", ") +
+                           " is not here; what it brought is now the instance's own");
+    }
+    TRY(dropTaken(row.config));
+    const DeviceMap expandedDevices = TRY(expanded(row)).devices;
+    row.pool = TRY(importPool(request, index, expandedDevices));
+    settleRoot(row.devices, expandedDevices, row.pool);
+    return row;
+}
+
+/// Everything about the instance that can be wrong here is found before its trees are unpacked.
+Result<config::Effective> Manager::checkImported(const store::Instance &row)
+{
+    auto checked = effective(row);
+    if (!checked)
+        return std::move(checked.error()).hint("a key can be left out: --config <key>=");
+    for (const NicPlan &nic : TRY(planNics(*checked)))
+        if (!nic.network.empty())
+            TRY(m_s.networks.find(nic.network));
+    TRY(checkDevices(*checked));
+    TRY(planLimits(*checked, cgroup::PlanFor::Fresh));
+    return checked;
+}
+
+Result<storage::Scratch> Manager::unpackImport(const Fd &file, const config::ExportIndex &index,
+                                               const store::Instance &row, bool privileged,
+                                               std::vector<std::string> &warnings, Progress &progress)
+{
+    const auto pool = TRY(m_s.pools.get(row.pool));
+    std::vector<std::string> snapshots;
+    for (const config::ExportedInstance &snapshot : index.snapshots)
+        snapshots.push_back(snapshot.name);
+    storage::Scratch trees = TRY(pool->newVolumeTrees(snapshots));
+    images::UnpackLimits limits;
+    const std::uint64_t free = TRY(pool->space()).available.count;
+    limits.total = Bytes{free - free / 20}; // the rest is for those who run
+    limits.perFile = Bytes{kLargest};
+    limits.entries = kMostEntries;
+    const images::Unpacked unpacked = TRY(images::unpackArchive(
+        {m_s.paths.helper, file, nullptr, &trees.directory(), limits, images::UnpackWork::Export}, progress));
+    if (TRY(config::readExport(unpacked.metadata, unpacked.backup)) != index)
+        return Error(Code::Invalid, "the archive changed while it was read");
+    for (const std::string &warning : unpacked.warnings)
+        warnings.push_back(warning);
+    for (const images::DeviceEntry &device : unpacked.devices)
+        if (privileged)
+            TRY(makeDevice(trees.directory(), device));
+    if (!privileged && !unpacked.devices.empty())
+        warnings.push_back(std::to_string(unpacked.devices.size()) +
+                           " device nodes left out: only a privileged instance can have them");
+    return trees;
+}
+
+Result<Imported> Manager::importInstance(ImportRequest request, const config::ExportIndex &index, const Fd &file,
+                                         Progress &progress)
+{
+    if (request.name.empty())
+        request.name = index.name;
+    TRY(checkInstanceName(request.name));
+    for (const auto &[name, value] : request.config)
+        if (name.starts_with("volatile.") && !value.empty())
+            return Error(Code::Invalid, "config key " + quoted(name) + " is kept by the daemon and cannot be set");
+    const InstanceKey key{request.project, request.name};
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const auto existing = find(key);
+    if (existing)
+        return Error(Code::AlreadyExists, "instance " + quoted(key.name) +
+                                              " already exists (give another name: lxmgr import <file> <name>)");
+    if (existing.error().code != Code::NotFound)
+        return existing.error();
+    Imported imported{key.name, {}};
+    store::Instance row = TRY(importedRow(request, index, imported.warnings));
+    const config::Effective checked = TRY_IN("import " + quoted(key.name), checkImported(row));
+    const auto pool = TRY(m_s.pools.get(row.pool));
+    addVolatile(row, checked.devices, Birth::Imported);
+
+    TRY(record(row, row.id, checked.config));
+    Undo undo;
+    undo.add("import record", [&] { return store::deleteInstance(m_s.db, row.id); });
+    TRY(failpoint("import.record"));
+    storage::Scratch trees =
+        TRY_IN("import " + quoted(key.name),
+               unpackImport(file, index, row, checked.config.privileged.value_or(false), imported.warnings, progress));
+    TRY(failpoint("import.unpacked"));
+    undo.add("import volume", [&] { return pool->deleteVolume(key.project, key.name); });
+    TRY_IN("import " + quoted(key.name), pool->createVolume(key.project, key.name, std::move(trees)));
+    TRY(failpoint("import.volume"));
+    TRY(m_s.db.transaction([&]() -> Status {
+        for (const config::ExportedInstance &snapshot : index.snapshots)
+            (void)TRY(store::insertSnapshot(m_s.db, snapshotRow(snapshot, row.pool, row.id)));
+        return {};
+    }));
+    TRY(failpoint("import.snapshots"));
+    TRY(writeBackup(key));
+    TRY(failpoint("import.backup"));
+    TRY(store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Ready));
+    undo.keep();
+    TRY(failpoint("import.ready"));
+    m_s.emit({
+        "instance-created", key, {{"type", "container"}, {"storage-pool", row.pool}}
+    });
+    return imported;
+}
+
+} // namespace lxmgr::instances
