@@ -298,7 +298,7 @@ private slots:
         const auto bad = withMore("CREATE TABLE half (a INTEGER) STRICT; INSERT INTO nowhere VALUES (1);");
         const auto opened = Database::open(fixture.path, bad);
         QVERIFY(!opened);
-        QVERIFY2(opened.error().message.find("migration 2 (test)") != std::string::npos,
+        QVERIFY2(opened.error().message.find("migration " + std::to_string(before + 1) + " (test)") != std::string::npos,
                  opened.error().message.c_str());
         const auto dangling = withMore("INSERT INTO profile_config VALUES (77, 'a', 'b');");
         VERIFY_FAILS(Code::Corrupt, Database::open(fixture.path, dangling));
