@@ -10,6 +10,7 @@
 #include <set>
 #include <string_view>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -105,14 +106,31 @@ Status setAll(const Fd &to, const struct stat &info, const Attributes &attribute
 
 Status copyAll(const Fd &from, const Fd &to) { return setAll(to, TRY(sys::fstat(from)), TRY(attributesOf(from))); }
 
+/// Between file systems of two kinds.
+Status sendRange(const Fd &from, const Fd &to, off_t start, off_t end)
+{
+    TRY(sys::call("lseek", {}, [&] { return ::lseek(to.get(), start, SEEK_SET); }));
+    while (start < end) {
+        const auto length = static_cast<std::size_t>(std::min<off_t>(end - start, 1 << 30));
+        if (TRY(sys::call("sendfile", {}, [&] { return ::sendfile(to.get(), from.get(), &start, length); })) == 0)
+            return {}; // it was made shorter under us
+    }
+    return {};
+}
+
 Status copyRange(const Fd &from, const Fd &to, off_t start, off_t end)
 {
     off_t in = start;
     off_t out = start;
     while (in < end) {
         const auto length = static_cast<std::size_t>(std::min<off_t>(end - in, 1 << 30));
-        if (TRY(sys::call("copy_file_range", {},
-                          [&] { return ::copy_file_range(from.get(), &in, to.get(), &out, length, 0); })) == 0)
+        const auto copied = sys::call("copy_file_range", {},
+                                      [&] { return ::copy_file_range(from.get(), &in, to.get(), &out, length, 0); });
+        if (!copied && copied.error().errnum == EXDEV)
+            return sendRange(from, to, in, end);
+        if (!copied)
+            return copied.error();
+        if (*copied == 0)
             return {}; // it was made shorter under us
     }
     return {};
