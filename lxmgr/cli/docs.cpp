@@ -115,21 +115,12 @@ std::string keyTerm(const config::KeyInfo &key)
     return term(key.name, meaning);
 }
 
-std::string instanceKeyTable()
-{
-    std::string text;
-    for (const config::KeyInfo &key : config::allKeys())
-        if (key.group == "instance")
-            text.append(keyTerm(key));
-    return text;
-}
-
 std::string deviceKeyTable()
 {
     std::string text;
     std::string_view group;
     for (const config::KeyInfo &key : config::allKeys()) {
-        if (key.group == "instance" || key.group == "pool")
+        if (key.group == "instance" || key.group == "pool" || key.group == "volume")
             continue;
         if (key.group != group)
             text.append(".SS ").append(roff(key.group)).append("\n");
@@ -139,14 +130,17 @@ std::string deviceKeyTable()
     return text;
 }
 
-std::string poolKeyTable()
+std::string keyTable(std::string_view group)
 {
     std::string text;
     for (const config::KeyInfo &key : config::allKeys())
-        if (key.group == "pool")
+        if (key.group == group)
             text.append(keyTerm(key));
     return text;
 }
+std::string instanceKeyTable() { return keyTable("instance"); }
+std::string poolKeyTable() { return keyTable("pool"); }
+std::string volumeKeyTable() { return keyTable("volume"); }
 
 std::string exitTable()
 {
@@ -205,6 +199,7 @@ constexpr DocTable kTables[] = {
     {"instance-keys", &instanceKeyTable},
     {"device-keys",   &deviceKeyTable  },
     {"pool-keys",     &poolKeyTable    },
+    {"volume-keys",   &volumeKeyTable  },
     {"exit-statuses", &exitTable       },
     {"environment",   &environmentTable},
     {"files",         &fileTable       },

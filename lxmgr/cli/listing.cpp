@@ -5,8 +5,8 @@ namespace lxmgr::cli
 
 std::vector<ColumnSet> columnSets()
 {
-    return {instanceColumns(), snapshotColumns(), imageColumns(),   aliasColumns(),
-            profileColumns(),  networkColumns(),  storageColumns(), operationColumns()};
+    return {instanceColumns(), snapshotColumns(), imageColumns(),  aliasColumns(),          profileColumns(),
+            networkColumns(),  storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns()};
 }
 
 } // namespace lxmgr::cli

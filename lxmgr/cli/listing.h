@@ -12,6 +12,8 @@ ColumnSet imageColumns();     // images.cpp
 ColumnSet aliasColumns();     // images.cpp
 ColumnSet profileColumns();   // objects.cpp
 ColumnSet networkColumns();   // objects.cpp
+ColumnSet volumeColumns();         // volumes.cpp
+ColumnSet volumeSnapshotColumns(); // volumes.cpp
 ColumnSet storageColumns();   // storage.cpp
 ColumnSet operationColumns(); // objects.cpp
 

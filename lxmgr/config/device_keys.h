@@ -23,12 +23,12 @@ static_assert(std::ranges::is_sorted(kNicKeys, {}, &Key<NicDevice>::name));
 
 inline constexpr Key<DiskDevice> kDiskKeys[] = {
     {"path",      field<&DiskDevice::path>,      Apply::Restart, "",      "Where it is mounted inside; / is the root."},
-    {"pool",      field<&DiskDevice::pool>,      Apply::Restart, "",      "Storage pool of the root."},
+    {"pool",      field<&DiskDevice::pool>,      Apply::Restart, "",      "Storage pool of the root, or of the custom volume that source names."},
     {"readonly",  field<&DiskDevice::readonly>,  Apply::Restart, "false", "No writing from inside."},
     {"recursive", field<&DiskDevice::recursive>, Apply::Restart, "false", "With what is mounted below the source."},
     {"required",  field<&DiskDevice::required>,  Apply::Restart, "true",  "false: start without it when the source is missing."},
     {"shift",     field<&DiskDevice::shift>,     Apply::Restart, "false", "Owners on the host are the guest's own ids."},
-    {"source",    field<&DiskDevice::source>,    Apply::Restart, "",      "Folder or file of the host."},
+    {"source",    field<&DiskDevice::source>,    Apply::Restart, "",      "Folder or file of the host, or with pool the name of a custom volume."},
 };
 static_assert(std::ranges::is_sorted(kDiskKeys, {}, &Key<DiskDevice>::name));
 

@@ -114,18 +114,38 @@ void checkRootDisk(const DiskDevice &disk, Problems &problems)
             add(problems, key, "is not for the root disk (path=/)");
 }
 
+void checkVolumeDisk(const DiskDevice &disk, Problems &problems)
+{
+    if (!disk.source)
+        add(problems, "source", "is missing: the name of the custom volume");
+    else if (const Status named = checkObjectName("storage volume", *disk.source); !named)
+        problems.push_back({"source", Error(named.error()).in("source")});
+    if (disk.shift)
+        add(problems, "shift", "is for folders of the host; the owners in a volume are the guest's own ids (security.unmapped of the volume)");
+    if (disk.recursive)
+        add(problems, "recursive", "is for folders of the host");
+    if (disk.required)
+        add(problems, "required", "is for folders of the host; a volume that is used is not deleted");
+}
+
+void checkHostDisk(const DiskDevice &disk, Problems &problems)
+{
+    if (!disk.source)
+        add(problems, "source", "is missing: the folder or file of the host, or with pool the name of a custom volume");
+    else if (const auto path = Codec<AbsolutePath>::parse(*disk.source); !path)
+        problems.push_back({"source", Error(path.error()).in("source")});
+}
+
 void checkDisk(const DiskDevice &disk, Problems &problems)
 {
     if (!disk.path)
         add(problems, "path", "is missing: where it is mounted inside");
     else if (disk.isRoot())
         checkRootDisk(disk, problems);
-    else if (disk.pool)
-        add(problems, "pool",
-            "is only for the root disk (path=/): custom volumes are not supported yet by this version",
-            Code::Unsupported);
-    else if (!disk.source)
-        add(problems, "source", "is missing: the folder or file of the host");
+    else if (disk.isVolume())
+        checkVolumeDisk(disk, problems);
+    else
+        checkHostDisk(disk, problems);
 }
 
 void checkUnixChar(const UnixCharDevice &device, Problems &problems)

@@ -24,17 +24,19 @@ struct NicDevice {
     std::optional<Ipv4Address> ipv4Address; ///< A fixed DHCP lease; managed network only.
 };
 
-/// The root (path "/", with a pool), or a folder or file of the host bound inside.
+/// The root (path "/", with a pool), a custom volume (with a pool and its name as source), or a folder or file of the
+/// host bound inside.
 struct DiskDevice {
     std::optional<AbsolutePath> path;
     std::optional<ObjectName> pool;
-    std::optional<AbsolutePath> source;
+    std::optional<std::string> source; ///< Absolute path, or the volume's name.
     std::optional<bool> readonly;
     std::optional<bool> recursive;
     std::optional<bool> required; ///< Unset means true.
     std::optional<bool> shift;    ///< Owners on the host are the guest's own numbers.
 
     bool isRoot() const { return path && path->text == "/"; }
+    bool isVolume() const { return pool && !isRoot(); }
 };
 
 /// A character device of the host below the guest's /dev.

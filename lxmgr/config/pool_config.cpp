@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "config/documents.h"
 #include "config/findings.h"
+#include "config/key_names.h"
 #include "config/pool_keys.h"
 
 namespace lxmgr::config
@@ -13,31 +14,16 @@ namespace
 
 constexpr std::string_view kVersion = "1";
 
-bool matches(std::string_view pattern, std::string_view name)
-{
-    if (!pattern.ends_with('*'))
-        return pattern == name;
-    return name.size() >= pattern.size() && name.starts_with(pattern.substr(0, pattern.size() - 1));
-}
-
-Error unknownKey(const std::string &name)
-{
-    for (const std::string_view pattern : kUnsupportedPoolKeys)
-        if (matches(pattern, name))
-            return {Code::Unsupported, "storage pool key " + quoted(name) + " is not supported by this version"};
-    std::vector<std::string_view> candidates;
-    for (const PoolKey &row : kPoolKeys)
-        candidates.push_back(row.key.name);
-    const auto near = nearest(name, candidates);
-    return {Code::Invalid,
-            "unknown storage pool key " + quoted(name) + (near ? " (did you mean '" + *near + "'?)" : "")};
-}
-
 Status parseKey(PoolConfig &config, const std::string &driver, const std::string &name, const std::string &value)
 {
-    const auto row = std::ranges::find_if(kPoolKeys, [&](const PoolKey &each) { return matches(each.key.name, name); });
-    if (row == std::end(kPoolKeys))
-        return unknownKey(name);
+    const auto row =
+        std::ranges::find_if(kPoolKeys, [&](const PoolKey &each) { return matchesKey(each.key.name, name); });
+    if (row == std::end(kPoolKeys)) {
+        std::vector<std::string_view> known;
+        for (const PoolKey &each : kPoolKeys)
+            known.push_back(each.key.name);
+        return unknownKey("storage pool key", name, known, kUnsupportedPoolKeys);
+    }
     if (!row->drivers.empty() && row->drivers != driver)
         return Error(Code::Invalid, "storage pool key " + quoted(name) + " is not for the driver " + quoted(driver) +
                                         " (" + std::string(row->drivers) + ")");

@@ -14,6 +14,7 @@ struct Context {
     const Paths &paths;
     store::Database &db;
     instances::Pools &pools;
+    instances::Volumes &volumes;
     instances::Networks &networks;
     instances::ImageService &images;
     instances::Manager &manager;
@@ -46,6 +47,7 @@ std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> storageHandlers();
 /// The other form of creating one: from an archive that is uploaded.
 Status importInstance(Context &context, Request &request, const Responder &responder);
+std::span<const HandlerRow> volumeHandlers();
 /// All of them; Internal where a route has no handler.
 Result<HandlerTable> handlerTable();
 

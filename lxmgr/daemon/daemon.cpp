@@ -87,6 +87,8 @@ public:
         m_db = TRY(store::Database::open(paths.database()));
         m_pools = std::make_unique<instances::Pools>(paths, *m_db);
         TRY(m_pools->recover());
+        m_volumes = std::make_unique<instances::Volumes>(*m_pools, *m_db);
+        TRY(m_volumes->recover());
         m_networks = std::make_unique<instances::Networks>(paths, *m_db);
         if (m_options.defaults) {
             TRY(fillDefaultProfile(*m_db));
@@ -136,11 +138,11 @@ private:
         m_server = std::make_unique<Server>(options, [this](Request request, const Responder &responder) { handle(std::move(request), responder); });
         m_events = std::make_unique<Events>();
         m_operations = std::make_unique<Operations>(*m_events, *m_server);
-        instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_networks, *m_images,
+        instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images,
                                               [this](const instances::Lifecycle &event) { publish(event); },
                                               [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }};
         m_manager = TRY(instances::Manager::create(std::move(services)));
-        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_networks, *m_images, *m_manager, *m_operations, *m_events, *m_server,
+        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_manager, *m_operations, *m_events, *m_server,
                                     false, {}, {}, {}});
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
         m_context->whenReady = [this](std::function<void()> callback) { whenReady(std::move(callback)); };
@@ -219,6 +221,7 @@ private:
     Fd m_lock;
     std::unique_ptr<store::Database> m_db;
     std::unique_ptr<instances::Pools> m_pools;
+    std::unique_ptr<instances::Volumes> m_volumes;
     std::unique_ptr<instances::Networks> m_networks;
     std::unique_ptr<images::ImageStore> m_imageFiles;
     std::unique_ptr<instances::ImageService> m_images;

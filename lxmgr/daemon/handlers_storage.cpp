@@ -38,6 +38,9 @@ Result<std::map<std::string, std::vector<std::string>>> poolUsers(Context &conte
     std::map<std::string, std::vector<std::string>> users;
     for (const store::Instance &instance : TRY(store::listInstances(context.db, "")))
         users[instance.pool].push_back(urlOf("instances", instance.name, instance.project));
+    for (const store::Volume &volume : TRY(store::listVolumes(context.db, "", "")))
+        users[volume.pool].push_back(api::routePath(api::RouteId::VolumeGet, {volume.pool, "custom", volume.name}) +
+                                     (volume.project == store::kDefaultProject ? "" : "?project=" + volume.project));
     const auto profiles = TRY(store::listProfiles(context.db, ""));
     for (const store::StoragePool &pool : TRY(store::listPools(context.db)))
         for (const store::Profile &profile : profiles)

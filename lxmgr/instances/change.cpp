@@ -43,7 +43,7 @@ Status Manager::redefine(const InstanceKey &key, const Definition &definition)
                                             " and cannot be moved by changing its device");
     if (wanted.config.privileged.value_or(false) != (before.idRange.size == 0))
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
-    TRY(checkDevices(wanted));
+    TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices))));
     TRY(planLimits(wanted, cgroup::PlanFor::Live));
     const config::Expanded all = TRY(expanded(after));
     if (m_running->find(key)) {

@@ -90,7 +90,7 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
     for (const NicPlan &nic : TRY(planNics(checked)))
         if (!nic.network.empty())
             TRY(m_s.networks.find(nic.network));
-    TRY(checkDevices(checked));
+    TRY(checkDevices(checked, TRY(m_s.volumes.mounts(key.project, checked.devices))));
     TRY(planLimits(checked, cgroup::PlanFor::Fresh));
 
     if (!request.empty) {

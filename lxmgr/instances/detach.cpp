@@ -5,6 +5,19 @@
 namespace lxmgr::instances
 {
 
+namespace
+{
+
+bool hasVolumeOf(const Described &instance, const std::string &pool)
+{
+    for (const auto &[name, device] : instance.expanded.devices)
+        if (const auto found = device.find("pool"); found != device.end() && found->second == pool)
+            return true;
+    return false;
+}
+
+} // namespace
+
 Status Manager::detachPool(const std::string &pool)
 {
     std::vector<store::Instance> rows = TRY(store::listInstances(m_s.db, ""));
@@ -25,11 +38,17 @@ Status Manager::detachPool(const std::string &pool)
             return Error(Code::WrongState,
                          "Instance is running: " + quoted(row.name) + " (stop it before detaching its pool)");
     }
+    for (const Described &other : TRY(describeAll("")))
+        if (other.guest && hasVolumeOf(other, pool))
+            return Error(Code::WrongState, "instance " + quoted(other.row.name) +
+                                               " runs with a volume of the pool (stop it before detaching the pool)");
     for (const store::Instance &row : rows)
         TRY(releaseNics(row));
     return m_s.pools.detach(pool, [&]() -> Status {
         for (const store::Instance &row : rows)
             TRY(store::deleteInstance(m_s.db, row.id));
+        for (const store::Volume &row : TRY(store::listVolumes(m_s.db, pool, "")))
+            TRY(store::deleteVolume(m_s.db, row.id));
         return {};
     });
 }

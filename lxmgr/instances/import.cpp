@@ -209,7 +209,7 @@ Result<config::Effective> Manager::checkImported(const store::Instance &row)
     for (const NicPlan &nic : TRY(planNics(*checked)))
         if (!nic.network.empty())
             TRY(m_s.networks.find(nic.network));
-    TRY(checkDevices(*checked));
+    TRY(checkDevices(*checked, TRY(m_s.volumes.mounts(row.project, checked->devices))));
     TRY(planLimits(*checked, cgroup::PlanFor::Fresh));
     return checked;
 }

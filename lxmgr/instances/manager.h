@@ -12,6 +12,7 @@
 #include "instances/plan.h"
 #include "instances/pools.h"
 #include "instances/running.h"
+#include "instances/volumes.h"
 #include "kernel/cgroup.h"
 #include "network/interfaces.h"
 #include "spec/files_client.h"
@@ -102,6 +103,7 @@ public:
         const Paths &paths;
         store::Database &db;
         Pools &pools;
+        Volumes &volumes;
         Networks &networks;
         ImageService &images;
         std::function<void(const Lifecycle &)> emit;

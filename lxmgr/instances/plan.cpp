@@ -102,22 +102,34 @@ Status planMount(const std::string &name, const config::DiskDevice &disk, std::v
         return Error(Code::Invalid, "device " + quoted(name) + ": a disk needs source and path");
     struct stat info {
     };
-    if (::stat(disk.source->text.c_str(), &info) < 0) {
+    if (::stat(disk.source->c_str(), &info) < 0) {
         if (!disk.required.value_or(true))
             return {};
-        return Error::fromErrno(errno, "device " + quoted(name) + ": source", disk.source->text)
+        return Error::fromErrno(errno, "device " + quoted(name) + ": source", *disk.source)
             .as(Code::Invalid)
             .hint("make it on the host, or set required=false");
     }
     spec::Mount mount;
     mount.kind = spec::Mount::Kind::Bind;
-    mount.source = disk.source->text;
+    mount.source = *disk.source;
     mount.target = relative(disk.path->text);
     mount.readOnly = disk.readonly.value_or(false);
     mount.recursive = disk.recursive.value_or(false);
     mount.idmapped = disk.shift.value_or(false);
     mounts.push_back(std::move(mount));
     return {};
+}
+
+spec::Mount volumeMount(const config::DiskDevice &disk, const VolumeMount &volume)
+{
+    spec::Mount mount;
+    mount.kind = spec::Mount::Kind::Bind;
+    mount.source = volume.path;
+    mount.target = relative(disk.path->text);
+    mount.readOnly = disk.readonly.value_or(false);
+    mount.idmapped = volume.idmapped;
+    mount.nosuid = true; // several guests may share it
+    return mount;
 }
 
 spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly)
@@ -145,11 +157,23 @@ std::vector<std::pair<std::string, std::string>> environmentOf(const config::Ins
     return environment;
 }
 
-Status planDevices(const config::Effective &effective, spec::LaunchSpec &spec)
+Status planDisk(const config::Device &device, const config::DiskDevice &disk, const VolumeMounts &volumes,
+                std::vector<spec::Mount> &mounts)
+{
+    if (!disk.isVolume())
+        return planMount(device.name, disk, mounts);
+    const auto volume = volumes.find(device.name);
+    if (volume == volumes.end())
+        return Error(Code::NotFound, "device " + quoted(device.name) + ": its storage volume is not known");
+    mounts.push_back(volumeMount(disk, volume->second));
+    return {};
+}
+
+Status planDevices(const config::Effective &effective, const VolumeMounts &volumes, spec::LaunchSpec &spec)
 {
     for (const config::Device &device : effective.devices) {
         if (const auto *disk = device.as<config::DiskDevice>(); disk && !disk->isRoot())
-            TRY(planMount(device.name, *disk, spec.mounts));
+            TRY(planDisk(device, *disk, volumes, spec.mounts));
         if (const auto *node = device.as<config::UnixCharDevice>())
             spec.devices.push_back(TRY(planDevice(device.name, *node)));
     }
@@ -170,10 +194,10 @@ Result<std::vector<spec::ResourceLimit>> planResources(const config::InstanceCon
 
 } // namespace
 
-Status checkDevices(const config::Effective &effective)
+Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes)
 {
     spec::LaunchSpec unused;
-    TRY(planDevices(effective, unused));
+    TRY(planDevices(effective, volumes, unused));
     for (const config::Device &device : effective.devices) {
         const auto *nic = device.as<config::NicDevice>();
         if (nic && !nic->network && nic->parent && !network::hostInterface(nic->parent->text))
@@ -272,7 +296,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     spec.idmap = idMapOf(instance);
     spec.rootfs = rootfsOf(input.root, root && root->as<config::DiskDevice>()->readonly.value_or(false));
     spec.devices = standardDevices();
-    TRY(planDevices(input.effective, spec));
+    TRY(planDevices(input.effective, input.volumes, spec));
     for (const images::RenderedFile &file : input.files)
         spec.files.push_back({file.path, file.content, file.uid, file.gid, file.mode, file.createOnly});
     for (const NicPlan &nic : TRY(planNics(input.effective)))

@@ -9,6 +9,9 @@
 #include "storage/driver.h"
 #include "store/instances.h"
 
+#include <map>
+#include <string>
+
 namespace lxmgr::instances
 {
 
@@ -24,10 +27,18 @@ struct NicPlan {
     std::uint32_t mtu = 0;
 };
 
+/// The volume of a disk device: its tree on the host, and whether owners there are the guest's own ids.
+struct VolumeMount {
+    std::string path;
+    bool idmapped = true;
+};
+using VolumeMounts = std::map<std::string, VolumeMount>; ///< By the name of the device.
+
 struct PlanInput {
     const store::Instance &instance;
     const config::Effective &effective;
     const storage::RootTree &root;
+    const VolumeMounts &volumes;
     const std::vector<images::RenderedFile> &files;
     const std::vector<cgroup::Write> &cgroupWrites;
     const std::string &seccomp;
@@ -35,7 +46,7 @@ struct PlanInput {
 };
 
 /// What planning would find wrong with the devices on this host: a source, node or bridge that is not there.
-Status checkDevices(const config::Effective &effective);
+Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes);
 /// NICs among the devices, with volatile.<device>.hwaddr and .host_name filled in. Invalid: a device names neither.
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
 /// limits.* in the terms of kernel/cgroup_limits.

@@ -168,6 +168,8 @@ Result<Pools::Plan> Pools::planSource(store::StoragePool &wanted, const config::
     }
     plan.backing.kind = S_ISBLK(info->st_mode) ? Backing::Kind::Device : Backing::Kind::File;
     plan.backing.folder = stateFolder(wanted.name);
+    if (plan.backing.kind == Backing::Kind::Device)
+        plan.backing.source = config.source->text; // a name below /dev/disk stays true when disks come in another order
     if (wanted.driver != "btrfs")
         return Error(Code::Invalid, "source " + quoted(path) + " is no folder, which is what the driver " +
                                         quoted(wanted.driver) + " takes");
@@ -237,6 +239,8 @@ Status Pools::makeBacking(const std::string &name, const Plan &plan) const
         (void)TRY(storage::makeFolderPath(backing.folder, 0700));
         return {};
     }
+    if (storage::isMountPoint(backing.folder))
+        return Error(Code::WrongState, "something is mounted on " + quoted(backing.folder) + " already (unmount it)");
     if (backing.kind == Backing::Kind::File && plan.origin == Origin::Made) {
         (void)TRY(storage::makeFolderPath(m_paths.stateDir + "/disks", 0700));
         TRY(storage::makeFile(backing.source, plan.size));
@@ -364,7 +368,7 @@ Status Pools::close(const std::string &name)
         m_open.erase(found);
     }
     const auto end = std::chrono::steady_clock::now() + kPatience;
-    while (open.driver.use_count() > 1) {
+    while (open.driver.use_count() > 1 || open.custom.use_count() > 1) {
         if (std::chrono::steady_clock::now() >= end) {
             const std::lock_guard lock(m_mutex);
             m_open.emplace(name, std::move(open));
@@ -383,16 +387,19 @@ Status Pools::finishRemove(const store::StoragePool &row)
         return backing.error();
     if (backing) {
         {
-            const Use pool = TRY(get(row.name));
-            const auto volumes = TRY(pool->listVolumes());
-            if (!volumes.empty())
-                return Error(Code::WrongState, "storage pool " + quoted(row.name) + " holds " +
-                                                   quoted(volumes.front()) +
-                                                   ", which no instance is known of (recover it, or let go of the pool "
-                                                   "with 'lxmgr storage detach')");
+            const Use pool = TRY(get(row.name)), custom = TRY(this->custom(row.name));
+            for (const Use &driver : {pool, custom}) {
+                const auto volumes = TRY(driver->listVolumes());
+                if (!volumes.empty())
+                    return Error(Code::WrongState, "storage pool " + quoted(row.name) + " holds " +
+                                                       quoted(volumes.front()) +
+                                                       ", which nothing is known of (recover it, or let go of the pool "
+                                                       "with 'lxmgr storage detach')");
+            }
             for (const std::string &image : TRY(pool->listImages()))
                 TRY(pool->deleteImage(image));
             TRY(pool->emptyTrash());
+            TRY(custom->emptyTrash());
         }
         TRY(failpoint("pool.delete.content"));
         TRY(close(row.name));

@@ -6,6 +6,7 @@
 #include "kernel/sys.h"
 #include "storage/tree.h"
 
+#include <algorithm>
 #include <sys/file.h>
 
 namespace lxmgr::instances
@@ -123,8 +124,12 @@ Status Pools::writePoolFile(const store::StoragePool &row, const std::string &fo
 Result<Pools::Open> Pools::openPool(const store::StoragePool &row, const storage::Backing &backing) const
 {
     TRY(storage::mountBacking(backing));
-    if (backing.kind == storage::Backing::Kind::File && row.config.contains("size"))
-        TRY(storage::growFile(backing, TRY(parseBytes(valueOf(row, "size"))))); // cut off by a crash, else done already
+    if (backing.kind == storage::Backing::Kind::File) {
+        // Cut off by a crash, or done by hand; else done already.
+        const std::string size = valueOf(row, "size");
+        const Bytes now = TRY(storage::fileSize(backing.source));
+        TRY(storage::growFile(backing, size.empty() ? now : std::max(now, TRY(parseBytes(size)))));
+    }
     if (!backing.isMounted() && valueOf(row, "source").empty())
         (void)TRY(storage::makeFolderPath(backing.folder, 0700));
     Open open;
@@ -151,6 +156,24 @@ Result<Pools::Use> Pools::get(const std::string &name)
     if (const auto found = m_open.find(name); found != m_open.end())
         return found->second.driver;
     return openLocked(TRY(find(name)));
+}
+
+Result<Pools::Use> Pools::custom(const std::string &name)
+{
+    TRY(get(name));
+    const std::lock_guard lock(m_mutex);
+    const auto found = m_open.find(name);
+    if (found == m_open.end())
+        return Error(Code::WrongState, "storage pool " + quoted(name) + " is being taken away");
+    Open &open = found->second;
+    if (!open.custom) {
+        const std::string folder = open.driver->directory() + "/custom";
+        std::unique_ptr<storage::Driver> driver = TRY(storage::Driver::open(
+            {name, std::string(open.driver->driverName()), folder, storage::VolumeKind::Custom}, m_paths.stateDir));
+        TRY_IN("storage pool " + quoted(name), driver->prepare());
+        open.custom = std::move(driver);
+    }
+    return open.custom;
 }
 
 Result<Pools::Use> Pools::any()

@@ -32,6 +32,8 @@ public:
     Status ensureDefault();
     /// Opened and prepared. NotFound: no such pool. Unavailable: its source is missing.
     Result<Use> get(const std::string &name);
+    /// The same for its custom volumes.
+    Result<Use> custom(const std::string &name);
     /// The pool "default", or any other where there is none.
     Result<Use> any();
     /// All that are recorded, prepared; a pool that cannot be opened is logged and left out.
@@ -56,6 +58,7 @@ private:
     struct Open {
         Fd lock; ///< flock(2) on the folder: no second daemon uses it.
         Use driver;
+        Use custom; ///< None until somebody asks for it.
     };
     /// Whether a pool's place was empty, or a pool already.
     enum class Origin { Made, Adopted };

@@ -127,7 +127,8 @@ Status Manager::startLocked(const InstanceKey &key)
     const std::vector<images::RenderedFile> files = TRY(renderFiles(row, all, *pool));
     const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
-    const spec::LaunchSpec spec = TRY(plan({row, now, tree, files, writes, filter, m_s.paths}));
+    const VolumeMounts volumes = TRY_IN("start " + quoted(key.name), m_s.volumes.mounts(key.project, now.devices));
+    const spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, files, writes, filter, m_s.paths}));
 
     const std::vector<NicPlan> nics = TRY(planNics(now));
     TRY_IN("start " + quoted(key.name), reserveNics(row, nics));

@@ -42,6 +42,13 @@ Status refuseUsed(Database &db, const std::string &pool)
     if (TRY(row.next()))
         return Error(Code::WrongState,
                      "storage pool " + quoted(pool) + " holds instances, such as " + quoted(row.text(0)));
+    Statement volume = TRY(query(db,
+                                 "SELECT v.name FROM volumes v JOIN storage_pools s ON s.id = v.pool_id "
+                                 "WHERE s.name=? ORDER BY v.name LIMIT 1",
+                                 pool));
+    if (TRY(volume.next()))
+        return Error(Code::WrongState,
+                     "storage pool " + quoted(pool) + " holds storage volumes, such as " + quoted(volume.text(0)));
     return {};
 }
 

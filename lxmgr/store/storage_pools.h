@@ -19,7 +19,7 @@ Result<StoragePool> findPool(Database &db, const std::string &name);
 Result<std::vector<StoragePool>> listPools(Database &db);
 Result<std::int64_t> insertPool(Database &db, const StoragePool &pool);
 Status updatePool(Database &db, const StoragePool &pool);
-/// WrongState while instances lie in it.
+/// WrongState while instances or volumes lie in it.
 Status deletePool(Database &db, std::int64_t id);
 
 } // namespace lxmgr::store

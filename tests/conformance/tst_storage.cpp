@@ -495,6 +495,72 @@ private slots:
             QVERIFY(entriesOf(pool.path("layers")).isEmpty());
     }
 
+    void customVolumesAreApart_data() { drivers(); }
+    void customVolumesAreApart()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        const auto custom = Driver::open(
+            {"default", pool.driverName, pool.driver->directory() + "/custom", VolumeKind::Custom}, "/nowhere");
+        VERIFY_OK(custom);
+        Driver &volumes = **custom;
+        VERIFY_OK(volumes.prepare());
+        // Names that no instance may have, and two that meet nowhere.
+        for (const auto &[project, name] : {
+                 std::pair{"default", "a_b.c"},
+                 {"a",       "b_c"  },
+                 {"a_b",     "c"    }
+        })
+            VERIFY_OK(volumes.createVolume(project, name, std::nullopt));
+        QCOMPARE(*volumes.listVolumes(), (std::vector<std::string>{"a:b_c", "a_b:c", "default:a_b.c"}));
+        QCOMPARE(*pool.driver->listVolumes(), std::vector<std::string>{});
+        VERIFY_FAILS(Code::Invalid, volumes.createVolume("default", "../x", std::nullopt));
+
+        const RootTree tree = *volumes.root("a", "b_c");
+        QVERIFY(tree.kind == RootTree::Kind::Directory);
+        VERIFY_OK(fillZoo(tree.directory));
+        const test::Manifest before = test::manifestOf(tree.directory);
+        VERIFY_OK(volumes.createSnapshot("a", "b_c", "s1", InUse::Yes));
+        QCOMPARE(::unlink((tree.directory + "/capable").c_str()), 0);
+        VERIFY_OK(volumes.copyVolume({"a", "b_c", "s1", InUse::No}, "b", "copy", WithSnapshots::No));
+        COMPARE_TREES(before, manifestOf(volumes.root("b", "copy")));
+        VERIFY_OK(volumes.restoreSnapshot("a", "b_c", "s1"));
+        COMPARE_TREES(before, manifestOf(volumes.root("a", "b_c")));
+        VERIFY_OK(volumes.renameVolume("a", "b_c", "d"));
+        QVERIFY(volumes.hasSnapshot("a", "d", "s1"));
+        for (const auto &[project, name] : {
+                 std::pair{"default", "a_b.c"},
+                 {"a",       "d"    },
+                 {"a_b",     "c"    },
+                 {"b",       "copy" }
+        })
+            VERIFY_OK(volumes.deleteVolume(project, name));
+        VERIFY_OK(volumes.emptyTrash());
+        QCOMPARE(*volumes.listVolumes(), std::vector<std::string>{});
+    }
+
+    void treesAreCopiedBetweenFileSystems_data()
+    {
+        QTest::addColumn<QByteArray>("driver");
+        QTest::addColumn<QByteArray>("to");
+        for (const char *from : {"ext4", "xfs", "btrfs", "tmpfs"})
+            for (const char *to : {"ext4", "xfs", "btrfs", "tmpfs"})
+                if (from != std::string(to))
+                    QTest::newRow((std::string(from) + "/" + to).c_str()) << QByteArray(from) << QByteArray(to);
+    }
+    void treesAreCopiedBetweenFileSystems()
+    {
+        QFETCH(QByteArray, to);
+        NEEDS("both file systems",
+              g_fileSystems.lack(driver()).empty() && g_fileSystems.lack(to.toStdString()).empty());
+        QTemporaryDir one(QString::fromStdString(g_fileSystems.path(driver()) + "/XXXXXX"));
+        QTemporaryDir other(QString::fromStdString(g_fileSystems.path(to.toStdString()) + "/XXXXXX"));
+        const std::string from = one.path().toStdString(), copy = other.path().toStdString();
+        VERIFY_OK(fillZoo(from));
+        VERIFY_OK(copyTree(*sys::open(from, O_RDONLY | O_DIRECTORY), *sys::open(copy, O_RDONLY | O_DIRECTORY)));
+        COMPARE_TREES(test::manifestOf(from), test::manifestOf(copy));
+    }
+
     void nobodyElseMayLookIn_data() { drivers(); }
     void nobodyElseMayLookIn()
     {

@@ -24,9 +24,21 @@ QList<Operation> operations()
 {
     const QStringList create{"create", "busybox", "t1"}, launch{"launch", "busybox", "t1"};
     const QStringList snapshot{"snapshot", "t1", "s0"};
+    const QStringList volume{"storage", "volume", "create", "p1", "v1"};
+    const QStringList snapshotOfVolume{"storage", "volume", "snapshot", "create", "p1", "v1", "s0"};
     const QStringList pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
     return {
         {"pool", {}, pool, {""}},
+        {"pool of a volume", {pool}, {"storage", "volume", "create", "p1", "v1"}, {""}},
+        {"pool of a changed volume", {pool, volume}, {"storage", "volume", "set", "p1", "v1", "user.x=1"}, {""}},
+        {"pool of a renamed volume", {pool, volume}, {"storage", "volume", "rename", "p1", "v1", "v2"}, {""}},
+        {"pool of a deleted volume", {pool, volume}, {"storage", "volume", "delete", "p1", "v1"}, {""}},
+        {"pool of a copied volume", {pool, volume, snapshotOfVolume}, {"storage", "volume", "copy", "p1/v1", "p1/v2"}, {""}},
+        {"pool of a copied volume to another", {pool, volume, snapshotOfVolume}, {"storage", "volume", "copy", "p1/v1", "default/v2"}, {""}},
+        {"pool of a snapshot", {pool, volume}, snapshotOfVolume, {""}},
+        {"pool of a renamed snapshot", {pool, volume, snapshotOfVolume}, {"storage", "volume", "snapshot", "rename", "p1", "v1", "s0", "s1"}, {""}},
+        {"pool of a deleted snapshot", {pool, volume, snapshotOfVolume}, {"storage", "volume", "snapshot", "delete", "p1", "v1", "s0"}, {""}},
+        {"pool of a restored volume", {pool, volume, snapshotOfVolume}, {"storage", "volume", "snapshot", "restore", "p1", "v1", "s0"}, {""}},
         {"pool in a file", {}, file, {""}},
         {"pool change", {file}, {"storage", "set", "p1", "size=400MiB"}, {""}},
         {"pool delete", {pool}, {"storage", "delete", "p1"}, {""}},
@@ -208,6 +220,8 @@ void TestCrash::deletePool(const Operation &operation)
     if (!QByteArray(operation.name).startsWith("pool"))
         return;
     (void)m_box.cli({"storage", "create", "p1", "dir"});
+    for (const char *place : {"p1 v1", "p1 v2", "default v2"})
+        (void)m_box.cli(QStringList{"storage", "volume", "delete"} + QString(place).split(' '));
     must({"storage", "delete", "p1"});
 }
 

@@ -140,6 +140,8 @@ QStringList rows(const AuditScope &scope)
         sqlite3_busy_timeout(database, 5000);
         found << rowsOf(database, "SELECT 'instance ' || name FROM instances");
         found << rowsOf(database, "SELECT 'id range ' || base FROM id_ranges");
+        found << rowsOf(database, "SELECT 'storage pool ' || name FROM storage_pools");
+        found << rowsOf(database, "SELECT 'storage volume ' || name FROM volumes");
         found << rowsOf(database, "SELECT 'config of ' || instance_id FROM instance_config "
                                   "WHERE instance_id NOT IN (SELECT id FROM instances)");
         found << rowsOf(database, "SELECT 'integrity: ' || integrity_check FROM pragma_integrity_check "

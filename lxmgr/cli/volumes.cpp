@@ -1,0 +1,439 @@
+// storage volume: custom volumes, their snapshots, and attaching them to instances and profiles.
+#include "base/text.h"
+#include "cli/context.h"
+#include "cli/editing.h"
+#include "cli/handlers.h"
+#include "cli/keys.h"
+#include "cli/listing.h"
+#include "cli/output.h"
+#include "cli/yaml.h"
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+using api::StorageVolume;
+using api::StorageVolumeSnapshot;
+
+constexpr std::string_view kPools = "/1.0/storage-pools";
+constexpr std::string_view kEditHelp =
+    "# This is the configuration of a storage volume. Lines that begin with '#' are left out.\n"
+    "# Keys below 'config' and the description can be changed.\n";
+
+// clang-format off
+constexpr Column<StorageVolume> kColumns[] = {
+    {'t', "TYPE", "custom, container or image.", [](const StorageVolume &v) { return v.type + (v.name.find('/') == std::string::npos ? "" : " (snapshot)"); }},
+    {'n', "NAME", "Its name; <volume>/<snapshot> for a snapshot.", [](const StorageVolume &v) { return v.name; }},
+    {'d', "DESCRIPTION", "What it is for.", [](const StorageVolume &v) { return v.description; }},
+    {'c', "CONTENT-TYPE", "filesystem.", [](const StorageVolume &v) { return v.contentType; }},
+    {'u', "USED BY", "How many instances and profiles have it.", [](const StorageVolume &v) { return std::to_string(v.usedBy.size()); }},
+    {'e', "PROJECT", "Where it belongs.", [](const StorageVolume &v) { return v.project; }},
+};
+constexpr Column<StorageVolumeSnapshot> kSnapshotColumns[] = {
+    {'n', "NAME", "Its name.", [](const StorageVolumeSnapshot &s) { return s.name.substr(s.name.find('/') + 1); }},
+    {'d', "DESCRIPTION", "What it is for.", [](const StorageVolumeSnapshot &s) { return s.description; }},
+    {'T', "TAKEN AT", "When it was made.", [](const StorageVolumeSnapshot &s) { return dateText(s.createdAt); }},
+    {'E', "EXPIRES AT", "When it may go; empty: never.", [](const StorageVolumeSnapshot &s) { return dateText(s.expiresAt); }},
+};
+// clang-format on
+
+/// "data", "custom/data", "container/web1".
+struct VolumeWord {
+    std::string type = "custom";
+    std::string name;
+};
+VolumeWord volumeWord(const std::string &word)
+{
+    const std::size_t slash = word.find('/');
+    if (slash == std::string::npos)
+        return {"custom", word};
+    return {word.substr(0, slash), word.substr(slash + 1)};
+}
+
+std::string volumePath(const std::string &pool, const std::string &volume,
+                       std::initializer_list<std::string_view> sub = {})
+{
+    const VolumeWord word = volumeWord(volume);
+    std::string path = client::path(kPools, {pool, "volumes", word.type, word.name});
+    for (const std::string_view part : sub)
+        path = client::path(path, {part});
+    return path;
+}
+
+/// "<pool>/<volume>[/<snapshot>]".
+struct Place {
+    std::string pool, volume, snapshot;
+};
+Result<Place> placeOf(const std::string &word)
+{
+    const std::vector<std::string> parts = split(word, '/');
+    if (parts.size() < 2 || parts.size() > 3 || parts[0].empty() || parts[1].empty())
+        return Error(Code::Usage, quoted(word) + " is not <pool>/<volume>");
+    return Place{parts[0], parts[1], parts.size() == 3 ? parts[2] : ""};
+}
+
+api::Json editable(const api::Json &volume)
+{
+    api::Json document = api::Json::object();
+    for (const std::string_view field : {"config", "description"})
+        if (const api::Json *value = volume.find(field))
+            document[field] = *value;
+    return document;
+}
+
+Status checkField(const std::string &key)
+{
+    if (key != "description")
+        return Error(Code::Usage, quoted(key) + " is no field that can be set: description");
+    return {};
+}
+
+Status changed(Context &context, const std::string &path, const api::Json &object, const std::string &etag)
+{
+    http::Headers headers;
+    if (!etag.empty())
+        headers.set("If-Match", etag);
+    TRY(runWithProgress(context, "PUT", path, object.dump(), "Updating", std::move(headers)));
+    return {};
+}
+
+/// Adds or removes the device of a volume on an instance or profile, guarded by its ETag.
+class Holder
+{
+public:
+    static Result<Holder> fetch(Context &context, std::string_view collection, const std::string &name)
+    {
+        Holder holder;
+        holder.m_path = client::path(collection, {name});
+        holder.m_name = name;
+        Versioned now = TRY(cli::fetch(context, holder.m_path));
+        holder.m_etag = std::move(now.etag);
+        for (const std::string_view field :
+             {"architecture", "config", "devices", "ephemeral", "profiles", "stateful", "description"})
+            if (const api::Json *value = now.object.find(field))
+                holder.m_object[field] = *value;
+        return holder;
+    }
+    Status add(const std::string &device, const api::StringMap &keys)
+    {
+        if (const api::Json *devices = m_object.find("devices"); devices && devices->find(device))
+            return Error(Code::AlreadyExists, quoted(m_name) + " has a device " + quoted(device) + " already");
+        for (const auto &[key, value] : keys)
+            m_object["devices"][device][key] = value;
+        return {};
+    }
+    /// "": the only one with the volume.
+    Status remove(const std::string &pool, const std::string &volume, std::string device)
+    {
+        std::vector<std::string> found;
+        const api::Json *devices = m_object.find("devices");
+        if (devices && devices->asObject())
+            for (const auto &[name, keys] : *devices->asObject())
+                if (keys.text("pool") == pool && keys.text("source") == volume && (device.empty() || device == name))
+                    found.push_back(name);
+        if (found.empty())
+            return Error(Code::NotFound, quoted(m_name) + " has no device" +
+                                             (device.empty() ? "" : " " + quoted(device)) + " with the volume " +
+                                             quoted(volume));
+        if (found.size() > 1)
+            return Error(Code::Usage, "several devices of " + quoted(m_name) +
+                                          " have the volume: " + join(found, ", ") + "; name one");
+        m_object["devices"].remove(found.front());
+        return {};
+    }
+    Status store(Context &context) { return changed(context, m_path, m_object, m_etag); }
+
+private:
+    std::string m_path, m_name, m_etag;
+    api::Json m_object = api::Json::object();
+};
+
+/// "[<device>] [<path>]": a path begins with "/".
+Status attach(Context &context, const Arguments &arguments, std::string_view collection)
+{
+    const std::string pool = arguments.word(0), volume = volumeWord(arguments.word(1)).name;
+    std::string device = volume, path;
+    for (std::size_t i = 3; i < arguments.words.size(); ++i)
+        (arguments.words[i].starts_with('/') ? path : device) = arguments.words[i];
+    if (path.empty())
+        return Error(Code::Usage, "where the volume is mounted inside is missing: lxmgr storage volume attach <pool> "
+                                  "<volume> <instance> /path");
+    TRY(context.client().request("GET", volumePath(pool, volume)));
+    Holder holder = TRY(Holder::fetch(context, collection, arguments.word(2)));
+    api::StringMap keys{
+        {"type",   "disk"},
+        {"pool",   pool  },
+        {"source", volume},
+        {"path",   path  }
+    };
+    if (arguments.has("readonly"))
+        keys["readonly"] = "true";
+    TRY(holder.add(device, keys));
+    TRY(holder.store(context));
+    context.say("Device " + device + " added to " + arguments.word(2));
+    return {};
+}
+
+Status detach(Context &context, const Arguments &arguments, std::string_view collection)
+{
+    Holder holder = TRY(Holder::fetch(context, collection, arguments.word(2)));
+    TRY(holder.remove(arguments.word(0), volumeWord(arguments.word(1)).name, arguments.word(3)));
+    TRY(holder.store(context));
+    context.say("Storage volume " + arguments.word(1) + " detached from " + arguments.word(2));
+    return {};
+}
+
+} // namespace
+
+ColumnSet volumeColumns() { return describe<StorageVolume>("storage volume list", "tndcu", kColumns); }
+ColumnSet volumeSnapshotColumns()
+{
+    return describe<StorageVolumeSnapshot>("storage volume snapshot list", "ndTE", kSnapshotColumns);
+}
+
+Result<int> volumeList(Context &context, const Arguments &arguments)
+{
+    client::Parameters parameters{
+        {"recursion", "1"}
+    };
+    if (arguments.words.size() > 1)
+        parameters.push_back({"filter", join(std::span(arguments.words).subspan(1), " ")});
+    if (arguments.has("all-projects"))
+        parameters.push_back({"all-projects", "true"});
+    const client::Answer answer = TRY(context.client().request(
+        "GET", client::path(kPools, {arguments.word(0), "volumes"}), std::string(), parameters));
+    TRY(printList<StorageVolume>(context, arguments, volumeColumns(), kColumns, answer.metadata));
+    return 0;
+}
+
+Result<int> volumeShow(Context &context, const Arguments &arguments)
+{
+    const std::string path = volumePath(arguments.word(0), arguments.word(1));
+    TRY(printObject(context, arguments, TRY(context.client().get<api::Json>(path))));
+    return 0;
+}
+
+Result<int> volumeInfo(Context &context, const Arguments &arguments)
+{
+    const auto volume = TRY(context.client().get<StorageVolume>(volumePath(arguments.word(0), arguments.word(1))));
+    const auto state =
+        TRY(context.client().get<api::StorageVolumeState>(volumePath(arguments.word(0), arguments.word(1), {"state"})));
+    std::string text = "Name: " + volume.name + "\n";
+    if (!volume.description.empty())
+        text += "Description: " + escaped(volume.description) + "\n";
+    text += "Type: " + volume.type + "\nContent type: " + volume.contentType + "\n";
+    text += "Usage: " + humanBytes(Bytes{state.usage.used}) + "\nCreated: " + dateText(volume.createdAt) + "\n";
+    if (!volume.usedBy.empty())
+        text += "Used by:\n";
+    for (const std::string &url : volume.usedBy)
+        text += "- " + url + "\n";
+    context.print(text);
+    return 0;
+}
+
+Result<int> volumeCreate(Context &context, const Arguments &arguments)
+{
+    api::StorageVolumesPost post;
+    post.name = volumeWord(arguments.word(1)).name;
+    post.type = volumeWord(arguments.word(1)).type;
+    post.contentType = "filesystem";
+    post.description = arguments.value("description", "");
+    for (std::size_t i = 2; i < arguments.words.size(); ++i) {
+        const KeyValue pair = TRY(keyValue(arguments.words[i]));
+        post.config[pair.key] = pair.value;
+    }
+    TRY(context.client().request("POST", client::path(kPools, {arguments.word(0), "volumes", post.type}),
+                                 api::toJson(post)));
+    context.say("Storage volume " + post.name + " created");
+    return 0;
+}
+
+Result<int> volumeGet(Context &context, const Arguments &arguments)
+{
+    const auto volume = TRY(context.client().get<api::Json>(volumePath(arguments.word(0), arguments.word(1))));
+    const api::Json *holder = arguments.has("property") ? &volume : volume.find("config");
+    const api::Json *value = holder ? holder->find(arguments.word(2)) : nullptr;
+    context.printLine(value ? valueText(*value) : "");
+    return 0;
+}
+
+Result<int> volumeSet(Context &context, const Arguments &arguments)
+{
+    api::Json changes = api::Json::object();
+    for (const KeyValue &pair : TRY(keyValues(std::span(arguments.words).subspan(2)))) {
+        if (!arguments.has("property")) {
+            changes["config"][pair.key] = pair.value;
+            continue;
+        }
+        TRY(checkField(pair.key));
+        changes[pair.key] = pair.value;
+    }
+    TRY(context.client().request("PATCH", volumePath(arguments.word(0), arguments.word(1)), changes.dump()));
+    return 0;
+}
+
+Result<int> volumeUnset(Context &context, const Arguments &arguments)
+{
+    const std::string path = volumePath(arguments.word(0), arguments.word(1));
+    Versioned now = TRY(fetch(context, path));
+    api::Json document = editable(now.object);
+    for (std::size_t i = 2; i < arguments.words.size(); ++i) {
+        const std::string &key = arguments.words[i];
+        if (arguments.has("property")) {
+            TRY(checkField(key));
+            document[key] = "";
+            continue;
+        }
+        const api::Json *config = document.find("config");
+        if (!config || !config->find(key))
+            return Error(Code::NotFound, quoted(key) + " is not set on " + quoted(arguments.word(1)));
+        document["config"].remove(key);
+    }
+    TRY(put(context, path, document, now.etag));
+    return 0;
+}
+
+Result<int> volumeEdit(Context &context, const Arguments &arguments)
+{
+    const std::string path = volumePath(arguments.word(0), arguments.word(1));
+    const Versioned now = TRY(fetch(context, path));
+    TRY(edit(context, path, kEditHelp, editable(now.object), now.etag));
+    return 0;
+}
+
+Result<int> volumeRename(Context &context, const Arguments &arguments)
+{
+    api::StorageVolumePost post;
+    post.name = volumeWord(arguments.word(2)).name;
+    TRY(context.client().request("POST", volumePath(arguments.word(0), arguments.word(1)), api::toJson(post)));
+    context.say("Storage volume " + arguments.word(1) + " renamed to " + post.name);
+    return 0;
+}
+
+Result<int> volumeDelete(Context &context, const Arguments &arguments)
+{
+    TRY(context.client().request("DELETE", volumePath(arguments.word(0), arguments.word(1))));
+    context.say("Storage volume " + arguments.word(1) + " deleted");
+    return 0;
+}
+
+Result<int> volumeAttach(Context &context, const Arguments &arguments)
+{
+    TRY(instancePath(arguments.word(2)));
+    TRY(attach(context, arguments, "/1.0/instances"));
+    return 0;
+}
+Result<int> volumeAttachProfile(Context &context, const Arguments &arguments)
+{
+    TRY(attach(context, arguments, "/1.0/profiles"));
+    return 0;
+}
+Result<int> volumeDetach(Context &context, const Arguments &arguments)
+{
+    TRY(instancePath(arguments.word(2)));
+    TRY(detach(context, arguments, "/1.0/instances"));
+    return 0;
+}
+Result<int> volumeDetachProfile(Context &context, const Arguments &arguments)
+{
+    TRY(detach(context, arguments, "/1.0/profiles"));
+    return 0;
+}
+
+Result<int> volumeCopy(Context &context, const Arguments &arguments)
+{
+    const Place from = TRY(placeOf(arguments.word(0))), to = TRY(placeOf(arguments.word(1)));
+    if (!to.snapshot.empty())
+        return Error(Code::Usage, quoted(arguments.word(1)) + " is not <pool>/<volume>");
+    api::StorageVolumesPost post;
+    post.name = to.volume;
+    post.type = "custom";
+    post.contentType = "filesystem";
+    post.source.type = "copy";
+    post.source.name = from.volume + (from.snapshot.empty() ? "" : "/" + from.snapshot);
+    post.source.pool = from.pool;
+    post.source.volumeOnly = arguments.has("volume-only");
+    TRY(runWithProgress(context, "POST", client::path(kPools, {to.pool, "volumes", "custom"}), api::toJson(post),
+                        "Copying " + from.volume));
+    return 0;
+}
+
+Result<int> volumeMove(Context &context, const Arguments &arguments)
+{
+    const Place from = TRY(placeOf(arguments.word(0))), to = TRY(placeOf(arguments.word(1)));
+    if (!to.snapshot.empty() || !from.snapshot.empty())
+        return Error(Code::Usage, "a snapshot cannot be moved: <pool>/<volume> <pool>/<volume>");
+    api::StorageVolumePost post;
+    post.name = to.volume;
+    post.pool = to.pool == from.pool ? "" : to.pool;
+    TRY(runWithProgress(context, "POST", volumePath(from.pool, from.volume), api::toJson(post),
+                        "Moving " + from.volume));
+    return 0;
+}
+
+Result<int> volumeSnapshotCreate(Context &context, const Arguments &arguments)
+{
+    api::StorageVolumeSnapshotsPost post;
+    post.name = arguments.word(2);
+    post.description = arguments.value("description", "");
+    const std::string path = volumePath(arguments.word(0), arguments.word(1), {"snapshots"});
+    const api::Operation done =
+        TRY(runWithProgress(context, "POST", path, api::toJson(post), "Snapshotting " + arguments.word(1)));
+    if (!post.name.empty() || !done.resources)
+        return 0;
+    if (const auto list = done.resources->find("storage_volume_snapshots");
+        list != done.resources->end() && !list->second.empty()) {
+        const std::string url = list->second.front().substr(0, list->second.front().find('?'));
+        context.say("Snapshot " + arguments.word(1) + "/" + url.substr(url.rfind('/') + 1) + " created");
+    }
+    return 0;
+}
+
+Result<int> volumeSnapshotList(Context &context, const Arguments &arguments)
+{
+    const std::string path = volumePath(arguments.word(0), arguments.word(1), {"snapshots"});
+    const client::Answer answer = TRY(context.client().request("GET", path, std::string(),
+                                                               {
+                                                                   {"recursion", "1"}
+    }));
+    TRY(printList<StorageVolumeSnapshot>(context, arguments, volumeSnapshotColumns(), kSnapshotColumns,
+                                         answer.metadata));
+    return 0;
+}
+
+Result<int> volumeSnapshotShow(Context &context, const Arguments &arguments)
+{
+    const std::string path = volumePath(arguments.word(0), arguments.word(1), {"snapshots", arguments.word(2)});
+    TRY(printObject(context, arguments, TRY(context.client().get<api::Json>(path))));
+    return 0;
+}
+
+Result<int> volumeSnapshotRename(Context &context, const Arguments &arguments)
+{
+    api::Json body = api::Json::object();
+    body["name"] = arguments.word(3);
+    TRY(runWithProgress(context, "POST",
+                        volumePath(arguments.word(0), arguments.word(1), {"snapshots", arguments.word(2)}), body.dump(),
+                        "Renaming"));
+    return 0;
+}
+
+Result<int> volumeSnapshotDelete(Context &context, const Arguments &arguments)
+{
+    TRY(runWithProgress(context, "DELETE",
+                        volumePath(arguments.word(0), arguments.word(1), {"snapshots", arguments.word(2)}), {},
+                        "Deleting"));
+    return 0;
+}
+
+Result<int> volumeSnapshotRestore(Context &context, const Arguments &arguments)
+{
+    api::Json body = api::Json::object();
+    body["restore"] = arguments.word(2);
+    TRY(context.client().request("PUT", volumePath(arguments.word(0), arguments.word(1)), body.dump()));
+    return 0;
+}
+
+} // namespace lxmgr::cli

@@ -1,0 +1,173 @@
+#include "config/volume_config.h"
+
+#include "base/text.h"
+#include "config/documents.h"
+#include "config/findings.h"
+#include "config/key_names.h"
+#include "config/volume_keys.h"
+
+namespace lxmgr::config
+{
+
+namespace
+{
+
+constexpr std::string_view kVersion = "1";
+
+Status parseKey(VolumeConfig &config, const std::string &name, const std::string &value)
+{
+    const auto row = std::ranges::find_if(kVolumeKeys, [&](const Key<V> &key) { return matchesKey(key.name, name); });
+    if (row == std::end(kVolumeKeys)) {
+        std::vector<std::string_view> known;
+        for (const Key<V> &key : kVolumeKeys)
+            known.push_back(key.name);
+        return unknownKey("storage volume key", name, known, kUnsupportedVolumeKeys);
+    }
+    const std::string_view suffix =
+        row->isPrefix() ? std::string_view(name).substr(row->prefix().size()) : std::string_view();
+    if (!value.empty())
+        TRY_IN(name, row->field.parse(config, suffix, value));
+    return {};
+}
+
+Result<std::int64_t> readTime(const YamlNode &node, const std::string &file)
+{
+    const auto number = parseSigned(node.scalar, 0);
+    if (node.kind != YamlNode::Kind::Scalar || !number)
+        return yamlError(file, node, "it is no time in milliseconds");
+    return *number;
+}
+
+// Rows that both documents have.
+template <class D> Status readName(D &document, const YamlNode &value, const std::string &file)
+{
+    document.name = TRY(yamlText(value, file, "name"));
+    return {};
+}
+template <class D> Status readDescription(D &document, const YamlNode &value, const std::string &file)
+{
+    document.description = TRY(yamlText(value, file, "description"));
+    return {};
+}
+template <class D> Status readCreated(D &document, const YamlNode &value, const std::string &file)
+{
+    document.createdAt = TRY(readTime(value, file));
+    return {};
+}
+template <class D> Status readConfig(D &document, const YamlNode &value, const std::string &file)
+{
+    document.config = TRY(yamlStringMap(value, file, "config"));
+    return {};
+}
+
+using S = VolumeSnapshotDocument;
+constexpr DocumentKey<S> kSnapshotKeys[] = {
+    {"name",        &readName<S>       },
+    {"description", &readDescription<S>},
+    {"created_at",  &readCreated<S>    },
+    {"expires_at",
+     [](S &snapshot,                     const YamlNode &value, const std::string &file) -> Status {
+         snapshot.expiresAt = TRY(readTime(value, file));
+         return {};
+     }},
+    {"config",        &readConfig<S>                          },
+};
+
+using D = VolumeDocument;
+Status readSnapshots(D &document, const YamlNode &value, const std::string &file)
+{
+    for (const YamlNode &item : value.items) {
+        S snapshot;
+        TRY(readDocument<S>(snapshot, item, file, kSnapshotKeys, {}));
+        TRY_IN(file, checkObjectName("snapshot", snapshot.name));
+        document.snapshots.push_back(std::move(snapshot));
+    }
+    return {};
+}
+
+constexpr DocumentKey<D> kKeys[] = {
+    {"project",
+     [](D &document,                const YamlNode &value, const std::string &file) -> Status {
+         document.project = TRY(yamlText(value, file, "project"));
+         return {};
+     }},
+    {"name",               &readName<D>                     },
+    {"description",&readDescription<D>},
+    {"created_at",        &readCreated<D>                                   },
+    {"config",&readConfig<D>},
+    {"snapshots",         &readSnapshots                                              },
+};
+constexpr std::string_view kPassedOver[] = {"version", "complete"};
+
+Result<D> readChecked(std::string_view text, const std::string &file)
+{
+    const YamlNode root = TRY(parseYaml(text, file));
+    const YamlNode *version = root.find("version");
+    if (version == nullptr)
+        return yamlError(file, root, "it has no version: it is no volume.yaml of lxmgr");
+    if (version->scalar != kVersion)
+        return yamlError(file, *version, "it has version " + quoted(version->scalar) + ", this lxmgr reads 1")
+            .as(Code::Unsupported);
+    if (root.find("complete") == nullptr)
+        return Error(Code::Invalid, file + ": its end is missing");
+    D document;
+    TRY(readDocument<D>(document, root, file, kKeys, kPassedOver));
+    TRY_IN(file, checkObjectName("project", document.project));
+    TRY_IN(file, checkObjectName("storage volume", document.name));
+    return document;
+}
+
+template <class Document> YamlNode commonNode(YamlNode node, const Document &document)
+{
+    node.add("name", YamlNode::text(document.name))
+        .add("description", YamlNode::text(document.description))
+        .add("created_at", YamlNode::word(std::to_string(document.createdAt)))
+        .add("config", YamlNode::map(document.config));
+    return node;
+}
+
+} // namespace
+
+Result<VolumeConfig> parseVolumeConfig(const StringMap &config)
+{
+    if (config.size() > 1024)
+        return Error(Code::Invalid, "more than 1024 keys");
+    VolumeConfig typed;
+    Findings findings;
+    for (const auto &[name, value] : config)
+        findings.add(parseKey(typed, name, value));
+    if (!typed.shifted.value_or(true))
+        findings.add(Error(Code::Unsupported,
+                           "security.shifted: 'false' is not offered: every guest sees the owners in "
+                           "a volume as its own numbers"));
+    if (typed.shifted && typed.unmapped.value_or(false))
+        findings.add(Error(Code::Invalid, "security.shifted does not go together with security.unmapped"));
+    TRY(findings.status());
+    return typed;
+}
+
+std::string writeVolumeDocument(const VolumeDocument &document)
+{
+    YamlNode snapshots = YamlNode::sequence();
+    for (const VolumeSnapshotDocument &snapshot : document.snapshots) {
+        YamlNode node = commonNode(YamlNode::map(), snapshot);
+        node.add("expires_at", YamlNode::word(std::to_string(snapshot.expiresAt)));
+        snapshots.items.push_back(std::move(node));
+    }
+    YamlNode root = YamlNode::map();
+    root.add("version", YamlNode::word(std::string(kVersion))).add("project", YamlNode::text(document.project));
+    root = commonNode(std::move(root), document);
+    root.add("snapshots", std::move(snapshots)).add("complete", YamlNode::word("true"));
+    return "# Written by lxmgr after each change, to rebuild a lost database from. Editing it changes nothing.\n" +
+           formatYaml(root);
+}
+
+Result<VolumeDocument> readVolumeDocument(std::string_view text, const std::string &file)
+{
+    Result<D> document = readChecked(text, file);
+    if (!document && document.error().code != Code::Unsupported)
+        return std::move(document.error()).as(Code::Corrupt);
+    return document;
+}
+
+} // namespace lxmgr::config

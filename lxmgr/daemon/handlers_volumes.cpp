@@ -1,0 +1,568 @@
+// Storage volumes: custom ones with their snapshots; those of instances and images can be looked at.
+#include "api/envelope.h"
+#include "api/filter.h"
+#include "base/text.h"
+#include "daemon/context.h"
+#include "daemon/convert.h"
+#include "http/target.h"
+
+#include <algorithm>
+
+namespace lxmgr::daemon
+{
+
+namespace
+{
+
+using instances::VolumeKey;
+
+VolumeKey volumeKeyOf(const Request &request)
+{
+    return {request.param("name"), request.project(), request.param("volume")};
+}
+
+std::string urlOfVolume(const std::string &pool, std::string_view type, const std::string &name,
+                        const std::string &project, const std::string &snapshot = {})
+{
+    std::string url = snapshot.empty() ? api::routePath(api::RouteId::VolumeGet, {pool, type, name})
+                                       : api::routePath(api::RouteId::VolumeSnapshotGet, {pool, type, name, snapshot});
+    if (project != store::kDefaultProject)
+        url += "?project=" + http::percentEncode(project);
+    return url;
+}
+std::string urlOfVolume(const VolumeKey &key) { return urlOfVolume(key.pool, "custom", key.name, key.project); }
+
+void publish(Context &context, const api::Requestor &by, const char *action, const VolumeKey &key,
+             const std::string &snapshot = {}, const StringMap &details = {})
+{
+    api::Lifecycle event;
+    event.action = action;
+    event.source = urlOfVolume(key.pool, "custom", key.name, key.project, snapshot);
+    event.requestor = by;
+    for (const auto &[name, value] : details)
+        event.context[name] = value;
+    context.events.lifecycle(event, key.project);
+}
+
+Status needPool(Context &context, const std::string &pool)
+{
+    if (const auto row = store::findPool(context.db, pool); !row && row.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Storage pool not found");
+    return {};
+}
+
+/// Instances' volumes change with their instances, images' never.
+Status needCustom(const Request &request)
+{
+    const std::string &type = request.param("type");
+    if (type == "custom")
+        return {};
+    if (type == "container" || type == "image")
+        return Error(Code::Invalid, "a volume of type " + quoted(type) + " belongs to its " +
+                                        (type == "image" ? "image" : "instance") + " and is changed with it");
+    return Error(Code::Invalid, "volumes of type " + quoted(type) + " are not supported by this version (custom)");
+}
+
+bool usesVolume(const DeviceMap &devices, const VolumeKey &key)
+{
+    return std::ranges::any_of(devices, [&](const auto &device) {
+        const auto pool = device.second.find("pool"), source = device.second.find("source");
+        return pool != device.second.end() && source != device.second.end() && pool->second == key.pool &&
+               source->second == key.name;
+    });
+}
+
+struct Users {
+    std::vector<std::string> urls;
+    std::optional<std::string> running; ///< One of the instances that run.
+};
+
+/// Instances with a device of the volume, their own or a profile's, and such profiles.
+class UserIndex
+{
+public:
+    static Result<UserIndex> create(Context &context)
+    {
+        UserIndex index;
+        index.m_instances = TRY(context.manager.describeAll(""));
+        index.m_profiles = TRY(store::listProfiles(context.db, ""));
+        return index;
+    }
+    Users of(const VolumeKey &key) const
+    {
+        Users users;
+        for (const instances::Described &instance : m_instances) {
+            if (instance.row.project != key.project || !usesVolume(instance.expanded.devices, key))
+                continue;
+            users.urls.push_back(urlOf("instances", instance.row.name, instance.row.project));
+            if (instance.guest)
+                users.running = instance.row.name;
+        }
+        for (const store::Profile &profile : m_profiles)
+            if (profile.project == key.project && usesVolume(profile.devices, key))
+                users.urls.push_back(urlOf("profiles", profile.name, profile.project));
+        return users;
+    }
+
+private:
+    std::vector<instances::Described> m_instances;
+    std::vector<store::Profile> m_profiles;
+};
+
+Status refuseUsed(Context &context, const VolumeKey &key)
+{
+    const Users users = TRY(UserIndex::create(context)).of(key);
+    if (users.urls.empty())
+        return {};
+    return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by " + join(users.urls, ", ") +
+                                       " (lxmgr storage volume detach)");
+}
+
+api::StorageVolume toApi(const store::Volume &row, std::vector<std::string> users)
+{
+    api::StorageVolume volume;
+    volume.name = row.name;
+    volume.description = row.description;
+    volume.config = row.config;
+    volume.project = row.project;
+    volume.createdAt = timeOf(row.createdAt);
+    volume.usedBy = std::move(users);
+    return volume;
+}
+
+api::StorageVolumeSnapshot toApi(const VolumeKey &key, const store::VolumeSnapshot &row)
+{
+    api::StorageVolumeSnapshot snapshot;
+    snapshot.name = key.name + "/" + row.name;
+    snapshot.description = row.description;
+    snapshot.config = row.config;
+    snapshot.createdAt = timeOf(row.createdAt);
+    snapshot.expiresAt = timeOf(row.expiresAt);
+    return snapshot;
+}
+
+/// A snapshot among the volumes.
+api::StorageVolume asVolume(const VolumeKey &key, const store::VolumeSnapshot &row)
+{
+    api::StorageVolume volume;
+    volume.name = key.name + "/" + row.name;
+    volume.description = row.description;
+    volume.config = row.config;
+    volume.project = key.project;
+    volume.createdAt = timeOf(row.createdAt);
+    return volume;
+}
+
+std::string etagOfVolume(const store::Volume &row)
+{
+    return api::etagOf(api::toJson(api::StorageVolumePut{row.description, row.config, {}}));
+}
+std::string etagOfSnapshot(const store::VolumeSnapshot &row)
+{
+    return api::etagOf(api::toJson(api::StorageVolumeSnapshotPut{row.description, timeOf(row.expiresAt)}));
+}
+
+Status appendCustom(Context &context, const Request &request, std::vector<api::StorageVolume> &volumes)
+{
+    const bool all = request.query.value("all-projects") == "true";
+    const UserIndex users = TRY(UserIndex::create(context));
+    for (const store::Volume &row : TRY(context.volumes.list(request.param("name"), all ? "" : request.project()))) {
+        const VolumeKey key{row.pool, row.project, row.name};
+        volumes.push_back(toApi(row, users.of(key).urls));
+        for (const store::VolumeSnapshot &snapshot : TRY(context.volumes.snapshots(key)))
+            volumes.push_back(asVolume(key, snapshot));
+    }
+    return {};
+}
+
+Status appendInstances(Context &context, const Request &request, std::vector<api::StorageVolume> &volumes)
+{
+    for (const store::Instance &row : TRY(store::listInstances(context.db, request.project()))) {
+        if (row.pool != request.param("name"))
+            continue;
+        api::StorageVolume volume;
+        volume.name = row.name;
+        volume.type = "container";
+        volume.project = row.project;
+        volume.createdAt = timeOf(row.createdAt);
+        volume.usedBy = {urlOf("instances", row.name, row.project)};
+        volumes.push_back(std::move(volume));
+    }
+    return {};
+}
+
+Status appendImages(Context &context, const Request &request, std::vector<api::StorageVolume> &volumes)
+{
+    const instances::Pools::Use pool = TRY(context.pools.get(request.param("name")));
+    for (const std::string &fingerprint : TRY(pool->listImages())) {
+        api::StorageVolume volume;
+        volume.name = fingerprint;
+        volume.type = "image";
+        volumes.push_back(std::move(volume));
+    }
+    return {};
+}
+
+Status volumeList(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needPool(context, request.param("name")));
+    const std::string &type = request.param("type");
+    std::vector<api::StorageVolume> volumes;
+    if (type.empty() || type == "container")
+        TRY(appendInstances(context, request, volumes));
+    if (type.empty() || type == "custom")
+        TRY(appendCustom(context, request, volumes));
+    if (type.empty() || type == "image")
+        TRY(appendImages(context, request, volumes));
+    const auto filter = TRY(api::Filter::parse(request.query.value("filter")));
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const api::StorageVolume &volume : volumes) {
+        if (!filter.matches(volume))
+            continue;
+        const std::size_t slash = volume.name.find('/');
+        if (request.recursion() == 0)
+            writer.string(urlOfVolume(request.param("name"), volume.type, volume.name.substr(0, slash), volume.project,
+                                      slash == std::string::npos ? "" : volume.name.substr(slash + 1)));
+        else
+            writeJson(writer, volume);
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status volumeGet(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needPool(context, request.param("name")));
+    if (request.param("type") == "container") {
+        std::vector<api::StorageVolume> volumes;
+        TRY(appendInstances(context, request, volumes));
+        const auto found = std::ranges::find(volumes, request.param("volume"), &api::StorageVolume::name);
+        if (found == volumes.end())
+            return Error(Code::NotFound, "Storage volume not found");
+        responder.sync(*found);
+        return {};
+    }
+    TRY(needCustom(request));
+    const VolumeKey key = volumeKeyOf(request);
+    const store::Volume row = TRY(context.volumes.find(key));
+    responder.sync(api::toJson(toApi(row, TRY(UserIndex::create(context)).of(key).urls)), etagOfVolume(row));
+    return {};
+}
+
+Status copyVolume(Context &context, const Request &request, const Responder &responder, const store::Volume &wanted,
+                  const api::StorageVolumeSource &source)
+{
+    instances::Volumes::Source from;
+    const std::size_t slash = source.name.find('/');
+    from.key = {source.pool.empty() ? wanted.pool : source.pool,
+                source.project.empty() ? wanted.project : source.project, source.name.substr(0, slash)};
+    if (slash != std::string::npos)
+        from.snapshot = source.name.substr(slash + 1);
+    from.with = source.volumeOnly || from.snapshot ? storage::WithSnapshots::No : storage::WithSnapshots::Yes;
+    if (source.refresh)
+        return Error(Code::Unsupported,
+                     "refreshing a storage volume is not supported by this version (delete it and copy again)");
+    TRY(context.volumes.find(from.key));
+    const VolumeKey key{wanted.pool, wanted.project, wanted.name};
+    TaskOptions options;
+    options.project = key.project;
+    options.description = "Copying storage volume";
+    options.mayCancel = true;
+    options.resources = {
+        {"storage_volumes", {urlOfVolume(key)}}
+    };
+    const auto task = context.operations.run(
+        std::move(options), [&context, by = request.peer.requestor(), from, wanted, key](Task &running) -> Status {
+            TRY(context.volumes.copy(from, wanted, running));
+            publish(context, by, "storage-volume-created", key);
+            return {};
+        });
+    responder.async(task->snapshot(), key.project);
+    return {};
+}
+
+Status volumeCreate(Context &context, Request &request, const Responder &responder)
+{
+    const auto post = TRY(request.json<api::StorageVolumesPost>());
+    TRY(needPool(context, request.param("name")));
+    const std::string type = request.param("type").empty() ? post.type : request.param("type");
+    if (!type.empty() && type != "custom")
+        return Error(Code::Invalid, "only volumes of type 'custom' are made by themselves, not " + quoted(type));
+    if (!post.contentType.empty() && post.contentType != "filesystem")
+        return Error(Code::Unsupported, "volumes of content type " + quoted(post.contentType) +
+                                            " are not supported by this version (filesystem)");
+    store::Volume row;
+    row.project = request.project();
+    row.pool = request.param("name");
+    row.name = post.name;
+    row.description = post.description;
+    row.config = post.config;
+    if (post.source.type == "copy")
+        return copyVolume(context, request, responder, row, post.source);
+    if (!post.source.type.empty() && post.source.type != "none")
+        return Error(Code::Unsupported,
+                     "a source of type " + quoted(post.source.type) + " is not supported by this version (copy)");
+    TRY(context.volumes.create(row));
+    const VolumeKey key{row.pool, row.project, row.name};
+    publish(context, request.peer.requestor(), "storage-volume-created", key);
+    responder.created(urlOfVolume(key));
+    return {};
+}
+
+Status volumeChange(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needPool(context, request.param("name")));
+    TRY(needCustom(request));
+    const VolumeKey key = volumeKeyOf(request);
+    const store::Volume row = TRY(context.volumes.find(key));
+    TRY(api::checkEtag(request.ifMatch(), etagOfVolume(row)));
+    const auto put = TRY(request.json<api::StorageVolumePut>());
+    if (!put.restore.empty()) {
+        const Users users = TRY(UserIndex::create(context)).of(key);
+        if (users.running)
+            return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by running instance " +
+                                               quoted(*users.running) + " (stop it before restoring)");
+        TRY(context.volumes.restore(key, put.restore));
+        publish(context, request.peer.requestor(), "storage-volume-restored", key,
+                {
+        },
+                {{"snapshot", put.restore}});
+        responder.sync();
+        return {};
+    }
+    const bool replace = request.id() == api::RouteId::VolumePut;
+    StringMap config = replace ? StringMap{} : row.config;
+    for (const auto &[name, value] : put.config.value_or(StringMap{}))
+        config[name] = value;
+    TRY(context.volumes.update(key, put.description.value_or(replace ? "" : row.description), config));
+    publish(context, request.peer.requestor(), "storage-volume-updated", key);
+    responder.sync();
+    return {};
+}
+
+/// Into another pool: copied there whole, then deleted here.
+Status moveVolume(Context &context, const Request &request, const Responder &responder, const VolumeKey &from,
+                  const VolumeKey &to)
+{
+    TaskOptions options;
+    options.project = from.project;
+    options.description = "Moving storage volume";
+    options.mayCancel = true;
+    options.resources = {
+        {"storage_volumes", {urlOfVolume(to)}}
+    };
+    const auto task = context.operations.run(
+        std::move(options), [&context, by = request.peer.requestor(), from, to](Task &running) -> Status {
+            store::Volume wanted;
+            wanted.pool = to.pool;
+            wanted.project = to.project;
+            wanted.name = to.name;
+            TRY(context.volumes.copy({from, {}, storage::WithSnapshots::Yes}, wanted, running));
+            TRY(refuseUsed(context, from));
+            TRY(context.volumes.remove(from));
+            publish(context, by, "storage-volume-renamed", to,
+                    {
+            },
+                    {{"old_name", from.name}, {"old_pool", from.pool}});
+            return {};
+        });
+    responder.async(task->snapshot(), from.project);
+    return {};
+}
+
+Status volumePost(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needPool(context, request.param("name")));
+    TRY(needCustom(request));
+    const auto post = TRY(request.json<api::StorageVolumePost>());
+    const VolumeKey key = volumeKeyOf(request);
+    TRY(context.volumes.find(key));
+    if (post.migration)
+        return Error(Code::Unsupported, "moving storage volumes between servers is not supported by this version");
+    TRY(refuseUsed(context, key));
+    const VolumeKey to{post.pool.empty() ? key.pool : post.pool, post.project.empty() ? key.project : post.project,
+                       post.name.empty() ? key.name : post.name};
+    if (to.pool != key.pool || to.project != key.project) {
+        TRY(needPool(context, to.pool));
+        return moveVolume(context, request, responder, key, to);
+    }
+    TRY(context.volumes.rename(key, to.name));
+    publish(context, request.peer.requestor(), "storage-volume-renamed", to,
+            {
+    },
+            {{"old_name", key.name}});
+    responder.created(urlOfVolume(to));
+    return {};
+}
+
+Status volumeDelete(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needPool(context, request.param("name")));
+    TRY(needCustom(request));
+    const VolumeKey key = volumeKeyOf(request);
+    TRY(context.volumes.find(key));
+    TRY(refuseUsed(context, key));
+    TRY(context.volumes.remove(key));
+    publish(context, request.peer.requestor(), "storage-volume-deleted", key);
+    responder.sync();
+    return {};
+}
+
+Status volumeState(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needPool(context, request.param("name")));
+    api::StorageVolumeState state;
+    if (request.param("type") == "container") {
+        const instances::Pools::Use pool = TRY(context.pools.get(request.param("name")));
+        state.usage.used = TRY(pool->usage(request.project(), request.param("volume"))).count;
+    } else {
+        TRY(needCustom(request));
+        state.usage.used = TRY(context.volumes.usage(volumeKeyOf(request))).count;
+    }
+    responder.sync(state);
+    return {};
+}
+
+// --- snapshots ---
+
+Status snapshotList(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needPool(context, request.param("name")));
+    TRY(needCustom(request));
+    const VolumeKey key = volumeKeyOf(request);
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const store::VolumeSnapshot &row : TRY(context.volumes.snapshots(key))) {
+        if (request.recursion() == 0)
+            writer.string(urlOfVolume(key.pool, "custom", key.name, key.project, row.name));
+        else
+            writeJson(writer, toApi(key, row));
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status snapshotGet(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needCustom(request));
+    const VolumeKey key = volumeKeyOf(request);
+    const store::VolumeSnapshot row = TRY(context.volumes.snapshot(key, request.param("snapshot")));
+    responder.sync(api::toJson(toApi(key, row)), etagOfSnapshot(row));
+    return {};
+}
+
+Status run(Context &context, const Request &request, const Responder &responder, std::string description,
+           std::function<Status(Task &)> work)
+{
+    TaskOptions options;
+    options.project = request.project();
+    options.description = std::move(description);
+    options.resources = {
+        {"storage_volumes", {urlOfVolume(volumeKeyOf(request))}}
+    };
+    const auto task = context.operations.run(std::move(options), std::move(work));
+    responder.async(task->snapshot(), request.project());
+    return {};
+}
+
+Status snapshotCreate(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needCustom(request));
+    const auto post = TRY(request.json<api::StorageVolumeSnapshotsPost>());
+    const VolumeKey key = volumeKeyOf(request);
+    TRY(context.volumes.find(key));
+    if (!post.name.empty())
+        TRY(checkObjectName("snapshot", post.name));
+    store::VolumeSnapshot wanted;
+    wanted.name = post.name;
+    wanted.description = post.description;
+    wanted.expiresAt = post.expiresAt ? millisOf(*post.expiresAt) : 0;
+    return run(context, request, responder, "Snapshotting storage volume",
+               [&context, by = request.peer.requestor(), key, wanted](Task &task) -> Status {
+                   const std::string name = TRY(context.volumes.createSnapshot(key, wanted));
+                   task.setResources({
+                       {"storage_volume_snapshots", {urlOfVolume(key.pool, "custom", key.name, key.project, name)}}
+                   });
+                   publish(context, by, "storage-volume-snapshot-created", key, name);
+                   return {};
+               });
+}
+
+Status snapshotChange(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needCustom(request));
+    const VolumeKey key = volumeKeyOf(request);
+    store::VolumeSnapshot row = TRY(context.volumes.snapshot(key, request.param("snapshot")));
+    TRY(api::checkEtag(request.ifMatch(), etagOfSnapshot(row)));
+    const auto put = TRY(request.json<api::StorageVolumeSnapshotPut>());
+    const bool replace = request.id() == api::RouteId::VolumeSnapshotPut;
+    row.description = put.description.value_or(replace ? "" : row.description);
+    row.expiresAt = put.expiresAt ? millisOf(*put.expiresAt) : replace ? 0 : row.expiresAt;
+    TRY(context.volumes.updateSnapshot(key, row));
+    publish(context, request.peer.requestor(), "storage-volume-snapshot-updated", key, row.name);
+    responder.sync();
+    return {};
+}
+
+Status snapshotPost(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needCustom(request));
+    const auto post = TRY(request.json<api::RenamePost>());
+    const VolumeKey key = volumeKeyOf(request);
+    const std::string from = request.param("snapshot");
+    TRY(context.volumes.snapshot(key, from));
+    return run(context, request, responder, "Renaming storage volume snapshot",
+               [&context, by = request.peer.requestor(), key, from, to = post.name](Task &) -> Status {
+                   TRY(context.volumes.renameSnapshot(key, from, to));
+                   publish(context, by, "storage-volume-snapshot-renamed", key, to,
+                           {
+                               {"old_name", from}
+                   });
+                   return {};
+               });
+}
+
+Status snapshotDelete(Context &context, Request &request, const Responder &responder)
+{
+    TRY(needCustom(request));
+    const VolumeKey key = volumeKeyOf(request);
+    const std::string name = request.param("snapshot");
+    TRY(context.volumes.snapshot(key, name));
+    return run(context, request, responder, "Deleting storage volume snapshot",
+               [&context, by = request.peer.requestor(), key, name](Task &) -> Status {
+                   TRY(context.volumes.deleteSnapshot(key, name));
+                   publish(context, by, "storage-volume-snapshot-deleted", key, name);
+                   return {};
+               });
+}
+
+constexpr HandlerRow kRows[] = {
+    {api::RouteId::VolumeList,           &volumeList    },
+    {api::RouteId::VolumeCreate,         &volumeCreate  },
+    {api::RouteId::VolumeListOfType,     &volumeList    },
+    {api::RouteId::VolumeCreateOfType,   &volumeCreate  },
+    {api::RouteId::VolumeGet,            &volumeGet     },
+    {api::RouteId::VolumePut,            &volumeChange  },
+    {api::RouteId::VolumePatch,          &volumeChange  },
+    {api::RouteId::VolumePost,           &volumePost    },
+    {api::RouteId::VolumeDelete,         &volumeDelete  },
+    {api::RouteId::VolumeStateGet,       &volumeState   },
+    {api::RouteId::VolumeSnapshotList,   &snapshotList  },
+    {api::RouteId::VolumeSnapshotCreate, &snapshotCreate},
+    {api::RouteId::VolumeSnapshotGet,    &snapshotGet   },
+    {api::RouteId::VolumeSnapshotPut,    &snapshotChange},
+    {api::RouteId::VolumeSnapshotPatch,  &snapshotChange},
+    {api::RouteId::VolumeSnapshotPost,   &snapshotPost  },
+    {api::RouteId::VolumeSnapshotDelete, &snapshotDelete},
+};
+
+} // namespace
+
+std::span<const HandlerRow> volumeHandlers() { return kRows; }
+
+} // namespace lxmgr::daemon

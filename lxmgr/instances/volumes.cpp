@@ -1,0 +1,484 @@
+#include "instances/volumes.h"
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/undo.h"
+#include "instances/names.h"
+#include "kernel/files.h"
+#include "kernel/path.h"
+#include "kernel/sys.h"
+#include "storage/tree.h"
+
+#include <unistd.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+constexpr const char *kRename = "volume-rename";
+constexpr mode_t kMode = 0711; ///< Of a new volume's top folder.
+
+std::string titleOf(const VolumeKey &key)
+{
+    return "storage volume " + quoted(key.name) + " in pool " + quoted(key.pool);
+}
+VolumeKey keyOf(const store::Volume &row) { return {row.pool, row.project, row.name}; }
+
+void dropEmpty(StringMap &config)
+{
+    std::erase_if(config, [](const auto &entry) { return entry.second.empty(); });
+}
+
+/// The top folder of a volume as guests see it. Custom volumes are plain trees with every driver.
+Result<Fd> openTop(const storage::RootTree &tree) { return sys::open(tree.directory, O_RDONLY | O_DIRECTORY); }
+
+Status emptyFolder(const Fd &folder)
+{
+    for (const std::string &name : TRY(path::list(folder)))
+        TRY(path::removeTree(folder, name));
+    return {};
+}
+
+Status flush(const Fd &folder)
+{
+    TRY(sys::call("syncfs", {}, [&] { return ::syncfs(folder.get()); }));
+    return {};
+}
+
+} // namespace
+
+std::shared_ptr<std::mutex> Volumes::lockFor(const VolumeKey &key)
+{
+    const std::lock_guard guard(m_locksMutex);
+    if (m_locks.size() > 64)
+        std::erase_if(m_locks, [](const auto &entry) { return entry.second.expired(); });
+    std::shared_ptr<std::mutex> lock = m_locks[key].lock();
+    if (!lock) {
+        lock = std::make_shared<std::mutex>();
+        m_locks[key] = lock;
+    }
+    return lock;
+}
+
+Result<store::Volume> Volumes::find(const VolumeKey &key)
+{
+    auto row = store::findVolume(m_db, key.pool, key.project, key.name);
+    if (!row && row.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Storage volume not found: " + quoted(key.name) + " in pool " + quoted(key.pool));
+    if (row && row->status != store::VolumeStatus::Ready)
+        return Error(Code::WrongState, titleOf(key) + " is being " +
+                                           (row->status == store::VolumeStatus::Creating ? "created" : "deleted"));
+    return row;
+}
+
+Result<std::vector<store::Volume>> Volumes::list(const std::string &pool, const std::string &project)
+{
+    auto rows = TRY(store::listVolumes(m_db, pool, project));
+    std::erase_if(rows, [](const store::Volume &row) { return row.status != store::VolumeStatus::Ready; });
+    return rows;
+}
+
+Status Volumes::insert(store::Volume &row)
+{
+    TRY(checkObjectName("storage volume", row.name));
+    dropEmpty(row.config);
+    TRY_IN(titleOf(keyOf(row)), config::parseVolumeConfig(row.config));
+    row.status = store::VolumeStatus::Creating;
+    row.createdAt = store::unixMillis();
+    row.id = TRY(store::insertVolume(m_db, row));
+    return {};
+}
+
+Status Volumes::makeEmpty(const store::Volume &row, storage::Driver &pool)
+{
+    const config::VolumeConfig config = TRY(config::parseVolumeConfig(row.config));
+    TRY(pool.createVolume(row.project, row.name, std::nullopt));
+    const Fd top = TRY(openTop(TRY(pool.root(row.project, row.name))));
+    TRY(sys::fchown(top, config.uid.value_or(0), config.gid.value_or(0)));
+    return sys::fchmod(top, config.mode ? config.mode->bits : kMode);
+}
+
+Status Volumes::create(const store::Volume &wanted)
+{
+    store::Volume row = wanted;
+    const auto lock = lockFor(keyOf(row));
+    const std::lock_guard guard(*lock);
+    const Pools::Use pool = TRY(m_pools.custom(row.pool));
+    TRY(insert(row));
+    Undo undo;
+    undo.add("volume record", [&] { return store::deleteVolume(m_db, row.id); });
+    TRY(failpoint("volume.record"));
+    undo.add("volume tree", [&] { return pool->deleteVolume(row.project, row.name); });
+    TRY_IN(titleOf(keyOf(row)), makeEmpty(row, *pool));
+    TRY(failpoint("volume.tree"));
+    TRY(writeDocument(row, *pool));
+    TRY(store::setVolumeStatus(m_db, row.id, store::VolumeStatus::Ready));
+    undo.keep();
+    return failpoint("volume.ready");
+}
+
+/// Rows of the snapshots that came along; those of the source that were being made or deleted did not.
+Status Volumes::copySnapshotRows(const Source &from, const store::Volume &row)
+{
+    const Pools::Use pool = TRY(m_pools.custom(row.pool));
+    const store::Volume source = TRY(find(from.key));
+    for (store::VolumeSnapshot snapshot : TRY(store::listVolumeSnapshots(m_db, source.id))) {
+        if (!pool->hasSnapshot(row.project, row.name, snapshot.name))
+            continue;
+        snapshot.volumeId = row.id;
+        snapshot.status = store::VolumeStatus::Ready;
+        TRY(store::insertVolumeSnapshot(m_db, snapshot));
+    }
+    return {};
+}
+
+/// Within a pool the driver shares what it can; across pools every snapshot is copied and snapshotted there again.
+Status Volumes::makeCopy(const Source &from, const store::Volume &row, storage::Driver &to, const Progress &progress)
+{
+    const VolumeKey &key = from.key;
+    const Pools::Use source = TRY(m_pools.custom(key.pool));
+    const bool withSnapshots = !from.snapshot && from.with == storage::WithSnapshots::Yes;
+    if (key.pool == row.pool)
+        return to.copyVolume({key.project, key.name, from.snapshot, storage::InUse::Yes}, row.project, row.name,
+                             withSnapshots ? storage::WithSnapshots::Yes : storage::WithSnapshots::No);
+    TRY(to.createVolume(row.project, row.name, std::nullopt));
+    const Fd target = TRY(openTop(TRY(to.root(row.project, row.name))));
+    if (withSnapshots) {
+        const store::Volume original = TRY(find(key));
+        for (const store::VolumeSnapshot &snapshot : TRY(store::listVolumeSnapshots(m_db, original.id))) {
+            if (snapshot.status != store::VolumeStatus::Ready)
+                continue;
+            if (progress.cancelled())
+                return Error(Code::Cancelled, "copying " + titleOf(key) + " was cancelled");
+            TRY(emptyFolder(target));
+            const Fd tree = TRY(openTop(TRY(source->snapshotRoot(key.project, key.name, snapshot.name))));
+            TRY_IN("snapshot " + quoted(snapshot.name), storage::copyTree(tree, target));
+            TRY(to.createSnapshot(row.project, row.name, snapshot.name, storage::InUse::No));
+            TRY(failpoint("volume-copy.snapshot"));
+        }
+        TRY(emptyFolder(target));
+    }
+    const storage::RootTree tree = TRY(from.snapshot ? source->snapshotRoot(key.project, key.name, *from.snapshot)
+                                                     : source->root(key.project, key.name));
+    TRY(storage::copyTree(TRY(openTop(tree)), target,
+                          from.snapshot ? storage::Source::Still : storage::Source::Changing));
+    return flush(target);
+}
+
+Status Volumes::copy(const Source &from, store::Volume row, const Progress &progress)
+{
+    if (from.key == keyOf(row))
+        return Error(Code::Invalid, titleOf(from.key) + " cannot be copied onto itself");
+    const auto lock = lockFor(keyOf(row)), sourceLock = lockFor(from.key);
+    const std::scoped_lock guard(*lock, *sourceLock);
+    const store::Volume source = TRY(find(from.key));
+    if (from.snapshot)
+        TRY(snapshot(from.key, *from.snapshot));
+    const Pools::Use pool = TRY(m_pools.custom(row.pool));
+    for (const auto &[key, value] : source.config)
+        row.config.emplace(key, value);
+    if (row.description.empty())
+        row.description = source.description;
+    TRY(insert(row));
+    Undo undo;
+    undo.add("volume record", [&] { return store::deleteVolume(m_db, row.id); });
+    TRY(failpoint("volume-copy.record"));
+    undo.add("volume tree", [&] { return pool->deleteVolume(row.project, row.name); });
+    TRY_IN("copy of " + titleOf(from.key), makeCopy(from, row, *pool, progress));
+    TRY(failpoint("volume-copy.tree"));
+    if (!from.snapshot && from.with == storage::WithSnapshots::Yes)
+        TRY(copySnapshotRows(from, row));
+    TRY(writeDocument(row, *pool));
+    TRY(store::setVolumeStatus(m_db, row.id, store::VolumeStatus::Ready));
+    undo.keep();
+    return failpoint("volume-copy.ready");
+}
+
+Status Volumes::update(const VolumeKey &key, const std::string &description, const StringMap &config)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    store::Volume row = TRY(find(key));
+    StringMap wanted = config;
+    dropEmpty(wanted);
+    const config::VolumeConfig was = TRY(config::parseVolumeConfig(row.config));
+    const config::VolumeConfig now = TRY_IN(titleOf(key), config::parseVolumeConfig(wanted));
+    if (was.uid != now.uid || was.gid != now.gid || was.mode != now.mode)
+        return Error(Code::Invalid,
+                     titleOf(key) +
+                         ": initial.* was settled when it was created (change owner and mode from inside a guest)");
+    row.description = description;
+    row.config = wanted;
+    TRY(store::updateVolume(m_db, row));
+    TRY(failpoint("volume-update.record"));
+    return writeDocument(row, *TRY(m_pools.custom(key.pool)));
+}
+
+Status Volumes::rename(const VolumeKey &key, const std::string &to)
+{
+    TRY(checkObjectName("storage volume", to));
+    const VolumeKey target{key.pool, key.project, to};
+    if (to == key.name)
+        return Error(Code::Invalid, titleOf(key) + " has this name already");
+    const auto lock = lockFor(key), targetLock = lockFor(target);
+    const std::scoped_lock guard(*lock, *targetLock);
+    store::Volume row = TRY(find(key));
+    if (store::findVolume(m_db, key.pool, key.project, to))
+        return Error(Code::AlreadyExists, titleOf(target) + " already exists");
+    const Pools::Use pool = TRY(m_pools.custom(key.pool));
+    store::Operation journal;
+    journal.id = newUuid();
+    journal.project = key.project;
+    journal.type = kRename;
+    journal.object = key.name;
+    journal.arguments = key.pool + "/" + to;
+    TRY(store::beginOperation(m_db, journal));
+    Undo undo;
+    undo.add("rename journal",
+             [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });
+    TRY(failpoint("volume-rename.record"));
+    TRY(pool->renameVolume(key.project, key.name, to));
+    undo.add("rename tree", [&] { return pool->renameVolume(key.project, to, key.name); });
+    TRY(failpoint("volume-rename.tree"));
+    TRY(m_db.transaction([&]() -> Status {
+        TRY(store::renameVolume(m_db, row.id, to));
+        return store::finishOperation(m_db, journal.id, store::OperationStatus::Success);
+    }));
+    undo.keep();
+    TRY(failpoint("volume-rename.done"));
+    row.name = to;
+    return writeDocument(row, *pool);
+}
+
+/// Each step may be repeated: recovery calls this again for a row that says `deleting`.
+Status Volumes::finishRemove(const store::Volume &row)
+{
+    store::FreeingSpace freeing(m_db);
+    const Pools::Use pool = TRY(m_pools.custom(row.pool));
+    TRY(store::setVolumeStatus(m_db, row.id, store::VolumeStatus::Deleting));
+    TRY(failpoint("volume-delete.record"));
+    TRY_IN(titleOf(keyOf(row)), freeing.attempt([&] { return pool->deleteVolume(row.project, row.name); }));
+    TRY(failpoint("volume-delete.tree"));
+    TRY(store::deleteVolume(m_db, row.id));
+    return failpoint("volume-delete.done");
+}
+
+Status Volumes::remove(const VolumeKey &key)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    return finishRemove(TRY(find(key)));
+}
+
+Result<Bytes> Volumes::usage(const VolumeKey &key)
+{
+    TRY(find(key));
+    return TRY(m_pools.custom(key.pool))->usage(key.project, key.name);
+}
+
+Result<std::vector<store::VolumeSnapshot>> Volumes::snapshots(const VolumeKey &key)
+{
+    auto rows = TRY(store::listVolumeSnapshots(m_db, TRY(find(key)).id));
+    std::erase_if(rows, [](const store::VolumeSnapshot &row) { return row.status != store::VolumeStatus::Ready; });
+    return rows;
+}
+
+Result<store::VolumeSnapshot> Volumes::snapshot(const VolumeKey &key, const std::string &name)
+{
+    auto row = store::findVolumeSnapshot(m_db, TRY(find(key)).id, name);
+    if (!row && row.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Snapshot not found: " + quoted(name) + " of " + titleOf(key));
+    if (row && row->status != store::VolumeStatus::Ready)
+        return Error(Code::WrongState, "snapshot " + quoted(name) + " of " + titleOf(key) + " is being " +
+                                           (row->status == store::VolumeStatus::Creating ? "made" : "deleted"));
+    return row;
+}
+
+Result<std::string> Volumes::createSnapshot(const VolumeKey &key, store::VolumeSnapshot wanted)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Volume row = TRY(find(key));
+    if (wanted.name.empty()) {
+        const config::VolumeConfig config = TRY(config::parseVolumeConfig(row.config));
+        std::vector<std::string> taken;
+        for (const store::VolumeSnapshot &each : TRY(store::listVolumeSnapshots(m_db, row.id)))
+            taken.push_back(each.name);
+        wanted.name =
+            TRY_IN("snapshots.pattern",
+                   config.snapshotsPattern.value_or(config::SnapshotPattern{}).name(store::unixMillis() / 1000, taken));
+    }
+    TRY(checkObjectName("snapshot", wanted.name));
+    const Pools::Use pool = TRY(m_pools.custom(key.pool));
+    wanted.volumeId = row.id;
+    wanted.config = row.config;
+    wanted.status = store::VolumeStatus::Creating;
+    wanted.id = TRY(store::insertVolumeSnapshot(m_db, wanted));
+    Undo undo;
+    undo.add("snapshot record", [&] { return store::deleteVolumeSnapshot(m_db, wanted.id); });
+    TRY(failpoint("volume-snapshot.record"));
+    undo.add("snapshot tree", [&] { return pool->deleteSnapshot(key.project, key.name, wanted.name); });
+    // Several guests may write to it: what they have not flushed is as after a power cut.
+    TRY_IN(titleOf(key), pool->createSnapshot(key.project, key.name, wanted.name, storage::InUse::Yes));
+    TRY(failpoint("volume-snapshot.tree"));
+    TRY(store::setVolumeSnapshotStatus(m_db, wanted.id, store::VolumeStatus::Ready));
+    undo.keep();
+    TRY(failpoint("volume-snapshot.ready"));
+    TRY(writeDocument(row, *pool));
+    return wanted.name;
+}
+
+Status Volumes::updateSnapshot(const VolumeKey &key, const store::VolumeSnapshot &wanted)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    store::VolumeSnapshot now = TRY(snapshot(key, wanted.name));
+    now.description = wanted.description;
+    now.expiresAt = wanted.expiresAt;
+    TRY(store::updateVolumeSnapshot(m_db, now));
+    return writeDocument(TRY(find(key)), *TRY(m_pools.custom(key.pool)));
+}
+
+Status Volumes::renameSnapshot(const VolumeKey &key, const std::string &from, const std::string &to)
+{
+    TRY(checkObjectName("snapshot", to));
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Volume row = TRY(find(key));
+    const store::VolumeSnapshot now = TRY(snapshot(key, from));
+    if (store::findVolumeSnapshot(m_db, row.id, to))
+        return Error(Code::AlreadyExists, "snapshot " + quoted(to) + " of " + titleOf(key) + " already exists");
+    const Pools::Use pool = TRY(m_pools.custom(key.pool));
+    store::Operation journal;
+    journal.id = newUuid();
+    journal.project = key.project;
+    journal.type = kRename;
+    journal.object = key.name;
+    journal.arguments = key.pool + "/" + from + "/" + to;
+    TRY(store::beginOperation(m_db, journal));
+    Undo undo;
+    undo.add("rename journal",
+             [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });
+    TRY(failpoint("volume-snapshot-rename.record"));
+    TRY(pool->renameSnapshot(key.project, key.name, from, to));
+    undo.add("rename tree", [&] { return pool->renameSnapshot(key.project, key.name, to, from); });
+    TRY(failpoint("volume-snapshot-rename.tree"));
+    TRY(m_db.transaction([&]() -> Status {
+        TRY(store::renameVolumeSnapshot(m_db, now.id, to));
+        return store::finishOperation(m_db, journal.id, store::OperationStatus::Success);
+    }));
+    undo.keep();
+    return writeDocument(row, *pool);
+}
+
+Status Volumes::finishDeleteSnapshot(const store::Volume &row, const store::VolumeSnapshot &snapshot)
+{
+    store::FreeingSpace freeing(m_db);
+    const Pools::Use pool = TRY(m_pools.custom(row.pool));
+    TRY(store::setVolumeSnapshotStatus(m_db, snapshot.id, store::VolumeStatus::Deleting));
+    TRY(failpoint("volume-snapshot-delete.record"));
+    TRY(freeing.attempt([&] { return pool->deleteSnapshot(row.project, row.name, snapshot.name); }));
+    TRY(failpoint("volume-snapshot-delete.tree"));
+    TRY(store::deleteVolumeSnapshot(m_db, snapshot.id));
+    return writeDocument(row, *pool);
+}
+
+Status Volumes::deleteSnapshot(const VolumeKey &key, const std::string &name)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    return finishDeleteSnapshot(TRY(find(key)), TRY(snapshot(key, name)));
+}
+
+/// The driver swaps the trees in one rename, so there is nothing to record: the volume has the one or the other.
+Status Volumes::restore(const VolumeKey &key, const std::string &name)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    TRY(snapshot(key, name));
+    TRY_IN(titleOf(key), TRY(m_pools.custom(key.pool))->restoreSnapshot(key.project, key.name, name));
+    return failpoint("volume-restore.tree");
+}
+
+Status Volumes::writeDocument(const store::Volume &row, storage::Driver &pool)
+{
+    config::VolumeDocument document{row.project, row.name, row.description, row.createdAt, row.config, {}};
+    for (const store::VolumeSnapshot &snapshot : TRY(store::listVolumeSnapshots(m_db, row.id)))
+        if (snapshot.status == store::VolumeStatus::Ready)
+            document.snapshots.push_back(
+                {snapshot.name, snapshot.description, snapshot.createdAt, snapshot.expiresAt, snapshot.config});
+    return files::replace(TRY(pool.openVolume(row.project, row.name)), config::kVolumeFile,
+                          config::writeVolumeDocument(document));
+}
+
+Result<VolumeMounts> Volumes::mounts(const std::string &project, const std::vector<config::Device> &devices)
+{
+    VolumeMounts mounts;
+    for (const config::Device &device : devices) {
+        const auto *disk = device.as<config::DiskDevice>();
+        if (!disk || !disk->isVolume())
+            continue;
+        const VolumeKey key{disk->pool->text, project, *disk->source};
+        const store::Volume row = TRY_IN("device " + quoted(device.name), find(key));
+        const config::VolumeConfig config = TRY(config::parseVolumeConfig(row.config));
+        const storage::RootTree tree =
+            TRY_IN("device " + quoted(device.name), TRY(m_pools.custom(key.pool))->root(project, row.name));
+        mounts[device.name] = {tree.directory, !config.unmapped.value_or(false)};
+    }
+    return mounts;
+}
+
+Status Volumes::recoverRename(const store::Operation &journal)
+{
+    const std::vector<std::string> parts = split(journal.arguments, '/');
+    const auto row = find({parts[0], journal.project, journal.object});
+    if (!row)
+        return {}; // under its new name already, or gone
+    const Pools::Use pool = TRY(m_pools.custom(row->pool));
+    const std::string &to = parts.back();
+    if (parts.size() == 2)
+        return !pool->hasVolume(row->project, row->name) && pool->hasVolume(row->project, to)
+                   ? pool->renameVolume(row->project, to, row->name)
+                   : Status();
+    // A snapshot: the row still has the old name, or the transaction would have ended the journal too.
+    return !pool->hasSnapshot(row->project, row->name, parts[1]) && pool->hasSnapshot(row->project, row->name, to)
+               ? pool->renameSnapshot(row->project, row->name, to, parts[1])
+               : Status();
+}
+
+Status Volumes::recoverOne(const store::Volume &row)
+{
+    if (row.status == store::VolumeStatus::Creating) {
+        log::info(titleOf(keyOf(row)) + ": its creation was cut off; taking it back");
+        TRY(TRY(m_pools.custom(row.pool))->deleteVolume(row.project, row.name));
+        return store::deleteVolume(m_db, row.id);
+    }
+    if (row.status == store::VolumeStatus::Deleting) {
+        log::info(titleOf(keyOf(row)) + ": its deletion was cut off; completing it");
+        return finishRemove(row);
+    }
+    for (const store::VolumeSnapshot &snapshot : TRY(store::listVolumeSnapshots(m_db, row.id)))
+        if (snapshot.status != store::VolumeStatus::Ready)
+            TRY(finishDeleteSnapshot(row, snapshot));
+    return {};
+}
+
+Status Volumes::recover()
+{
+    for (const store::Operation &journal : TRY(store::listUnfinished(m_db))) {
+        if (journal.type != kRename)
+            continue;
+        if (Status done = recoverRename(journal); !done)
+            log::error("storage volume '" + journal.object + "': " + done.error().message + ", ignoring");
+        TRY(store::finishOperation(m_db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart"));
+    }
+    for (const store::Volume &row : TRY(store::listVolumes(m_db, "", "")))
+        if (Status done = recoverOne(row); !done)
+            log::error(titleOf(keyOf(row)) + ": " + done.error().message + ", ignoring");
+    return {};
+}
+
+} // namespace lxmgr::instances
