@@ -6,6 +6,7 @@
 #include "cli/attach.h"
 #include "cli/context.h"
 #include "cli/keys.h"
+#include "cli/new_instance.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
 #include "cli/yaml.h"
@@ -59,65 +60,17 @@ Result<api::InstancesPost> describedInstance()
     return TRY_IN("standard input", api::fromJson<api::InstancesPost>(document.isNull() ? "{}" : document.dump()));
 }
 
-/// "root,size=10GiB,pool=fast"
-Status addDeviceKeys(api::Devices &devices, const std::string &text)
+/// What the profiles bring, asked only where an override needs it.
+Result<api::Devices> inheritedDevices(Context &context, const api::InstancesPost &post)
 {
-    const std::vector<std::string> parts = split(text, ',');
-    if (parts.size() < 2)
-        return Error(Code::Usage, quoted(text) + " is no device key: <device>,<key>=<value>");
-    for (std::size_t i = 1; i < parts.size(); ++i) {
-        const KeyValue pair = TRY(keyValue(parts[i]));
-        devices[parts[0]][pair.key] = pair.value;
-    }
-    return {};
-}
-
-Status addOptions(api::InstancesPost &post, const Arguments &arguments)
-{
-    for (const std::string &text : arguments.values("config")) {
-        const KeyValue pair = TRY(keyValue(text));
-        post.config[pair.key] = pair.value;
-    }
-    for (const std::string &text : arguments.values("device"))
-        TRY(addDeviceKeys(post.devices, text));
-    if (arguments.has("profile"))
-        post.profiles = arguments.values("profile");
-    if (arguments.has("no-profiles"))
-        post.profiles = std::vector<std::string>();
-    if (const auto network = arguments.value("network"))
-        post.devices["eth0"] = {{"type", "nic"}, {"name", "eth0"}, {"network", *network}};
-    if (const auto pool = arguments.value("storage")) {
-        api::StringMap &root = post.devices["root"];
-        root.insert({{"type", "disk"}, {"path", "/"}});
-        root["pool"] = *pool;
-    }
-    if (const auto description = arguments.value("description"))
-        post.description = *description;
-    post.ephemeral = post.ephemeral || arguments.has("ephemeral");
-    return {};
-}
-
-/// A key of a device that a profile brings is an override: the daemon wants the device whole, so the rest is taken
-/// over.
-Status completeDevices(Context &context, api::InstancesPost &post)
-{
-    const auto incomplete = [](const auto &device) { return !device.second.contains("type"); };
-    if (std::ranges::none_of(post.devices, incomplete))
-        return {};
     api::Devices inherited;
+    if (std::ranges::all_of(post.devices, [](const auto &device) { return device.second.contains("type"); }))
+        return inherited;
     for (const std::string &profile : post.profiles.value_or(std::vector<std::string>{"default"}))
         for (const auto &[name, keys] :
              TRY(context.client().get<api::Profile>(client::path("/1.0/profiles", {profile}))).devices)
             inherited[name] = keys;
-    for (auto &[name, keys] : post.devices) {
-        if (keys.contains("type"))
-            continue;
-        if (!inherited.contains(name))
-            return Error(Code::Invalid, "device " + quoted(name) + " is in no profile, so it needs its type: -d " +
-                                            name + ",type=...");
-        keys.insert(inherited[name].begin(), inherited[name].end()); // what was given stays
-    }
-    return {};
+    return inherited;
 }
 
 Status setSource(api::InstancesPost &post, const Arguments &arguments, const std::string &image)
@@ -141,18 +94,6 @@ Status setSource(api::InstancesPost &post, const Arguments &arguments, const std
     return {};
 }
 
-std::string nameOf(const api::Operation &operation)
-{
-    if (!operation.resources)
-        return {};
-    const auto found = operation.resources->find("instances");
-    if (found == operation.resources->end() || found->second.empty())
-        return {};
-    const std::string &url = found->second.front();
-    const std::string bare = url.substr(0, url.find('?'));
-    return bare.substr(bare.rfind('/') + 1);
-}
-
 enum class Start { Yes, No };
 
 /// Creates (and starts) and gives the instance's name.
@@ -168,7 +109,7 @@ Result<std::string> make(Context &context, const Arguments &arguments, Start sta
         TRY(checkInstanceName(post.name));
     TRY(addOptions(post, arguments));
     TRY(setSource(post, arguments, image));
-    TRY(completeDevices(context, post));
+    TRY(completeDevices(post, TRY(inheritedDevices(context, post))));
     post.type = "container";
     post.start = start == Start::Yes;
 

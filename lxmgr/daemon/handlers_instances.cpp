@@ -73,7 +73,8 @@ Status get(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
-Result<instances::CreateRequest> createRequest(const Request &request, const api::InstancesPost &post)
+/// What all ways of creating have in common.
+Result<instances::CreateRequest> definitionOf(const Request &request, const api::InstancesPost &post)
 {
     if (!post.type.empty() && post.type != "container")
         return Error(Code::Unsupported, "type " + quoted(post.type) + " is not supported: this server runs containers only");
@@ -89,13 +90,19 @@ Result<instances::CreateRequest> createRequest(const Request &request, const api
     create.profiles = post.profiles;
     create.config = post.config;
     create.devices = post.devices;
+    return create;
+}
+
+Result<instances::CreateRequest> createRequest(const Request &request, const api::InstancesPost &post)
+{
+    instances::CreateRequest create = TRY(definitionOf(request, post));
     const api::InstanceSource &source = post.source;
     if (source.type == "none") {
         create.empty = true;
         return create;
     }
     if (source.type != "image")
-        return Error(Code::Unsupported, "source type " + quoted(source.type) + " is not supported by this version (image, none)");
+        return Error(Code::Unsupported, "source type " + quoted(source.type) + " is not supported by this version (image, copy, none)");
     if (!source.server.empty() && source.protocol == "simplestreams" && !source.alias.empty()) {
         // A client's built-in image server: the same distribution is built here from its own archive instead.
         create.alias = source.alias;
@@ -112,11 +119,43 @@ Result<instances::CreateRequest> createRequest(const Request &request, const api
     return create;
 }
 
+Status copy(Context &context, const Request &request, const Responder &responder, const api::InstancesPost &post)
+{
+    const api::InstanceSource &source = post.source;
+    if (source.live)
+        return Error(Code::Unsupported, "copying the memory of a running instance is not supported by this version");
+    instances::CopyRequest wanted;
+    wanted.target = TRY(definitionOf(request, post));
+    if (wanted.target.name.empty())
+        wanted.target.name = instances::inventName();
+    TRY(checkInstanceName(wanted.target.name));
+    const std::size_t slash = source.source.find('/');
+    wanted.source = {source.project.empty() ? request.project() : source.project, source.source.substr(0, slash)};
+    wanted.snapshot = slash == std::string::npos ? "" : source.source.substr(slash + 1);
+    wanted.withSnapshots = !source.instanceOnly && !source.containerOnly;
+    wanted.refresh = source.refresh;
+    TRY(context.manager.describe(wanted.source));
+    if (slash != std::string::npos)
+        TRY(context.manager.snapshot(wanted.source, wanted.snapshot));
+    TaskOptions options;
+    options.project = request.project();
+    options.description = source.refresh ? "Refreshing instance" : "Copying instance";
+    options.resources = instanceResources({options.project, wanted.target.name});
+    const auto task = context.operations.run(std::move(options), [&context, wanted, start = post.start](Task &running) -> Status {
+        TRY(context.manager.copyInstance(wanted, running));
+        return start ? context.manager.start({wanted.target.project, wanted.target.name}) : Status();
+    });
+    responder.async(task->snapshot(), request.project());
+    return {};
+}
+
 Status create(Context &context, Request &request, const Responder &responder)
 {
     if (request.header("Content-Type").starts_with("application/octet-stream"))
         return importInstance(context, request, responder);
     const auto post = TRY(request.json<api::InstancesPost>());
+    if (post.source.type == "copy")
+        return copy(context, request, responder, post);
     auto wanted = TRY(createRequest(request, post));
     if (wanted.name.empty())
         wanted.name = instances::inventName();

@@ -55,21 +55,19 @@ Status Manager::record(const store::Instance &row, std::int64_t &id, const confi
     });
 }
 
-Result<std::string> Manager::createInstance(CreateRequest request, Progress &progress)
+/// The row that `request` asks for, checked in every way that needs no image: what can be wrong is found before one is
+/// built. The caller holds the lock of its name.
+Result<Manager::NewInstance> Manager::planNew(const CreateRequest &request)
 {
-    if (request.name.empty())
-        request.name = inventName();
-    TRY(checkInstanceName(request.name));
     const InstanceKey key{request.project, request.name};
-    const auto lock = lockFor(key);
-    const std::lock_guard guard(*lock);
     const auto existing = find(key);
     if (existing)
         return Error(Code::AlreadyExists, "instance " + quoted(key.name) + " already exists (choose another name, or delete it first)");
     if (existing.error().code != Code::NotFound)
         return existing.error();
 
-    store::Instance row;
+    NewInstance created;
+    store::Instance &row = created.row;
     row.project = key.project;
     row.name = key.name;
     row.description = request.description;
@@ -79,20 +77,62 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
     row.config = request.config;
     row.devices = request.devices;
     TRY(config::checkVolatileKept({}, config::withoutVolatile(row.config)));
-    // Everything about the request that can be wrong is found before an image is built for it.
-    const config::Effective checked = TRY(effective(row));
-    const config::Device *root = config::rootDisk(checked.devices);
+    created.wanted = TRY(effective(row));
+    const config::Device *root = config::rootDisk(created.wanted.devices);
     if (!root)
         return Error(Code::Invalid, "instance " + quoted(key.name) +
                                         ": no root disk (a profile or a device of type disk with path=/ and pool=… must give one)");
     row.pool = root->as<config::DiskDevice>()->pool->text;
-    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
-    for (const NicPlan &nic : TRY(planNics(checked)))
+    created.pool = TRY(m_s.pools.get(row.pool));
+    for (const NicPlan &nic : TRY(planNics(created.wanted)))
         if (!nic.network.empty())
             TRY(m_s.networks.find(nic.network));
-    TRY(checkDevices(checked, TRY(m_s.volumes.mounts(key.project, checked.devices))));
-    TRY(planLimits(checked, cgroup::PlanFor::Fresh));
+    TRY(checkDevices(created.wanted, TRY(m_s.volumes.mounts(key.project, created.wanted.devices))));
+    TRY(planLimits(created.wanted, cgroup::PlanFor::Fresh));
+    return created;
+}
 
+/// Records the instance as being created, has its volume made, and records that it is ready. `snapshots` come to be with
+/// their volume.
+Status Manager::build(NewInstance &created, std::vector<store::Snapshot> snapshots, const std::function<Status()> &makeVolume)
+{
+    store::Instance &row = created.row;
+    const InstanceKey key{row.project, row.name};
+    addVolatile(row, created.wanted.devices, created.birth);
+    TRY(m_s.db.transaction([&]() -> Status {
+        TRY(record(row, row.id, created.wanted.config));
+        for (store::Snapshot &snapshot : snapshots) {
+            snapshot.instanceId = row.id;
+            snapshot.status = store::SnapshotStatus::Ready;
+            TRY(store::insertSnapshot(m_s.db, snapshot));
+        }
+        return {};
+    }));
+    Undo undo;
+    undo.add("create record", [&] { return store::deleteInstance(m_s.db, row.id); });
+    TRY(failpoint("create.record"));
+    undo.add("create volume", [&] { return created.pool->deleteVolume(key.project, key.name); });
+    TRY_IN("create " + quoted(key.name), makeVolume());
+    TRY(failpoint("create.volume"));
+    TRY(writeBackup(key));
+    TRY(failpoint("create.backup"));
+    TRY(store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Ready));
+    undo.keep();
+    TRY(failpoint("create.ready"));
+    m_s.emit({"instance-created", key, {{"type", "container"}, {"storage-pool", row.pool}}});
+    return {};
+}
+
+Result<std::string> Manager::createInstance(CreateRequest request, Progress &progress)
+{
+    if (request.name.empty())
+        request.name = inventName();
+    TRY(checkInstanceName(request.name));
+    const InstanceKey key{request.project, request.name};
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    NewInstance created = TRY(planNew(request));
+    store::Instance &row = created.row;
     if (!request.empty) {
         const BuildChoice choice = TRY(BuildChoice::from(request.options));
         const store::Image image = request.fingerprint.empty()
@@ -101,26 +141,14 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
         row.image = image.fingerprint;
         addImageKeys(row, image);
         TRY(store::setImageUsed(m_s.db, image.id, store::unixMillis()));
-        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)), m_s.images.ensureUnpacked(*pool, image.fingerprint, progress));
+        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)),
+               m_s.images.ensureUnpacked(*created.pool, image.fingerprint, progress));
     }
     if (progress.cancelled())
         return Error(Code::Cancelled, "creating " + quoted(key.name) + " was cancelled");
-    addVolatile(row, checked.devices, Birth::Created);
-
-    TRY(record(row, row.id, checked.config));
-    Undo undo;
-    undo.add("create record", [&] { return store::deleteInstance(m_s.db, row.id); });
-    TRY(failpoint("create.record"));
-    undo.add("create volume", [&] { return pool->deleteVolume(key.project, key.name); });
-    TRY_IN("create " + quoted(key.name),
-           pool->createVolume(key.project, key.name, row.image.empty() ? std::nullopt : std::optional(row.image)));
-    TRY(failpoint("create.volume"));
-    TRY(writeBackup(key));
-    TRY(failpoint("create.backup"));
-    TRY(store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Ready));
-    undo.keep();
-    TRY(failpoint("create.ready"));
-    m_s.emit({"instance-created", key, {{"type", "container"}, {"storage-pool", row.pool}}});
+    TRY(build(created, {}, [&] {
+        return created.pool->createVolume(key.project, key.name, row.image.empty() ? std::nullopt : std::optional(row.image));
+    }));
     return key.name;
 }
 

@@ -8,6 +8,7 @@
 #include "images/render.h"
 #include "instances/exchange.h"
 #include "instances/image_service.h"
+#include "instances/names.h"
 #include "instances/networks.h"
 #include "instances/plan.h"
 #include "instances/pools.h"
@@ -36,6 +37,7 @@ inline constexpr const char *kRenameOperation = "instance-rename";
 inline constexpr const char *kSnapshotRenameOperation = "snapshot-rename";
 inline constexpr const char *kRestoreOperation = "instance-restore";
 inline constexpr const char *kExportOperation = "instance-export";
+inline constexpr const char *kRefreshOperation = "instance-refresh";
 
 /// Something happened to an instance, for the event stream: "instance-started".
 struct Lifecycle {
@@ -56,6 +58,14 @@ struct CreateRequest {
     std::string fingerprint; ///< Of a stored image, or …
     std::string alias;       ///< … a name to obtain one by.
     StringMap options;       ///< For a build from a template.
+};
+
+struct CopyRequest {
+    InstanceKey source;
+    std::string snapshot; ///< Of the source, "" for the instance as it is.
+    CreateRequest target; ///< Keys, devices and profiles in place of the source's; the others are taken over.
+    bool withSnapshots = true;
+    bool refresh = false; ///< Files and snapshots of a copy that exists are brought to those of the source.
 };
 
 /// What PUT and PATCH replace.
@@ -122,6 +132,8 @@ public:
     // Life. Each blocks until done; one at a time holds an instance.
     /// The name it got (one is made up where none was asked for).
     Result<std::string> createInstance(CreateRequest request, Progress &progress);
+    /// A copy of a running guest is one of its files; it stands still while those that it changed are copied.
+    Status copyInstance(const CopyRequest &request, Progress &progress);
     Status start(const InstanceKey &key);
     Status stop(const InstanceKey &key, const StopRequest &request, const Progress &progress);
     Status restart(const InstanceKey &key, const StopRequest &request, const Progress &progress);
@@ -189,6 +201,15 @@ private:
     Result<config::Expanded> expanded(const store::Instance &row);
     Result<config::Effective> effective(const store::Instance &row);
     Result<store::Instance> readyRow(const InstanceKey &key);
+    /// A row that is checked but not recorded, and the pool its volume will lie in.
+    struct NewInstance {
+        store::Instance row;
+        config::Effective wanted;
+        Pools::Use pool;
+        Birth birth = Birth::Created;
+    };
+    Result<NewInstance> planNew(const CreateRequest &request);
+    Status build(NewInstance &created, std::vector<store::Snapshot> snapshots, const std::function<Status()> &makeVolume);
     Status record(const store::Instance &row, std::int64_t &id, const config::InstanceConfig &config);
     Status writeBackup(const InstanceKey &key);
     Status startLocked(const InstanceKey &key);
@@ -210,6 +231,11 @@ private:
     void snapshotAtStartup(const InstanceKey &key);
     Status finishDeleteSnapshot(const store::Instance &row, const store::Snapshot &snapshot);
     Status finishRestore(store::Instance row, const store::Snapshot &snapshot, const store::Operation &journal);
+    Status copyFiles(const CopyRequest &request, const store::Instance &source, storage::Driver &to,
+                     const InstanceKey &target, Progress &progress);
+    Status refresh(const CopyRequest &request, const store::Instance &source, Progress &progress);
+    Status finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal);
+    Status recoverRefresh(const store::Operation &journal);
     Status recoverSnapshotRename(const store::Operation &journal);
     Status recoverRestore(const store::Operation &journal);
     Status recoverSnapshots(const store::Instance &row);

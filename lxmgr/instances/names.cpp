@@ -70,13 +70,13 @@ std::string hostArchitecture()
 void addVolatile(store::Instance &row, const std::vector<config::Device> &devices, Birth birth)
 {
     const auto give = [&](const std::string &key, auto &&make) {
-        if (birth == Birth::Created || !row.config.contains(key))
+        if (birth != Birth::Imported || !row.config.contains(key))
             row.config[key] = make();
     };
     give("volatile.uuid", &newUuid);
     row.config["volatile.last_state.power"] = "STOPPED";
-    if (birth == Birth::Created)
-        row.config["volatile.apply_template"] = "create";
+    if (birth != Birth::Imported)
+        row.config["volatile.apply_template"] = birth == Birth::Created ? "create" : "copy";
     if (!row.image.empty())
         row.config["volatile.base_image"] = row.image;
     for (const config::Device &device : devices) {

@@ -22,7 +22,7 @@ std::string newHostInterface();
 std::string hostArchitecture();
 
 /// What the daemon itself gives an instance: at its birth, or to one that comes with some of it.
-enum class Birth { Created, Imported };
+enum class Birth { Created, Copied, Imported };
 void addVolatile(store::Instance &row, const std::vector<config::Device> &devices, Birth birth);
 
 } // namespace lxmgr::instances

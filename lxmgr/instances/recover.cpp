@@ -57,6 +57,8 @@ Status Manager::recoverOperation(const store::Operation &journal)
         return recoverSnapshotRename(journal);
     if (journal.type == kRestoreOperation)
         return recoverRestore(journal);
+    if (journal.type == kRefreshOperation)
+        return recoverRefresh(journal);
     return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
 }
 

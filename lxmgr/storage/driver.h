@@ -155,6 +155,8 @@ public:
     /// Gone when this returns; the tree is removed in the background. Missing is no error.
     virtual Status deleteVolume(const std::string &project, const std::string &name) = 0;
     virtual Status renameVolume(const std::string &project, const std::string &from, const std::string &to) = 0;
+    /// Two volumes change places, with their snapshots, in one step. NotFound.
+    virtual Status swapVolumes(const std::string &project, const std::string &one, const std::string &other) = 0;
     /// The volume's own folder, host side only: backup.yaml lies here. NotFound.
     virtual Result<Fd> openVolume(const std::string &project, const std::string &name) const = 0;
     virtual std::string volumeDir(const std::string &project, const std::string &name) const = 0;

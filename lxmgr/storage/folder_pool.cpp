@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -419,6 +420,18 @@ Status FolderPool::renameVolume(const std::string &project, const std::string &f
     const std::string old = TRY(checkedVolume(project, from));
     const std::string now = TRY(checkedVolume(project, to));
     TRY_IN("volume " + quoted(old), renameNew(m_folders.volumes, old, m_folders.volumes, now));
+    return flushRename(m_folders.volumes);
+}
+
+Status FolderPool::swapVolumes(const std::string &project, const std::string &one, const std::string &other)
+{
+    const std::string first = TRY(checkedVolume(project, one));
+    const std::string second = TRY(checkedVolume(project, other));
+    const std::lock_guard lock(m_mutex);
+    for (const std::string &volume : {first, second})
+        if (!exists(m_folders.volumes, volume))
+            return Error(Code::NotFound, "volume " + quoted(volume) + " does not exist in storage pool " + quoted(name()));
+    TRY(sys::renameat2(m_folders.volumes, first, m_folders.volumes, second, RENAME_EXCHANGE));
     return flushRename(m_folders.volumes);
 }
 

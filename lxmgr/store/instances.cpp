@@ -184,6 +184,12 @@ Status setInstanceStatus(Database &db, std::int64_t id, InstanceStatus status)
         [&] { return change(db, missing(id), "UPDATE instances SET status=? WHERE id=?", statusName(status), id); });
 }
 
+Status setInstanceImage(Database &db, std::int64_t id, const std::string &image)
+{
+    return db.transaction(
+        [&] { return change(db, missing(id), "UPDATE instances SET image=? WHERE id=?", image, id); });
+}
+
 Status setInstanceUsed(Database &db, std::int64_t id, std::int64_t at)
 {
     return db.transaction(

@@ -675,6 +675,26 @@ private slots:
         QVERIFY(::access(mounted.at("bin/sh").c_str(), F_OK) == 0);
     }
 
+    void swapChangesPlacesWithSnapshots_data() { drivers(); }
+    void swapChangesPlacesWithSnapshots()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        VERIFY_OK(pool.driver->addImage(kImage, &fillImage));
+        VERIFY_OK(pool.driver->createVolume("default", "a", kImage));
+        VERIFY_OK(pool.driver->createSnapshot("default", "a", "s", InUse::No));
+        VERIFY_OK(pool.driver->createVolume("default", "b", {}));
+        VERIFY_FAILS(Code::NotFound, pool.driver->swapVolumes("default", "a", "x"));
+        VERIFY_OK(pool.driver->swapVolumes("default", "a", "b"));
+        QVERIFY(pool.driver->hasSnapshot("default", "b", "s") && !pool.driver->hasSnapshot("default", "a", "s"));
+        QCOMPARE(*pool.driver->volumeImage("default", "b"), std::optional<std::string>(kImage));
+        QCOMPARE(*pool.driver->volumeImage("default", "a"), std::optional<std::string>());
+        VERIFY_OK(pool.driver->deleteVolume("default", "a"));
+        VERIFY_OK(pool.driver->restoreSnapshot("default", "b", "s"));
+        const Mounted mounted(*pool.driver->root("default", "b"));
+        QVERIFY(::access(mounted.at("bin/sh").c_str(), F_OK) == 0);
+    }
+
     void imageIsThereWholeOrNotAtAll_data() { drivers(); }
     void imageIsThereWholeOrNotAtAll()
     {

@@ -1,0 +1,182 @@
+// Copies of instances and of snapshots, new or in place of an older copy.
+#include "instances/manager.h"
+
+#include "base/failpoint.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/undo.h"
+#include "instances/names.h"
+#include "kernel/sys.h"
+
+#include <sys/stat.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+/// What the copy is asked to be, with what it takes over from where the request is silent.
+CreateRequest completed(CreateRequest target, const StringMap &config, const DeviceMap &devices,
+                        const std::vector<std::string> &profiles)
+{
+    target.config = config::withoutVolatile(target.config);
+    target.config.erase("volatile.base_image"); // follows from the files
+    for (const auto &[key, value] : config)
+        if (!key.starts_with("volatile."))
+            target.config.emplace(key, value);
+    for (const auto &[name, device] : devices)
+        target.devices.emplace(name, device);
+    if (!target.profiles)
+        target.profiles = profiles;
+    return target;
+}
+
+/// Tells one folder of a volume from another that has its name later.
+Result<std::string> identityOf(storage::Driver &pool, const InstanceKey &key)
+{
+    const struct stat info = TRY(sys::fstat(TRY(pool.openVolume(key.project, key.name))));
+    return std::to_string(info.st_ino);
+}
+
+} // namespace
+
+Status Manager::copyInstance(const CopyRequest &request, Progress &progress)
+{
+    const InstanceKey target{request.target.project, request.target.name};
+    TRY(checkInstanceName(target.name));
+    if (target == request.source)
+        return Error(Code::Invalid, "instance " + quoted(target.name) + " cannot be copied onto itself");
+    const auto sourceLock = lockFor(request.source), targetLock = lockFor(target);
+    const std::scoped_lock both(*sourceLock, *targetLock);
+    const store::Instance source = TRY(readyRow(request.source));
+    if (request.refresh && find(target))
+        return refresh(request, source, progress);
+
+    std::vector<store::Snapshot> snapshots;
+    NewInstance created;
+    if (request.snapshot.empty()) {
+        created = TRY(planNew(completed(request.target, source.config, source.devices, source.profiles)));
+        if (request.withSnapshots)
+            snapshots = TRY(this->snapshots(request.source));
+    } else {
+        const store::Snapshot from = TRY(readySnapshot(request.source, source.id, request.snapshot));
+        created = TRY(planNew(completed(request.target, from.config, from.devices, from.profiles)));
+    }
+    created.row.image = source.image;
+    created.birth = Birth::Copied;
+    return build(created, std::move(snapshots),
+                 [&] { return copyFiles(request, source, *created.pool, target, progress); });
+}
+
+/// A running guest stands still while its changed files are copied.
+Status Manager::copyFiles(const CopyRequest &request, const store::Instance &source, storage::Driver &to,
+                          const InstanceKey &target, Progress &progress)
+{
+    const Pools::Use held = TRY(m_s.pools.get(source.pool));
+    storage::Driver &from = *held;
+    if (&from != &to)
+        return Error(Code::Unsupported, "copying from storage pool " + quoted(from.name()) + " to " + quoted(to.name()));
+    const auto with = request.withSnapshots && request.snapshot.empty() ? storage::WithSnapshots::Yes : storage::WithSnapshots::No;
+    storage::VolumeSource volume{source.project, source.name, std::nullopt, storage::InUse::No};
+    Undo undo;
+    if (!request.snapshot.empty()) {
+        volume.snapshot = request.snapshot;
+    } else if (m_running->find(request.source)) {
+        volume.inUse = storage::InUse::Yes;
+        if (TRY(pauseForSnapshot(request.source)))
+            undo.add("copy pause", [&] {
+                resumeAfterSnapshot(request.source);
+                return Status{};
+            });
+    }
+    progress.report("copy: " + source.name);
+    return from.copyVolume(volume, target.project, target.name, with);
+}
+
+/// The new files are received beside the old ones and change places with them at once, so that the copy is whole whoever
+/// dies when. Its definition stays.
+Status Manager::refresh(const CopyRequest &request, const store::Instance &source, Progress &progress)
+{
+    const InstanceKey target{request.target.project, request.target.name};
+    const store::Instance row = TRY(readyRow(target));
+    if (m_running->find(target))
+        return Error(Code::WrongState, "Instance is running: " + quoted(target.name) + " (stop it before refreshing it)");
+    if (!request.snapshot.empty() || !request.withSnapshots)
+        return Error(Code::Unsupported, "refreshing " + quoted(target.name) +
+                                            " takes the instance with its snapshots; from one snapshot or without them is not "
+                                            "supported by this version");
+    const Pools::Use held = TRY(m_s.pools.get(row.pool));
+    storage::Driver &pool = *held;
+    const InstanceKey beside{target.project, "refresh-" + newUuid().substr(0, 8)};
+    store::Operation journal;
+    journal.id = newUuid();
+    journal.project = target.project;
+    journal.type = kRefreshOperation;
+    journal.object = target.name;
+    journal.arguments = beside.name + "/" + request.source.name;
+    TRY(store::beginOperation(m_s.db, journal));
+    Undo undo;
+    undo.add("refresh journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
+    undo.add("refresh volume", [&] { return pool.deleteVolume(beside.project, beside.name); });
+    TRY(failpoint("refresh.record"));
+    TRY_IN("refresh " + quoted(target.name), copyFiles(request, source, pool, beside, progress));
+    TRY(failpoint("refresh.copied"));
+    TRY(store::addOperationStep(m_s.db, journal.id, {"swap", TRY(identityOf(pool, beside))}));
+    TRY_IN("refresh " + quoted(target.name), pool.swapVolumes(target.project, target.name, beside.name));
+    undo.keep(); // from here on it goes forward
+    TRY(failpoint("refresh.swapped"));
+    return finishRefresh(row, source, journal);
+}
+
+/// Each step may be repeated: recovery calls this again.
+Status Manager::finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal)
+{
+    const InstanceKey key{row.project, row.name};
+    const Pools::Use held = TRY(m_s.pools.get(row.pool));
+    storage::Driver &pool = *held;
+    std::vector<store::Snapshot> snapshots = TRY(this->snapshots({source.project, source.name}));
+    TRY(m_s.db.transaction([&]() -> Status {
+        for (const store::Snapshot &old : TRY(store::listSnapshots(m_s.db, row.id)))
+            TRY(store::deleteSnapshot(m_s.db, old.id));
+        for (store::Snapshot &snapshot : snapshots) {
+            if (!pool.hasSnapshot(row.project, row.name, snapshot.name))
+                continue; // made since
+            snapshot.instanceId = row.id;
+            TRY(store::insertSnapshot(m_s.db, snapshot));
+        }
+        return store::setInstanceImage(m_s.db, row.id, source.image);
+    }));
+    TRY(writeBackup(key));
+    TRY(failpoint("refresh.rows"));
+    TRY(pool.deleteVolume(row.project, journal.arguments.substr(0, journal.arguments.find('/'))));
+    TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success));
+    TRY(failpoint("refresh.done"));
+    m_s.emit({"instance-updated", key, {}});
+    return {};
+}
+
+/// What was received is thrown away, unless the old files had made place for it already.
+Status Manager::recoverRefresh(const store::Operation &journal)
+{
+    const std::size_t slash = journal.arguments.find('/');
+    const InstanceKey beside{journal.project, journal.arguments.substr(0, slash)};
+    const auto row = find({journal.project, journal.object});
+    const auto source = find({journal.project, journal.arguments.substr(slash + 1)});
+    if (row) {
+        const Pools::Use held = TRY(m_s.pools.get(row->pool));
+        storage::Driver &pool = *held;
+        const auto identity = identityOf(pool, {row->project, row->name});
+        const bool swapped = !journal.steps.empty() && identity && *identity == journal.steps.back().undo;
+        if (swapped && source) {
+            log::info("instance '" + row->name + "': its refresh was cut off; completing it");
+            return finishRefresh(*row, *source, journal);
+        }
+        if (swapped)
+            TRY(pool.swapVolumes(row->project, row->name, beside.name));
+        TRY(pool.deleteVolume(beside.project, beside.name));
+    }
+    return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
+}
+
+} // namespace lxmgr::instances
