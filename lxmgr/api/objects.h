@@ -450,6 +450,28 @@ template <> struct Fields<SnapshotPost> {
                                             Field{"live", &T::live}, Field{"target", &T::target}};
 };
 
+/// POST /internal/recover
+struct RecoverPost {
+    bool apply = false; ///< Else only said.
+};
+template <> struct Fields<RecoverPost> {
+    static constexpr auto rows = std::tuple{Field{"apply", &RecoverPost::apply}};
+};
+
+/// What a pool holds and the database does not know.
+struct Recovered {
+    std::string kind; ///< "instance", "profile", "storage pool"
+    std::string project, name, pool;
+    std::string result; ///< "lost", "recovered", "failed"
+    std::string message;
+};
+template <> struct Fields<Recovered> {
+    using T = Recovered;
+    static constexpr auto rows =
+        std::tuple{Field{"kind", &T::kind}, Field{"project", &T::project}, Field{"name", &T::name},
+                   Field{"pool", &T::pool}, Field{"result", &T::result},   Field{"message", &T::message}};
+};
+
 /// PUT …/state
 struct InstanceStatePut {
     std::string action;       ///< start, stop, restart, freeze, unfreeze

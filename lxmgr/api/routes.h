@@ -145,6 +145,7 @@ enum class RouteId {
     TemplateBuild,
     InternalReady,
     InternalShutdown,
+    InternalRecover,
 };
 
 struct Route {
@@ -267,6 +268,7 @@ inline constexpr Route kRoutes[] = {
     {RouteId::TemplateBuild,        Verb::Post,   "/1.0/lxmgr/templates/{name}/build",        Access::Manage,  Reply::Later,   "Build an image from a template (lxmgr_templates)."},
     {RouteId::InternalReady,        Verb::Get,    "/internal/ready",                          Access::Public,  Reply::Now,     "Answers once the daemon has adopted what runs."},
     {RouteId::InternalShutdown,     Verb::Put,    "/internal/shutdown",                       Access::Admin,   Reply::Now,     "Stop all instances, remember which ran, and end."},
+    {RouteId::InternalRecover,      Verb::Post,   "/internal/recover",                        Access::Admin,   Reply::Now,     "Bring back what pools hold and the database does not know."},
 };
 // clang-format on
 

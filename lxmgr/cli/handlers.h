@@ -46,6 +46,8 @@ Result<int> deviceRemove(Context &context, const Arguments &arguments);
 Result<int> deviceSet(Context &context, const Arguments &arguments);
 Result<int> deviceShow(Context &context, const Arguments &arguments);
 Result<int> deviceUnset(Context &context, const Arguments &arguments);
+// recover.cpp
+Result<int> recover(Context &context, const Arguments &arguments);
 // copy.cpp
 Result<int> copy(Context &context, const Arguments &arguments);
 Result<int> move(Context &context, const Arguments &arguments);

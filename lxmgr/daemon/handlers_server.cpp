@@ -207,6 +207,30 @@ Status internalShutdown(Context &context, Request &, const Responder &responder)
     return {};
 }
 
+std::string resultName(instances::Found::Result result)
+{
+    switch (result) {
+    case instances::Found::Result::Lost: return "lost";
+    case instances::Found::Result::Recovered: return "recovered";
+    case instances::Found::Result::Failed: break;
+    }
+    return "failed";
+}
+
+Status internalRecover(Context &context, Request &request, const Responder &responder)
+{
+    const auto post = TRY(request.json<api::RecoverPost>());
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const instances::Found &found : TRY(context.manager.recoverFromPools(post.apply ? instances::Apply::Yes : instances::Apply::No)))
+        writeJson(writer, api::Recovered{found.kind, found.project, found.name, found.pool, resultName(found.result), found.message});
+    writer.endArray();
+    context.schedulesChanged();
+    responder.sync(std::move(json));
+    return {};
+}
+
 constexpr HandlerRow kRows[] = {
     {api::RouteId::Root, &root},
     {api::RouteId::ServerGet, &serverGet},
@@ -224,6 +248,7 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::CertificateList, &emptyList},
     {api::RouteId::InternalReady, &internalReady},
     {api::RouteId::InternalShutdown, &internalShutdown},
+    {api::RouteId::InternalRecover, &internalRecover},
 };
 
 } // namespace

@@ -34,7 +34,7 @@ std::shared_ptr<std::mutex> Manager::lockFor(const InstanceKey &key)
     return lock;
 }
 
-Result<store::Instance> Manager::find(const InstanceKey &key)
+Result<store::Instance> Manager::find(const InstanceKey &key) const
 {
     auto row = store::findInstance(m_s.db, key.project, key.name);
     if (!row && row.error().code == Code::NotFound)

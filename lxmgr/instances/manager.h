@@ -4,6 +4,7 @@
 
 #include "base/paths.h"
 #include "base/progress.h"
+#include "config/backup.h"
 #include "config/expand.h"
 #include "images/render.h"
 #include "instances/exchange.h"
@@ -26,6 +27,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -103,8 +105,24 @@ struct Described {
     std::optional<Guest> guest;
 };
 
+/// Something that lies in a pool and the database does not know.
+struct Found {
+    enum class Result { Lost, Recovered, Failed };
+    std::string kind; ///< "instance", "profile", "storage pool"
+    std::string project;
+    std::string name;
+    std::string pool;
+    Result result = Result::Lost;
+    std::string message; ///< Why it failed.
+};
+/// Whether to do it, or only to say what would be done.
+enum class Apply { No, Yes };
+
 /// By the row numbers of their instances.
 using SnapshotsByInstance = std::map<std::int64_t, std::vector<store::Snapshot>>;
+
+/// Whose folder "project_web1" or "web1" is: names of instances have no "_".
+InstanceKey keyOfVolume(const std::string &volume);
 
 class Manager
 {
@@ -188,6 +206,9 @@ public:
     // Daemon start and end.
     /// Re-adopts what runs, completes or takes back what was half done, removes what is left over.
     Status recover();
+    /// What pools hold and the database does not know comes back: instances with their snapshots, and the profiles they
+    /// used where these are gone. One that fails does not keep the others.
+    Result<std::vector<Found>> recoverFromPools(Apply apply);
     /// Starts what boot.autostart or the last power state ask for.
     void autostart();
     /// Stops all guests cleanly, each within its boot.host_shutdown_timeout; they come back at the next autostart.
@@ -197,7 +218,7 @@ private:
     explicit Manager(Services services) : m_s(std::move(services)) {}
 
     // Steps shared by several operations.
-    Result<store::Instance> find(const InstanceKey &key);
+    Result<store::Instance> find(const InstanceKey &key) const;
     Result<config::Expanded> expanded(const store::Instance &row);
     Result<config::Effective> effective(const store::Instance &row);
     Result<store::Instance> readyRow(const InstanceKey &key);
@@ -236,6 +257,9 @@ private:
     Status refresh(const CopyRequest &request, const store::Instance &source, Progress &progress);
     Status finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal);
     Status recoverRefresh(const store::Operation &journal);
+    Status recoverPools(Apply apply, std::vector<Found> &found);
+    Status recoverProfiles(const config::BackupDocument &document, std::vector<Found> &found);
+    Status recoverInstance(const config::BackupDocument &document, storage::Driver &pool, std::vector<Found> &found);
     Status recoverSnapshotRename(const store::Operation &journal);
     Status recoverRestore(const store::Operation &journal);
     Status recoverSnapshots(const store::Instance &row);
@@ -255,6 +279,7 @@ private:
     Status adopt(const store::Instance &row);
     Status recoverRename(const store::Operation &journal);
     Status recoverOperation(const store::Operation &journal);
+    std::set<std::string> strangers() const;
     void collectLeftovers();
     std::shared_ptr<std::mutex> lockFor(const InstanceKey &key);
 

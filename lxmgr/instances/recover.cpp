@@ -93,12 +93,30 @@ Status Manager::recover()
     return {};
 }
 
+/// Guests whose monitors answer although no row knows them: the database was lost, not they.
+std::set<std::string> Manager::strangers() const
+{
+    std::set<std::string> found;
+    const auto folder = path::openFolder(m_s.paths.runDir + "/instances");
+    const auto names = folder ? path::list(*folder) : Result<std::vector<std::string>>(folder.error());
+    for (const std::string &name : names ? *names : std::vector<std::string>{}) {
+        const InstanceKey key = keyOfVolume(name);
+        if (m_running->find(key) || find(key) ||
+            !spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(key.project, key.name))))
+            continue;
+        log::warning("instance '" + name + "' runs but is not in the database; it is left alone ('lxmgr recover' brings it back)");
+        found.insert(name);
+    }
+    return found;
+}
+
 void Manager::collectLeftovers()
 {
     (void)m_s.pools.all(); // opening a pool drops what a crash left in it; what fails is logged there
     std::set<std::string> wanted;
     for (const auto &[key, guest] : m_running->all())
         wanted.insert(storage::volumeName(key.project, key.name));
+    wanted.merge(strangers());
     for (const std::string &name : cgroup::children(*m_layout, m_s.paths.cgroupBase)) {
         if (wanted.contains(name))
             continue;

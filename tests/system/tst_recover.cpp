@@ -1,0 +1,161 @@
+// The database is lost, or a pool comes from elsewhere: everything is read back from the pools.
+#include "support/system_test.h"
+
+#include <QDir>
+
+using namespace lxmgr::test;
+
+class TestRecover : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void everythingComesBackWithoutTheDatabase();
+    void aRunningGuestRunsOnWithoutTheDatabase();
+    void nothingIsChangedWithoutYes();
+    void whatIsKnownIsNotTouched();
+    void aPoolFromElsewhereIsTakenOver();
+    void takenIdsDoNotMatter();
+    void whatCannotBeReadIsNamed();
+    void profilesInUseStayAsTheyAre();
+
+private:
+    void loseDatabase();
+    QByteArray volume(const QString &name) { return (m_box.stateDir() + "/storage-pools/default/containers/" + name).toUtf8(); }
+};
+
+/// The daemon is stopped, its database deleted with all that belongs to it, and a new one made. The network's addresses are
+/// lost with it and given anew, as its owner would.
+void TestRecover::loseDatabase()
+{
+    const QJsonObject network = m_box.rest("GET", "/1.0/networks/lxmgrbr0").body["metadata"].toObject();
+    m_box.stopDaemon();
+    QDir state(m_box.stateDir());
+    for (const QString &file : state.entryList({"lxmgr.db*"}, QDir::Files))
+        QVERIFY(state.remove(file));
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog());
+    QCOMPARE(m_box.rest("PUT", "/1.0/networks/lxmgrbr0", {{"config", network["config"]}, {"description", network["description"]}}).status, 200);
+}
+
+void TestRecover::everythingComesBackWithoutTheDatabase()
+{
+    QCOMPARE(m_box.rest("POST", "/1.0/profiles", {{"name", "web"}, {"config", QJsonObject{{"user.team", "web"}}}}).status, 201);
+    must({"create", "busybox", "t1", "-p", "default", "-p", "web", "-c", "user.x=1", "-c", "limits.processes=77", "--description", "the shop"});
+    must({"file", "push", "-", "t1/state"}, "old");
+    must({"snapshot", "t1", "good", "--expires", "1y"});
+    must({"file", "push", "-", "t1/state"}, "new");
+    must({"config", "set", "t1", "user.x=2"});
+    must({"create", "busybox", "t2"});
+    const QByteArray before = m_box.text({"config", "show", "t1"});
+    const QByteArray snapshot = m_box.text({"snapshot", "list", "t1", "-f", "csv"});
+    loseDatabase();
+    QCOMPARE(m_box.stateOf("t1"), QByteArray());
+    must({"recover", "--yes"});
+    QCOMPARE(m_box.text({"config", "show", "t1"}), before);
+    QCOMPARE(m_box.text({"snapshot", "list", "t1", "-f", "csv"}), snapshot);
+    QCOMPARE(m_box.text({"config", "get", "t1", "-e", "user.team"}), QByteArray("web"));
+    QCOMPARE(m_box.stateOf("t2"), QByteArray("STOPPED"));
+    must({"start", "t1"});
+    QCOMPARE(inside("t1", {"cat", "/state"}), QByteArray("new"));
+    must({"restore", "t1", "good"});
+    QCOMPARE(inside("t1", {"cat", "/state"}), QByteArray("old"));
+    QCOMPARE(m_box.text({"config", "get", "t1", "user.x"}), QByteArray("1"));
+    must({"delete", "-f", "t1", "t2"});
+    QCOMPARE(m_box.rest("DELETE", "/1.0/profiles/web").status, 200);
+}
+
+void TestRecover::aRunningGuestRunsOnWithoutTheDatabase()
+{
+    launch("t1");
+    const int pid = m_box.initPid("t1");
+    loseDatabase();
+    QVERIFY(Sandbox::isAlive(pid));
+    must({"recover", "--yes"});
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
+    QCOMPARE(m_box.initPid("t1"), pid);
+    QCOMPARE(inside("t1", {"echo", "here"}), QByteArray("here"));
+    must({"stop", "--force", "t1"});
+}
+
+void TestRecover::nothingIsChangedWithoutYes()
+{
+    must({"create", "busybox", "t1"});
+    loseDatabase();
+    const Run shown = m_box.cli({"recover"});
+    QVERIFY2(shown.out.contains("t1") && shown.out.contains("LOST") && shown.err.contains("--yes"), shown.told());
+    QVERIFY(!shown.ok());
+    QCOMPARE(m_box.stateOf("t1"), QByteArray());
+    must({"recover", "--yes"});
+    QVERIFY(m_box.text({"recover"}).contains("Nothing is lost"));
+}
+
+void TestRecover::whatIsKnownIsNotTouched()
+{
+    must({"create", "busybox", "t1", "-c", "user.x=1"});
+    const QByteArray before = m_box.text({"config", "show", "t1"});
+    QVERIFY(m_box.text({"recover", "--yes"}).contains("Nothing is lost"));
+    QCOMPARE(m_box.text({"config", "show", "t1"}), before);
+}
+
+void TestRecover::aPoolFromElsewhereIsTakenOver()
+{
+    const QString folder = m_box.directory() + "/elsewhere", moved = m_box.directory() + "/moved";
+    QVERIFY(QDir().mkpath(folder));
+    must({"storage", "create", "far", "dir", "source=" + folder});
+    must({"create", "busybox", "t1", "-s", "far"});
+    must({"file", "push", "-", "t1/state"}, "here");
+    must({"snapshot", "t1", "s"});
+    loseDatabase();
+    QVERIFY(QFile::rename(folder, moved));
+    must({"storage", "create", "near", "dir", "source=" + moved});
+    must({"recover", "--yes"});
+    QCOMPARE(m_box.text({"file", "pull", "t1/state", "-"}), QByteArray("here"));
+    must({"restore", "t1", "s"});
+    must({"start", "t1"});
+    must({"delete", "-f", "t1"});
+    must({"storage", "delete", "near"});
+    QVERIFY(QDir(moved).removeRecursively());
+}
+
+void TestRecover::takenIdsDoNotMatter()
+{
+    must({"create", "busybox", "t1"});
+    const QByteArray base = m_box.text({"config", "get", "t1", "volatile.idmap.base"});
+    loseDatabase();
+    must({"create", "busybox", "t2", "-c", "security.idmap.base=" + base});
+    must({"recover", "--yes"});
+    QVERIFY(m_box.text({"config", "get", "t1", "volatile.idmap.base"}) != base);
+    must({"start", "t1"});
+    QCOMPARE(inside("t1", {"stat", "-c", "%u", "/etc"}), QByteArray("0"));
+}
+
+void TestRecover::whatCannotBeReadIsNamed()
+{
+    must({"create", "busybox", "t1"});
+    must({"create", "busybox", "t2"});
+    must({"create", "busybox", "t3"});
+    loseDatabase();
+    QFile cut(volume("t1") + "/backup.yaml");
+    QVERIFY(cut.resize(cut.size() / 2));
+    QVERIFY(QFile::remove(volume("t2") + "/backup.yaml"));
+    const Run run = m_box.cli({"recover", "--yes"});
+    QVERIFY2(!run.ok() && run.err.contains("2 of 3"), run.told());
+    QVERIFY2(run.out.contains("| backup.yaml:") && run.out.contains("no backup.yaml"), run.told());
+    QCOMPARE(m_box.stateOf("t3"), QByteArray("STOPPED"));
+    for (const char *name : {"t1", "t2"})
+        QVERIFY(QDir(volume(name)).removeRecursively());
+}
+
+void TestRecover::profilesInUseStayAsTheyAre()
+{
+    must({"create", "busybox", "t1"});
+    loseDatabase();
+    must({"create", "busybox", "t2"}); // uses profile default
+    QCOMPARE(m_box.rest("PATCH", "/1.0/profiles/default", {{"config", QJsonObject{{"user.mine", "yes"}}}}).status, 200);
+    must({"recover", "--yes"});
+    QCOMPARE(m_box.text({"config", "get", "t1", "-e", "user.mine"}), QByteArray("yes"));
+    must({"delete", "t1", "t2"});
+    QCOMPARE(m_box.rest("PATCH", "/1.0/profiles/default", {{"config", QJsonObject{{"user.mine", ""}}}}).status, 200);
+}
+
+QTEST_GUILESS_MAIN(TestRecover)
+#include "tst_recover.moc"
