@@ -34,7 +34,7 @@ private slots:
             QVERIFY2(seen.emplace(row.verb, row.pattern).second, row.pattern.data());
             QVERIFY(!row.summary.empty() && row.summary.ends_with('.'));
             Match match;
-            const std::string path = routePath(row.id, {"one", "two"});
+            const std::string path = routePath(row.id, {"one", "two", "three", "four"});
             QCOMPARE(static_cast<int>(matchRoute(verbName(row.verb), segments(path), match)), static_cast<int>(Miss::None));
             QVERIFY2(match.route == &row, path.c_str());
             QVERIFY(parseVerb(verbName(row.verb)) == row.verb);
