@@ -25,7 +25,7 @@ Result<Fd> create(const std::string &type, const Options &options, unsigned attr
 /// An overlay of `lower` (topmost first) and the folders "upper" and "work" in `layer`, each a mount of its own and
 /// id-mapped by whoever opened it. `uid`, `gid`: host ids of the guest's root. The files are made with these: host id 0
 /// has no name in an id-mapped upper layer, and overlay would come up read-only without a word.
-/// An empty `layer` gives a read-only overlay. Needs Linux 5.19 with id-mapped layers.
+/// No `layer` gives a read-only overlay, of two layers or more. Needs Linux 5.19 with id-mapped layers.
 Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes);
 /// The same in a child of ours, for Linux before 6.15, which takes only layers attached in the caller's mount
 /// namespace. `overlay` comes here by itself.

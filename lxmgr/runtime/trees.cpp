@@ -82,9 +82,17 @@ Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns
     const std::uint64_t attributes = MOUNT_ATTR_NODEV | (rootfs.readOnly ? MOUNT_ATTR_RDONLY : 0);
     if (rootfs.kind == spec::Rootfs::Kind::Directory)
         return mappedTree(rootfs.directory, ids, userns, attributes);
+    // Of one layer with nothing to write to, overlay would make nothing else, and refuses to.
+    if (rootfs.layer.empty() && rootfs.lower.size() == 1)
+        return mappedTree(rootfs.lower.front(), ids, userns, attributes | MOUNT_ATTR_RDONLY);
     std::vector<Fd> lower;
     for (const std::string &layer : rootfs.lower)
         lower.push_back(TRY(mappedTree(layer, ids, userns, MOUNT_ATTR_RDONLY)));
+    if (rootfs.layer.empty()) {
+        Fd root = TRY(mount::overlay(lower, nullptr, 0, 0, static_cast<unsigned>(attributes | MOUNT_ATTR_RDONLY)));
+        std::move(lower.begin(), lower.end(), std::back_inserter(leftovers));
+        return root;
+    }
     Fd layer = TRY(mappedTree(rootfs.layer, ids, userns, 0));
     Fd root = TRY(mount::overlay(lower, &layer, ids.uid(0), ids.gid(0), static_cast<unsigned>(attributes)));
     leftovers.push_back(std::move(layer));

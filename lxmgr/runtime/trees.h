@@ -15,7 +15,8 @@ namespace lxmgr::runtime
 /// machine), so it is done when nobody waits.
 using Leftovers = std::vector<Fd>;
 
-/// The root: the tree, or an overlay of its layers, id-mapped by `userns` (unused for a privileged guest).
+/// The root: the tree, or an overlay of its layers (read-only without one to write to), id-mapped by `userns` (unused
+/// for a privileged guest).
 Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns, Leftovers &leftovers);
 /// A tmpfs that becomes /dev: nodes made with the host's rights, which no guest has, owned by the guest's root.
 Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &ids);

@@ -30,7 +30,7 @@ struct Rootfs {
     Kind kind = Kind::Directory;
     std::string directory;          ///< Directory: the tree.
     std::vector<std::string> lower; ///< Overlay: layers, topmost first.
-    std::string layer;              ///< Overlay: folder that holds "upper" and "work".
+    std::string layer;              ///< Overlay: folder that holds "upper" and "work"; empty: read-only.
     bool readOnly = false;
 };
 
