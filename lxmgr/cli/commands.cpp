@@ -219,6 +219,21 @@ constexpr Command kCommands[] = {
       {"--resources", "", "What the machine has."},
       {"--format", "format", "json or yaml: what the API says."}}},
 
+    {"diff", "", "<instance> [<snapshot>] [<snapshot>]", Group::Instances, &diff,
+     "Show what has changed in the root disk of an instance",
+     "What is there now against the newest snapshot, or against the image where there is no snapshot; against the snapshot named; or the second snapshot against the first. "
+     "Files are A added, M modified, D deleted, or m where only their owner, mode, time, attributes or names differ; then the packages that came, went or changed (dpkg, rpm with its sqlite database, apk).\n\n"
+     "Contents are compared, so that a file whose time was put back is found. The time of a folder counts for nothing, nor do attributes that only the host's root sees. A running guest may go on meanwhile.\n\n"
+     "With --json the whole answer: 'changes' with the state 'before' and 'after', 'counts' of all even where 'truncated' says that not all are listed. "
+     "Where a path is not UTF-8, 'path_raw' has its bytes percent-encoded (and 'target_raw' those of a link).",
+     {{"lxmgr diff web1", "Since the newest snapshot."},
+      {"lxmgr diff web1 before-upgrade", "Since that snapshot."},
+      {"lxmgr diff web1 monday tuesday", "From one snapshot to another."},
+      {"lxmgr diff web1 --packages", "Only the packages."},
+      {"lxmgr diff web1 --json", "For a program."}},
+     {{"--json", "", "What the API says."},
+      {"--packages", "", "Packages only, no files."}}},
+
     // ---- inside
     {"exec", "", "<instance> [--] <command>...", Group::Inside, &exec,
      "Run a command in an instance",

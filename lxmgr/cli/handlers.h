@@ -33,6 +33,8 @@ Result<int> filePull(Context &context, const Arguments &arguments);
 Result<int> fileEdit(Context &context, const Arguments &arguments);
 Result<int> fileDelete(Context &context, const Arguments &arguments);
 Result<int> fileMkdir(Context &context, const Arguments &arguments);
+// diff.cpp
+Result<int> diff(Context &context, const Arguments &arguments);
 // config.cpp, devices.cpp
 Result<int> configGet(Context &context, const Arguments &arguments);
 Result<int> configSet(Context &context, const Arguments &arguments);

@@ -42,6 +42,7 @@ std::span<const HandlerRow> snapshotHandlers();
 std::span<const HandlerRow> exchangeHandlers();
 std::span<const HandlerRow> executionHandlers();
 std::span<const HandlerRow> fileHandlers();
+std::span<const HandlerRow> diffHandlers();
 std::span<const HandlerRow> imageHandlers();
 std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> storageHandlers();

@@ -71,6 +71,7 @@ inline constexpr std::string_view kExtensions[] = {
     "unix_device_major_minor",
     "container_disk_shift",
     "api_os",
+    "lxmgr_diff",
     "lxmgr_error_code",
     "lxmgr_storage",
     "lxmgr_templates",

@@ -10,7 +10,8 @@ Result<HandlerTable> handlerTable()
 {
     HandlerTable table{};
     for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), executionHandlers(),
-                            fileHandlers(), imageHandlers(), configurationHandlers(), storageHandlers(), volumeHandlers()})
+                            fileHandlers(), diffHandlers(), imageHandlers(), configurationHandlers(), storageHandlers(),
+                            volumeHandlers()})
         for (const HandlerRow &row : rows)
             table[static_cast<std::size_t>(row.route)] = row.handler;
     for (std::size_t i = 0; i < table.size(); ++i)

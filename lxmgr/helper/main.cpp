@@ -14,6 +14,7 @@ constexpr helper::Mode kModes[] = {
     {"unpack", &helper::unpack  },
     {"export", &helper::exported},
     {"build",  &helper::build   },
+    {"diff",   &helper::diff    },
 };
 
 } // namespace

@@ -1,8 +1,8 @@
 // Modes of lxmgr-helper: work on untrusted input that needs libraries the monitor must not carry.
 //
 // Two programs are spawned by the daemon. lxmgr-monitor is static and small, stays as long as its guest, and enters
-// guests (modes "run" and "files"). lxmgr-helper lives for one job and may link libarchive and yaml-cpp ("unpack",
-// "export", "build"); it never enters a guest, so nothing of a guest can be loaded into it.
+// guests (modes "run" and "files"). lxmgr-helper lives for one job and may link libarchive, yaml-cpp and SQLite
+// ("unpack", "export", "build", "diff"); it never enters a guest, so nothing of a guest can be loaded into it.
 #pragma once
 
 #include <span>
@@ -17,6 +17,7 @@ using ModeFunction = int (*)(std::span<char *const> args);
 int unpack(std::span<char *const> args);   // unpack.cpp
 int exported(std::span<char *const> args); // export.cpp
 int build(std::span<char *const> args);    // build.cpp
+int diff(std::span<char *const> args);     // diff.cpp
 
 struct Mode {
     std::string_view name;

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "kernel/caps.h"
 #include "kernel/idmap.h"
+#include "kernel/mount.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -12,10 +13,12 @@
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <linux/mount.h>
+#include <linux/securebits.h>
 #include <memory>
 #include <sched.h>
 #include <seccomp.h>
 #include <span>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -41,11 +44,23 @@ struct Limit {
 /// Enough for xz and zstd with the largest window we take, not for more.
 constexpr rlim_t kMemory = 1ULL << 30;
 
+rlim_t openFiles(SandboxUse use)
+{
+    switch (use) {
+    case SandboxUse::Program:
+        return 8192; // unsquashfs has hundreds open at once
+    case SandboxUse::Trees:
+        return 65'536; // two trees and a few layers, as deep as folders may be
+    default:
+        return 256;
+    }
+}
+
 Status setLimits(SandboxUse use, const UnpackLimits &limits)
 {
     const Limit rows[] = {
         {RLIMIT_CORE, 0},
-        {RLIMIT_NOFILE, use == SandboxUse::Program ? 8192U : 256U}, // unsquashfs has hundreds open at once
+        {RLIMIT_NOFILE, openFiles(use)},
         {RLIMIT_CPU, 3600},
         {RLIMIT_FSIZE, limits.perFile.count},
         {RLIMIT_AS, use == SandboxUse::Program ? 4 * kMemory : kMemory}, // unsquashfs has threads and caches
@@ -120,7 +135,9 @@ Status dropCapabilities(SandboxUse use)
 {
     std::uint64_t keep = 0;
     for (const unsigned capability : kCapabilities)
-        keep |= use == SandboxUse::Reader ? 0 : 1ULL << capability;
+        keep |= use == SandboxUse::Reader || use == SandboxUse::Trees ? 0 : 1ULL << capability;
+    if (use == SandboxUse::Trees)
+        keep = 1ULL << CAP_DAC_READ_SEARCH;
     TRY(caps::limitBoundingSet(keep));
     TRY(caps::clearInheritable(keep));
     return sys::prctl("PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS, 1);
@@ -153,22 +170,45 @@ Status allow(const Fd &rules, const Fd &at, std::uint64_t rights)
     return {};
 }
 
+/// What a kernel's landlock can forbid; 0: nothing that we could use. Older than Linux 5.19 (ABI 2) it would also forbid
+/// hard links between folders, so for who makes any the namespaces and missing ids must do there.
+std::uint64_t landlockRights(SandboxUse use)
+{
+    const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    if (abi < (use == SandboxUse::Trees ? 1 : 2))
+        return 0;
+    std::uint64_t rights = kAllRights;
+    if (abi < 3)
+        rights &= ~LANDLOCK_ACCESS_FS_TRUNCATE;
+    if (abi < 2)
+        rights &= ~LANDLOCK_ACCESS_FS_REFER;
+    return rights;
+}
+
+Result<Fd> landlockRules(std::uint64_t rights)
+{
+    landlock_ruleset_attr attributes{};
+    attributes.handled_access_fs = rights;
+    return sys::callFd("landlock_create_ruleset", {},
+                       [&] { return ::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0); });
+}
+
+Status obey(const Fd &rules)
+{
+    TRY(sys::call("landlock_restrict_self", {}, [&] { return ::syscall(SYS_landlock_restrict_self, rules.get(), 0); }));
+    return {};
+}
+
 /// Folders and files of the host that a started program loads itself from.
 constexpr const char *kProgramFiles[] = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache"};
 
-/// Nothing outside what is named can be opened, made or removed. Landlock older than Linux 5.19 (ABI 2) would also forbid hard links
-/// between folders, so there the namespaces and missing ids must do.
+/// Nothing outside what is named can be opened, made or removed.
 Status shutOutFiles(SandboxUse use, const Sandbox &box, const Fd *target, const std::vector<const Fd *> &readable)
 {
-    const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (abi < 2)
+    const std::uint64_t known = landlockRights(use);
+    if (known == 0)
         return {};
-    const std::uint64_t known = abi >= 3 ? kAllRights : kAllRights & ~LANDLOCK_ACCESS_FS_TRUNCATE;
-    landlock_ruleset_attr attributes{};
-    attributes.handled_access_fs = known;
-    const Fd rules = TRY(sys::callFd("landlock_create_ruleset", {}, [&] {
-        return ::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
-    }));
+    const Fd rules = TRY(landlockRules(known));
     if (target)
         TRY(allow(rules, box.target ? *box.target : *target, kWriteRights & known));
     for (std::size_t i = 0; i < readable.size(); ++i)
@@ -179,8 +219,40 @@ Status shutOutFiles(SandboxUse use, const Sandbox &box, const Fd *target, const 
         if (const auto at = sys::open(path, O_PATH))
             TRY(allow(rules, *at, kRunRights));
     }
-    TRY(sys::call("landlock_restrict_self", {}, [&] { return ::syscall(SYS_landlock_restrict_self, rules.get(), 0); }));
-    return {};
+    return obey(rules);
+}
+
+/// Nothing but `trees` can be opened, and those for reading.
+Status shutOutAllBut(const std::vector<const Fd *> &trees)
+{
+    const std::uint64_t known = landlockRights(SandboxUse::Trees);
+    if (known == 0)
+        return {};
+    const Fd rules = TRY(landlockRules(known));
+    for (const Fd *tree : trees)
+        TRY(allow(rules, *tree, kReadRights));
+    return obey(rules);
+}
+
+/// "/" becomes an empty folder, and nothing of the host has a name any more.
+Status leaveHostFiles()
+{
+    const mount::Options options = {{"size", "64k"}, {"mode", "555"}};
+    const Fd empty = TRY(mount::create("tmpfs", options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+    TRY(sys::move_mount(empty, sys::cwd(), "/proc")); // some folder that every system has; hidden in this namespace only
+    TRY(sys::chdir("/proc"));
+    TRY(sys::pivot_root(".", ".")); // pivot_root(2): the old root is on top of the new one then
+    TRY(sys::umount2(".", MNT_DETACH));
+    return sys::chdir("/");
+}
+
+/// Of an id that owns nothing, with the capabilities kept: those count in the user namespace that this is in.
+Status becomeNobody()
+{
+    TRY(sys::prctl("PR_SET_SECUREBITS", PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP));
+    TRY(sys::setgroups({}));
+    TRY(sys::setresgid(kUnpackIdBase));
+    return sys::setresuid(kUnpackIdBase);
 }
 
 using Filter = std::unique_ptr<void, decltype(&::seccomp_release)>;
@@ -204,6 +276,16 @@ constexpr const char *kReaderCalls[] = {
     "brk",    "clock_gettime", "close",    "exit",   "exit_group", "fstat",  "futex",          "getpid",       "getrandom",
     "gettid", "lseek",         "madvise",  "mmap",   "mprotect",   "mremap", "munmap",         "read",         "restart_syscall",
     "rseq",   "rt_sigaction",  "rt_sigprocmask", "rt_sigreturn", "sched_yield", "sigaltstack", "tgkill", "write", "writev",
+};
+
+/// All that looking at trees takes, and SQLite on bytes in memory. Mounts forbid writing, whatever openat is told.
+constexpr const char *kTreeCalls[] = {
+    "brk",       "clock_gettime", "close",      "exit",           "exit_group",     "faccessat2",   "fchdir",      "fcntl",
+    "fstat",     "fstatfs",       "futex",      "getdents64",     "getpid",         "getrandom",    "gettid",      "gettimeofday",
+    "lgetxattr", "llistxattr",    "lseek",      "madvise",        "mmap",           "mprotect",     "mremap",      "munmap",
+    "newfstatat", "openat",       "openat2",    "pread64",        "read",           "readlinkat",   "readv",       "restart_syscall",
+    "rseq",      "rt_sigaction",  "rt_sigprocmask", "rt_sigreturn", "sched_yield",  "sigaltstack",  "statx",       "sysinfo",
+    "tgkill",    "time",          "write",      "writev",
 };
 
 /// What a program must not be able to call however it was taken over: other processes, other namespaces, new kernel surface.
@@ -237,6 +319,8 @@ Status shutOutCalls(SandboxUse use)
         addAll(kProgramDenied, SCMP_ACT_ERRNO(EPERM));
     else if (use == SandboxUse::Library)
         addAll(kLibraryCalls, SCMP_ACT_ALLOW);
+    else if (use == SandboxUse::Trees)
+        addAll(kTreeCalls, SCMP_ACT_ALLOW);
     else
         addAll(kReaderCalls, SCMP_ACT_ALLOW);
     if (failed == 0)
@@ -269,6 +353,24 @@ Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector
     TRY_IN("sandbox", shutOutFiles(use, box, target, readable));
     TRY_IN("sandbox", shutOutCalls(use)); // last: the filter forbids the rows above
     return box;
+}
+
+Status shutInTreeReader(const std::vector<const Fd *> &trees)
+{
+    TRY(setLimits(SandboxUse::Trees, {}));
+    // All ids as they are: owners are compared, and a capability to read counts only for ids that the namespace has.
+    const idmap::Range all{0, 0, UINT32_MAX};
+    const auto userns = idmap::makeNamespace(std::span(&all, 1), std::span(&all, 1));
+    if (!userns)
+        return Error(userns.error()).as(Code::Unsupported).hint("trees are looked at in a user namespace; is user.max_user_namespaces 0?");
+    TRY_IN("sandbox", enterNamespaces(&*userns));
+    TRY_IN("sandbox", leaveHostFiles());
+    TRY_IN("sandbox", becomeNobody());
+    TRY_IN("sandbox", dropCapabilities(SandboxUse::Trees));
+    TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL)); // after the ids changed, which clears it
+    TRY_IN("sandbox", shutOutAllBut(trees));
+    TRY_IN("sandbox", shutOutCalls(SandboxUse::Trees)); // last: the filter forbids the rows above
+    return {};
 }
 
 Status shutInReader()

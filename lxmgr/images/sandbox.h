@@ -19,6 +19,7 @@ enum class SandboxUse {
     Library, ///< Reads archives in this process; may start no program.
     Program, ///< Starts one outside program (unsquashfs), which inherits all restrictions.
     Reader,  ///< Computes on what it has read, writes to descriptors it has, opens nothing.
+    Trees,   ///< Looks at trees it has open, whoever owns what is in them.
 };
 
 struct Sandbox {
@@ -34,5 +35,10 @@ Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector
 /// Shuts in a single-threaded child of a process that has namespaces of its own already (a build): it keeps its ids and
 /// descriptors and can open, make and start nothing, nor reach a network. There is no way back.
 Status shutInReader();
+
+/// Shuts in a single-threaded process that looks at `trees`, read-only mounts of their own: there is nothing else for
+/// it to open, it owns nothing, and may read there whatever a guest has closed. Ids stay as they are. No way back.
+/// Unsupported: no user namespaces.
+Status shutInTreeReader(const std::vector<const Fd *> &trees);
 
 } // namespace lxmgr::images

@@ -7,6 +7,7 @@
 #include "config/backup.h"
 #include "config/expand.h"
 #include "images/render.h"
+#include "instances/diff.h"
 #include "instances/exchange.h"
 #include "instances/image_service.h"
 #include "instances/names.h"
@@ -198,6 +199,8 @@ public:
     // Inside.
     Result<spec::MonitorClient> monitor(const InstanceKey &key);
     Result<spec::FilesClient> files(const InstanceKey &key);
+    /// Of a running guest as it is at some moment while it is looked at. WrongState: it changed hands meanwhile.
+    Result<Diff> diff(const InstanceKey &key, const DiffRequest &request, const Progress &progress);
     /// The console's past: from the monitor, or from the log of the last run.
     Result<std::string> consoleLog(const InstanceKey &key);
     Status clearConsoleLog(const InstanceKey &key);

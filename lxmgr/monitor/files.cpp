@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <linux/mount.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -229,6 +230,13 @@ Status changeFile(const Fd &root, const FileRequest &request, Served &)
     return apply(fd, request.mode, request.uid, request.gid);
 }
 
+Status mountRoot(const Fd &root, const FileRequest &, Served &served)
+{
+    served.fd = TRY(sys::open_tree(root, "", sys::Recursive::No));
+    return sys::mount_setattr(served.fd, sys::Recursive::No,
+                              MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
 struct Row {
     MessageType type;
     Status (*serve)(const Fd &root, const FileRequest &request, Served &served);
@@ -243,6 +251,7 @@ constexpr Row kRows[] = {
     {MessageType::FileSymlink,  &makeLink  },
     {MessageType::FileReadLink, &readLink  },
     {MessageType::FileChange,   &changeFile},
+    {MessageType::FileMount,    &mountRoot },
 };
 
 /// What an errno means for a file that a user named.

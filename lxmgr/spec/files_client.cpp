@@ -92,6 +92,14 @@ Result<FilesClient::Opened> FilesClient::open(const std::string &path, int flags
     return Opened{std::move(reply.fds[0]), body.stat, body.created};
 }
 
+Result<Fd> FilesClient::mount()
+{
+    Packet reply = TRY(ask(MessageType::FileMount, FileRequest()));
+    if (reply.fds.size() != 1)
+        return Error(Code::Corrupt, "the helper sent no mount");
+    return std::move(reply.fds[0]);
+}
+
 Result<FileStat> FilesClient::stat(const std::string &path)
 {
     FileRequest request;

@@ -46,6 +46,8 @@ public:
     Result<std::string> readlink(const std::string &path);
     /// Owner and mode; -1 is left alone.
     Status change(const std::string &path, std::int64_t mode, std::int64_t uid, std::int64_t gid);
+    /// The root file system as a detached mount to read from, without what the guest has mounted in it.
+    Result<Fd> mount();
 
     FilesClient(FilesClient &&other) noexcept;
     FilesClient &operator=(FilesClient &&other) noexcept;

@@ -48,6 +48,7 @@ constexpr MessageRow kMessages[] = {
     {MessageType::FileReadLink,    "file-read-link"},
     {MessageType::FileChange,      "file-change"},
     {MessageType::FileReply,       "file-reply"},
+    {MessageType::FileMount,       "file-mount"},
 };
 // clang-format on
 

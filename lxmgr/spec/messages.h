@@ -53,6 +53,7 @@ enum class MessageType : std::uint32_t {
     FileReadLink = 59, ///<
     FileChange = 60,   ///< Owner and mode.
     FileReply = 61,    ///<
+    FileMount = 62,    ///< Reply: FileReply + a mount of the root alone, read-only.
 };
 
 std::string_view messageName(MessageType type);
