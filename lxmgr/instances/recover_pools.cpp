@@ -2,7 +2,6 @@
 // each volume.
 #include "instances/manager.h"
 
-#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "config/pool_config.h"
@@ -182,7 +181,6 @@ Status Manager::recoverInstance(const config::BackupDocument &document, storage:
         done = m_s.db.transaction(insert);
     }
     TRY(std::move(done));
-    TRY(failpoint("recover.record"));
     found.insert(found.end(), profiles.begin(), profiles.end());
     TRY(writeBackup(key));
     return running ? adopt(TRY(find(key))) : Status();
