@@ -30,7 +30,7 @@ struct Place {
     enum class Kind { Metadata, Templates, Template, Rootfs, Other, Index, Backup, Folder };
     Kind kind = Kind::Other;
     std::string path; ///< Below the image's folder.
-    std::string part; ///< Of an export: "container" or "snapshots/<name>", with which `path` begins.
+    std::string part{}; ///< Of an export: "container" or "snapshots/<name>", with which `path` begins.
 };
 
 /// `parts` as checkedParts gives them.
