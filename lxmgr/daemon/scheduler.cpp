@@ -10,6 +10,11 @@
 namespace lxmgr::daemon
 {
 
+namespace
+{
+constexpr std::time_t kRetrySeconds = 60;
+}
+
 Result<std::unique_ptr<Scheduler>> Scheduler::create(Server &server, instances::Manager &manager)
 {
     Fd timer(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
@@ -40,11 +45,15 @@ void Scheduler::work()
 {
     for (unsigned seen = m_wanted; seen > 0;) {
         const std::time_t now = std::time(nullptr);
-        const auto due = m_manager.nextScheduled(m_done);
-        if (due && *due <= now)
+        auto next = m_manager.nextScheduled(m_done);
+        if (next && *next <= now) {
             m_manager.runScheduled(m_done, now);
+            next = m_manager.nextScheduled(now);
+        }
         m_done = now; // after a clock that was set back, too: nothing is made twice for that
-        if (Status armed = arm(m_manager.nextScheduled(now)); !armed)
+        if (next && *next <= now)
+            next = now + kRetrySeconds; // it could not be done
+        if (Status armed = arm(next); !armed)
             log::error("snapshot schedules: " + armed.error().message);
         // Whoever asked meanwhile has it looked at again.
         seen = m_wanted -= seen;

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/undo.h"
-#include "instances/names.h"
+#include "instances/journal.h"
 #include "kernel/sys.h"
 
 #include <sys/stat.h>
@@ -78,20 +78,12 @@ Status Manager::copyFiles(const CopyRequest &request, const store::Instance &sou
     if (&from != &to)
         return Error(Code::Unsupported, "copying from storage pool " + quoted(from.name()) + " to " + quoted(to.name()));
     const auto with = request.withSnapshots && request.snapshot.empty() ? storage::WithSnapshots::Yes : storage::WithSnapshots::No;
-    storage::VolumeSource volume{source.project, source.name, std::nullopt, storage::InUse::No};
-    Undo undo;
-    if (!request.snapshot.empty()) {
-        volume.snapshot = request.snapshot;
-    } else if (m_running->find(request.source)) {
-        volume.inUse = storage::InUse::Yes;
-        if (TRY(pauseForSnapshot(request.source)))
-            undo.add("copy pause", [&] {
-                resumeAfterSnapshot(request.source);
-                return Status{};
-            });
-    }
     progress.report("copy: " + source.name);
-    return from.copyVolume(volume, target.project, target.name, with);
+    if (!request.snapshot.empty())
+        return from.copyVolume({source.project, source.name, request.snapshot, storage::InUse::No}, target.project, target.name, with);
+    return whilePaused(request.source, [&](storage::InUse inUse) {
+        return from.copyVolume({source.project, source.name, std::nullopt, inUse}, target.project, target.name, with);
+    });
 }
 
 /// The new files are received beside the old ones and change places with them at once, so that the copy is whole whoever
@@ -102,6 +94,7 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
     const store::Instance row = TRY(readyRow(target));
     if (m_running->find(target))
         return Error(Code::WrongState, "Instance is running: " + quoted(target.name) + " (stop it before refreshing it)");
+    TRY(checkNotKept(target));
     if (!request.snapshot.empty() || !request.withSnapshots)
         return Error(Code::Unsupported, "refreshing " + quoted(target.name) +
                                             " takes the instance with its snapshots; from one snapshot or without them is not "
@@ -109,12 +102,8 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
     const InstanceKey beside{target.project, "refresh-" + newUuid().substr(0, 8)};
-    store::Operation journal;
-    journal.id = newUuid();
-    journal.project = target.project;
-    journal.type = kRefreshOperation;
-    journal.object = target.name;
-    journal.arguments = beside.name + "/" + request.source.name;
+    const store::Operation journal =
+        newJournal(kRefreshOperation, target.project, target.name, beside.name + "/" + request.source.name);
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
     undo.add("refresh journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });

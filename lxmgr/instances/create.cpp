@@ -55,21 +55,21 @@ Status Manager::record(const store::Instance &row, std::int64_t &id, const confi
     });
 }
 
-/// The row that `request` asks for, checked in every way that needs no image: what can be wrong is found before one is
-/// built. The caller holds the lock of its name.
-Result<Manager::NewInstance> Manager::planNew(const CreateRequest &request)
+Status Manager::checkFree(const InstanceKey &key, const std::string &cure) const
 {
-    const InstanceKey key{request.project, request.name};
     const auto existing = find(key);
     if (existing)
-        return Error(Code::AlreadyExists, "instance " + quoted(key.name) + " already exists (choose another name, or delete it first)");
-    if (existing.error().code != Code::NotFound)
-        return existing.error();
+        return Error(Code::AlreadyExists, "instance " + quoted(key.name) + " already exists (" + cure + ")");
+    return existing.error().code == Code::NotFound ? Status() : Status(existing.error());
+}
 
-    NewInstance created;
-    store::Instance &row = created.row;
-    row.project = key.project;
-    row.name = key.name;
+/// The row that `request` asks for. The caller holds the lock of its name.
+Result<Manager::NewInstance> Manager::planNew(const CreateRequest &request)
+{
+    TRY(checkFree({request.project, request.name}, "choose another name, or delete it first"));
+    store::Instance row;
+    row.project = request.project;
+    row.name = request.name;
     row.description = request.description;
     row.architecture = hostArchitecture();
     row.ephemeral = request.ephemeral;
@@ -77,17 +77,26 @@ Result<Manager::NewInstance> Manager::planNew(const CreateRequest &request)
     row.config = request.config;
     row.devices = request.devices;
     TRY(config::checkVolatileKept({}, config::withoutVolatile(row.config)));
+    return checkNew(std::move(row));
+}
+
+/// Checked in every way that needs no files: what can be wrong is found before an image is built or an archive unpacked.
+Result<Manager::NewInstance> Manager::checkNew(store::Instance wanted)
+{
+    NewInstance created;
+    created.row = std::move(wanted);
+    store::Instance &row = created.row;
     created.wanted = TRY(effective(row));
     const config::Device *root = config::rootDisk(created.wanted.devices);
     if (!root)
-        return Error(Code::Invalid, "instance " + quoted(key.name) +
+        return Error(Code::Invalid, "instance " + quoted(row.name) +
                                         ": no root disk (a profile or a device of type disk with path=/ and pool=… must give one)");
     row.pool = root->as<config::DiskDevice>()->pool->text;
     created.pool = TRY(m_s.pools.get(row.pool));
     for (const NicPlan &nic : TRY(planNics(created.wanted)))
         if (!nic.network.empty())
             TRY(m_s.networks.find(nic.network));
-    TRY(checkDevices(created.wanted, TRY(m_s.volumes.mounts(key.project, created.wanted.devices))));
+    TRY(checkDevices(created.wanted, TRY(m_s.volumes.mounts(row.project, created.wanted.devices))));
     TRY(planLimits(created.wanted, cgroup::PlanFor::Fresh));
     return created;
 }

@@ -102,48 +102,6 @@ Result<Beside> besideOf(storage::Driver &pool, const store::Instance &row)
 
 } // namespace
 
-/// The guest stands still only until its volume is held. The journal says that it does: recovery lets it go on.
-Result<std::unique_ptr<storage::Held>> Manager::holdRunning(const store::Instance &row, storage::Driver &pool)
-{
-    const InstanceKey key{row.project, row.name};
-    store::Operation journal;
-    journal.id = newUuid();
-    journal.project = key.project;
-    journal.type = kExportOperation;
-    journal.object = key.name;
-    TRY(store::beginOperation(m_s.db, journal));
-    const auto hold = [&]() -> Result<std::unique_ptr<storage::Held>> {
-        TRY(failpoint("export.record"));
-        const bool paused = TRY(pauseForSnapshot(key));
-        auto held = pool.hold(key.project, key.name, storage::InUse::Yes);
-        const Status passed = failpoint("export.paused");
-        if (paused)
-            resumeAfterSnapshot(key);
-        TRY(passed);
-        return held;
-    };
-    auto held = hold();
-    TRY(store::finishOperation(m_s.db, journal.id,
-                               held ? store::OperationStatus::Success : store::OperationStatus::Failure));
-    return held;
-}
-
-Status Manager::recoverExports(const std::vector<store::Operation> &journals)
-{
-    for (const store::Operation &journal : journals) {
-        const InstanceKey key{journal.project, journal.object};
-        const auto guest = m_running->find(key);
-        if (guest && guest->frozen) {
-            log::info("instance '" + key.name + "' was paused for an export that was cut off; it goes on");
-            resumeAfterSnapshot(key);
-            m_running->setFrozen(key, false);
-        }
-        TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure,
-                                   "interrupted by daemon restart"));
-    }
-    return {};
-}
-
 Result<images::ExportJob> Manager::exportJob(const store::Instance &row, const ExportRequest &request,
                                              storage::Driver &pool)
 {
@@ -178,6 +136,25 @@ Result<images::ExportJob> Manager::exportJob(const store::Instance &row, const E
     return job;
 }
 
+std::shared_ptr<void> Manager::keepVolume(const InstanceKey &key)
+{
+    const std::lock_guard guard(m_keptMutex);
+    std::erase_if(m_kept, [](const auto &entry) { return entry.second.expired(); });
+    auto kept = m_kept[key].lock();
+    if (!kept)
+        m_kept[key] = kept = std::make_shared<InstanceKey>(key);
+    return kept;
+}
+
+Status Manager::checkNotKept(const InstanceKey &key)
+{
+    const std::lock_guard guard(m_keptMutex);
+    const auto found = m_kept.find(key);
+    if (found == m_kept.end() || found->second.expired())
+        return {};
+    return Error(Code::WrongState, "instance " + quoted(key.name) + " is being exported (wait until that is through)");
+}
+
 Result<images::Exported> Manager::exportInstance(const InstanceKey &key, const ExportRequest &request, const Fd &to,
                                                  Progress &progress, const std::function<void()> &begun)
 {
@@ -187,10 +164,17 @@ Result<images::Exported> Manager::exportInstance(const InstanceKey &key, const E
     const auto pool = TRY(m_s.pools.get(row.pool));
     images::ExportJob job = TRY(exportJob(row, request, *pool));
     std::unique_ptr<storage::Held> held;
+    std::shared_ptr<void> kept;
     if (m_running->find(key)) {
-        held = TRY_IN("export " + quoted(key.name), holdRunning(row, *pool));
+        TRY_IN("export " + quoted(key.name), whilePaused(key, [&](storage::InUse inUse) -> Status {
+                   held = TRY(pool->hold(key.project, key.name, inUse));
+                   return {};
+               }));
         job.parts.back().layers = layersOf(held->tree());
-        guard.unlock(); // it may be stopped meanwhile; what is packed stays as it was
+        if (!row.ephemeral) { // it may be stopped meanwhile; what is packed stays as it was
+            kept = keepVolume(key);
+            guard.unlock();
+        }
     } else {
         job.parts.back().layers = layersOf(TRY(pool->root(key.project, key.name)));
     }

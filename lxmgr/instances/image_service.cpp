@@ -62,18 +62,6 @@ Result<BuildChoice> BuildChoice::from(const StringMap &options)
     return choice;
 }
 
-std::shared_ptr<std::mutex> ImageService::lockFor(const std::string &what)
-{
-    const std::lock_guard guard(m_mutex);
-    std::erase_if(m_locks, [](const auto &entry) { return entry.second.expired(); });
-    std::shared_ptr<std::mutex> lock = m_locks[what].lock();
-    if (!lock) {
-        lock = std::make_shared<std::mutex>();
-        m_locks[what] = lock;
-    }
-    return lock;
-}
-
 std::optional<store::Image> ImageService::findBuilt(const std::string &project, const images::ResolvedImage &resolved)
 {
     for (const std::string &alias : resolved.aliases)

@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "images/store.h"
 #include "images/template.h"
+#include "instances/locks.h"
 #include "instances/pools.h"
 #include "store/images.h"
 
@@ -60,14 +61,13 @@ private:
     Result<store::Image> buildLocked(const std::string &project, const images::ResolvedImage &resolved, const BuildChoice &choice,
                                      Progress &progress);
     std::optional<store::Image> findBuilt(const std::string &project, const images::ResolvedImage &resolved);
-    std::shared_ptr<std::mutex> lockFor(const std::string &what);
+    std::shared_ptr<std::mutex> lockFor(const std::string &what) { return m_locks.get(what); }
 
     const Paths &m_paths;
     store::Database &m_db;
     images::ImageStore &m_files;
     Pools &m_pools;
-    std::mutex m_mutex;
-    std::map<std::string, std::weak_ptr<std::mutex>> m_locks;
+    NamedLocks<std::string> m_locks;
 };
 
 } // namespace lxmgr::instances

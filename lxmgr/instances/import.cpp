@@ -1,7 +1,6 @@
 // Importing an instance from an archive: record, trees, volume, snapshots, ready.
 #include "base/failpoint.h"
 #include "base/text.h"
-#include "base/undo.h"
 #include "images/unpack.h"
 #include "instances/manager.h"
 #include "instances/names.h"
@@ -97,10 +96,9 @@ Status makeDevice(const Fd &trees, const images::DeviceEntry &device)
     return {};
 }
 
-store::Snapshot snapshotRow(const config::ExportedInstance &from, const std::string &pool, std::int64_t instanceId)
+store::Snapshot snapshotRow(const config::ExportedInstance &from, const std::string &pool)
 {
     store::Snapshot row;
-    row.instanceId = instanceId;
     row.name = from.name;
     row.description = from.definition.description;
     row.architecture = from.definition.architecture;
@@ -112,7 +110,6 @@ store::Snapshot snapshotRow(const config::ExportedInstance &from, const std::str
     settleRoot(row.devices, from.expandedDevices, pool);
     settleRoot(row.expandedDevices, from.expandedDevices, pool);
     row.profiles = from.definition.profiles;
-    row.status = store::SnapshotStatus::Ready;
     row.createdAt = from.createdAt;
     row.expiresAt = from.expiresAt;
     return row;
@@ -200,31 +197,18 @@ Result<store::Instance> Manager::importedRow(const ImportRequest &request, const
     return row;
 }
 
-/// Everything about the instance that can be wrong here is found before its trees are unpacked.
-Result<config::Effective> Manager::checkImported(const store::Instance &row)
-{
-    auto checked = effective(row);
-    if (!checked)
-        return std::move(checked.error()).hint("a key can be left out: --config <key>=");
-    for (const NicPlan &nic : TRY(planNics(*checked)))
-        if (!nic.network.empty())
-            TRY(m_s.networks.find(nic.network));
-    TRY(checkDevices(*checked, TRY(m_s.volumes.mounts(row.project, checked->devices))));
-    TRY(planLimits(*checked, cgroup::PlanFor::Fresh));
-    return checked;
-}
-
 Result<storage::Scratch> Manager::unpackImport(const Fd &file, const config::ExportIndex &index,
-                                               const store::Instance &row, bool privileged,
+                                               const NewInstance &imported,
                                                std::vector<std::string> &warnings, Progress &progress)
 {
-    const auto pool = TRY(m_s.pools.get(row.pool));
+    const bool privileged = imported.wanted.config.privileged.value_or(false);
+    storage::Driver &pool = *imported.pool;
     std::vector<std::string> snapshots;
     for (const config::ExportedInstance &snapshot : index.snapshots)
         snapshots.push_back(snapshot.name);
-    storage::Scratch trees = TRY(pool->newVolumeTrees(snapshots));
+    storage::Scratch trees = TRY(pool.newVolumeTrees(snapshots));
     images::UnpackLimits limits;
-    const std::uint64_t free = TRY(pool->space()).available.count;
+    const std::uint64_t free = TRY(pool.space()).available.count;
     limits.total = Bytes{free - free / 20}; // the rest is for those who run
     limits.perFile = Bytes{kLargest};
     limits.entries = kMostEntries;
@@ -255,43 +239,20 @@ Result<Imported> Manager::importInstance(ImportRequest request, const config::Ex
     const InstanceKey key{request.project, request.name};
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
-    const auto existing = find(key);
-    if (existing)
-        return Error(Code::AlreadyExists, "instance " + quoted(key.name) +
-                                              " already exists (give another name: lxmgr import <file> <name>)");
-    if (existing.error().code != Code::NotFound)
-        return existing.error();
+    TRY(checkFree(key, "give another name: lxmgr import <file> <name>"));
     Imported imported{key.name, {}};
-    store::Instance row = TRY(importedRow(request, index, imported.warnings));
-    const config::Effective checked = TRY_IN("import " + quoted(key.name), checkImported(row));
-    const auto pool = TRY(m_s.pools.get(row.pool));
-    addVolatile(row, checked.devices, Birth::Imported);
-
-    TRY(record(row, row.id, checked.config));
-    Undo undo;
-    undo.add("import record", [&] { return store::deleteInstance(m_s.db, row.id); });
-    TRY(failpoint("import.record"));
-    storage::Scratch trees =
-        TRY_IN("import " + quoted(key.name),
-               unpackImport(file, index, row, checked.config.privileged.value_or(false), imported.warnings, progress));
-    TRY(failpoint("import.unpacked"));
-    undo.add("import volume", [&] { return pool->deleteVolume(key.project, key.name); });
-    TRY_IN("import " + quoted(key.name), pool->createVolume(key.project, key.name, std::move(trees)));
-    TRY(failpoint("import.volume"));
-    TRY(m_s.db.transaction([&]() -> Status {
-        for (const config::ExportedInstance &snapshot : index.snapshots)
-            (void)TRY(store::insertSnapshot(m_s.db, snapshotRow(snapshot, row.pool, row.id)));
-        return {};
+    auto checked = checkNew(TRY(importedRow(request, index, imported.warnings)));
+    if (!checked)
+        return std::move(checked.error()).in("import " + quoted(key.name)).hint("a key can be left out: --config <key>=");
+    checked->birth = Birth::Imported;
+    std::vector<store::Snapshot> snapshots;
+    for (const config::ExportedInstance &snapshot : index.snapshots)
+        snapshots.push_back(snapshotRow(snapshot, checked->row.pool));
+    TRY(build(*checked, std::move(snapshots), [&]() -> Status {
+        storage::Scratch trees = TRY(unpackImport(file, index, *checked, imported.warnings, progress));
+        TRY(failpoint("import.unpacked"));
+        return checked->pool->createVolume(key.project, key.name, std::move(trees));
     }));
-    TRY(failpoint("import.snapshots"));
-    TRY(writeBackup(key));
-    TRY(failpoint("import.backup"));
-    TRY(store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Ready));
-    undo.keep();
-    TRY(failpoint("import.ready"));
-    m_s.emit({
-        "instance-created", key, {{"type", "container"}, {"storage-pool", row.pool}}
-    });
     return imported;
 }
 

@@ -21,19 +21,6 @@ Result<std::unique_ptr<Manager>> Manager::create(Services services)
     return manager;
 }
 
-std::shared_ptr<std::mutex> Manager::lockFor(const InstanceKey &key)
-{
-    const std::lock_guard guard(m_locksMutex);
-    if (m_locks.size() > 64)
-        std::erase_if(m_locks, [](const auto &entry) { return entry.second.expired(); });
-    std::shared_ptr<std::mutex> lock = m_locks[key].lock();
-    if (!lock) {
-        lock = std::make_shared<std::mutex>();
-        m_locks[key] = lock;
-    }
-    return lock;
-}
-
 Result<store::Instance> Manager::find(const InstanceKey &key) const
 {
     auto row = store::findInstance(m_s.db, key.project, key.name);

@@ -10,6 +10,7 @@
 #include "instances/diff.h"
 #include "instances/exchange.h"
 #include "instances/image_service.h"
+#include "instances/locks.h"
 #include "instances/names.h"
 #include "instances/networks.h"
 #include "instances/plan.h"
@@ -39,7 +40,7 @@ namespace lxmgr::instances
 inline constexpr const char *kRenameOperation = "instance-rename";
 inline constexpr const char *kSnapshotRenameOperation = "snapshot-rename";
 inline constexpr const char *kRestoreOperation = "instance-restore";
-inline constexpr const char *kExportOperation = "instance-export";
+inline constexpr const char *kPauseOperation = "instance-pause";
 inline constexpr const char *kRefreshOperation = "instance-refresh";
 
 /// Something happened to an instance, for the event stream: "instance-started".
@@ -232,6 +233,9 @@ private:
         Pools::Use pool;
         Birth birth = Birth::Created;
     };
+    /// AlreadyExists, with `cure`.
+    Status checkFree(const InstanceKey &key, const std::string &cure) const;
+    Result<NewInstance> checkNew(store::Instance wanted);
     Result<NewInstance> planNew(const CreateRequest &request);
     Status build(NewInstance &created, std::vector<store::Snapshot> snapshots, const std::function<Status()> &makeVolume);
     Status record(const store::Instance &row, std::int64_t &id, const config::InstanceConfig &config);
@@ -248,13 +252,20 @@ private:
     Result<store::Snapshot> readySnapshot(const InstanceKey &key, std::int64_t instanceId, const std::string &name);
     Result<std::string> snapshotName(const store::Instance &row, const config::InstanceConfig &config,
                                      const SnapshotRequest &request);
-    Result<bool> pauseForSnapshot(const InstanceKey &key);
-    void resumeAfterSnapshot(const InstanceKey &key);
+    /// While this is held the volume and the snapshots of the instance stay where they are; only the guest may come and go.
+    std::shared_ptr<void> keepVolume(const InstanceKey &key);
+    Status checkNotKept(const InstanceKey &key);
+    Status whilePaused(const InstanceKey &key, const std::function<Status(storage::InUse)> &work);
+    void resume(const InstanceKey &key);
+    Status recoverPause(const store::Operation &journal);
+    std::vector<Described> scheduled();
     Status runSchedule(const Described &described, const config::Schedule &schedule);
     Status dropBeyond(const InstanceKey &key, const std::string &schedule, std::uint32_t keep);
     void snapshotAtStartup(const InstanceKey &key);
     Status finishDeleteSnapshot(const store::Instance &row, const store::Snapshot &snapshot);
-    Status finishRestore(store::Instance row, const store::Snapshot &snapshot, const store::Operation &journal);
+    Result<store::Instance> restoredRow(store::Instance row, const store::Snapshot &snapshot);
+    Status restoreStopped(const InstanceKey &key, const std::string &name, bool wasRunning);
+    Status finishRestore(const store::Instance &before, const store::Snapshot &snapshot, const store::Operation &journal);
     Status copyFiles(const CopyRequest &request, const store::Instance &source, storage::Driver &to,
                      const InstanceKey &target, Progress &progress);
     Status refresh(const CopyRequest &request, const store::Instance &source, Progress &progress);
@@ -266,14 +277,11 @@ private:
     Status recoverSnapshotRename(const store::Operation &journal);
     Status recoverRestore(const store::Operation &journal);
     Status recoverSnapshots(const store::Instance &row);
-    Result<std::unique_ptr<storage::Held>> holdRunning(const store::Instance &row, storage::Driver &pool);
-    Status recoverExports(const std::vector<store::Operation> &journals);
     Result<images::ExportJob> exportJob(const store::Instance &row, const ExportRequest &request, storage::Driver &pool);
     Result<std::string> importPool(const ImportRequest &request, const config::ExportIndex &index, const DeviceMap &expanded);
     Status dropTaken(StringMap &config);
     Result<store::Instance> importedRow(const ImportRequest &request, const config::ExportIndex &index, std::vector<std::string> &warnings);
-    Result<config::Effective> checkImported(const store::Instance &row);
-    Result<storage::Scratch> unpackImport(const Fd &file, const config::ExportIndex &index, const store::Instance &row, bool privileged,
+    Result<storage::Scratch> unpackImport(const Fd &file, const config::ExportIndex &index, const NewInstance &imported,
                                           std::vector<std::string> &warnings, Progress &progress);
     void cleanUp(const InstanceKey &key);
     void onEnd(const GuestEnd &end);
@@ -284,13 +292,14 @@ private:
     Status recoverOperation(const store::Operation &journal);
     std::set<std::string> strangers() const;
     void collectLeftovers();
-    std::shared_ptr<std::mutex> lockFor(const InstanceKey &key);
+    std::shared_ptr<std::mutex> lockFor(const InstanceKey &key) { return m_locks.get(key); }
 
     Services m_s;
     std::optional<cgroup::Layout> m_layout;
     std::unique_ptr<Running> m_running;
-    std::mutex m_locksMutex;
-    std::map<InstanceKey, std::weak_ptr<std::mutex>> m_locks;
+    NamedLocks<InstanceKey> m_locks;
+    std::mutex m_keptMutex;
+    std::map<InstanceKey, std::weak_ptr<void>> m_kept;
     std::atomic<bool> m_hostGoesDown{false};
 };
 

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/undo.h"
-#include "instances/names.h"
+#include "instances/journal.h"
 #include "instances/pools.h"
 #include "kernel/files.h"
 #include "kernel/sys.h"
@@ -28,16 +28,6 @@ constexpr const char *kDetach = "pool-detach";
 constexpr auto kPatience = std::chrono::seconds(10); ///< For operations that are about to end with a pool.
 /// What drivers make in a pool's folder.
 constexpr const char *kFolders[] = {"images", "containers", "volumes", "custom", "layers", "scratch", "trash"};
-
-store::Operation journalOf(const char *type, const std::string &pool, std::string arguments)
-{
-    store::Operation journal;
-    journal.id = newUuid();
-    journal.type = type;
-    journal.object = pool;
-    journal.arguments = std::move(arguments);
-    return journal;
-}
 
 /// The path without links; only its last part may be missing.
 Result<std::string> canonical(const std::string &path)
@@ -287,7 +277,7 @@ Status Pools::create(const store::StoragePool &request)
     TRY(storage::Driver::open({wanted.name, wanted.driver, {}}, m_paths.stateDir)); // knows the driver
     const Plan plan = TRY_IN("storage pool " + quoted(wanted.name), this->plan(wanted));
 
-    const store::Operation journal = journalOf(kCreate, wanted.name, encode(plan.backing, plan.origin));
+    const store::Operation journal = newJournal(kCreate, store::kDefaultProject, wanted.name, encode(plan.backing, plan.origin));
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
     undo.add("pool journal", [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });
@@ -414,7 +404,7 @@ Status Pools::remove(const std::string &name)
 {
     const std::lock_guard change(m_changes);
     const store::StoragePool row = TRY(find(name));
-    const store::Operation journal = journalOf(kRemove, name, {});
+    const store::Operation journal = newJournal(kRemove, store::kDefaultProject, name);
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
     undo.add("pool journal", [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });
@@ -440,7 +430,7 @@ Status Pools::detach(const std::string &name, const std::function<Status()> &for
     const store::StoragePool row = TRY(find(name));
     const auto backing = backingOf(row);
     const store::Operation journal =
-        journalOf(kDetach, name, backing ? encode(*backing, Origin::Adopted) : std::string());
+        newJournal(kDetach, store::kDefaultProject, name, backing ? encode(*backing, Origin::Adopted) : std::string());
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
     undo.add("pool journal", [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });

@@ -64,10 +64,10 @@ Status Manager::recoverOperation(const store::Operation &journal)
 
 Status Manager::recover()
 {
-    std::vector<store::Operation> exports; // of guests, which are found again further down
+    std::vector<store::Operation> pauses; // of guests, which are found again further down
     for (const store::Operation &journal : TRY(store::listUnfinished(m_s.db)))
-        if (journal.type == kExportOperation)
-            exports.push_back(journal);
+        if (journal.type == kPauseOperation)
+            pauses.push_back(journal);
         else if (Status done = recoverOperation(journal); !done)
             log::error(journal.type + " of '" + journal.object + "' was cut off: " + done.error().message + ", ignoring");
     for (const store::Instance &row : TRY(store::listInstances(m_s.db, ""))) {
@@ -88,7 +88,8 @@ Status Manager::recover()
         if (!done)
             log::error("instance '" + key.name + "': " + done.error().message + ", ignoring");
     }
-    TRY(recoverExports(exports));
+    for (const store::Operation &journal : pauses)
+        TRY(recoverPause(journal));
     collectLeftovers();
     return {};
 }

@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/undo.h"
-#include "instances/names.h"
+#include "instances/journal.h"
 #include "kernel/path.h"
 
 #include <cstdio>
@@ -20,6 +20,7 @@ Status Manager::remove(const InstanceKey &key)
     const store::Instance row = TRY(readyRow(key));
     if (m_running->find(key))
         return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (stop it first, or delete it with --force)");
+    TRY(checkNotKept(key));
     const auto now = effective(row);
     if (now && now->config.protectionDelete.value_or(false))
         return Error(Code::Forbidden, "instance " + quoted(key.name) + " is protected from deletion (unset security.protection.delete)");
@@ -65,14 +66,10 @@ Status Manager::rename(const InstanceKey &key, const std::string &to)
         return Error(Code::AlreadyExists, "instance " + quoted(to) + " already exists (choose another name)");
     if (m_running->find(key))
         return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (stop it before renaming it)");
+    TRY(checkNotKept(key));
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     // The journal says which of two names is right if we die between the pool and the database.
-    store::Operation journal;
-    journal.id = newUuid();
-    journal.project = key.project;
-    journal.type = kRenameOperation;
-    journal.object = key.name;
-    journal.arguments = to;
+    const store::Operation journal = newJournal(kRenameOperation, key.project, key.name, to);
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
     undo.add("rename journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });

@@ -31,20 +31,24 @@ std::uint64_t spreadKey(const store::Instance &row) { return static_cast<std::ui
 
 } // namespace
 
+/// Those that may have schedules; mostly there are none.
+std::vector<Described> Manager::scheduled()
+{
+    if (!store::anySnapshotSchedule(m_s.db).value_or(true))
+        return {};
+    auto all = describeAll("");
+    if (!all)
+        log::error("snapshot schedules: " + all.error().message + ", ignoring");
+    return std::move(all).value_or(std::vector<Described>{});
+}
+
 std::optional<std::time_t> Manager::nextScheduled(std::time_t now)
 {
     std::optional<std::time_t> next;
     const auto earlier = [&](std::time_t at) { next = std::min(next.value_or(at), at); };
     if (const auto expiry = store::nextSnapshotExpiry(m_s.db); expiry && *expiry > 0)
         earlier(static_cast<std::time_t>(*expiry / 1000) + 1);
-    if (!store::anySnapshotSchedule(m_s.db).value_or(true))
-        return next;
-    const auto all = describeAll("");
-    if (!all) {
-        log::error("snapshot schedules: " + all.error().message + ", ignoring");
-        return next;
-    }
-    for (const Described &described : *all)
+    for (const Described &described : scheduled())
         for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules)
             if (const auto at = schedule.next(now, spreadKey(described.row)))
                 earlier(*at);
@@ -59,7 +63,7 @@ void Manager::runScheduled(std::time_t since, std::time_t now)
             const InstanceKey key{row->project, row->name};
             logged(deleteSnapshot(key, snapshot.name), key, "deleting expired snapshot '" + snapshot.name + "'");
         }
-    for (const Described &described : describeAll("").value_or(std::vector<Described>{}))
+    for (const Described &described : scheduled())
         for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules) {
             const auto at = schedule.next(since, spreadKey(described.row));
             if (at && *at <= now)

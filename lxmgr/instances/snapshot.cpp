@@ -5,7 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/undo.h"
-#include "instances/names.h"
+#include "instances/journal.h"
 
 #include <algorithm>
 
@@ -30,17 +30,6 @@ std::int64_t expiryOf(const config::InstanceConfig &config, const SnapshotReques
     const bool manual = request.schedule.empty() && config.snapshotsExpiryManual;
     const auto &expiry = request.expiry ? request.expiry : manual ? config.snapshotsExpiryManual : config.snapshotsExpiry;
     return expiry ? std::int64_t{expiry->after(now / 1000)} * 1000 : 0;
-}
-
-store::Operation journalOf(const char *type, const InstanceKey &key, std::string arguments)
-{
-    store::Operation journal;
-    journal.id = newUuid();
-    journal.project = key.project;
-    journal.type = type;
-    journal.object = key.name;
-    journal.arguments = std::move(arguments);
-    return journal;
 }
 
 /// The definition of `row` as it was; what the daemon remembers (addresses, id range) stays the instance's own.
@@ -119,24 +108,6 @@ Result<std::string> Manager::snapshotName(const store::Instance &row, const conf
     return TRY_IN("snapshots.pattern", config.snapshotsPattern.value_or(config::SnapshotPattern{}).name(store::unixMillis() / 1000, taken));
 }
 
-/// What is being written by a running guest is copied while it stands still, so that all files are of one moment.
-Result<bool> Manager::pauseForSnapshot(const InstanceKey &key)
-{
-    const auto guest = m_running->find(key);
-    if (!guest || guest->frozen)
-        return false;
-    spec::MonitorClient client = TRY(monitor(key));
-    TRY_IN("pause " + quoted(key.name), client.freeze());
-    return true;
-}
-
-void Manager::resumeAfterSnapshot(const InstanceKey &key)
-{
-    auto client = monitor(key);
-    if (Status thawed = client ? client->thaw() : Status(client.error()); !thawed && m_running->find(key))
-        log::error("instance '" + key.name + "' stays paused after a snapshot: " + thawed.error().message);
-}
-
 Result<std::string> Manager::createSnapshot(const InstanceKey &key, const SnapshotRequest &request)
 {
     const auto lock = lockFor(key);
@@ -161,27 +132,18 @@ Result<std::string> Manager::createSnapshot(const InstanceKey &key, const Snapsh
     snapshot.schedule = request.schedule;
     snapshot.createdAt = store::unixMillis();
     snapshot.expiresAt = expiryOf(now.config, request, snapshot.createdAt);
-    const auto running = m_running->find(key);
-    snapshot.paused = running && !running->frozen;
 
     snapshot.id = TRY(store::insertSnapshot(m_s.db, snapshot));
     Undo undo;
     undo.add("snapshot record", [&] { return store::deleteSnapshot(m_s.db, snapshot.id); });
     TRY(failpoint("snapshot.record"));
-    const bool paused = TRY(pauseForSnapshot(key));
-    if (paused)
-        undo.add("snapshot pause", [&] {
-            resumeAfterSnapshot(key);
-            return Status{};
-        });
     undo.add("snapshot volume", [&] { return pool.deleteSnapshot(key.project, key.name, snapshot.name); });
-    TRY_IN("snapshot " + quoted(key.name), pool.createSnapshot(key.project, key.name, snapshot.name,
-                                                               running ? storage::InUse::Yes : storage::InUse::No));
+    TRY_IN("snapshot " + quoted(key.name), whilePaused(key, [&](storage::InUse inUse) {
+               return pool.createSnapshot(key.project, key.name, snapshot.name, inUse);
+           }));
     TRY(failpoint("snapshot.volume"));
     TRY(store::setSnapshotStatus(m_s.db, snapshot.id, store::SnapshotStatus::Ready));
     undo.keep();
-    if (paused)
-        resumeAfterSnapshot(key);
     TRY(failpoint("snapshot.ready"));
     TRY(writeBackup(key));
     m_s.emit({"instance-snapshot-created", key, {{"snapshot", snapshot.name}}});
@@ -193,6 +155,7 @@ Status Manager::deleteSnapshot(const InstanceKey &key, const std::string &name)
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
     const store::Instance row = TRY(readyRow(key));
+    TRY(checkNotKept(key));
     return finishDeleteSnapshot(row, TRY(readySnapshot(key, row.id, name)));
 }
 
@@ -222,13 +185,14 @@ Status Manager::renameSnapshot(const InstanceKey &key, const std::string &from, 
     const std::lock_guard guard(*lock);
     const store::Instance row = TRY(readyRow(key));
     const store::Snapshot snapshot = TRY(readySnapshot(key, row.id, from));
+    TRY(checkNotKept(key));
     if (store::findSnapshot(m_s.db, row.id, to))
         return Error(Code::AlreadyExists,
                      "snapshot " + quoted(to) + " of " + quoted(key.name) + " already exists (choose another name)");
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
     // The journal says which of two names is right if we die between the pool and the database.
-    const store::Operation journal = journalOf(kSnapshotRenameOperation, key, from + "/" + to);
+    const store::Operation journal = newJournal(kSnapshotRenameOperation, key.project, key.name, from + "/" + to);
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
     undo.add("snapshot rename journal",
@@ -259,9 +223,41 @@ Status Manager::setSnapshotExpiry(const InstanceKey &key, const std::string &nam
     return {};
 }
 
+/// `row` with the definition that the snapshot holds, checked.
+Result<store::Instance> Manager::restoredRow(store::Instance row, const store::Snapshot &snapshot)
+{
+    std::vector<std::string> there;
+    for (const store::Profile &profile : TRY(store::listProfiles(m_s.db, row.project)))
+        there.push_back(profile.name);
+    takeDefinition(row, snapshot, there);
+    if (!config::rootDisk(TRY(effective(row)).devices))
+        return Error(Code::Invalid, "its profiles give it no root disk any more");
+    return row;
+}
+
+Status Manager::restoreStopped(const InstanceKey &key, const std::string &name, bool wasRunning)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Instance row = TRY(readyRow(key));
+    const store::Snapshot snapshot = TRY(readySnapshot(key, row.id, name));
+    if (m_running->find(key))
+        return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (it was started meanwhile)");
+    const store::Operation journal =
+        newJournal(kRestoreOperation, key.project, key.name, name + (wasRunning ? "/running" : ""));
+    TRY(store::beginOperation(m_s.db, journal));
+    Undo undo;
+    undo.add("restore journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
+    TRY(failpoint("restore.record"));
+    TRY(finishRestore(row, snapshot, journal));
+    undo.keep();
+    return {};
+}
+
 Status Manager::restore(const InstanceKey &key, const std::string &name, const Progress &progress)
 {
-    TRY(snapshot(key, name));
+    // What can be wrong is found while the guest still runs.
+    TRY_IN("restore " + quoted(key.name), restoredRow(TRY(readyRow(key)), TRY(snapshot(key, name))));
     const bool running = m_running->find(key).has_value();
     if (running) {
         StopRequest request;
@@ -269,38 +265,29 @@ Status Manager::restore(const InstanceKey &key, const std::string &name, const P
         if (Status stopped = stop(key, request, progress); !stopped && stopped.error().code != Code::WrongState)
             return stopped;
     }
-    {
-        const auto lock = lockFor(key);
-        const std::lock_guard guard(*lock);
-        const store::Instance row = TRY(readyRow(key));
-        const store::Snapshot snapshot = TRY(readySnapshot(key, row.id, name));
-        if (m_running->find(key))
-            return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (it was started meanwhile)");
-        const store::Operation journal = journalOf(kRestoreOperation, key, name + (running ? "/running" : ""));
-        TRY(store::beginOperation(m_s.db, journal));
-        TRY(failpoint("restore.record"));
-        if (Status done = finishRestore(row, snapshot, journal); !done) {
-            TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, done.error().message));
-            return std::move(done.error()).in("restore " + quoted(key.name));
-        }
+    const Status restored = restoreStopped(key, name, running);
+    if (restored)
+        m_s.emit({"instance-restored", key, {{"snapshot", name}}});
+    if (running) {
+        Status started = start(key);
+        if (!started && restored)
+            return std::move(started.error()).in("restored, but not started again");
+        if (!started)
+            log::error("instance '" + key.name + "' does not start again: " + started.error().message);
     }
-    m_s.emit({"instance-restored", key, {{"snapshot", name}}});
-    return running ? start(key) : Status();
+    if (!restored)
+        return Error(restored.error()).in("restore " + quoted(key.name));
+    return {};
 }
 
 /// Each step may be repeated: recovery completes a restore that was cut off, whose old state is gone.
-Status Manager::finishRestore(store::Instance row, const store::Snapshot &snapshot, const store::Operation &journal)
+Status Manager::finishRestore(const store::Instance &before, const store::Snapshot &snapshot, const store::Operation &journal)
 {
-    const InstanceKey key{row.project, row.name};
+    const InstanceKey key{before.project, before.name};
+    const store::Instance row = TRY(restoredRow(before, snapshot));
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
-    std::vector<std::string> there;
-    for (const store::Profile &profile : TRY(store::listProfiles(m_s.db, row.project)))
-        there.push_back(profile.name);
-    takeDefinition(row, snapshot, there);
-    const config::Effective wanted = TRY(effective(row));
-    if (!config::rootDisk(wanted.devices))
-        return Error(Code::Invalid, "its profiles give it no root disk any more");
+    const store::FreeingSpace freeing(m_s.db); // once the files are back the rows must follow, on a full disk too
     TRY(pool.restoreSnapshot(key.project, key.name, snapshot.name));
     TRY(failpoint("restore.volume"));
     TRY(m_s.db.transaction([&]() -> Status {
@@ -346,7 +333,7 @@ Status Manager::recoverRestore(const store::Operation &journal)
     return {};
 }
 
-/// What a crash left half made is taken back, half deleted is deleted; a guest paused for it goes on.
+/// What a crash left half made is taken back, half deleted is deleted.
 Status Manager::recoverSnapshots(const store::Instance &row)
 {
     const InstanceKey key{row.project, row.name};
@@ -361,10 +348,6 @@ Status Manager::recoverSnapshots(const store::Instance &row)
         const Pools::Use held = TRY(m_s.pools.get(row.pool));
         storage::Driver &pool = *held;
         TRY(pool.deleteSnapshot(key.project, key.name, snapshot.name));
-        if (snapshot.paused && m_running->find(key)) {
-            resumeAfterSnapshot(key);
-            m_running->setFrozen(key, false);
-        }
         TRY(store::deleteSnapshot(m_s.db, snapshot.id));
     }
     return {};

@@ -4,6 +4,7 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "instances/journal.h"
 #include "kernel/path.h"
 
 #include <fcntl.h>
@@ -143,6 +144,54 @@ Status Manager::thaw(const InstanceKey &key)
     m_running->setFrozen(key, false);
     m_s.emit({"instance-resumed", key, {}});
     return {};
+}
+
+/// All files that `work` looks at are of one moment then. The journal says that the guest stands still: recovery lets it
+/// go on where `work` was cut off. One that was paused before stays so.
+Status Manager::whilePaused(const InstanceKey &key, const std::function<Status(storage::InUse)> &work)
+{
+    const auto guest = m_running->find(key);
+    if (!guest)
+        return work(storage::InUse::No);
+    if (guest->frozen)
+        return work(storage::InUse::Yes);
+    const store::Operation journal = newJournal(kPauseOperation, key.project, key.name);
+    TRY(store::beginOperation(m_s.db, journal));
+    const auto paused = [&]() -> Status {
+        TRY(failpoint("pause.record"));
+        spec::MonitorClient client = TRY(monitor(key));
+        TRY_IN("pause " + quoted(key.name), client.freeze());
+        Status done = failpoint("pause.paused");
+        if (done)
+            done = work(storage::InUse::Yes);
+        resume(key);
+        return done;
+    };
+    const Status done = paused();
+    // Left open it does no harm: the guest runs, and recovery looks whether it does.
+    if (Status ended = store::finishOperation(m_s.db, journal.id, done ? store::OperationStatus::Success : store::OperationStatus::Failure); !ended)
+        log::warning("instance '" + key.name + "': journal of a pause: " + ended.error().message + ", ignoring");
+    return done;
+}
+
+/// Nobody but we have paused it.
+void Manager::resume(const InstanceKey &key)
+{
+    auto client = monitor(key);
+    if (Status thawed = client ? client->thaw() : Status(client.error()); !thawed && m_running->find(key))
+        log::error("instance '" + key.name + "' stays paused: " + thawed.error().message);
+}
+
+/// After the guests were found again.
+Status Manager::recoverPause(const store::Operation &journal)
+{
+    const InstanceKey key{journal.project, journal.object};
+    if (const auto guest = m_running->find(key); guest && guest->frozen) {
+        log::info("instance '" + key.name + "' was paused for work that was cut off; it goes on");
+        resume(key);
+        m_running->setFrozen(key, false);
+    }
+    return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
 }
 
 } // namespace lxmgr::instances

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/undo.h"
-#include "instances/names.h"
+#include "instances/journal.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
@@ -49,19 +49,6 @@ Status flush(const Fd &folder)
 }
 
 } // namespace
-
-std::shared_ptr<std::mutex> Volumes::lockFor(const VolumeKey &key)
-{
-    const std::lock_guard guard(m_locksMutex);
-    if (m_locks.size() > 64)
-        std::erase_if(m_locks, [](const auto &entry) { return entry.second.expired(); });
-    std::shared_ptr<std::mutex> lock = m_locks[key].lock();
-    if (!lock) {
-        lock = std::make_shared<std::mutex>();
-        m_locks[key] = lock;
-    }
-    return lock;
-}
 
 Result<store::Volume> Volumes::find(const VolumeKey &key)
 {
@@ -229,12 +216,7 @@ Status Volumes::rename(const VolumeKey &key, const std::string &to)
     if (store::findVolume(m_db, key.pool, key.project, to))
         return Error(Code::AlreadyExists, titleOf(target) + " already exists");
     const Pools::Use pool = TRY(m_pools.custom(key.pool));
-    store::Operation journal;
-    journal.id = newUuid();
-    journal.project = key.project;
-    journal.type = kRename;
-    journal.object = key.name;
-    journal.arguments = key.pool + "/" + to;
+    const store::Operation journal = newJournal(kRename, key.project, key.name, key.pool + "/" + to);
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
     undo.add("rename journal",
@@ -352,12 +334,7 @@ Status Volumes::renameSnapshot(const VolumeKey &key, const std::string &from, co
     if (store::findVolumeSnapshot(m_db, row.id, to))
         return Error(Code::AlreadyExists, "snapshot " + quoted(to) + " of " + titleOf(key) + " already exists");
     const Pools::Use pool = TRY(m_pools.custom(key.pool));
-    store::Operation journal;
-    journal.id = newUuid();
-    journal.project = key.project;
-    journal.type = kRename;
-    journal.object = key.name;
-    journal.arguments = key.pool + "/" + from + "/" + to;
+    const store::Operation journal = newJournal(kRename, key.project, key.name, key.pool + "/" + from + "/" + to);
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
     undo.add("rename journal",

@@ -4,6 +4,7 @@
 
 #include "config/devices.h"
 #include "config/volume_config.h"
+#include "instances/locks.h"
 #include "instances/plan.h"
 #include "instances/pools.h"
 #include "store/volumes.h"
@@ -64,7 +65,7 @@ public:
     Status recover();
 
 private:
-    std::shared_ptr<std::mutex> lockFor(const VolumeKey &key);
+    std::shared_ptr<std::mutex> lockFor(const VolumeKey &key) { return m_locks.get(key); }
     Status insert(store::Volume &row);
     Status makeEmpty(const store::Volume &row, storage::Driver &pool);
     Status makeCopy(const Source &from, const store::Volume &row, storage::Driver &to, const Progress &progress);
@@ -77,8 +78,7 @@ private:
 
     Pools &m_pools;
     store::Database &m_db;
-    std::mutex m_locksMutex;
-    std::map<VolumeKey, std::weak_ptr<std::mutex>> m_locks;
+    NamedLocks<VolumeKey> m_locks;
 };
 
 } // namespace lxmgr::instances

@@ -10,10 +10,10 @@ namespace
 {
 
 constexpr std::string_view kSelect = "SELECT id, instance_id, name, description, architecture, ephemeral, status, "
-                                     "paused, schedule, created_at, expires_at FROM snapshots ";
+                                     "schedule, created_at, expires_at FROM snapshots ";
 constexpr std::string_view kInsert = "INSERT INTO snapshots (instance_id, name, description, architecture, ephemeral, "
-                                     "status, paused, schedule, created_at, expires_at) "
-                                     "SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM instances WHERE id=?";
+                                     "status, schedule, created_at, expires_at) "
+                                     "SELECT id, ?, ?, ?, ?, ?, ?, ?, ? FROM instances WHERE id=?";
 constexpr std::string_view kSelectProfiles =
     "SELECT snapshot_id, name FROM snapshot_profiles WHERE snapshot_id BETWEEN ? AND ? ORDER BY snapshot_id, position";
 
@@ -61,10 +61,9 @@ Snapshot readRow(const Statement &row)
     snapshot.architecture = row.text(4);
     snapshot.ephemeral = row.flag(5);
     snapshot.status = statusFrom(row.text(6));
-    snapshot.paused = row.flag(7);
-    snapshot.schedule = row.text(8);
-    snapshot.createdAt = row.integer(9);
-    snapshot.expiresAt = row.integer(10);
+    snapshot.schedule = row.text(7);
+    snapshot.createdAt = row.integer(8);
+    snapshot.expiresAt = row.integer(9);
     return snapshot;
 }
 
@@ -131,7 +130,7 @@ Result<std::int64_t> insertSnapshot(Database &db, const Snapshot &snapshot)
         const std::int64_t created = snapshot.createdAt != 0 ? snapshot.createdAt : unixMillis();
         TRY(named(change(db, "instance " + std::to_string(snapshot.instanceId) + " does not exist any more", kInsert,
                          snapshot.name, snapshot.description, snapshot.architecture, snapshot.ephemeral,
-                         statusName(snapshot.status), snapshot.paused, snapshot.schedule, created, snapshot.expiresAt,
+                         statusName(snapshot.status), snapshot.schedule, created, snapshot.expiresAt,
                          snapshot.instanceId),
                   "snapshot " + quoted(snapshot.name) + " already exists"));
         const std::int64_t id = db.lastInsertId();
@@ -180,7 +179,7 @@ Result<bool> anySnapshotSchedule(Database &db)
 Status setSnapshotStatus(Database &db, std::int64_t id, SnapshotStatus status)
 {
     return db.transaction([&] {
-        return change(db, missing(id), "UPDATE snapshots SET status=?, paused=0 WHERE id=?", statusName(status), id);
+        return change(db, missing(id), "UPDATE snapshots SET status=? WHERE id=?", statusName(status), id);
     });
 }
 

@@ -27,7 +27,6 @@ struct Snapshot {
     DeviceMap expandedDevices;
     std::vector<std::string> profiles; ///< Names; they need not exist any more.
     SnapshotStatus status = SnapshotStatus::Creating;
-    bool paused = false;        ///< The guest was paused for it and runs again once it is made.
     std::string schedule;       ///< Name of the schedule that asked for it, "" for none.
     std::int64_t createdAt = 0; ///< Unix milliseconds.
     std::int64_t expiresAt = 0; ///< 0: never.

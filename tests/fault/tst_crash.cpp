@@ -65,6 +65,7 @@ QList<Operation> operations()
         {"export of a running one", {launch}, {"export", "t1", "/dev/null"}, {"RUNNING"}},
         {"import of an instance", {}, {"import", LXMGR_SOURCE_DIR "/tests/data/exports/lxd-5.0.2.tar.gz", "t1"}, {"", "STOPPED"}},
         {"copy", {create, snapshot}, {"copy", "t1", "t2"}, {"STOPPED"}},
+        {"copy of a running one", {launch}, {"copy", "t1", "t2"}, {"RUNNING"}},
         {"refresh", {create, snapshot, {"copy", "t1", "t2"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
         {"delete", {create}, {"delete", "t1"}, {"", "STOPPED"}},
         {"delete by force", {launch}, {"delete", "--force", "t1"}, {"", "STOPPED", "RUNNING"}},

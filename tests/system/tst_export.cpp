@@ -22,6 +22,7 @@ private slots:
     void anInstanceComesBackWithItsSnapshots();
     void aRunningGuestIsExportedAsItWas();
     void aPausedGuestStaysPaused();
+    void whatIsPackedStaysUntilItIs();
     void standardOutputGoesStraightIn();
     void theAnswerIsTheArchive();
     void archivesOfOthersAreImported_data();
@@ -128,6 +129,34 @@ void TestExport::aPausedGuestStaysPaused()
     QCOMPARE(m_box.stateOf("t1"), QByteArray("FROZEN"));
     must({"resume", "t1"});
     QFile::remove(path("paused.tar.gz"));
+}
+
+void TestExport::whatIsPackedStaysUntilItIs()
+{
+    launch("t1");
+    must({"snapshot", "t1", "s0"});
+    m_box.stopDaemon();
+    QVERIFY2(m_box.startDaemon({{"LXMGR_FAIL", "export.packed=sleep:5000"}}), m_box.daemonLog());
+    QProcess exporting;
+    exporting.setProcessEnvironment(m_box.environment());
+    exporting.start(Sandbox::program("lxmgr"), {"export", "t1", "-"});
+    QVERIFY(exporting.waitForReadyRead(20000)); // it has begun
+    must({"stop", "--force", "t1"});             // nobody waits for an export with that
+    for (const QStringList &command : {QStringList{"delete", "t1/s0"}, QStringList{"rename", "t1/s0", "t1/s1"}, QStringList{"delete", "t1"},
+                                       QStringList{"rename", "t1", "t2"}}) {
+        const Run refused = m_box.cli(command);
+        RUN_ENDS(refused, 6);
+        QVERIFY2(refused.err.contains("being exported"), refused.told());
+    }
+    // What the clock would delete stays too, and that is not asked over and over.
+    const QByteArray soon = QDateTime::currentDateTimeUtc().toString(Qt::ISODate).toUtf8();
+    QCOMPARE(m_box.rest("PUT", "/1.0/instances/t1/snapshots/s0", {{"expires_at", QString::fromUtf8(soon)}}).status, 202);
+    QVERIFY(exporting.waitForFinished(20000));
+    QCOMPARE(exporting.exitCode(), 0);
+    QCOMPARE(m_box.daemonLog().count("deleting expired snapshot 's0'"), 1);
+    must({"delete", "t1/s0"});
+    m_box.stopDaemon();
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog());
 }
 
 void TestExport::standardOutputGoesStraightIn()

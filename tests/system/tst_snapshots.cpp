@@ -14,6 +14,8 @@ private slots:
     void restoreBringsFilesAndDefinitionBack_data();
     void restoreBringsFilesAndDefinitionBack();
     void restoreOfARunningGuestStartsItAgain();
+    void aRestoreThatFailsLeavesTheGuestRunning();
+    void aRestoreThatCannotBeDoesNotStopTheGuest();
     void theOthersOutliveARestore();
     void aGuestRunsOnAfterItsSnapshot();
     void aPausedGuestStaysPaused();
@@ -86,6 +88,40 @@ void TestSnapshots::restoreOfARunningGuestStartsItAgain()
     QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
     QVERIFY(m_box.initPid("t1") != before);
     QCOMPARE(exec("t1", {"test", "-e", "/later"}).status, 1);
+}
+
+void TestSnapshots::aRestoreThatFailsLeavesTheGuestRunning()
+{
+    launch("t1");
+    must({"snapshot", "t1", "s"});
+    must({"exec", "t1", "--", "sh", "-c", "echo kept > /later; sync"});
+    m_box.stopDaemon();
+    QVERIFY2(m_box.startDaemon({{"LXMGR_FAIL", "restore.record=error:EIO"}}), m_box.daemonLog());
+    const Run failed = m_box.cli({"restore", "t1", "s"});
+    QVERIFY2(!failed.ok() && failed.err.contains("restore 't1'"), failed.told());
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
+    QCOMPARE(inside("t1", {"cat", "/later"}), QByteArray("kept"));
+    m_box.stopDaemon();
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog()); // and is not done by the next one
+    QCOMPARE(inside("t1", {"cat", "/later"}), QByteArray("kept"));
+}
+
+void TestSnapshots::aRestoreThatCannotBeDoesNotStopTheGuest()
+{
+    const QJsonObject root{{"root", QJsonObject{{"type", "disk"}, {"path", "/"}, {"pool", "default"}}}};
+    for (const char *name : {"web", "same"})
+        QCOMPARE(m_box.rest("POST", "/1.0/profiles", {{"name", name}, {"devices", root}}).status, 201);
+    launch("t1", {"-p", "web"});
+    must({"snapshot", "t1", "s"});
+    must({"config", "edit", "t1"}, "profiles: [same]\n"); // one that runs keeps its profiles from changing
+    const int pid = m_box.initPid("t1");
+    QCOMPARE(m_box.rest("PUT", "/1.0/profiles/web", {{"devices", QJsonObject{}}}).status, 200);
+    const Run refused = m_box.cli({"restore", "t1", "s"});
+    QVERIFY2(!refused.ok() && refused.err.contains("no root disk"), refused.told());
+    QCOMPARE(m_box.initPid("t1"), pid);
+    must({"delete", "-f", "t1"});
+    for (const char *name : {"/1.0/profiles/web", "/1.0/profiles/same"})
+        QCOMPARE(m_box.rest("DELETE", name).status, 200);
 }
 
 void TestSnapshots::theOthersOutliveARestore()
@@ -301,7 +337,7 @@ void TestSnapshots::aSnapshotCutOffLeavesTheGuestRunning()
 {
     launch("t1");
     m_box.stopDaemon();
-    QVERIFY2(m_box.startDaemon({{"LXMGR_FAIL", "snapshot.volume=kill"}}), m_box.daemonLog());
+    QVERIFY2(m_box.startDaemon({{"LXMGR_FAIL", "pause.paused=kill"}}), m_box.daemonLog());
     (void)m_box.cli({"snapshot", "t1", "s"}); // the guest is paused at that point
     QVERIFY(m_box.daemonEnds());
     QVERIFY2(m_box.startDaemon(), m_box.daemonLog());

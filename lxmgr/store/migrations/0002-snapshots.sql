@@ -8,7 +8,6 @@ CREATE TABLE snapshots (
     architecture TEXT NOT NULL,
     ephemeral    INTEGER NOT NULL CHECK (ephemeral IN (0, 1)),
     status       TEXT NOT NULL CHECK (status IN ('creating', 'ready', 'deleting')),
-    paused       INTEGER NOT NULL CHECK (paused IN (0, 1)), -- The guest stands still until it is made.
     schedule     TEXT NOT NULL,                             -- Which schedule made it, '' for none.
     created_at   INTEGER NOT NULL,
     expires_at   INTEGER NOT NULL,

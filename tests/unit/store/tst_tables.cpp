@@ -112,7 +112,6 @@ private slots:
         in.expandedConfig = {{"limits.cpu", "2"}, {"user.team", "web"}};
         in.expandedDevices = {{"eth0", {{"type", "nic"}}}, {"root", {{"path", "/"}}}};
         in.profiles = {"web", "gone", "default"}; // names only: they need not exist
-        in.paused = true;
         in.schedule = "nightly";
         in.expiresAt = 5000;
         const auto id = insertSnapshot(db, in);
@@ -128,7 +127,6 @@ private slots:
         QCOMPARE(out->expandedDevices, in.expandedDevices);
         QCOMPARE(out->profiles, in.profiles);
         QVERIFY(out->status == SnapshotStatus::Creating);
-        QCOMPARE(out->paused, true);
         QCOMPARE(out->schedule, in.schedule);
         QCOMPARE(out->expiresAt, 5000);
         QVERIFY(out->createdAt > 1'600'000'000'000);
