@@ -3,6 +3,7 @@
 
 #include "cli/context.h"
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,5 +25,13 @@ Status edit(Context &context, const std::string &path, std::string_view help, co
             const std::string &etag);
 /// A value as `get` prints it; null is "".
 std::string valueText(const api::Json &value);
+
+// Pools and volumes: objects with keys below "config" and a description, which --property means.
+Status getKey(Context &context, const Arguments &arguments, const std::string &path, const std::string &key);
+Status setKeys(Context &context, const Arguments &arguments, const std::string &path, std::span<const std::string> pairs);
+/// NotFound names a key that is not set on `name`.
+Status unsetKeys(Context &context, const Arguments &arguments, const std::string &path, const std::string &name,
+                 std::span<const std::string> keys);
+Status editKeys(Context &context, const std::string &path, std::string_view help);
 
 } // namespace lxmgr::cli

@@ -46,23 +46,6 @@ std::string poolPath(const std::string &name, std::initializer_list<std::string_
     return path;
 }
 
-/// What a user may write back.
-api::Json editable(const api::Json &pool)
-{
-    api::Json document = api::Json::object();
-    for (const std::string_view field : {"config", "description"})
-        if (const api::Json *value = pool.find(field))
-            document[field] = *value;
-    return document;
-}
-
-Status checkField(const std::string &key)
-{
-    if (key != "description")
-        return Error(Code::Usage, quoted(key) + " is no field that can be set: description");
-    return {};
-}
-
 /// "/1.0/instances/web1?project=p" under "instances": "web1 (project p)".
 std::map<std::string, std::vector<std::string>> usersByKind(const StoragePool &pool)
 {
@@ -163,54 +146,22 @@ Result<int> storageCreate(Context &context, const Arguments &arguments)
 
 Result<int> storageGet(Context &context, const Arguments &arguments)
 {
-    const api::Json pool = TRY(context.client().get<api::Json>(poolPath(arguments.word(0))));
-    const api::Json *holder = arguments.has("property") ? &pool : pool.find("config");
-    const api::Json *value = holder ? holder->find(arguments.word(1)) : nullptr;
-    context.printLine(value ? valueText(*value) : "");
+    TRY(getKey(context, arguments, poolPath(arguments.word(0)), arguments.word(1)));
     return 0;
 }
-
 Result<int> storageSet(Context &context, const Arguments &arguments)
 {
-    api::Json changes = api::Json::object();
-    for (const KeyValue &pair : TRY(keyValues(std::span(arguments.words).subspan(1)))) {
-        if (!arguments.has("property")) {
-            changes["config"][pair.key] = pair.value;
-            continue;
-        }
-        TRY(checkField(pair.key));
-        changes[pair.key] = pair.value;
-    }
-    TRY(context.client().request("PATCH", poolPath(arguments.word(0)), changes.dump()));
+    TRY(setKeys(context, arguments, poolPath(arguments.word(0)), std::span(arguments.words).subspan(1)));
     return 0;
 }
-
 Result<int> storageUnset(Context &context, const Arguments &arguments)
 {
-    const std::string path = poolPath(arguments.word(0));
-    Versioned now = TRY(fetch(context, path));
-    api::Json document = editable(now.object);
-    for (std::size_t i = 1; i < arguments.words.size(); ++i) {
-        const std::string &key = arguments.words[i];
-        if (arguments.has("property")) {
-            TRY(checkField(key));
-            document[key] = "";
-            continue;
-        }
-        const api::Json *config = document.find("config");
-        if (!config || !config->find(key))
-            return Error(Code::NotFound, quoted(key) + " is not set on " + quoted(arguments.word(0)));
-        document["config"].remove(key);
-    }
-    TRY(put(context, path, document, now.etag));
+    TRY(unsetKeys(context, arguments, poolPath(arguments.word(0)), arguments.word(0), std::span(arguments.words).subspan(1)));
     return 0;
 }
-
 Result<int> storageEdit(Context &context, const Arguments &arguments)
 {
-    const std::string path = poolPath(arguments.word(0));
-    const Versioned now = TRY(fetch(context, path));
-    TRY(edit(context, path, kEditHelp, editable(now.object), now.etag));
+    TRY(editKeys(context, poolPath(arguments.word(0)), kEditHelp));
     return 0;
 }
 

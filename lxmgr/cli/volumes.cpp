@@ -74,31 +74,6 @@ Result<Place> placeOf(const std::string &word)
     return Place{parts[0], parts[1], parts.size() == 3 ? parts[2] : ""};
 }
 
-api::Json editable(const api::Json &volume)
-{
-    api::Json document = api::Json::object();
-    for (const std::string_view field : {"config", "description"})
-        if (const api::Json *value = volume.find(field))
-            document[field] = *value;
-    return document;
-}
-
-Status checkField(const std::string &key)
-{
-    if (key != "description")
-        return Error(Code::Usage, quoted(key) + " is no field that can be set: description");
-    return {};
-}
-
-Status changed(Context &context, const std::string &path, const api::Json &object, const std::string &etag)
-{
-    http::Headers headers;
-    if (!etag.empty())
-        headers.set("If-Match", etag);
-    TRY(runWithProgress(context, "PUT", path, object.dump(), "Updating", std::move(headers)));
-    return {};
-}
-
 /// Adds or removes the device of a volume on an instance or profile, guarded by its ETag.
 class Holder
 {
@@ -143,7 +118,7 @@ public:
         m_object["devices"].remove(found.front());
         return {};
     }
-    Status store(Context &context) { return changed(context, m_path, m_object, m_etag); }
+    Status store(Context &context) { return put(context, m_path, m_object, m_etag); }
 
 private:
     std::string m_path, m_name, m_etag;
@@ -252,54 +227,22 @@ Result<int> volumeCreate(Context &context, const Arguments &arguments)
 
 Result<int> volumeGet(Context &context, const Arguments &arguments)
 {
-    const auto volume = TRY(context.client().get<api::Json>(volumePath(arguments.word(0), arguments.word(1))));
-    const api::Json *holder = arguments.has("property") ? &volume : volume.find("config");
-    const api::Json *value = holder ? holder->find(arguments.word(2)) : nullptr;
-    context.printLine(value ? valueText(*value) : "");
+    TRY(getKey(context, arguments, volumePath(arguments.word(0), arguments.word(1)), arguments.word(2)));
     return 0;
 }
-
 Result<int> volumeSet(Context &context, const Arguments &arguments)
 {
-    api::Json changes = api::Json::object();
-    for (const KeyValue &pair : TRY(keyValues(std::span(arguments.words).subspan(2)))) {
-        if (!arguments.has("property")) {
-            changes["config"][pair.key] = pair.value;
-            continue;
-        }
-        TRY(checkField(pair.key));
-        changes[pair.key] = pair.value;
-    }
-    TRY(context.client().request("PATCH", volumePath(arguments.word(0), arguments.word(1)), changes.dump()));
+    TRY(setKeys(context, arguments, volumePath(arguments.word(0), arguments.word(1)), std::span(arguments.words).subspan(2)));
     return 0;
 }
-
 Result<int> volumeUnset(Context &context, const Arguments &arguments)
 {
-    const std::string path = volumePath(arguments.word(0), arguments.word(1));
-    Versioned now = TRY(fetch(context, path));
-    api::Json document = editable(now.object);
-    for (std::size_t i = 2; i < arguments.words.size(); ++i) {
-        const std::string &key = arguments.words[i];
-        if (arguments.has("property")) {
-            TRY(checkField(key));
-            document[key] = "";
-            continue;
-        }
-        const api::Json *config = document.find("config");
-        if (!config || !config->find(key))
-            return Error(Code::NotFound, quoted(key) + " is not set on " + quoted(arguments.word(1)));
-        document["config"].remove(key);
-    }
-    TRY(put(context, path, document, now.etag));
+    TRY(unsetKeys(context, arguments, volumePath(arguments.word(0), arguments.word(1)), arguments.word(1), std::span(arguments.words).subspan(2)));
     return 0;
 }
-
 Result<int> volumeEdit(Context &context, const Arguments &arguments)
 {
-    const std::string path = volumePath(arguments.word(0), arguments.word(1));
-    const Versioned now = TRY(fetch(context, path));
-    TRY(edit(context, path, kEditHelp, editable(now.object), now.etag));
+    TRY(editKeys(context, volumePath(arguments.word(0), arguments.word(1)), kEditHelp));
     return 0;
 }
 

@@ -153,24 +153,6 @@ constexpr DocumentKey<B> kKeys[] = {
     {"complete", [](B &, const YamlNode &, const std::string &) -> Status { return {}; }}, // looked at before all else
 };
 
-Status checkWhole(const YamlNode &root, const std::string &file)
-{
-    const YamlNode *version = root.find("version");
-    if (root.kind != YamlNode::Kind::Map || version == nullptr)
-        return yamlError(file, root, "it has no version: it is not a backup.yaml");
-    const auto number = TRY(readNumber(*version, file, "version", UINT32_MAX));
-    if (number > kVersion)
-        return yamlError(file, *version,
-                         "it has version " + std::to_string(number) + ", this lxmgr reads up to " +
-                             std::to_string(kVersion))
-            .as(Code::Unsupported);
-    // The last line; without it the file was cut, and a cut file can still be good YAML with half a name at its end.
-    const YamlNode *complete = root.find("complete");
-    if (complete == nullptr || complete->scalar != "true")
-        return Error(Code::Invalid, file + ": its end is missing");
-    return {};
-}
-
 /// They become paths and rows.
 Status checkNames(const B &document, const std::string &file)
 {
@@ -195,7 +177,7 @@ Status checkNames(const B &document, const std::string &file)
 Result<B> readChecked(std::string_view text, const std::string &file)
 {
     const YamlNode root = TRY(parseYaml(text, file));
-    TRY(checkWhole(root, file));
+    TRY(checkDocument(root, file, "backup.yaml", kVersion));
     B document;
     TRY(readDocument<B>(document, root, file, kKeys, {}));
     TRY(checkNames(document, file));
@@ -260,12 +242,6 @@ std::string writeBackup(const BackupDocument &document)
            formatYaml(root);
 }
 
-Result<BackupDocument> readBackup(std::string_view text, const std::string &file)
-{
-    Result<B> document = readChecked(text, file);
-    if (!document && document.error().code != Code::Unsupported)
-        return std::move(document.error()).as(Code::Corrupt);
-    return document;
-}
+Result<BackupDocument> readBackup(std::string_view text, const std::string &file) { return asCorrupt(readChecked(text, file)); }
 
 } // namespace lxmgr::config

@@ -109,6 +109,24 @@ Error unknownDocumentKey(const std::string &file, const std::string &key, const 
     return yamlKeyError(file, value, "unknown key " + quoted(key) + (near ? " (did you mean '" + *near + "'?)" : ""));
 }
 
+Status checkDocument(const YamlNode &root, const std::string &file, std::string_view name, std::uint64_t newest)
+{
+    const YamlNode *version = root.find("version");
+    if (root.kind != YamlNode::Kind::Map || version == nullptr)
+        return yamlError(file, root, "it has no version: it is not a " + std::string(name));
+    const auto number = parseUnsigned(version->scalar, 0, UINT32_MAX);
+    if (version->kind != YamlNode::Kind::Scalar || !number)
+        return yamlError(file, *version, "version must be a number");
+    if (*number > newest)
+        return yamlError(file, *version,
+                         "it has version " + std::to_string(*number) + ", this lxmgr reads up to " + std::to_string(newest))
+            .as(Code::Unsupported);
+    const YamlNode *complete = root.find("complete");
+    if (complete == nullptr || complete->scalar != "true")
+        return Error(Code::Invalid, file + ": its end is missing");
+    return {};
+}
+
 YamlNode stringsNode(const std::vector<std::string> &texts)
 {
     YamlNode node = YamlNode::sequence();

@@ -25,6 +25,18 @@ Status readDocument(Document &document, const YamlNode &root, const std::string 
 Error unknownDocumentKey(const std::string &file, const std::string &key, const YamlNode &value,
                          std::span<const std::string_view> known);
 
+/// Whether `root` is a document of ours, as `name` calls it, in a form this version reads (up to `newest`) and whole: its
+/// last line is "complete: true", for a cut file can still be good YAML with half a name at its end. Unsupported where a
+/// newer lxmgr wrote it.
+Status checkDocument(const YamlNode &root, const std::string &file, std::string_view name, std::uint64_t newest);
+/// What is wrong with a document of ours is damage.
+template <class Document> Result<Document> asCorrupt(Result<Document> document)
+{
+    if (!document && document.error().code != Code::Unsupported)
+        return std::move(document.error()).as(Code::Corrupt);
+    return document;
+}
+
 YamlNode stringsNode(const std::vector<std::string> &texts);
 YamlNode instanceNode(const InstanceDocument &document);
 YamlNode profileNode(const ProfileDocument &document);

@@ -12,7 +12,7 @@ namespace lxmgr::config
 namespace
 {
 
-constexpr std::string_view kVersion = "1";
+constexpr std::uint64_t kVersion = 1;
 
 Status parseKey(PoolConfig &config, const std::string &driver, const std::string &name, const std::string &value)
 {
@@ -60,14 +60,7 @@ constexpr DocumentKey<D> kKeys[] = {
 Result<D> readChecked(std::string_view text, const std::string &file)
 {
     const YamlNode root = TRY(parseYaml(text, file));
-    const YamlNode *version = root.find("version");
-    if (version == nullptr)
-        return yamlError(file, root, "it has no version: it is no pool.yaml of lxmgr");
-    if (version->scalar != kVersion)
-        return yamlError(file, *version, "it has version " + quoted(version->scalar) + ", this lxmgr reads 1")
-            .as(Code::Unsupported);
-    if (root.find("complete") == nullptr)
-        return Error(Code::Invalid, file + ": its end is missing");
+    TRY(checkDocument(root, file, "pool.yaml", kVersion));
     D document;
     TRY(readDocument<D>(document, root, file, kKeys, {}));
     TRY_IN(file, checkObjectName("storage pool", document.name));
@@ -91,7 +84,7 @@ Result<PoolConfig> parsePoolConfig(const std::string &driver, const StringMap &c
 std::string writePoolDocument(const PoolDocument &document)
 {
     YamlNode root = YamlNode::map();
-    root.add("version", YamlNode::word(std::string(kVersion)))
+    root.add("version", YamlNode::word(std::to_string(kVersion)))
         .add("name", YamlNode::text(document.name))
         .add("driver", YamlNode::text(document.driver))
         .add("description", YamlNode::text(document.description))
@@ -102,10 +95,7 @@ std::string writePoolDocument(const PoolDocument &document)
 
 Result<PoolDocument> readPoolDocument(std::string_view text, const std::string &file)
 {
-    Result<D> document = readChecked(text, file);
-    if (!document && document.error().code != Code::Unsupported)
-        return std::move(document.error()).as(Code::Corrupt);
-    return document;
+    return asCorrupt(readChecked(text, file));
 }
 
 } // namespace lxmgr::config

@@ -12,7 +12,7 @@ namespace lxmgr::config
 namespace
 {
 
-constexpr std::string_view kVersion = "1";
+constexpr std::uint64_t kVersion = 1;
 
 Status parseKey(VolumeConfig &config, const std::string &name, const std::string &value)
 {
@@ -102,14 +102,7 @@ constexpr std::string_view kPassedOver[] = {"version", "complete"};
 Result<D> readChecked(std::string_view text, const std::string &file)
 {
     const YamlNode root = TRY(parseYaml(text, file));
-    const YamlNode *version = root.find("version");
-    if (version == nullptr)
-        return yamlError(file, root, "it has no version: it is no volume.yaml of lxmgr");
-    if (version->scalar != kVersion)
-        return yamlError(file, *version, "it has version " + quoted(version->scalar) + ", this lxmgr reads 1")
-            .as(Code::Unsupported);
-    if (root.find("complete") == nullptr)
-        return Error(Code::Invalid, file + ": its end is missing");
+    TRY(checkDocument(root, file, "volume.yaml", kVersion));
     D document;
     TRY(readDocument<D>(document, root, file, kKeys, kPassedOver));
     TRY_IN(file, checkObjectName("project", document.project));
@@ -155,7 +148,7 @@ std::string writeVolumeDocument(const VolumeDocument &document)
         snapshots.items.push_back(std::move(node));
     }
     YamlNode root = YamlNode::map();
-    root.add("version", YamlNode::word(std::string(kVersion))).add("project", YamlNode::text(document.project));
+    root.add("version", YamlNode::word(std::to_string(kVersion))).add("project", YamlNode::text(document.project));
     root = commonNode(std::move(root), document);
     root.add("snapshots", std::move(snapshots)).add("complete", YamlNode::word("true"));
     return "# Written by lxmgr after each change, to rebuild a lost database from. Editing it changes nothing.\n" +
@@ -164,10 +157,7 @@ std::string writeVolumeDocument(const VolumeDocument &document)
 
 Result<VolumeDocument> readVolumeDocument(std::string_view text, const std::string &file)
 {
-    Result<D> document = readChecked(text, file);
-    if (!document && document.error().code != Code::Unsupported)
-        return std::move(document.error()).as(Code::Corrupt);
-    return document;
+    return asCorrupt(readChecked(text, file));
 }
 
 } // namespace lxmgr::config

@@ -5,15 +5,12 @@
 #include "kernel/sys.h"
 
 #include <algorithm>
-#include <linux/mount.h>
 
 namespace lxmgr::diff
 {
 
 namespace
 {
-
-constexpr std::uint64_t kForReading = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
 /// "--before" and "--after" begin a side; what follows is about it.
 struct SideName {
@@ -48,32 +45,11 @@ Status parseArgument(std::string_view argument, const SideName &side, Job &job)
     return {};
 }
 
-/// A mount of its own: ".." ends there, and nothing that is mounted below shows.
-Result<Fd> openTree(const std::string &path)
-{
-    Fd tree = TRY(sys::open_tree(sys::cwd(), path, sys::Recursive::No));
-    TRY(sys::mount_setattr(tree, sys::Recursive::No, kForReading));
-    return tree;
-}
-
-/// open_tree(2) gives descriptors that only paths can start from.
-Result<Fd> toRead(const Fd &tree) { return sys::openat(tree, ".", O_RDONLY | O_DIRECTORY); }
-
-Result<Fd> openLayers(const std::vector<std::string> &layers)
-{
-    if (layers.size() == 1)
-        return openTree(layers.front());
-    std::vector<Fd> trees;
-    for (const std::string &layer : layers)
-        trees.push_back(TRY(openTree(layer)));
-    return mount::overlay(trees, nullptr, 0, 0, static_cast<unsigned>(kForReading));
-}
-
 Result<Tree> openPlace(const Place &place)
 {
-    if (place.mounted)
-        return Tree{TRY(toRead(place.mounted)), place.ids};
-    return Tree{TRY(toRead(TRY(place.layers.empty() ? openTree(place.directory) : openLayers(place.layers)))), {}};
+    if (place.mounted) // a descriptor that only paths can start from
+        return Tree{TRY(sys::openat(place.mounted, ".", O_RDONLY | O_DIRECTORY)), place.ids};
+    return Tree{TRY(mount::openLayers(place.layers.empty() ? std::span(&place.directory, 1) : std::span(place.layers))), {}};
 }
 
 /// The layers of both that are not at the bottom of both; nullopt where they have none in common.
@@ -130,7 +106,7 @@ Result<Trees> open(const Job &job)
     if (const auto above = layersAbove(job.before.layers, job.after.layers)) {
         trees.layers.emplace();
         for (const std::string &layer : *above)
-            trees.layers->push_back(TRY(toRead(TRY(openTree(layer)))));
+            trees.layers->push_back(TRY(mount::openLayers(std::span(&layer, 1))));
     }
     return trees;
 }

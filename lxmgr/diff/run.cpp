@@ -3,14 +3,15 @@
 #include "base/text.h"
 #include "diff/report.h"
 #include "kernel/process.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,73 +22,23 @@ namespace
 {
 
 constexpr int kAskEvery = 100; ///< Milliseconds between two questions whether it is still wanted.
-constexpr int kFirstFree = 10; ///< Copies of descriptors are made from here, clear of those the helper is born with.
 constexpr std::chrono::hours kLongest{1};
-
-/// posix_spawn's lists of what to do in the child.
-class Spawn
-{
-public:
-    Spawn()
-    {
-        ::posix_spawn_file_actions_init(&m_actions);
-        ::posix_spawnattr_init(&m_attributes);
-        sigset_t none, all;
-        ::sigemptyset(&none);
-        ::sigfillset(&all);
-        ::posix_spawnattr_setsigmask(&m_attributes, &none); // signals of the daemon's threads are not the helper's
-        ::posix_spawnattr_setsigdefault(&m_attributes, &all);
-        ::posix_spawnattr_setflags(&m_attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    }
-    Spawn(const Spawn &) = delete;
-    Spawn &operator=(const Spawn &) = delete;
-    ~Spawn()
-    {
-        ::posix_spawn_file_actions_destroy(&m_actions);
-        ::posix_spawnattr_destroy(&m_attributes);
-    }
-    Status inherit(const Fd &fd, int as)
-    {
-        m_copies.push_back(
-            TRY(sys::callFd("fcntl", {}, [&] { return ::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstFree); })));
-        const int failed = ::posix_spawn_file_actions_adddup2(&m_actions, m_copies.back().get(), as);
-        return failed == 0 ? Status() : Status(Error::fromErrno(failed, "posix_spawn_file_actions_adddup2"));
-    }
-    Result<pid_t> start(const std::string &program, std::vector<std::string> arguments)
-    {
-        std::vector<char *> argv;
-        for (std::string &argument : arguments)
-            argv.push_back(argument.data());
-        argv.push_back(nullptr);
-        char *environment[] = {nullptr};
-        pid_t pid = 0;
-        if (const int failed =
-                ::posix_spawn(&pid, program.c_str(), &m_actions, &m_attributes, argv.data(), environment))
-            return Error::fromErrno(failed, "start helper", program).as(Code::Unavailable);
-        return pid;
-    }
-
-private:
-    posix_spawn_file_actions_t m_actions;
-    posix_spawnattr_t m_attributes;
-    std::vector<Fd> m_copies;
-};
 
 Result<pid_t> startHelper(const Job &job, const Fd &report)
 {
-    Spawn spawn;
+    program::FileActions actions;
     const Fd null = TRY(sys::open("/dev/null", O_RDWR));
-    TRY(spawn.inherit(null, STDIN_FILENO));
-    TRY(spawn.inherit(null, STDOUT_FILENO));
-    TRY(spawn.inherit(report, kReportFd));
+    TRY(actions.inherit(null, STDIN_FILENO));
+    TRY(actions.inherit(null, STDOUT_FILENO));
+    TRY(actions.inherit(report, kReportFd));
     if (job.before.mounted)
-        TRY(spawn.inherit(job.before.mounted, kBeforeFd));
+        TRY(actions.inherit(job.before.mounted, kBeforeFd));
     if (job.after.mounted)
-        TRY(spawn.inherit(job.after.mounted, kAfterFd));
-    std::vector<std::string> arguments = {"lxmgr-helper", "diff"};
-    for (std::string &argument : argumentsOf(job))
-        arguments.push_back(std::move(argument));
-    return spawn.start(job.helper, std::move(arguments));
+        TRY(actions.inherit(job.after.mounted, kAfterFd));
+    std::vector<std::string> arguments = {job.helper, "diff"};
+    std::ranges::copy(argumentsOf(job), std::back_inserter(arguments));
+    auto pid = program::spawn(arguments, {}, actions);
+    return pid ? std::move(pid) : std::move(pid.error()).as(Code::Unavailable);
 }
 
 /// Until the helper has closed its end; an error here means that it is to be killed.
@@ -129,14 +80,11 @@ Error died(int waitStatus)
 
 Result<Comparison> run(const Job &job, const Progress &progress, const std::function<void()> &opened)
 {
-    int ends[2];
-    TRY(sys::call("pipe2", {}, [&] { return ::pipe2(ends, O_CLOEXEC); }));
-    const Fd fromHelper(ends[0]);
-    Fd toUs(ends[1]);
-    const pid_t pid = TRY(startHelper(job, toUs));
-    toUs.reset();
+    program::Pipe pipe = TRY(program::Pipe::create());
+    const pid_t pid = TRY(startHelper(job, pipe.write));
+    pipe.write.reset();
     ReportReader reader;
-    const Status followed = follow(fromHelper, reader, progress, opened);
+    const Status followed = follow(pipe.read, reader, progress, opened);
     if (!followed)
         process::killChild(pid);
     const int status = TRY(process::wait(pid));

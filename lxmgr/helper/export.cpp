@@ -18,13 +18,10 @@
 #include "kernel/sys.h"
 
 #include <archive_entry.h>
-#include <clocale>
 #include <algorithm>
 #include <csignal>
 #include <linux/capability.h>
-#include <linux/mount.h>
 #include <sched.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -159,23 +156,6 @@ Result<std::string> hashContent(const Job &job)
 constexpr std::size_t kLongestJob = 1 << 30;
 constexpr rlim_t kMostFiles = 65'536; ///< A mount for each snapshot, and folders as deep as they may be.
 
-/// The layers as one tree to read from: nothing can be written to it, started from it or opened as a device.
-Result<Fd> mountTree(const std::vector<std::string> &layers)
-{
-    constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    std::vector<Fd> trees;
-    for (const std::string &layer : layers) {
-        trees.push_back(TRY(sys::open_tree(sys::cwd(), layer, sys::Recursive::No)));
-        TRY(sys::mount_setattr(trees.back(), sys::Recursive::No, kAttributes));
-    }
-    if (trees.empty())
-        return Error(Code::Corrupt, "the job of an export names a tree without layers");
-    // Of one layer with nothing to write to, overlay would make nothing else, and refuses to.
-    const Fd tree = trees.size() == 1 ? std::move(trees.front())
-                                      : TRY(mount::overlay(trees, nullptr, 0, 0, static_cast<unsigned>(kAttributes)));
-    return path::open(tree, ".", O_RDONLY | O_DIRECTORY, path::Scope::InRoot);
-}
-
 struct OpenedSource {
     Fd rootfs, templates;
 };
@@ -185,7 +165,9 @@ Result<std::vector<OpenedSource>> openSources(const ExportJob &wanted)
     std::vector<OpenedSource> opened;
     for (const ExportSource &part : wanted.parts) {
         OpenedSource source;
-        source.rootfs = TRY_IN(part.folder, mountTree(part.layers));
+        if (part.layers.empty())
+            return Error(Code::Corrupt, "the job of an export names a tree without layers");
+        source.rootfs = TRY_IN(part.folder, mount::openLayers(part.layers));
         if (!part.templates.empty())
             source.templates = TRY(sys::open(part.templates, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
         opened.push_back(std::move(source));
@@ -260,18 +242,8 @@ Status work(std::span<char *const> args, Job &job)
 
 int exported(std::span<char *const> args)
 {
-    // Names in archives are UTF-8 for libarchive to know; with "C" it would refuse all others than ASCII.
-    (void)std::setlocale(LC_CTYPE, "C.UTF-8");
-    ::signal(SIGPIPE, SIG_IGN);
-    ::signal(SIGXFSZ, SIG_IGN); // the limit on a file's size is then an error that names it
-    ::umask(0);
     Job job;
-    if (const Status done = work(args, job); !done) {
-        sendError(job.report, done.error());
-        return 1;
-    }
-    sendReport(job.report, ReportKind::Done, {});
-    return 0;
+    return readArchive(job.report, [&] { return work(args, job); });
 }
 
 } // namespace lxmgr::helper

@@ -5,6 +5,10 @@
 // ("unpack", "export", "build", "diff"); it never enters a guest, so nothing of a guest can be loaded into it.
 #pragma once
 
+#include "base/fd.h"
+#include "base/result.h"
+
+#include <functional>
 #include <span>
 #include <string_view>
 
@@ -18,6 +22,10 @@ int unpack(std::span<char *const> args);   // unpack.cpp
 int exported(std::span<char *const> args); // export.cpp
 int build(std::span<char *const> args);    // build.cpp
 int diff(std::span<char *const> args);     // diff.cpp
+
+/// What modes that read archives do around `work`: signals, names and modes as they need them, and the daemon told on
+/// `report` how it ended.
+int readArchive(const Fd &report, const std::function<Status()> &work); // archive_mode.cpp
 
 struct Mode {
     std::string_view name;

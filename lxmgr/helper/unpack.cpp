@@ -12,8 +12,6 @@
 #include "kernel/path.h"
 #include "kernel/sys.h"
 
-#include <clocale>
-#include <csignal>
 #include <optional>
 
 namespace lxmgr::helper
@@ -168,18 +166,8 @@ Status work(std::span<char *const> args, Job &job)
 
 int unpack(std::span<char *const> args)
 {
-    // Names in archives are UTF-8 for libarchive to know; with "C" it would refuse all others than ASCII.
-    (void)std::setlocale(LC_CTYPE, "C.UTF-8");
-    ::signal(SIGPIPE, SIG_IGN);
-    ::signal(SIGXFSZ, SIG_IGN); // the limit on a file's size is then an error that names it
-    ::umask(0);
     Job job;
-    if (const Status done = work(args, job); !done) {
-        sendError(job.report, done.error());
-        return 1;
-    }
-    sendReport(job.report, ReportKind::Done, {});
-    return 0;
+    return readArchive(job.report, [&] { return work(args, job); });
 }
 
 } // namespace lxmgr::helper

@@ -48,9 +48,9 @@ Status start(Child &child, const Paths &paths, const BuildJob &job)
     const Fd jobFile = TRY(memoryFile(packJob(job)));
     program::Pipe input = TRY(program::Pipe::create()), output = TRY(program::Pipe::create());
     program::FileActions actions;
-    actions.dup2(input.read, STDIN_FILENO);
-    actions.dup2(output.write, STDOUT_FILENO);
-    actions.dup2(jobFile, kJobFd);
+    TRY(actions.inherit(input.read, STDIN_FILENO));
+    TRY(actions.inherit(output.write, STDOUT_FILENO));
+    TRY(actions.inherit(jobFile, kJobFd));
     auto pid = program::spawn({paths.helper, "build"}, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"}, actions);
     if (!pid)
         return std::move(pid.error()).as(Code::Unavailable);

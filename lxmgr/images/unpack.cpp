@@ -3,14 +3,14 @@
 #include "base/text.h"
 #include "images/report.h"
 #include "kernel/process.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
+#include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <optional>
 #include <poll.h>
-#include <spawn.h>
 #include <sstream>
 #include <unistd.h>
 
@@ -22,7 +22,6 @@ namespace
 
 constexpr int kAskEvery = 100;   ///< Milliseconds between two questions whether it is still wanted.
 constexpr std::size_t kMostDevices = 4096;
-constexpr int kFirstFree = 10;   ///< Copies of descriptors are made from here, clear of those the helper is born with.
 
 struct LimitArgument {
     std::string_view name;
@@ -38,56 +37,6 @@ constexpr LimitArgument kLimitArguments[] = {
      [](UnpackLimits &l, std::uint64_t v) { l.depth = static_cast<std::uint32_t>(v); }},
     {"ratio", [](const UnpackLimits &l) { return std::uint64_t(l.ratio); },
      [](UnpackLimits &l, std::uint64_t v) { l.ratio = static_cast<std::uint32_t>(v); }},
-};
-
-Result<Fd> copyAbove(const Fd &fd)
-{
-    return sys::callFd("fcntl", {}, [&] { return ::fcntl(fd.get(), F_DUPFD_CLOEXEC, kFirstFree); });
-}
-
-/// posix_spawn's list of what to do with descriptors in the child.
-class FileActions
-{
-public:
-    FileActions() { ::posix_spawn_file_actions_init(&m_actions); }
-    FileActions(const FileActions &) = delete;
-    FileActions &operator=(const FileActions &) = delete;
-    ~FileActions() { ::posix_spawn_file_actions_destroy(&m_actions); }
-    Status inherit(const Fd &fd, int as)
-    {
-        m_copies.push_back(TRY(copyAbove(fd)));
-        const int failed = ::posix_spawn_file_actions_adddup2(&m_actions, m_copies.back().get(), as);
-        return failed == 0 ? Status() : Status(Error::fromErrno(failed, "posix_spawn_file_actions_adddup2"));
-    }
-    const posix_spawn_file_actions_t *get() const { return &m_actions; }
-
-private:
-    posix_spawn_file_actions_t m_actions;
-    std::vector<Fd> m_copies;
-};
-
-/// Signals of the daemon's threads are not the helper's.
-class Attributes
-{
-public:
-    Attributes()
-    {
-        ::posix_spawnattr_init(&m_attributes);
-        sigset_t none;
-        sigset_t all;
-        ::sigemptyset(&none);
-        ::sigfillset(&all);
-        ::posix_spawnattr_setsigmask(&m_attributes, &none);
-        ::posix_spawnattr_setsigdefault(&m_attributes, &all);
-        ::posix_spawnattr_setflags(&m_attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-    }
-    Attributes(const Attributes &) = delete;
-    Attributes &operator=(const Attributes &) = delete;
-    ~Attributes() { ::posix_spawnattr_destroy(&m_attributes); }
-    const posix_spawnattr_t *get() const { return &m_attributes; }
-
-private:
-    posix_spawnattr_t m_attributes;
 };
 
 std::vector<std::string> workArguments(const UnpackJob &job)
@@ -108,31 +57,21 @@ std::vector<std::string> workArguments(const UnpackJob &job)
 
 Result<pid_t> spawnHelper(const UnpackJob &job, const Fd &report)
 {
-    FileActions files;
+    program::FileActions actions;
     const Fd null = TRY(sys::open("/dev/null", O_RDWR));
-    TRY(files.inherit(null, STDIN_FILENO));
-    TRY(files.inherit(null, STDOUT_FILENO));
-    TRY(files.inherit(report, kReportFd));
-    TRY(files.inherit(job.first, kFirstFd));
+    TRY(actions.inherit(null, STDIN_FILENO));
+    TRY(actions.inherit(null, STDOUT_FILENO));
+    TRY(actions.inherit(report, kReportFd));
+    TRY(actions.inherit(job.first, kFirstFd));
     if (job.second)
-        TRY(files.inherit(*job.second, kSecondFd));
+        TRY(actions.inherit(*job.second, kSecondFd));
     if (job.target)
-        TRY(files.inherit(*job.target, kTargetFd));
-    std::vector<std::string> arguments = {"lxmgr-helper"};
-    for (std::string &argument : workArguments(job))
-        arguments.push_back(std::move(argument));
-    for (std::string &argument : limitArguments(job.limits))
-        arguments.push_back(std::move(argument));
-    std::vector<char *> argv;
-    for (std::string &argument : arguments)
-        argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    char *environment[] = {nullptr};
-    const Attributes attributes;
-    pid_t pid = 0;
-    if (const int failed = ::posix_spawn(&pid, job.helper.c_str(), files.get(), attributes.get(), argv.data(), environment))
-        return Error::fromErrno(failed, "start helper", job.helper).as(Code::Unavailable);
-    return pid;
+        TRY(actions.inherit(*job.target, kTargetFd));
+    std::vector<std::string> arguments = {job.helper};
+    std::ranges::copy(workArguments(job), std::back_inserter(arguments));
+    std::ranges::copy(limitArguments(job.limits), std::back_inserter(arguments));
+    auto pid = program::spawn(arguments, {}, actions);
+    return pid ? std::move(pid) : std::move(pid.error()).as(Code::Unavailable);
 }
 
 /// What the helper has said so far.
@@ -252,14 +191,11 @@ Result<DeviceEntry> parseDevice(const std::string &text)
 
 Result<Unpacked> unpackArchive(const UnpackJob &job, Progress &progress)
 {
-    int ends[2];
-    TRY(sys::call("pipe2", {}, [&] { return ::pipe2(ends, O_CLOEXEC); }));
-    const Fd fromHelper(ends[0]);
-    Fd toUs(ends[1]);
-    const pid_t pid = TRY(spawnHelper(job, toUs));
-    toUs.reset();
+    program::Pipe pipe = TRY(program::Pipe::create());
+    const pid_t pid = TRY(spawnHelper(job, pipe.write));
+    pipe.write.reset();
     Told told{job.work == UnpackWork::Pack, {}, {}, false};
-    const Status followed = follow(fromHelper, told, progress);
+    const Status followed = follow(pipe.read, told, progress);
     if (!followed)
         process::killChild(pid);
     const int status = TRY(process::wait(pid));

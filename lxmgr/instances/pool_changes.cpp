@@ -11,7 +11,6 @@
 #include "storage/tree.h"
 
 #include <cstdlib>
-#include <thread>
 #include <unistd.h>
 
 namespace lxmgr::instances
@@ -347,25 +346,18 @@ Status Pools::change(const std::string &name, const std::string &description, co
 /// Waits for what still works with the pool, and closes it. It stays in m_closing for the caller to take out.
 Status Pools::close(const std::string &name)
 {
-    Open open;
-    {
-        const std::lock_guard lock(m_mutex);
-        m_closing.insert(name);
-        const auto found = m_open.find(name);
-        if (found == m_open.end())
-            return {};
-        open = std::move(found->second);
-        m_open.erase(found);
-    }
-    const auto end = std::chrono::steady_clock::now() + kPatience;
-    while (open.driver.use_count() > 1 || open.custom.use_count() > 1) {
-        if (std::chrono::steady_clock::now() >= end) {
-            const std::lock_guard lock(m_mutex);
-            m_open.emplace(name, std::move(open));
-            return Error(Code::WrongState, "storage pool " + quoted(name) + " is in use by another operation");
-        }
-        std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
+    std::unique_lock lock(m_mutex);
+    m_closing.insert(name);
+    const auto found = m_open.find(name);
+    if (found == m_open.end())
+        return {};
+    const Open &open = found->second;
+    const auto isFree = [&] { return open.driver.use_count() == 1 && open.custom.use_count() <= 1; };
+    if (!m_released.wait_for(lock, kPatience, isFree))
+        return Error(Code::WrongState, "storage pool " + quoted(name) + " is in use by another operation");
+    const Open closed = std::move(found->second); // ends outside the lock: the driver waits for its trash
+    m_open.erase(found);
+    lock.unlock();
     return {};
 }
 

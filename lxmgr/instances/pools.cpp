@@ -142,30 +142,45 @@ Result<Pools::Open> Pools::openPool(const store::StoragePool &row, const storage
     return open;
 }
 
+Status Pools::checkNotClosing(const std::string &name) const
+{
+    if (m_closing.contains(name))
+        return Error(Code::WrongState, "storage pool " + quoted(name) + " is being taken away");
+    return {};
+}
+
+/// To one user. Whoever waits for the pool to be free hears of its return.
+Pools::Use Pools::lend(const std::shared_ptr<storage::Driver> &driver)
+{
+    return Use(driver.get(), [this, held = driver](storage::Driver *) mutable {
+        {
+            const std::lock_guard lock(m_mutex);
+            held.reset();
+        }
+        m_released.notify_all();
+    });
+}
+
 Result<Pools::Use> Pools::openLocked(const store::StoragePool &row)
 {
-    if (m_closing.contains(row.name))
-        return Error(Code::WrongState, "storage pool " + quoted(row.name) + " is being taken away");
     Open open = TRY_IN("storage pool " + quoted(row.name), openPool(row, TRY(backingOf(row))));
-    return m_open.emplace(row.name, std::move(open)).first->second.driver;
+    return lend(m_open.emplace(row.name, std::move(open)).first->second.driver);
 }
 
 Result<Pools::Use> Pools::get(const std::string &name)
 {
     const std::lock_guard lock(m_mutex);
+    TRY(checkNotClosing(name));
     if (const auto found = m_open.find(name); found != m_open.end())
-        return found->second.driver;
+        return lend(found->second.driver);
     return openLocked(TRY(find(name)));
 }
 
 Result<Pools::Use> Pools::custom(const std::string &name)
 {
-    TRY(get(name));
+    const Use opened = TRY(get(name)); // and with it the entry is there
     const std::lock_guard lock(m_mutex);
-    const auto found = m_open.find(name);
-    if (found == m_open.end())
-        return Error(Code::WrongState, "storage pool " + quoted(name) + " is being taken away");
-    Open &open = found->second;
+    Open &open = m_open.at(name);
     if (!open.custom) {
         const std::string folder = open.driver->directory() + "/custom";
         std::unique_ptr<storage::Driver> driver = TRY(storage::Driver::open(
@@ -173,7 +188,7 @@ Result<Pools::Use> Pools::custom(const std::string &name)
         TRY_IN("storage pool " + quoted(name), driver->prepare());
         open.custom = std::move(driver);
     }
-    return open.custom;
+    return lend(open.custom);
 }
 
 Result<Pools::Use> Pools::any()

@@ -9,6 +9,7 @@
 #include "store/operations.h"
 #include "store/storage_pools.h"
 
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -73,6 +74,8 @@ private:
     std::string diskFile(const std::string &name) const { return m_paths.stateDir + "/disks/" + name + ".img"; }
     Result<store::StoragePool> find(const std::string &name) const;
     Result<storage::Backing> backingOf(const store::StoragePool &row) const;
+    Use lend(const std::shared_ptr<storage::Driver> &driver);
+    Status checkNotClosing(const std::string &name) const;
     Result<Use> openLocked(const store::StoragePool &row);
     Result<Open> openPool(const store::StoragePool &row, const storage::Backing &backing) const;
 
@@ -96,6 +99,7 @@ private:
     store::Database &m_db;
     std::mutex m_changes; ///< Held over a whole change.
     std::mutex m_mutex;   ///< Guards the two below.
+    std::condition_variable m_released; ///< A Use has come back.
     std::map<std::string, Open> m_open;
     std::set<std::string> m_closing; ///< Not opened any more: they are about to go.
 };

@@ -210,4 +210,19 @@ Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t 
     return overlayInChild(lower, layer, uid, gid, attributes);
 }
 
+Result<Fd> openLayers(std::span<const std::string> layers)
+{
+    constexpr std::uint64_t kForReading = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    std::vector<Fd> trees;
+    for (const std::string &layer : layers) {
+        trees.push_back(TRY(sys::open_tree(sys::cwd(), layer, sys::Recursive::No)));
+        TRY(sys::mount_setattr(trees.back(), sys::Recursive::No, kForReading));
+    }
+    // Of one layer with nothing to write to, overlay would make nothing else, and refuses to.
+    const Fd tree = trees.size() == 1 ? std::move(trees.front())
+                                      : TRY(overlay(trees, nullptr, 0, 0, static_cast<unsigned>(kForReading)));
+    // open_tree(2) and fsmount(2) give descriptors that only paths can start from.
+    return sys::openat(tree, ".", O_RDONLY | O_DIRECTORY);
+}
+
 } // namespace lxmgr::mount

@@ -31,4 +31,8 @@ Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t 
 /// namespace. `overlay` comes here by itself.
 Result<Fd> overlayInChild(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes);
 
+/// `layers` (topmost first) as one tree to read from: nothing can be written to it, started from it or opened as a device,
+/// and nothing that is mounted below shows. Detached; a folder that calls may start from.
+Result<Fd> openLayers(std::span<const std::string> layers);
+
 } // namespace lxmgr::mount

@@ -15,7 +15,9 @@ namespace lxmgr::program
 namespace
 {
 
-/// Signals as a program expects them, whatever this thread blocks; a group of its own, so that a terminal's ^C is not
+constexpr int kFirstFree = 10; ///< Copies of descriptors are made from here, clear of those a program is born with.
+
+/// Signals as a program expects them, whatever this thread blocks; a session of its own, so that a terminal's ^C is not
 /// its business.
 class Attributes
 {
@@ -28,9 +30,7 @@ public:
         ::posix_spawnattr_init(&m_attributes);
         ::posix_spawnattr_setsigmask(&m_attributes, &none);
         ::posix_spawnattr_setsigdefault(&m_attributes, &all);
-        ::posix_spawnattr_setpgroup(&m_attributes, 0);
-        ::posix_spawnattr_setflags(&m_attributes,
-                                   POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+        ::posix_spawnattr_setflags(&m_attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
     }
     ~Attributes() { ::posix_spawnattr_destroy(&m_attributes); }
     Attributes(const Attributes &) = delete;
@@ -52,7 +52,14 @@ Result<Pipe> Pipe::create()
 
 FileActions::FileActions() { ::posix_spawn_file_actions_init(&m_actions); }
 FileActions::~FileActions() { ::posix_spawn_file_actions_destroy(&m_actions); }
-void FileActions::dup2(const Fd &from, int to) { ::posix_spawn_file_actions_adddup2(&m_actions, from.get(), to); }
+
+Status FileActions::inherit(const Fd &from, int as)
+{
+    m_copies.push_back(TRY(sys::callFd("fcntl", {}, [&] { return ::fcntl(from.get(), F_DUPFD_CLOEXEC, kFirstFree); })));
+    if (const int errnum = ::posix_spawn_file_actions_adddup2(&m_actions, m_copies.back().get(), as))
+        return Error::fromErrno(errnum, "posix_spawn_file_actions_adddup2");
+    return {};
+}
 
 Result<pid_t> spawn(const std::vector<std::string> &argv, const std::vector<std::string> &environment,
                     FileActions &actions)
@@ -66,7 +73,10 @@ Result<pid_t> spawn(const std::vector<std::string> &argv, const std::vector<std:
     entries.push_back(nullptr);
     Attributes attributes;
     pid_t pid = -1;
-    if (const int errnum = ::posix_spawn(&pid, words[0], actions.get(), attributes.get(), words.data(), entries.data()))
+    const int errnum =
+        ::posix_spawn(&pid, words[0], &actions.m_actions, attributes.get(), words.data(), entries.data());
+    actions.m_copies.clear(); // or the end of a pipe that only the program is to hold would stay open
+    if (errnum != 0)
         return Error::fromErrno(errnum, "run", argv[0]);
     return pid;
 }
@@ -84,9 +94,9 @@ Result<Output> run(const std::vector<std::string> &argv, const std::vector<std::
     Pipe output = TRY(Pipe::create());
     const Fd null = TRY(sys::open("/dev/null", O_RDWR));
     FileActions actions;
-    actions.dup2(null, STDIN_FILENO);
-    actions.dup2(output.write, STDOUT_FILENO);
-    actions.dup2(errors == Errors::Keep ? output.write : null, STDERR_FILENO);
+    TRY(actions.inherit(null, STDIN_FILENO));
+    TRY(actions.inherit(output.write, STDOUT_FILENO));
+    TRY(actions.inherit(errors == Errors::Keep ? output.write : null, STDERR_FILENO));
     const pid_t pid = TRY(spawn(argv, environment, actions));
     output.write.reset();
     auto text = files::readAll(output.read, 1 << 20);

@@ -17,23 +17,25 @@ struct Pipe {
     static Result<Pipe> create();
 };
 
-/// Which of our descriptors the program gets, and as which.
+/// Which of our descriptors the program gets, and as which. They may be closed once they are inherited.
 class FileActions
 {
+    friend Result<pid_t> spawn(const std::vector<std::string> &, const std::vector<std::string> &, FileActions &);
+
 public:
     FileActions();
     ~FileActions();
     FileActions(const FileActions &) = delete;
     FileActions &operator=(const FileActions &) = delete;
-    void dup2(const Fd &from, int to);
-    posix_spawn_file_actions_t *get() { return &m_actions; }
+    Status inherit(const Fd &from, int as);
 
 private:
     posix_spawn_file_actions_t m_actions;
+    std::vector<Fd> m_copies;
 };
 
-/// Starts argv[0] (a path) with `environment` and nothing else, with signals as a program expects them, in a process
-/// group of its own. The caller waits for it.
+/// Starts argv[0] (a path) with `environment` and nothing else, with signals as a program expects them, in a session of
+/// its own. The caller waits for it. `actions` hold nothing open any more then.
 Result<pid_t> spawn(const std::vector<std::string> &argv, const std::vector<std::string> &environment,
                     FileActions &actions);
 /// Waits for it; the status as waitpid(2) gives it.
