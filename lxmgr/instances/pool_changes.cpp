@@ -361,6 +361,14 @@ Status Pools::close(const std::string &name)
     return {};
 }
 
+/// It may be opened again, or another of its name.
+Status Pools::reopen(const std::string &name)
+{
+    const std::lock_guard lock(m_mutex);
+    m_closing.erase(name);
+    return {};
+}
+
 /// Each step may be repeated: recovery calls this again.
 Status Pools::finishRemove(const store::StoragePool &row)
 {
@@ -400,18 +408,11 @@ Status Pools::remove(const std::string &name)
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
     undo.add("pool journal", [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });
-    undo.add("pool open", [&]() -> Status {
-        const std::lock_guard lock(m_mutex);
-        m_closing.erase(name);
-        return {};
-    });
+    undo.add("pool open", [&] { return reopen(name); });
     TRY(failpoint("pool.delete.record"));
     TRY(finishRemove(row));
     undo.keep();
-    {
-        const std::lock_guard lock(m_mutex);
-        m_closing.erase(name);
-    }
+    TRY(reopen(name));
     TRY(failpoint("pool.delete.done"));
     return store::finishOperation(m_db, journal.id, store::OperationStatus::Success);
 }
@@ -426,11 +427,7 @@ Status Pools::detach(const std::string &name, const std::function<Status()> &for
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
     undo.add("pool journal", [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });
-    undo.add("pool open", [&]() -> Status {
-        const std::lock_guard lock(m_mutex);
-        m_closing.erase(name);
-        return {};
-    });
+    undo.add("pool open", [&] { return reopen(name); });
     TRY(failpoint("pool.detach.record"));
     TRY(close(name));
     // Unmounting first: what is still in use says so here, and then nothing has been forgotten.
@@ -443,8 +440,7 @@ Status Pools::detach(const std::string &name, const std::function<Status()> &for
         return store::finishOperation(m_db, journal.id, store::OperationStatus::Success);
     }));
     undo.keep();
-    const std::lock_guard lock(m_mutex);
-    m_closing.erase(name);
+    TRY(reopen(name));
     return failpoint("pool.detach.done");
 }
 
@@ -490,7 +486,7 @@ Status Pools::recover()
             continue;
         if (Status done = recoverOne(journal); !done)
             log::error("storage pool '" + journal.object + "': " + done.error().message + ", ignoring");
-        m_closing.erase(journal.object);
+        TRY(reopen(journal.object));
         TRY(store::finishOperation(m_db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart"));
     }
     return {};

@@ -89,6 +89,7 @@ private:
     Status makeBacking(const std::string &name, const Plan &plan) const;
     Status takeAway(const storage::Backing &backing, const std::string &name, Origin origin) const;
     Status close(const std::string &name);
+    Status reopen(const std::string &name);
     Status finishRemove(const store::StoragePool &row);
     Status recoverOne(const store::Operation &journal);
 

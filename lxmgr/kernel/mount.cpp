@@ -4,6 +4,7 @@
 #include "kernel/process.h"
 
 #include <cstring>
+#include <functional>
 #include <linux/mount.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -11,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace lxmgr::mount
@@ -146,20 +148,75 @@ Result<Fd> receiveFd(int socket)
     const cmsghdr *head = CMSG_FIRSTHDR(&message);
     if (!head || head->cmsg_type != SCM_RIGHTS)
         return Error(Code::Internal,
-                     length > 0 ? std::string(text, static_cast<std::size_t>(length)) : "overlay: no answer");
+                     length > 0 ? std::string(text, static_cast<std::size_t>(length)) : "the child gave no answer");
     int fd;
     std::memcpy(&fd, CMSG_DATA(head), sizeof fd);
     return Fd(fd);
 }
 
-/// In a child with a mount namespace of its own: the layers are attached at folders of a tmpfs there.
-Result<Fd> overlayAttached(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)
+/// In a child: a mount namespace of its own, and a tmpfs to attach mounts at as its working directory.
+Status enterScratchMounts()
 {
     TRY(sys::unshare(CLONE_NEWNS));
     TRY(sys::mount("none", "/", {}, MS_REC | MS_PRIVATE));
     // Some folder that every system has; hidden here only, in a namespace that ends with this process.
     TRY(sys::mount("lxmgr", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=755"));
-    TRY(sys::chdir("/proc"));
+    return sys::chdir("/proc");
+}
+
+/// `count` mounts made by `make` in a child of ours, which hands them over one by one.
+Result<std::vector<Fd>> madeInChild(std::size_t count, const std::function<Result<std::vector<Fd>>()> &make)
+{
+    int ends[2];
+    TRY(sys::call("socketpair", {}, [&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }));
+    const Fd ours(ends[0]);
+    Fd theirs(ends[1]);
+    const process::Child child = TRY(process::clone(0, Fd(), [&] {
+        const Result<std::vector<Fd>> made = make();
+        if (!made)
+            return ::send(theirs.get(), made.error().message.data(), made.error().message.size(), MSG_NOSIGNAL) < 0 ? 2 : 1;
+        for (const Fd &fd : *made)
+            if (!sendFd(theirs.get(), fd))
+                return 2;
+        return 0;
+    }));
+    theirs.reset();
+    std::vector<Fd> made;
+    Status received;
+    while (received && made.size() < count) {
+        Result<Fd> fd = receiveFd(ours.get());
+        received = fd ? Status() : Status(fd.error());
+        if (fd)
+            made.push_back(std::move(*fd));
+    }
+    TRY(process::wait(child.pid));
+    TRY(received);
+    return made;
+}
+
+Result<std::vector<Fd>> lockedCopies(std::span<const Fd> trees, const Fd &userns)
+{
+    TRY(enterScratchMounts());
+    for (std::size_t i = 0; i < trees.size(); ++i) {
+        const std::string place = std::to_string(i);
+        if (S_ISDIR(TRY(sys::fstat(trees[i])).st_mode))
+            TRY(sys::mkdirat(sys::cwd(), place, 0755));
+        else
+            TRY(sys::mknodat(sys::cwd(), place, S_IFREG | 0600, 0));
+        TRY(sys::move_mount(trees[i], sys::cwd(), place));
+    }
+    TRY(sys::setns(userns, CLONE_NEWUSER));
+    TRY(sys::unshare(CLONE_NEWNS)); // the copy that a namespace of less privileged owners gets is locked
+    std::vector<Fd> copies;
+    for (std::size_t i = 0; i < trees.size(); ++i)
+        copies.push_back(TRY(sys::open_tree(sys::cwd(), std::to_string(i), sys::Recursive::Yes)));
+    return copies;
+}
+
+/// The layers are attached at folders of a tmpfs.
+Result<Fd> overlayAttached(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)
+{
+    TRY(enterScratchMounts());
     std::vector<std::string> places; // relative, so that 80 fit into one option
     for (std::size_t i = 0; i < lower.size() + (layer ? 1 : 0); ++i) {
         places.push_back(std::to_string(i));
@@ -179,21 +236,17 @@ Result<Fd> overlayAttached(std::span<const Fd> lower, const Fd *layer, uid_t uid
 
 Result<Fd> overlayInChild(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)
 {
-    int ends[2];
-    TRY(sys::call("socketpair", {}, [&] { return ::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }));
-    const Fd ours(ends[0]);
-    Fd theirs(ends[1]);
-    const process::Child child = TRY(process::clone(0, Fd(), [&] {
-        Result<Fd> made = overlayAttached(lower, layer, uid, gid, attributes);
-        if (made && sendFd(theirs.get(), *made))
-            return 0;
-        const std::string &text = made ? std::string("overlay: cannot hand it over") : made.error().message;
-        return ::send(theirs.get(), text.data(), text.size(), MSG_NOSIGNAL) < 0 ? 2 : 1;
+    auto made = TRY(madeInChild(1, [&]() -> Result<std::vector<Fd>> {
+        std::vector<Fd> one;
+        one.push_back(TRY(overlayAttached(lower, layer, uid, gid, attributes)));
+        return one;
     }));
-    theirs.reset();
-    Result<Fd> made = receiveFd(ours.get());
-    TRY(process::wait(child.pid));
-    return made;
+    return std::move(made.front());
+}
+
+Result<std::vector<Fd>> lockFlags(std::span<const Fd> trees, const Fd &userns)
+{
+    return madeInChild(trees.size(), [&] { return lockedCopies(trees, userns); });
 }
 
 Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes)

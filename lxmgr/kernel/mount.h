@@ -31,6 +31,11 @@ Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t 
 /// namespace. `overlay` comes here by itself.
 Result<Fd> overlayInChild(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t gid, unsigned attributes);
 
+/// Copies of the detached `trees` whose read-only, nosuid, nodev and noexec cannot be taken off by who rules `userns`
+/// (mount_namespaces(7), "locked"): otherwise a guest's root could remount what is bound for reading only. The trees
+/// themselves are of no more use. In a child of ours, whose one thread enters `userns`.
+Result<std::vector<Fd>> lockFlags(std::span<const Fd> trees, const Fd &userns);
+
 /// `layers` (topmost first) as one tree to read from: nothing can be written to it, started from it or opened as a device,
 /// and nothing that is mounted below shows. Detached; a folder that calls may start from.
 Result<Fd> openLayers(std::span<const std::string> layers);

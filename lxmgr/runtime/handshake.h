@@ -3,7 +3,7 @@
 //   parent                                     child
 //   clone3 ─────────────────────────────────▶  joins the v1 control groups, still with the host root's uid
 //   writes the id maps
-//   makes root, /dev, folders (detached)
+//   makes root, /dev, folders (detached, their flags locked)
 //   ── Mount [fd], once for each folder ────▶
 //   ── Go [root, dev] ──────────────────────▶  becomes root inside, mounts all, changes root
 //   makes interfaces, inner ends inside  ◀── Console [pty, devpts, notify]

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "kernel/files.h"
+#include "kernel/mount.h"
 #include "kernel/netlink.h"
 #include "kernel/proc.h"
 #include "kernel/process.h"
@@ -15,8 +16,10 @@
 #include "runtime/trees.h"
 #include "spec/spawn.h"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <iterator>
 #include <sched.h>
 
 namespace lxmgr::runtime
@@ -88,15 +91,20 @@ Status adjustOomScore(Parent &parent)
 
 Status sendTrees(Parent &parent)
 {
-    for (const spec::Mount &mount : parent.spec.mounts) {
-        if (mount.kind != spec::Mount::Kind::Bind)
-            continue;
-        const Fd tree = TRY_IN(quoted(mount.source), makeBind(mount, parent.ids, parent.userns));
-        TRY(parent.channel.send(wire(Handshake::Mount), {}, {tree.get()}));
+    std::vector<Fd> trees; // the root first
+    trees.push_back(TRY_IN("rootfs", makeRoot(parent.spec.rootfs, parent.ids, parent.userns, parent.guest.leftovers)));
+    for (const spec::Mount &mount : parent.spec.mounts)
+        if (mount.kind == spec::Mount::Kind::Bind)
+            trees.push_back(TRY_IN(quoted(mount.source), makeBind(mount, parent.ids, parent.userns)));
+    if (!parent.ids.privileged()) {
+        auto locked = TRY_IN("lock mounts", mount::lockFlags(trees, parent.userns));
+        trees.swap(locked);
+        std::ranges::move(locked, std::back_inserter(parent.guest.leftovers));
     }
-    const Fd root = TRY_IN("rootfs", makeRoot(parent.spec.rootfs, parent.ids, parent.userns, parent.guest.leftovers));
+    for (std::size_t i = 1; i < trees.size(); ++i)
+        TRY(parent.channel.send(wire(Handshake::Mount), {}, {trees[i].get()}));
     const Fd dev = TRY_IN("/dev", makeDevices(parent.spec.devices, parent.ids));
-    return parent.channel.send(wire(Handshake::Go), {}, {root.get(), dev.get()});
+    return parent.channel.send(wire(Handshake::Go), {}, {trees.front().get(), dev.get()});
 }
 
 Status makeInterfaces(Parent &parent)

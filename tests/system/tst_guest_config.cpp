@@ -90,6 +90,12 @@ void TestConfig::diskDeviceSharesAFolder()
     QCOMPARE(inside("t1", {"cat", "/srv/shared/from-host"}), QByteArray("hello"));
     QCOMPARE(inside("t1", {"stat", "-c", "%u", "/srv/shared/from-host"}), QByteArray("0"));
     QVERIFY(!exec("t1", {"touch", "/srv/shared/x"}).ok());
+    // Nor does the guest's root make it writable, or its device nodes work.
+    for (const char *flags : {"remount,bind,rw", "remount,bind,ro,dev"})
+        QVERIFY2(!exec("t1", {"mount", "-o", flags, "/srv/shared"}).ok(), flags);
+    QVERIFY(!exec("t1", {"touch", "/srv/shared/x"}).ok());
+    QVERIFY(!exec("t1", {"mount", "-o", "remount,bind,dev", "/"}).ok()); // an image may hold nodes too
+    QVERIFY(inside("t1", {"sh", "-c", "grep ' / / ' /proc/self/mountinfo"}).contains("nodev"));
 }
 
 void TestConfig::sysctlAndRlimitReachTheGuest()

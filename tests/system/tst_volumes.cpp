@@ -129,6 +129,8 @@ void TestVolumes::readonlyIsKept()
     must({"storage", "volume", "attach", "default", "data", "t1", "/data", "--readonly"});
     must({"start", "t1"});
     QVERIFY(!exec("t1", {"touch", "/data/x"}).ok());
+    QVERIFY(!exec("t1", {"mount", "-o", "remount,bind,rw", "/data"}).ok());
+    QVERIFY(!exec("t1", {"touch", "/data/x"}).ok());
     deleteAll();
     must({"storage", "volume", "delete", "default", "data"});
 }
