@@ -70,6 +70,8 @@ Result<int> aliasCreate(Context &context, const Arguments &arguments);
 Result<int> aliasList(Context &context, const Arguments &arguments);
 Result<int> aliasDelete(Context &context, const Arguments &arguments);
 Result<int> aliasRename(Context &context, const Arguments &arguments);
+// publish.cpp
+Result<int> publish(Context &context, const Arguments &arguments);
 // templates.cpp
 Result<int> templateList(Context &context, const Arguments &arguments);
 Result<int> templateShow(Context &context, const Arguments &arguments);

@@ -168,11 +168,80 @@ Result<images::Image> take(Context &context, Received &received, Task &task)
     return context.images.files().commit(std::move(upload), options);
 }
 
+Status checkAliasName(const std::string &name)
+{
+    const bool good = !name.empty() && name.size() <= 128 && isValidUtf8(name) &&
+                      std::ranges::none_of(name, [](unsigned char c) { return c < 0x21 || c == 0x7F || c == '?' || c == '#'; });
+    if (!good)
+        return Error(Code::Invalid, "alias " + quoted(name) + " is not a name (1 to 128 characters without spaces)");
+    return {};
+}
+
+/// "web1" or "web1/snap0".
+Result<instances::PublishRequest> publishRequest(Context &context, const Request &request, const api::ImagesPost &post)
+{
+    const std::string &name = post.source.name;
+    const std::size_t slash = name.find('/');
+    const bool ofSnapshot = slash != std::string::npos;
+    if (ofSnapshot != (post.source.type == "snapshot"))
+        return Error(Code::Invalid, "source " + quoted(name) + " is not the name of " +
+                                        (ofSnapshot ? "an instance" : "a snapshot (<instance>/<snapshot>)"));
+    if (post.autoUpdate)
+        return Error(Code::Unsupported, "auto_update: an image made of an instance has nowhere to be updated from");
+    if (post.profiles && !post.profiles->empty())
+        return Error(Code::Unsupported, "profiles of an image are not supported by this version");
+    instances::PublishRequest wanted;
+    wanted.source = {post.source.project.empty() ? request.project() : post.source.project, name.substr(0, slash)};
+    if (ofSnapshot) {
+        wanted.snapshot = name.substr(slash + 1);
+        (void)TRY(context.manager.snapshot(wanted.source, wanted.snapshot));
+    } else {
+        (void)TRY(context.manager.describe(wanted.source));
+    }
+    if (post.compressionAlgorithm == "squashfs")
+        return Error(Code::Unsupported, "images are packed as tar archives (gzip, zstd, xz, bzip2, lzma or none)");
+    if (!post.compressionAlgorithm.empty())
+        wanted.compression = TRY(images::parseCompression(post.compressionAlgorithm));
+    wanted.properties = post.properties.value_or(StringMap{});
+    wanted.expiresAt = post.expiresAt && post.expiresAt->isSet() ? post.expiresAt->seconds * 1000 : 0;
+    wanted.image.project = request.project();
+    wanted.image.filename = post.filename;
+    wanted.image.isPublic = post.isPublic;
+    for (const api::ImageAlias &alias : post.aliases) {
+        TRY(checkAliasName(alias.name));
+        if (store::findAlias(context.db, request.project(), alias.name))
+            return Error(Code::AlreadyExists, "Alias already exists: " + quoted(alias.name));
+        wanted.image.aliases.push_back(alias.name);
+    }
+    return wanted;
+}
+
+Status publish(Context &context, const Request &request, const api::ImagesPost &post, const Responder &responder)
+{
+    instances::PublishRequest wanted = TRY(publishRequest(context, request, post));
+    TaskOptions options;
+    options.project = request.project();
+    options.description = "Publishing instance";
+    options.mayCancel = true;
+    options.progressKey = "create_image_from_container_pack_progress";
+    options.resources = instanceResources(wanted.source);
+    const auto task = context.operations.run(std::move(options), [&context, wanted = std::move(wanted)](Task &running) -> Status {
+        const store::Image row = TRY(context.manager.publish(wanted, running));
+        running.setMetadata("fingerprint", row.fingerprint);
+        running.setMetadata("size", row.size);
+        return {};
+    });
+    responder.async(task->snapshot(), request.project());
+    return {};
+}
+
 Status create(Context &context, Request &request, const Responder &responder)
 {
     const std::string contentType(request.header("Content-Type"));
     if (contentType.starts_with("application/json") || (contentType.empty() && request.body.starts_with('{'))) {
         const auto post = TRY(request.json<api::ImagesPost>());
+        if (post.source.type == "instance" || post.source.type == "container" || post.source.type == "snapshot")
+            return publish(context, request, post, responder);
         return Error(Code::Unsupported, "image source " + quoted(post.source.type) +
                                             " is not supported by this version (upload the image, or build it from a template)");
     }
@@ -257,15 +326,6 @@ Status aliasList(Context &context, Request &request, const Responder &responder)
     }
     writer.endArray();
     responder.sync(std::move(json));
-    return {};
-}
-
-Status checkAliasName(const std::string &name)
-{
-    const bool good = !name.empty() && name.size() <= 128 && isValidUtf8(name) &&
-                      std::ranges::none_of(name, [](unsigned char c) { return c < 0x21 || c == 0x7F || c == '?' || c == '#'; });
-    if (!good)
-        return Error(Code::Invalid, "alias " + quoted(name) + " is not a name (1 to 128 characters without spaces)");
     return {};
 }
 

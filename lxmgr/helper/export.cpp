@@ -1,5 +1,5 @@
 // lxmgr-helper export texts|hash|unpack|pack LIMIT=N…: looks into an exported instance or unpacks it, shut in a
-// sandbox; or writes one, of trees that it mounts for itself and then has nothing but the right to read.
+// sandbox; or writes one, or an image, of trees that it mounts for itself and then has nothing but the right to read.
 #include "config/export.h"
 
 #include "base/text.h"
@@ -8,6 +8,7 @@
 #include "images/content_hash.h"
 #include "images/export_job.h"
 #include "images/extract.h"
+#include "images/pack.h"
 #include "images/report.h"
 #include "images/sandbox.h"
 #include "images/unpack.h"
@@ -197,6 +198,29 @@ private:
     const Fd &m_report;
 };
 
+Result<Exported> packInstance(const Fd &to, const ExportJob &wanted, const std::vector<OpenedSource> &sources,
+                              Progress &progress)
+{
+    const auto writer = TRY(ExportWriter::open(to, wanted.compression, wanted.index, progress));
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+        const ExportSource &part = wanted.parts[i];
+        TRY(writer->add({part.folder, part.backup, part.metadata,
+                         sources[i].templates ? &sources[i].templates : nullptr, sources[i].rootfs}));
+    }
+    return writer->close();
+}
+
+Result<Exported> packImage(const Fd &to, const ExportJob &wanted, const std::vector<OpenedSource> &sources,
+                           Progress &progress)
+{
+    if (sources.size() != 1)
+        return Error(Code::Corrupt, "the job of an image is to name one tree");
+    const OpenedSource &source = sources.front();
+    return images::packImage({wanted.parts.front().metadata, source.templates ? &source.templates : nullptr,
+                              source.rootfs},
+                             to, wanted.compression, progress);
+}
+
 Status pack(const Job &job)
 {
     rlimit open{};
@@ -208,13 +232,9 @@ Status pack(const Job &job)
     const std::vector<OpenedSource> sources = TRY(openSources(wanted));
     TRY_IN("sandbox", keepOnlyReading());
     HelperProgress progress(job.report);
-    const auto writer = TRY(ExportWriter::open(job.target, wanted.compression, wanted.index, progress));
-    for (std::size_t i = 0; i < sources.size(); ++i) {
-        const ExportSource &part = wanted.parts[i];
-        TRY(writer->add({part.folder, part.backup, part.metadata,
-                         sources[i].templates ? &sources[i].templates : nullptr, sources[i].rootfs}));
-    }
-    sendReport(job.report, ReportKind::Hash, encodeExported(TRY(writer->close())));
+    const Exported done = TRY(wanted.layout == Layout::Unified ? packImage(job.target, wanted, sources, progress)
+                                                               : packInstance(job.target, wanted, sources, progress));
+    sendReport(job.report, ReportKind::Hash, encodeExported(done));
     return {};
 }
 

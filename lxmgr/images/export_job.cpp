@@ -64,6 +64,7 @@ void forgetCached(const Fd &file) { (void)::posix_fadvise(file.get(), 0, 0, POSI
 std::string encodeExportJob(const ExportJob &job)
 {
     std::string bytes;
+    append(bytes, static_cast<std::uint64_t>(job.layout));
     append(bytes, static_cast<std::uint64_t>(job.compression));
     append(bytes, job.index);
     append(bytes, job.parts.size());
@@ -81,6 +82,7 @@ Result<ExportJob> decodeExportJob(std::string_view bytes)
 {
     Pieces pieces(bytes);
     ExportJob job;
+    job.layout = static_cast<Layout>(TRY(pieces.number()));
     job.compression = static_cast<Compression>(TRY(pieces.number()));
     job.index = TRY(pieces.text());
     const std::uint64_t parts = TRY(pieces.number());

@@ -1,7 +1,9 @@
-// Writing an export in a process of its own: the daemon says what goes in, `lxmgr-helper export pack` mounts and packs.
+// Packing an instance in a process of its own, as an export or as an image: the daemon says what goes in,
+// `lxmgr-helper export pack` mounts and packs.
 #pragma once
 
 #include "images/export_writer.h"
+#include "images/layout.h"
 
 #include <string>
 #include <string_view>
@@ -23,6 +25,7 @@ struct ExportJob {
     Compression compression = Compression::Gzip;
     std::string index;
     std::vector<ExportSource> parts; ///< In the order of the archive.
+    Layout layout = Layout::Export; ///< Or Unified: an image, of its one part's metadata, templates and tree.
 };
 
 std::string encodeExportJob(const ExportJob &job);

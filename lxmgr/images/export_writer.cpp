@@ -26,14 +26,14 @@ Status ExportWriter::add(const ExportPart &part)
     return {};
 }
 
-Result<Exported> ExportWriter::close()
+Result<Exported> finish(TarWriter &tar)
 {
-    TRY(m_tar.close());
+    TRY(tar.close());
     Exported done;
-    done.size = m_tar.size();
-    done.hash = m_tar.hash();
-    done.content = m_tar.contentHash();
-    done.socketsLeftOut = m_tar.socketsLeftOut();
+    done.size = tar.size();
+    done.hash = tar.hash();
+    done.content = tar.contentHash();
+    done.socketsLeftOut = tar.socketsLeftOut();
     return done;
 }
 

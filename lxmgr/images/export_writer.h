@@ -28,6 +28,9 @@ struct Exported {
     std::uint64_t socketsLeftOut = 0;
 };
 
+/// Closes an archive and says what came out.
+Result<Exported> finish(TarWriter &tar);
+
 class ExportWriter
 {
 public:
@@ -36,7 +39,7 @@ public:
                                                       Progress &progress);
     /// The snapshots first, the oldest of them foremost, the instance last. Cancelled; NoSpace.
     Status add(const ExportPart &part);
-    Result<Exported> close();
+    Result<Exported> close() { return finish(m_tar); }
 
 private:
     ExportWriter(const Fd &to, Progress &progress) : m_tar(to, progress) {}

@@ -19,4 +19,15 @@ Result<std::string> packTree(const Fd &tree, const Fd &file, Compression compres
     return writer.hash();
 }
 
+Result<Exported> packImage(const ImageParts &parts, const Fd &file, Compression compression, Progress &progress)
+{
+    TarWriter writer(file, progress);
+    TRY(writer.open(compression, TarWriter::For::Image));
+    TRY(writer.addFile("metadata.yaml", parts.metadata, 0644));
+    if (parts.templates)
+        TRY_IN("templates", writer.addTree(*parts.templates, "templates"));
+    TRY_IN("rootfs", writer.addTree(parts.rootfs, "rootfs"));
+    return finish(writer);
+}
+
 } // namespace lxmgr::images

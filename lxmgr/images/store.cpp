@@ -283,10 +283,16 @@ Result<Image> ImageStore::pack(const std::string &directory, const PackOptions &
 {
     Progress &progress = options.progress ? *options.progress : Progress::none();
     const Fd tree = TRY(path::openFolder(directory));
+    return take(TRY(parseMetadata(TRY(files::read(tree, "metadata.yaml", 1 << 20)))),
+                [&](const Fd &file) { return packTree(tree, file, options.compression, progress); });
+}
+
+Result<Image> ImageStore::take(Metadata metadata, const Write &write)
+{
     Image image;
-    image.metadata = TRY(parseMetadata(TRY(files::read(tree, "metadata.yaml", 1 << 20))));
+    image.metadata = std::move(metadata);
     NewFile file = TRY(NewFile::create(m_state->folder));
-    auto fingerprint = packTree(tree, file.fd(), options.compression, progress);
+    auto fingerprint = write(file.fd());
     if (!fingerprint)
         return withFreeSpace(std::move(fingerprint.error()), m_state->folder, m_state->path).in("pack image");
     image.fingerprint = std::move(*fingerprint);

@@ -2,7 +2,8 @@
 //
 // Receiving:  Upload u = store.newUpload(); u.write(…); [u.nextPart(); u.write(…);]  Image i = store.commit(std::move(u), options);
 // From disk:  Image i = store.importFiles({"a.tar.xz"} or {"meta.tar.xz","rootfs.squashfs"}, options);
-// From a tree Image i = store.pack(directory, options);            // a built template, a published instance
+// From a tree Image i = store.pack(directory, options);            // a built template
+// From others Image i = store.take(metadata, [&](const Fd &file) { … });  // a published instance
 // Into pools: pool.addImage(i.fingerprint, [&](const Fd &to) { return store.unpack(i.fingerprint, to, options); });
 // All calls may be made from any thread.
 #pragma once
@@ -16,6 +17,7 @@
 #include "images/metadata.h"
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -103,6 +105,9 @@ public:
     };
     Result<Image> pack(const std::string &directory, const PackOptions &options);
     Result<Image> pack(const std::string &directory) { return pack(directory, PackOptions{}); }
+    /// Takes what `write` puts into the empty file it is given, and gives the SHA-256 of; the caller knows its metadata.
+    using Write = std::function<Result<std::string>(const Fd &file)>;
+    Result<Image> take(Metadata metadata, const Write &write);
 
     bool has(const std::string &fingerprint) const;
     /// Fingerprints of all image files.

@@ -5,8 +5,6 @@
 #include "images/layout.h"
 #include "instances/manager.h"
 #include "instances/names.h"
-#include "kernel/files.h"
-#include "kernel/path.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -17,8 +15,6 @@ namespace lxmgr::instances
 
 namespace
 {
-
-constexpr std::size_t kLongestMetadata = 1 << 20;
 
 /// What holds for this host alone is not told to others.
 StringMap exportedConfig(const StringMap &config)
@@ -62,42 +58,6 @@ config::ExportedInstance exported(const store::Snapshot &row)
     out.expandedConfig = exportedConfig(row.expandedConfig);
     out.expandedDevices = row.expandedDevices;
     return out;
-}
-
-std::vector<std::string> layersOf(const storage::RootTree &tree)
-{
-    if (tree.kind == storage::RootTree::Kind::Directory)
-        return {tree.directory};
-    std::vector<std::string> layers = tree.lower;
-    if (!tree.layer.empty())
-        layers.insert(layers.begin(), tree.layer + "/upper");
-    return layers;
-}
-
-/// metadata.yaml and templates of an instance: its own, its image's, or none but what can be said without them.
-struct Beside {
-    std::string metadata;
-    std::string templates;
-};
-
-Result<Beside> besideOf(storage::Driver &pool, const store::Instance &row)
-{
-    std::string place = pool.volumeDir(row.project, row.name);
-    Fd folder = TRY(pool.openVolume(row.project, row.name));
-    if (!sys::fstatat(folder, "metadata.yaml") && !row.image.empty())
-        if (auto image = pool.openImage(row.image)) {
-            folder = std::move(*image);
-            place = pool.directory() + "/images/" + row.image;
-        }
-    Beside beside;
-    const auto text = files::read(folder, "metadata.yaml", kLongestMetadata);
-    beside.metadata = text ? *text
-                           : "architecture: " + row.architecture +
-                                 "\ncreation_date: " + std::to_string(row.createdAt / 1000) + "\nproperties: {}\n";
-    const auto templates = sys::fstatat(folder, "templates");
-    if (templates && S_ISDIR(templates->st_mode))
-        beside.templates = place + "/templates";
-    return beside;
 }
 
 } // namespace
@@ -152,7 +112,29 @@ Status Manager::checkNotKept(const InstanceKey &key)
     const auto found = m_kept.find(key);
     if (found == m_kept.end() || found->second.expired())
         return {};
-    return Error(Code::WrongState, "instance " + quoted(key.name) + " is being exported (wait until that is through)");
+    return Error(Code::WrongState, "instance " + quoted(key.name) + " is being exported or published (wait until that is through)");
+}
+
+/// A running guest stands still only until its files are held, and is then let go of: it may be stopped meanwhile, what
+/// is held stays as it was. One that is not running is kept by `guard`.
+Result<KeptTree> Manager::keepTree(const store::Instance &row, storage::Driver &pool, std::unique_lock<std::mutex> &guard)
+{
+    const InstanceKey key{row.project, row.name};
+    KeptTree tree;
+    if (!m_running->find(key)) {
+        tree.layers = layersOf(TRY(pool.root(key.project, key.name)));
+        return tree;
+    }
+    TRY(whilePaused(key, [&](storage::InUse inUse) -> Status {
+        tree.held = TRY(pool.hold(key.project, key.name, inUse));
+        return {};
+    }));
+    tree.layers = layersOf(tree.held->tree());
+    if (!row.ephemeral) { // the volume of an ephemeral one goes when it stops
+        tree.kept = keepVolume(key);
+        guard.unlock();
+    }
+    return tree;
 }
 
 Result<images::Exported> Manager::exportInstance(const InstanceKey &key, const ExportRequest &request, const Fd &to,
@@ -163,21 +145,8 @@ Result<images::Exported> Manager::exportInstance(const InstanceKey &key, const E
     const store::Instance row = TRY(readyRow(key));
     const auto pool = TRY(m_s.pools.get(row.pool));
     images::ExportJob job = TRY(exportJob(row, request, *pool));
-    std::unique_ptr<storage::Held> held;
-    std::shared_ptr<void> kept;
-    if (m_running->find(key)) {
-        TRY_IN("export " + quoted(key.name), whilePaused(key, [&](storage::InUse inUse) -> Status {
-                   held = TRY(pool->hold(key.project, key.name, inUse));
-                   return {};
-               }));
-        job.parts.back().layers = layersOf(held->tree());
-        if (!row.ephemeral) { // it may be stopped meanwhile; what is packed stays as it was
-            kept = keepVolume(key);
-            guard.unlock();
-        }
-    } else {
-        job.parts.back().layers = layersOf(TRY(pool->root(key.project, key.name)));
-    }
+    const KeptTree tree = TRY_IN("export " + quoted(key.name), keepTree(row, *pool, guard));
+    job.parts.back().layers = tree.layers;
     if (begun)
         begun();
     auto exported = TRY_IN("export " + quoted(key.name), images::packExport(m_s.paths.helper, job, to, progress));

@@ -13,6 +13,7 @@
 #include "instances/locks.h"
 #include "instances/names.h"
 #include "instances/networks.h"
+#include "instances/packing.h"
 #include "instances/plan.h"
 #include "instances/pools.h"
 #include "instances/running.h"
@@ -70,6 +71,15 @@ struct CopyRequest {
     CreateRequest target; ///< Keys, devices and profiles in place of the source's; the others are taken over.
     bool withSnapshots = true;
     bool refresh = false; ///< Files and snapshots of a copy that exists are brought to those of the source.
+};
+
+struct PublishRequest {
+    InstanceKey source;
+    std::string snapshot; ///< Of the source, "" for the instance as it is.
+    images::Compression compression = images::Compression::Zstd;
+    StringMap properties;       ///< Over those of the image it came from; an empty value takes one away.
+    std::int64_t expiresAt = 0; ///< Unix milliseconds, 0: never.
+    NewImage image;             ///< What the row says beside its metadata.
 };
 
 /// What PUT and PATCH replace.
@@ -187,6 +197,9 @@ public:
     /// `begun` runs when nothing but the packing can fail any more.
     Result<images::Exported> exportInstance(const InstanceKey &key, const ExportRequest &request, const Fd &to, Progress &progress,
                                             const std::function<void()> &begun = {});
+    /// Makes an image of an instance or a snapshot, and records it. A running guest stands still only until its files
+    /// are held.
+    Result<store::Image> publish(const PublishRequest &request, Progress &progress);
     /// What an archive says of itself: before importInstance, which takes it. Invalid, Unsupported: see readExport.
     Result<config::ExportIndex> lookAtImport(const Fd &file, Progress &progress);
     Result<Imported> importInstance(ImportRequest request, const config::ExportIndex &index, const Fd &file, Progress &progress);
@@ -277,6 +290,7 @@ private:
     Status recoverSnapshotRename(const store::Operation &journal);
     Status recoverRestore(const store::Operation &journal);
     Status recoverSnapshots(const store::Instance &row);
+    Result<KeptTree> keepTree(const store::Instance &row, storage::Driver &pool, std::unique_lock<std::mutex> &guard);
     Result<images::ExportJob> exportJob(const store::Instance &row, const ExportRequest &request, storage::Driver &pool);
     Result<std::string> importPool(const ImportRequest &request, const config::ExportIndex &index, const DeviceMap &expanded);
     Status dropTaken(StringMap &config);

@@ -63,6 +63,8 @@ QList<Operation> operations()
         {"restore of a running one", {launch, snapshot}, {"restore", "t1", "s0"}, {"STOPPED", "RUNNING"}},
         {"export", {create}, {"export", "t1", "/dev/null"}, {"STOPPED"}},
         {"export of a running one", {launch}, {"export", "t1", "/dev/null"}, {"RUNNING"}},
+        {"publish", {create}, {"publish", "t1", "--alias", "pub"}, {"STOPPED"}},
+        {"publish of a running one", {launch}, {"publish", "t1", "--alias", "pub"}, {"RUNNING"}},
         {"import of an instance", {}, {"import", LXMGR_SOURCE_DIR "/tests/data/exports/lxd-5.0.2.tar.gz", "t1"}, {"", "STOPPED"}},
         {"copy", {create, snapshot}, {"copy", "t1", "t2"}, {"STOPPED"}},
         {"copy of a running one", {launch}, {"copy", "t1", "t2"}, {"RUNNING"}},
@@ -107,7 +109,7 @@ private:
     void withFailpoints(const QString &rules, const std::function<void()> &work);
     QStringList pointsPassed(const std::function<void()> &work);
     void isWholeOrGone(const Operation &operation);
-    void deletePool(const Operation &operation);
+    void deleteRest(const Operation &operation);
 
     QMap<QString, QStringList> m_steps; ///< operation → points passed, in order
     QStringList m_recovery;             ///< points that a start after a crash passes
@@ -160,7 +162,7 @@ void TestCrash::prepare()
         prepareFor(operation);
         m_steps[operation.name] = pointsPassed([&] { must(operation.command); });
         deleteAll();
-        deletePool(operation);
+        deleteRest(operation);
     }
     // What a start passes that finds a half-made instance.
     const QStringList launchSteps = m_steps["launch"];
@@ -217,9 +219,11 @@ void TestCrash::everyNamedPointIsPassed()
     QVERIFY2(missed.isEmpty(), qPrintable("no test passes: " + QStringList(missed.begin(), missed.end()).join(", ")));
 }
 
-/// The pool p1 of an operation on pools, which may be there, be gone, or be detached.
-void TestCrash::deletePool(const Operation &operation)
+/// What an operation leaves beside instances: an image, or the pool p1, which may be there, be gone, or be detached.
+void TestCrash::deleteRest(const Operation &operation)
 {
+    if (QByteArray(operation.name).startsWith("publish"))
+        (void)m_box.cli({"image", "delete", "pub"});
     if (!QByteArray(operation.name).startsWith("pool"))
         return;
     (void)m_box.cli({"storage", "create", "p1", "dir"});
@@ -236,7 +240,7 @@ void TestCrash::isWholeOrGone(const Operation &operation)
         RUN_OK(exec("t1", {"true"}));
     const Run again = m_box.cli(operation.command);
     QVERIFY2(succeedsOrIsDone(again), again.told());
-    deletePool(operation);
+    deleteRest(operation);
 }
 
 void TestCrash::killedAtEachStep()

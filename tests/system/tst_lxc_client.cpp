@@ -15,6 +15,7 @@ private slots:
     void infoAndConfig();
     void filesGoBothWays();
     void snapshots();
+    void publish();
     void errorsAreRead();
 
 private:
@@ -123,6 +124,23 @@ void TestLxcClient::snapshots()
     RUN_OK(lxc({"config", "show", "t1/better"}));
     RUN_OK(lxc({"delete", "t1/better"}));
     QCOMPARE(m_box.text({"snapshot", "list", "t1", "-c", "n", "-f", "csv"}), QByteArray("snap0"));
+}
+
+void TestLxcClient::publish()
+{
+    launch("t1");
+    RUN_OK(lxc({"file", "push", "-", "t1/file"}, "published"));
+    RUN_OK(lxc({"snapshot", "t1", "good"}));
+    RUN_OK(lxc({"publish", "t1/good", "--alias", "pub", "--compression", "none", "role=web"}));
+    RUN_OK(lxc({"launch", "pub", "t2"}));
+    QCOMPARE(lxc({"file", "pull", "t2/file", "-"}).out, QByteArray("published"));
+    const Run running = lxc({"publish", "t1"}); // it asks for --force itself
+    QVERIFY2(running.status == 1 && running.err.contains("--force"), running.told());
+    RUN_OK(lxc({"publish", "t1", "--force", "--alias", "pub2"}));
+    const Run info = lxc({"image", "info", "pub"});
+    QVERIFY2(info.out.contains("role: web"), info.told());
+    for (const char *name : {"pub", "pub2"})
+        RUN_OK(lxc({"image", "delete", name}));
 }
 
 void TestLxcClient::errorsAreRead()
