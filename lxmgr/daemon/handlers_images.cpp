@@ -84,6 +84,7 @@ Status change(Context &context, Request &request, const Responder &responder)
         for (const auto &[name, value] : *put.properties)
             row.properties[name] = value;
     TRY(store::updateImage(context.db, row));
+    TRY(context.images.note({row.fingerprint}));
     responder.sync();
     return {};
 }
@@ -340,6 +341,7 @@ Status aliasCreate(Context &context, Request &request, const Responder &responde
     row.description = post.description;
     row.fingerprint = image.fingerprint;
     TRY(store::insertAlias(context.db, row));
+    TRY(context.images.note({row.fingerprint}));
     responder.created(urlOf("images/aliases", row.name, row.project));
     return {};
 }
@@ -358,9 +360,11 @@ Status aliasChange(Context &context, Request &request, const Responder &responde
     const auto put = TRY(request.json<api::ImageAliasPut>());
     if (put.description || request.id() == api::RouteId::ImageAliasPut)
         row.description = put.description.value_or("");
+    const std::string before = row.fingerprint;
     if (put.target)
         row.fingerprint = TRY(store::findImage(context.db, row.project, *put.target)).fingerprint;
     TRY(store::updateAlias(context.db, row));
+    TRY(context.images.note({before, row.fingerprint}));
     responder.sync();
     return {};
 }
@@ -371,14 +375,16 @@ Status aliasRename(Context &context, Request &request, const Responder &responde
     const auto post = TRY(request.json<api::RenamePost>());
     TRY(checkAliasName(post.name));
     TRY(store::renameAlias(context.db, row.id, post.name));
+    TRY(context.images.note({row.fingerprint}));
     responder.created(urlOf("images/aliases", post.name, row.project));
     return {};
 }
 
 Status aliasDelete(Context &context, Request &request, const Responder &responder)
 {
-    TRY(findAlias(context, request));
-    TRY(store::deleteAlias(context.db, request.project(), request.param("name")));
+    const store::ImageAlias row = TRY(findAlias(context, request));
+    TRY(store::deleteAlias(context.db, row.project, row.name));
+    TRY(context.images.note({row.fingerprint}));
     responder.sync();
     return {};
 }
@@ -449,6 +455,7 @@ Status templateBuild(Context &context, Request &request, const Responder &respon
                 row.fingerprint = image.fingerprint;
                 TRY(store::insertAlias(context.db, row));
             }
+            TRY(context.images.note({image.fingerprint}));
             running.setMetadata("fingerprint", image.fingerprint);
             running.setMetadata("size", image.size);
             return {};

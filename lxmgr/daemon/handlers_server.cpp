@@ -223,7 +223,7 @@ Status internalRecover(Context &context, Request &request, const Responder &resp
     std::string json;
     api::JsonWriter writer(json);
     writer.beginArray();
-    for (const instances::Found &found : TRY(context.manager.recoverFromPools(post.apply ? instances::Apply::Yes : instances::Apply::No)))
+    for (const instances::Found &found : TRY(context.manager.recoverLost(post.apply ? instances::Apply::Yes : instances::Apply::No)))
         writeJson(writer, api::Recovered{found.kind, found.project, found.name, found.pool, resultName(found.result), found.message});
     writer.endArray();
     context.schedulesChanged();

@@ -25,6 +25,7 @@ namespace
 
 constexpr const char *kTemporary = ".new-"; ///< Start of the name of a file that has not got its own yet.
 constexpr const char *kRootfs = ".rootfs";  ///< End of the name of a split image's second file.
+constexpr const char *kNote = ".yaml";
 constexpr std::size_t kChunk = 1 << 20;
 
 struct CompressionName {
@@ -331,6 +332,29 @@ Status ImageStore::unpack(const std::string &fingerprint, const Fd &target, cons
     return {};
 }
 
+Result<Image> ImageStore::look(const std::string &fingerprint, Progress &progress) const
+{
+    const auto files = TRY(m_state->openBoth(fingerprint));
+    Image image;
+    image.fingerprint = fingerprint;
+    image.split = files.second.has_value();
+    image.size = {TRY(sizeOf(files.first)).count + (files.second ? TRY(sizeOf(*files.second)).count : 0)};
+    const UnpackJob job{m_state->helper, files.first, files.second ? &*files.second : nullptr, nullptr, {}};
+    const Unpacked seen = TRY_IN("image", unpackArchive(job, progress));
+    image.metadata = TRY_IN("image", parseMetadata(seen.metadata));
+    return image;
+}
+
+Status ImageStore::setNote(const std::string &fingerprint, std::string_view text)
+{
+    return files::replace(m_state->folder, fingerprint + kNote, text);
+}
+
+Result<std::string> ImageStore::note(const std::string &fingerprint) const
+{
+    return files::readAll(TRY(m_state->open(fingerprint + kNote)));
+}
+
 Result<std::vector<ExportFile>> ImageStore::exportFiles(const std::string &fingerprint) const
 {
     auto files = TRY(m_state->openBoth(fingerprint));
@@ -352,7 +376,7 @@ Status ImageStore::remove(const std::string &fingerprint)
 {
     if (!isFingerprint(fingerprint))
         return Error(Code::Invalid, quoted(fingerprint) + " is not an image fingerprint (64 hex digits)");
-    for (const std::string &name : {fingerprint, fingerprint + kRootfs}) {
+    for (const std::string &name : {fingerprint, fingerprint + kRootfs, fingerprint + kNote}) {
         const Status removed = sys::unlinkat(m_state->folder, name);
         if (!removed && removed.error().errnum != ENOENT)
             return removed;

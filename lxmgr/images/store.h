@@ -1,4 +1,5 @@
-// Image files, named by their SHA-256 under <state>/images: <fingerprint>, and <fingerprint>.rootfs for the second file of a split image.
+// Image files, named by their SHA-256 under <state>/images: <fingerprint>, <fingerprint>.rootfs for the second file of a
+// split image, and <fingerprint>.yaml for what its owner notes of it.
 //
 // Receiving:  Upload u = store.newUpload(); u.write(…); [u.nextPart(); u.write(…);]  Image i = store.commit(std::move(u), options);
 // From disk:  Image i = store.importFiles({"a.tar.xz"} or {"meta.tar.xz","rootfs.squashfs"}, options);
@@ -115,6 +116,11 @@ public:
     /// Puts metadata.yaml, templates/ and rootfs/ into the empty folder `target`, in the sandbox, with 0-based owners.
     Status unpack(const std::string &fingerprint, const Fd &target, const UnpackLimits &limits = {},
                   Progress &progress = Progress::none());
+    /// Looks into the files of an image (in the sandbox). NotFound.
+    Result<Image> look(const std::string &fingerprint, Progress &progress = Progress::none()) const;
+    /// A text of the caller's that lies beside the image's files and goes with them. NotFound: there is none.
+    Status setNote(const std::string &fingerprint, std::string_view text);
+    Result<std::string> note(const std::string &fingerprint) const;
     /// The files, opened. NotFound.
     Result<std::vector<ExportFile>> exportFiles(const std::string &fingerprint) const;
     /// Missing is no error.

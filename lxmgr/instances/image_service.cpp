@@ -1,9 +1,10 @@
 #include "instances/image_service.h"
 
-#include "base/log.h"
 #include "base/text.h"
-#include "base/undo.h"
+#include "config/image_document.h"
 #include "images/build.h"
+
+#include <set>
 
 namespace lxmgr::instances
 {
@@ -24,15 +25,17 @@ private:
     Progress &m_to;
 };
 
-/// Points each alias at the image, making it where it is new.
+/// Points each alias at the image, making it where it is new. `changed` takes all images whose names are others now.
 Status moveAliases(store::Database &db, const std::string &project, const std::string &fingerprint,
-                   const std::vector<std::string> &names)
+                   const std::vector<std::string> &names, std::vector<std::string> &changed)
 {
+    changed = {fingerprint};
     for (const std::string &name : names) {
         auto alias = store::findAlias(db, project, name);
         if (!alias && alias.error().code != Code::NotFound)
             return alias.error();
         if (alias) {
+            changed.push_back(alias->fingerprint);
             alias->fingerprint = fingerprint;
             TRY(store::updateAlias(db, *alias));
             continue;
@@ -127,7 +130,9 @@ Result<store::Image> ImageService::buildLocked(const std::string &project, const
         row = store::findImage(m_db, project, image.fingerprint);
     if (!row)
         return row.error();
-    TRY(m_db.transaction([&] { return moveAliases(m_db, project, row->fingerprint, resolved.aliases); }));
+    std::vector<std::string> changed;
+    TRY(m_db.transaction([&] { return moveAliases(m_db, project, row->fingerprint, resolved.aliases, changed); }));
+    TRY(note(changed));
     return std::move(*row);
 }
 
@@ -147,10 +152,12 @@ Result<store::Image> ImageService::add(const images::Image &image, const NewImag
     row.properties = image.metadata.properties;
     for (const auto &[name, value] : details.properties)
         row.properties[name] = value;
+    std::vector<std::string> changed;
     TRY(m_db.transaction([&]() -> Status {
         row.id = TRY(store::insertImage(m_db, row));
-        return moveAliases(m_db, row.project, row.fingerprint, details.aliases);
+        return moveAliases(m_db, row.project, row.fingerprint, details.aliases, changed);
     }));
+    TRY(note(changed));
     return store::findImage(m_db, details.project, image.fingerprint);
 }
 
@@ -159,13 +166,94 @@ Status ImageService::remove(const std::string &project, const std::string &finge
     const store::Image image = TRY(store::findImage(m_db, project, fingerprint));
     store::FreeingSpace freeing(m_db);
     TRY(store::setImageStatus(m_db, image.id, store::ImageStatus::Deleting));
-    if (TRY(store::isImageShared(m_db, image)))
-        return store::deleteImage(m_db, image.id);
+    if (TRY(store::isImageShared(m_db, image))) {
+        TRY(store::deleteImage(m_db, image.id));
+        return note({image.fingerprint});
+    }
     for (const Pools::Use &pool : m_pools.all())
         TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)),
                freeing.attempt([&] { return pool->deleteImage(image.fingerprint); }));
     TRY(m_files.remove(image.fingerprint));
     return store::deleteImage(m_db, image.id);
+}
+
+Status ImageService::note(const std::vector<std::string> &fingerprints)
+{
+    const auto lock = lockFor("note"); // two that note at once would not know whose database was the newer
+    const std::lock_guard guard(*lock);
+    for (const std::string &fingerprint : std::set(fingerprints.begin(), fingerprints.end())) {
+        config::ImageDocument document{fingerprint, {}};
+        for (const store::Project &project : TRY(store::listProjects(m_db))) {
+            const auto row = store::findImage(m_db, project.name, fingerprint);
+            if (!row)
+                continue;
+            config::ImageRecord record{project.name, row->filename, row->source, row->isPublic, row->uploadedAt, row->expiresAt, row->properties, {}};
+            for (const std::string &alias : row->aliases)
+                record.aliases.push_back({alias, TRY(store::findAlias(m_db, project.name, alias)).description});
+            document.projects.push_back(std::move(record));
+        }
+        if (!document.projects.empty() && m_files.has(fingerprint))
+            TRY(m_files.setNote(fingerprint, config::writeImageDocument(document)));
+    }
+    return {};
+}
+
+/// With what is noted beside it. Without that an image of the default project has what its file says of itself. Names that
+/// others have by now are left to them.
+Status ImageService::bringBack(const std::string &fingerprint)
+{
+    const images::Image image = TRY(m_files.look(fingerprint));
+    config::ImageDocument document;
+    const auto text = m_files.note(fingerprint);
+    if (text)
+        document = TRY(config::readImageDocument(*text, fingerprint.substr(0, 12) + ".yaml"));
+    else if (text.error().code != Code::NotFound)
+        return text.error();
+    if (document.projects.empty())
+        document.projects.push_back({store::kDefaultProject, "", "", false, store::unixMillis(), image.metadata.expiryDate * 1000,
+                                     image.metadata.properties, {}});
+    TRY(m_db.transaction([&]() -> Status {
+        for (const config::ImageRecord &record : document.projects) {
+            store::Image row;
+            row.project = record.project;
+            row.fingerprint = fingerprint;
+            row.filename = record.filename;
+            row.architecture = image.metadata.architecture;
+            row.format = image.split ? "split" : "unified";
+            row.size = image.size.count;
+            row.isPublic = record.isPublic;
+            row.source = record.source;
+            row.createdAt = image.metadata.creationDate * 1000;
+            row.uploadedAt = record.uploadedAt;
+            row.expiresAt = record.expiresAt;
+            row.properties = record.properties;
+            TRY(store::insertImage(m_db, row));
+            for (const config::ImageAliasDocument &alias : record.aliases)
+                if (!store::findAlias(m_db, record.project, alias.name))
+                    TRY(store::insertAlias(m_db, {0, record.project, alias.name, alias.description, fingerprint}));
+        }
+        return {};
+    }));
+    return note({fingerprint});
+}
+
+Result<bool> ImageService::isKnown(const std::string &fingerprint)
+{
+    for (const store::Project &project : TRY(store::listProjects(m_db)))
+        if (store::findImage(m_db, project.name, fingerprint))
+            return true;
+    return false;
+}
+
+Status ImageService::recoverLost(Apply apply, std::vector<Found> &found)
+{
+    for (const std::string &fingerprint : TRY(m_files.list())) {
+        if (TRY(isKnown(fingerprint)))
+            continue;
+        const Status done = apply == Apply::Yes ? bringBack(fingerprint) : Status();
+        found.push_back(outcome({"image", "", fingerprint.substr(0, 12), "", {}, {}}, done, apply));
+    }
+    return {};
 }
 
 Status ImageService::ensureUnpacked(storage::Driver &pool, const std::string &fingerprint, Progress &progress)

@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "images/store.h"
 #include "images/template.h"
+#include "instances/found.h"
 #include "instances/locks.h"
 #include "instances/pools.h"
 #include "store/images.h"
@@ -53,6 +54,10 @@ public:
     Result<store::Image> add(const images::Image &image, const NewImage &details);
     /// The row, the trees in the pools, the file.
     Status remove(const std::string &project, const std::string &fingerprint);
+    /// Notes beside the images' files what the database now says of them; after every change of their rows or aliases.
+    Status note(const std::vector<std::string> &fingerprints);
+    /// Image files that the database does not know come back, with their names and properties.
+    Status recoverLost(Apply apply, std::vector<Found> &found);
     /// Unpacks the image into the pool unless it is there.
     Status ensureUnpacked(storage::Driver &pool, const std::string &fingerprint, Progress &progress);
     images::ImageStore &files() { return m_files; }
@@ -60,6 +65,8 @@ public:
 private:
     Result<store::Image> buildLocked(const std::string &project, const images::ResolvedImage &resolved, const BuildChoice &choice,
                                      Progress &progress);
+    Status bringBack(const std::string &fingerprint);
+    Result<bool> isKnown(const std::string &fingerprint);
     std::optional<store::Image> findBuilt(const std::string &project, const images::ResolvedImage &resolved);
     std::shared_ptr<std::mutex> lockFor(const std::string &what) { return m_locks.get(what); }
 

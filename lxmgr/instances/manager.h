@@ -9,6 +9,7 @@
 #include "images/render.h"
 #include "instances/diff.h"
 #include "instances/exchange.h"
+#include "instances/found.h"
 #include "instances/image_service.h"
 #include "instances/locks.h"
 #include "instances/names.h"
@@ -117,19 +118,6 @@ struct Described {
     std::optional<Guest> guest;
 };
 
-/// Something that lies in a pool and the database does not know.
-struct Found {
-    enum class Result { Lost, Recovered, Failed };
-    std::string kind; ///< "instance", "profile", "storage pool"
-    std::string project;
-    std::string name;
-    std::string pool;
-    Result result = Result::Lost;
-    std::string message; ///< Why it failed.
-};
-/// Whether to do it, or only to say what would be done.
-enum class Apply { No, Yes };
-
 /// By the row numbers of their instances.
 using SnapshotsByInstance = std::map<std::int64_t, std::vector<store::Snapshot>>;
 
@@ -223,9 +211,10 @@ public:
     // Daemon start and end.
     /// Re-adopts what runs, completes or takes back what was half done, removes what is left over.
     Status recover();
-    /// What pools hold and the database does not know comes back: instances with their snapshots, and the profiles they
-    /// used where these are gone. One that fails does not keep the others.
-    Result<std::vector<Found>> recoverFromPools(Apply apply);
+    /// What the state folder and the pools hold and the database does not know comes back: networks, images, volumes,
+    /// instances with their snapshots, and the profiles they used where these are gone. One that fails does not keep the
+    /// others.
+    Result<std::vector<Found>> recoverLost(Apply apply);
     /// Starts what boot.autostart or the last power state ask for.
     void autostart();
     /// Stops all guests cleanly, each within its boot.host_shutdown_timeout; they come back at the next autostart.
@@ -285,6 +274,7 @@ private:
     Status finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal);
     Status recoverRefresh(const store::Operation &journal);
     Status recoverPools(Apply apply, std::vector<Found> &found);
+    Status recoverInstances(storage::Driver &pool, Apply apply, std::vector<Found> &found);
     Status recoverProfiles(const config::BackupDocument &document, std::vector<Found> &found);
     Status recoverInstance(const config::BackupDocument &document, storage::Driver &pool, std::vector<Found> &found);
     Status recoverSnapshotRename(const store::Operation &journal);

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "base/paths.h"
+#include "instances/found.h"
 #include "network/network.h"
 #include "store/networks.h"
 
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace lxmgr::instances
 {
@@ -17,8 +19,11 @@ class Networks
 public:
     Networks(const Paths &paths, store::Database &db) : m_paths(paths), m_db(db) {}
 
-    /// The row of bridge "lxmgrbr0" is made where there is none, with free private ranges; nothing is brought up.
+    /// The row of bridge "lxmgrbr0" is made where there is none, with the ranges it had before the database was lost, else
+    /// with free private ones; nothing is brought up.
     Status ensureDefault();
+    /// Networks whose document lies in the state folder and that the database does not know come back.
+    Status recoverLost(Apply apply, std::vector<Found> &found);
     /// NotFound: no such network.
     Result<network::Network> find(const std::string &name);
     /// Link, addresses, firewall and dnsmasq of the network are as they should be.
@@ -34,6 +39,10 @@ public:
     Status release(const std::string &name, const std::string &mac);
 
 private:
+    std::string folderOf(const std::string &name) const { return m_paths.stateDir + "/networks/" + name; }
+    Result<store::Network> lostRow(const std::string &name) const;
+    Status writeDocument(const store::Network &row) const;
+
     const Paths &m_paths;
     store::Database &m_db;
     std::mutex m_mutex;

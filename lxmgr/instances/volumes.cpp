@@ -10,6 +10,8 @@
 #include "kernel/sys.h"
 #include "storage/tree.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <unistd.h>
 
 namespace lxmgr::instances
@@ -46,6 +48,22 @@ Status flush(const Fd &folder)
 {
     TRY(sys::call("syncfs", {}, [&] { return ::syncfs(folder.get()); }));
     return {};
+}
+
+Result<config::VolumeDocument> documentOf(storage::Driver &pool, const std::string &project, const std::string &name)
+{
+    const Fd folder = TRY(pool.openVolume(project, name));
+    const auto text = files::read(folder, config::kVolumeFile);
+    if (!text && text.error().errnum == ENOENT)
+        return Error(Code::NotFound, std::string("there is no ") + config::kVolumeFile +
+                                         " beside it (its creation may have been cut off)");
+    if (!text)
+        return text.error();
+    config::VolumeDocument document = TRY(config::readVolumeDocument(*text, config::kVolumeFile));
+    if (document.project != project || document.name != name)
+        return Error(Code::Corrupt, std::string(config::kVolumeFile) + " is that of " +
+                                        quoted(document.project + "/" + document.name));
+    return document;
 }
 
 } // namespace
@@ -406,6 +424,60 @@ Result<VolumeMounts> Volumes::mounts(const std::string &project, const std::vect
         mounts[device.name] = {tree.directory, !config.unmapped.value_or(false)};
     }
     return mounts;
+}
+
+/// All of it in one transaction, so that a crash leaves the volume lost as before or whole. A snapshot that the document
+/// does not know (its making was just through) has the volume's own keys.
+Status Volumes::bringBack(const config::VolumeDocument &document, storage::Driver &pool)
+{
+    const auto lock = lockFor({pool.name(), document.project, document.name});
+    const std::lock_guard guard(*lock);
+    TRY(store::findProject(m_db, document.project));
+    const auto names = TRY(pool.listSnapshots(document.project, document.name));
+    return m_db.transaction([&]() -> Status {
+        store::Volume row;
+        row.project = document.project;
+        row.pool = pool.name();
+        row.name = document.name;
+        row.description = document.description;
+        row.status = store::VolumeStatus::Ready;
+        row.createdAt = document.createdAt;
+        row.config = document.config;
+        row.id = TRY(store::insertVolume(m_db, row));
+        for (const std::string &name : names) {
+            store::VolumeSnapshot snapshot;
+            snapshot.volumeId = row.id;
+            snapshot.name = name;
+            snapshot.status = store::VolumeStatus::Ready;
+            const auto known = std::ranges::find(document.snapshots, name, &config::VolumeSnapshotDocument::name);
+            const bool isKnown = known != document.snapshots.end();
+            snapshot.description = isKnown ? known->description : "";
+            snapshot.createdAt = isKnown ? known->createdAt : store::unixMillis();
+            snapshot.expiresAt = isKnown ? known->expiresAt : 0;
+            snapshot.config = isKnown ? known->config : document.config;
+            TRY(store::insertVolumeSnapshot(m_db, snapshot));
+        }
+        return {};
+    });
+}
+
+Status Volumes::recoverLost(const std::string &pool, Apply apply, std::vector<Found> &found)
+{
+    if (!path::openFolder(TRY(m_pools.get(pool))->directory() + "/custom"))
+        return {}; // it never had one, and looking makes none
+    const Pools::Use driver = TRY(m_pools.custom(pool));
+    for (const std::string &folder : TRY_IN("storage pool " + quoted(pool), driver->listVolumes())) {
+        const std::size_t colon = folder.find(':'); // a project's name has none
+        const std::string project = folder.substr(0, colon), name = folder.substr(std::min(colon + 1, folder.size()));
+        if (store::findVolume(m_db, pool, project, name))
+            continue;
+        const auto document = documentOf(*driver, project, name);
+        Status done = document ? Status() : Status(document.error());
+        if (done && apply == Apply::Yes)
+            done = bringBack(*document, *driver);
+        found.push_back(outcome({"storage volume", project, name, pool, {}, {}}, done, apply));
+    }
+    return {};
 }
 
 Status Volumes::recoverRename(const store::Operation &journal)

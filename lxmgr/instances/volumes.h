@@ -4,6 +4,7 @@
 
 #include "config/devices.h"
 #include "config/volume_config.h"
+#include "instances/found.h"
 #include "instances/locks.h"
 #include "instances/plan.h"
 #include "instances/pools.h"
@@ -63,6 +64,8 @@ public:
     Result<VolumeMounts> mounts(const std::string &project, const std::vector<config::Device> &devices);
     /// Before anything else uses volumes.
     Status recover();
+    /// What the pool holds and the database does not know comes back, with its snapshots.
+    Status recoverLost(const std::string &pool, Apply apply, std::vector<Found> &found);
 
 private:
     std::shared_ptr<std::mutex> lockFor(const VolumeKey &key) { return m_locks.get(key); }
@@ -75,6 +78,7 @@ private:
     Status finishDeleteSnapshot(const store::Volume &row, const store::VolumeSnapshot &snapshot);
     Status recoverRename(const store::Operation &journal);
     Status recoverOne(const store::Volume &row);
+    Status bringBack(const config::VolumeDocument &document, storage::Driver &pool);
 
     Pools &m_pools;
     store::Database &m_db;

@@ -1,5 +1,5 @@
-// A lost database, or a pool from another host: instances, snapshots and profiles are read back from what lies beside
-// each volume.
+// A lost database, or a pool from another host: pools, instances, snapshots and profiles are read back from what lies
+// beside each volume; networks, images and volumes see to themselves.
 #include "instances/manager.h"
 
 #include "base/log.h"
@@ -105,7 +105,6 @@ Status Manager::recoverPools(Apply apply, std::vector<Found> &found)
         const auto text = files::read(base + "/" + name + "/" + config::kPoolFile);
         if (!text || store::findPool(m_s.db, name))
             continue;
-        Found entry{"storage pool", "", name, "", Found::Result::Lost, ""};
         const auto document = config::readPoolDocument(*text, name + "/" + config::kPoolFile);
         Status done = document ? Status() : Status(document.error());
         if (document && apply == Apply::Yes) {
@@ -116,12 +115,7 @@ Status Manager::recoverPools(Apply apply, std::vector<Found> &found)
             row.config = document->config;
             done = m_s.pools.create(row);
         }
-        if (!done)
-            entry.result = Found::Result::Failed;
-        else if (apply == Apply::Yes)
-            entry.result = Found::Result::Recovered;
-        entry.message = done ? "" : done.error().message;
-        found.push_back(std::move(entry));
+        found.push_back(outcome({"storage pool", "", name, "", {}, {}}, done, apply));
     }
     return {};
 }
@@ -186,31 +180,34 @@ Status Manager::recoverInstance(const config::BackupDocument &document, storage:
     return running ? adopt(TRY(find(key))) : Status();
 }
 
-Result<std::vector<Found>> Manager::recoverFromPools(Apply apply)
+Status Manager::recoverInstances(storage::Driver &pool, Apply apply, std::vector<Found> &found)
+{
+    for (const std::string &volume : TRY_IN("storage pool " + quoted(pool.name()), pool.listVolumes())) {
+        const InstanceKey key = keyOfVolume(volume);
+        const auto row = store::findInstance(m_s.db, key.project, key.name);
+        if (row && row->pool == pool.name())
+            continue;
+        const auto document = readBackupOf(pool, key);
+        Status done = document ? Status() : Status(document.error());
+        if (done && row)
+            done = Error(Code::AlreadyExists, "an instance of this name is in storage pool " + quoted(row->pool) +
+                                                  " (rename that one first)");
+        if (done && apply == Apply::Yes)
+            done = recoverInstance(*document, pool, found);
+        found.push_back(outcome({"instance", key.project, key.name, pool.name(), {}, {}}, done, apply));
+    }
+    return {};
+}
+
+Result<std::vector<Found>> Manager::recoverLost(Apply apply)
 {
     std::vector<Found> found;
+    TRY(m_s.networks.recoverLost(apply, found));
     TRY(recoverPools(apply, found));
+    TRY(m_s.images.recoverLost(apply, found));
     for (const Pools::Use &pool : m_s.pools.all()) {
-        for (const std::string &volume : TRY_IN("storage pool " + quoted(pool->name()), pool->listVolumes())) {
-            const InstanceKey key = keyOfVolume(volume);
-            const auto row = store::findInstance(m_s.db, key.project, key.name);
-            if (row && row->pool == pool->name())
-                continue;
-            Found entry{"instance", key.project, key.name, pool->name(), Found::Result::Lost, ""};
-            const auto document = readBackupOf(*pool, key);
-            Status done = document ? Status() : Status(document.error());
-            if (done && row)
-                done = Error(Code::AlreadyExists, "an instance of this name is in storage pool " + quoted(row->pool) +
-                                                      " (rename that one first)");
-            if (done && apply == Apply::Yes)
-                done = recoverInstance(*document, *pool, found);
-            if (!done)
-                entry.result = Found::Result::Failed;
-            else if (apply == Apply::Yes)
-                entry.result = Found::Result::Recovered;
-            entry.message = done ? "" : done.error().message;
-            found.push_back(std::move(entry));
-        }
+        TRY(m_s.volumes.recoverLost(pool->name(), apply, found)); // before the instances that have them
+        TRY(recoverInstances(*pool, apply, found));
     }
     return found;
 }

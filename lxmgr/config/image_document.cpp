@@ -1,0 +1,121 @@
+#include "config/image_document.h"
+
+#include "base/text.h"
+#include "config/documents.h"
+
+namespace lxmgr::config
+{
+
+namespace
+{
+
+constexpr std::uint64_t kVersion = 1;
+
+/// Takes the text of a key into a member.
+template <auto Member, class Document> Status readText(Document &document, const YamlNode &value, const std::string &file)
+{
+    document.*Member = TRY(yamlText(value, file, "the value"));
+    return {};
+}
+
+template <auto Member> Status readTime(ImageRecord &record, const YamlNode &value, const std::string &file)
+{
+    record.*Member = TRY_IN(file, parseSigned(TRY(yamlText(value, file, "the time")), 0));
+    return {};
+}
+
+constexpr DocumentKey<ImageAliasDocument> kAliasKeys[] = {
+    {"name",        &readText<&ImageAliasDocument::name, ImageAliasDocument>       },
+    {"description", &readText<&ImageAliasDocument::description, ImageAliasDocument>},
+};
+
+Status readAliases(ImageRecord &record, const YamlNode &value, const std::string &file)
+{
+    for (const YamlNode &item : value.items) {
+        ImageAliasDocument alias;
+        TRY(readDocument<ImageAliasDocument>(alias, item, file, kAliasKeys, {}));
+        record.aliases.push_back(std::move(alias));
+    }
+    return {};
+}
+
+constexpr DocumentKey<ImageRecord> kRecordKeys[] = {
+    {"project",     &readText<&ImageRecord::project, ImageRecord> },
+    {"filename",    &readText<&ImageRecord::filename, ImageRecord>},
+    {"source",      &readText<&ImageRecord::source, ImageRecord>  },
+    {"public",
+     [](ImageRecord &record, const YamlNode &value, const std::string &file) -> Status {
+         record.isPublic = TRY(yamlText(value, file, "public")) == "true";
+         return {};
+     }},
+    {"uploaded_at", &readTime<&ImageRecord::uploadedAt>           },
+    {"expires_at",  &readTime<&ImageRecord::expiresAt>            },
+    {"properties",
+     [](ImageRecord &record, const YamlNode &value, const std::string &file) -> Status {
+         record.properties = TRY(yamlStringMap(value, file, "properties"));
+         return {};
+     }},
+    {"aliases",     &readAliases                                  },
+};
+
+constexpr DocumentKey<ImageDocument> kKeys[] = {
+    {"fingerprint", &readText<&ImageDocument::fingerprint, ImageDocument>},
+    {"projects",
+     [](ImageDocument &document, const YamlNode &value, const std::string &file) -> Status {
+         for (const YamlNode &item : value.items) {
+             ImageRecord record;
+             TRY(readDocument<ImageRecord>(record, item, file, kRecordKeys, {}));
+             TRY_IN(file, checkObjectName("project", record.project));
+             document.projects.push_back(std::move(record));
+         }
+         return {};
+     }},
+};
+constexpr std::string_view kPassedOver[] = {"version", "complete"};
+
+Result<ImageDocument> readChecked(std::string_view text, const std::string &file)
+{
+    const YamlNode root = TRY(parseYaml(text, file));
+    TRY(checkDocument(root, file, "the description of an image", kVersion));
+    ImageDocument document;
+    TRY(readDocument<ImageDocument>(document, root, file, kKeys, kPassedOver));
+    return document;
+}
+
+} // namespace
+
+std::string writeImageDocument(const ImageDocument &document)
+{
+    YamlNode projects = YamlNode::sequence();
+    for (const ImageRecord &record : document.projects) {
+        YamlNode aliases = YamlNode::sequence();
+        for (const ImageAliasDocument &alias : record.aliases) {
+            YamlNode node = YamlNode::map();
+            node.add("name", YamlNode::text(alias.name)).add("description", YamlNode::text(alias.description));
+            aliases.items.push_back(std::move(node));
+        }
+        YamlNode node = YamlNode::map();
+        node.add("project", YamlNode::text(record.project))
+            .add("filename", YamlNode::text(record.filename))
+            .add("source", YamlNode::text(record.source))
+            .add("public", YamlNode::word(record.isPublic ? "true" : "false"))
+            .add("uploaded_at", YamlNode::word(std::to_string(record.uploadedAt)))
+            .add("expires_at", YamlNode::word(std::to_string(record.expiresAt)))
+            .add("properties", YamlNode::map(record.properties))
+            .add("aliases", std::move(aliases));
+        projects.items.push_back(std::move(node));
+    }
+    YamlNode root = YamlNode::map();
+    root.add("version", YamlNode::word(std::to_string(kVersion)))
+        .add("fingerprint", YamlNode::text(document.fingerprint))
+        .add("projects", std::move(projects))
+        .add("complete", YamlNode::word("true"));
+    return "# Written by lxmgr for a database that is lost. Editing it changes nothing.\n" + formatYaml(root);
+}
+
+Result<ImageDocument> readImageDocument(std::string_view text, const std::string &file)
+{
+    return asCorrupt(readChecked(text, file));
+}
+
+} // namespace lxmgr::config
