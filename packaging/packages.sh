@@ -5,7 +5,7 @@ packages_build="g++ cmake ninja-build pkg-config qt6-base-dev libssl-dev libsqli
 packages_run="dnsmasq-base mmdebstrap busybox-static iproute2 ca-certificates"
 packages_test="ccache nftables curl gpg apt-utils util-linux e2fsprogs xfsprogs btrfs-progs procps tar xz-utils zstd"
 # Wanted where the distribution has them.
-packages_run_optional="debian-archive-keyring ubuntu-archive-keyring ubuntu-keyring"
+packages_run_optional="borgbackup debian-archive-keyring ubuntu-archive-keyring ubuntu-keyring"
 packages_test_optional="lxd-client zsh fish"
 
 # is_installed NAME

@@ -120,7 +120,7 @@ std::string deviceKeyTable()
     std::string text;
     std::string_view group;
     for (const config::KeyInfo &key : config::allKeys()) {
-        if (key.group == "instance" || key.group == "pool" || key.group == "volume")
+        if (key.group == "instance" || key.group == "pool" || key.group == "volume" || key.group == "server")
             continue;
         if (key.group != group)
             text.append(".SS ").append(roff(key.group)).append("\n");
@@ -140,6 +140,7 @@ std::string keyTable(std::string_view group)
 }
 std::string instanceKeyTable() { return keyTable("instance"); }
 std::string poolKeyTable() { return keyTable("pool"); }
+std::string serverKeyTable() { return keyTable("server"); }
 std::string volumeKeyTable() { return keyTable("volume"); }
 
 std::string exitTable()
@@ -200,6 +201,7 @@ constexpr DocTable kTables[] = {
     {"device-keys",   &deviceKeyTable  },
     {"pool-keys",     &poolKeyTable    },
     {"volume-keys",   &volumeKeyTable  },
+    {"server-keys",   &serverKeyTable  },
     {"exit-statuses", &exitTable       },
     {"environment",   &environmentTable},
     {"files",         &fileTable       },

@@ -27,6 +27,15 @@ Result<int> console(Context &context, const Arguments &arguments);
 // exchange.cpp
 Result<int> exportInstance(Context &context, const Arguments &arguments);
 Result<int> importInstance(Context &context, const Arguments &arguments);
+// backups.cpp
+Result<int> backupCreate(Context &context, const Arguments &arguments);
+Result<int> backupList(Context &context, const Arguments &arguments);
+Result<int> backupShow(Context &context, const Arguments &arguments);
+Result<int> backupInfo(Context &context, const Arguments &arguments);
+Result<int> backupVerify(Context &context, const Arguments &arguments);
+Result<int> backupRestore(Context &context, const Arguments &arguments);
+Result<int> backupDelete(Context &context, const Arguments &arguments);
+Result<int> backupPrune(Context &context, const Arguments &arguments);
 // files.cpp
 Result<int> filePush(Context &context, const Arguments &arguments);
 Result<int> filePull(Context &context, const Arguments &arguments);

@@ -3,6 +3,7 @@
 #include "config/device_keys.h"
 #include "config/instance_keys.h"
 #include "config/pool_keys.h"
+#include "config/server_keys.h"
 #include "config/volume_keys.h"
 
 #include <span>
@@ -27,6 +28,7 @@ std::vector<KeyInfo> collect()
     append<NicDevice>(out, "nic", kNicKeys);
     append<UnixCharDevice>(out, "unix-char", kUnixCharKeys);
     append<VolumeConfig>(out, "volume", kVolumeKeys);
+    append<ServerConfig>(out, "server", kServerKeys);
     for (const PoolKey &row : kPoolKeys)
         out.push_back({"pool", row.key.name, row.key.field.type, row.key.apply, row.key.defaultText, row.key.summary});
     return out;

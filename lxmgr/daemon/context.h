@@ -3,6 +3,7 @@
 
 #include "daemon/operations.h"
 #include "daemon/server.h"
+#include "instances/backups.h"
 #include "instances/manager.h"
 
 #include <atomic>
@@ -18,6 +19,7 @@ struct Context {
     instances::Networks &networks;
     instances::ImageService &images;
     instances::Manager &manager;
+    instances::Backups &backups;
     Operations &operations;
     Events &events;
     Server &server;
@@ -40,6 +42,7 @@ std::span<const HandlerRow> serverHandlers();
 std::span<const HandlerRow> instanceHandlers();
 std::span<const HandlerRow> snapshotHandlers();
 std::span<const HandlerRow> exchangeHandlers();
+std::span<const HandlerRow> backupHandlers();
 std::span<const HandlerRow> executionHandlers();
 std::span<const HandlerRow> fileHandlers();
 std::span<const HandlerRow> diffHandlers();

@@ -125,6 +125,7 @@ public:
             m_server->stopListening();
         m_server.reset(); // waits for handlers, which use all that goes next
         m_scheduler.reset();
+        m_backups.reset();
         m_manager.reset();
     }
 
@@ -142,13 +143,16 @@ private:
                                               [this](const instances::Lifecycle &event) { publish(event); },
                                               [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }};
         m_manager = TRY(instances::Manager::create(std::move(services)));
-        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_manager, *m_operations, *m_events, *m_server,
+        m_backups = std::make_unique<instances::Backups>(m_options.paths, *m_db, *m_manager);
+        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_manager, *m_backups,
+                                    *m_operations, *m_events, *m_server,
                                     false, {}, {}, {}});
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
         m_context->whenReady = [this](std::function<void()> callback) { whenReady(std::move(callback)); };
         m_context->schedulesChanged = [this] { m_scheduler->changed(); };
         m_handlers = TRY(handlerTable());
         // Adopted before the socket opens: nobody is ever told that a running instance is stopped.
+        TRY(m_backups->recover([this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }));
         TRY(m_manager->recover());
         m_scheduler = TRY(Scheduler::create(*m_server, *m_manager));
         TRY(m_server->listen());
@@ -229,6 +233,7 @@ private:
     std::unique_ptr<Server> m_server;
     std::unique_ptr<Operations> m_operations;
     std::unique_ptr<instances::Manager> m_manager;
+    std::unique_ptr<instances::Backups> m_backups;
     std::unique_ptr<Scheduler> m_scheduler;
     std::unique_ptr<Context> m_context;
     HandlerTable m_handlers{};

@@ -74,6 +74,7 @@ inline constexpr std::string_view kExtensions[] = {
     "unix_device_major_minor",
     "container_disk_shift",
     "api_os",
+    "lxmgr_backups",
     "lxmgr_diff",
     "lxmgr_error_code",
     "lxmgr_storage",

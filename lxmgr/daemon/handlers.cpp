@@ -9,7 +9,7 @@ namespace lxmgr::daemon
 Result<HandlerTable> handlerTable()
 {
     HandlerTable table{};
-    for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), executionHandlers(),
+    for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), backupHandlers(), executionHandlers(),
                             fileHandlers(), diffHandlers(), imageHandlers(), configurationHandlers(), storageHandlers(),
                             volumeHandlers()})
         for (const HandlerRow &row : rows)

@@ -2,10 +2,13 @@
 #include "daemon/context.h"
 
 #include "api/envelope.h"
+#include "backup/retention.h"
 #include "base/text.h"
+#include "config/server_config.h"
 #include "daemon/extensions.h"
 #include "daemon/resources.h"
 #include "kernel/files.h"
+#include "store/server_config.h"
 #include "version.h"
 
 #include <QTimer>
@@ -72,6 +75,14 @@ Result<api::Environment> environmentOf(Context &context, const std::string &proj
     return environment;
 }
 
+Result<api::Json> serverConfig(Context &context)
+{
+    api::Json config = api::Json::object();
+    for (const auto &[key, value] : TRY(store::serverConfig(context.db)))
+        config[key] = value;
+    return config;
+}
+
 Status serverGet(Context &context, Request &request, const Responder &responder)
 {
     api::Server server;
@@ -80,16 +91,28 @@ Status serverGet(Context &context, Request &request, const Responder &responder)
     server.authUserName = request.peer.requestor().username;
     server.authUserMethod = "unix";
     server.environment = TRY(environmentOf(context, request.project()));
+    server.config = TRY(serverConfig(context));
     responder.sync(api::toJson(server), api::etagOf(server.config.dump()));
     return {};
 }
 
-Status serverChange(Context &, Request &request, const Responder &responder)
+Status serverChange(Context &context, Request &request, const Responder &responder)
 {
     const auto put = TRY(request.json<api::ServerPut>());
-    TRY(api::checkEtag(request.ifMatch(), api::etagOf(api::Json::object().dump())));
-    if (const api::Json::Object *keys = put.config.asObject(); keys && !keys->empty())
-        return Error(Code::Unsupported, "server key " + quoted(keys->front().first) + " is not supported by this version");
+    TRY(api::checkEtag(request.ifMatch(), api::etagOf(TRY(serverConfig(context)).dump())));
+    StringMap config = request.id() == api::RouteId::ServerPut ? StringMap{} : TRY(store::serverConfig(context.db));
+    const api::Json::Object *keys = put.config.asObject();
+    for (const auto &[key, value] : keys ? *keys : api::Json::Object{}) {
+        // Numbers and truths are taken as text, as other servers do.
+        const std::string *text = value.asString();
+        if (value.isNull())
+            config.erase(key);
+        else
+            config[key] = text ? *text : value.dump();
+    }
+    const config::ServerConfig typed = TRY(config::parseServerConfig(config));
+    TRY_IN("backups.retention", backup::parseRetention(typed.backupsRetention.value_or("")));
+    TRY(store::setServerConfig(context.db, config));
     responder.sync();
     return {};
 }

@@ -15,6 +15,7 @@ constexpr helper::Mode kModes[] = {
     {"export", &helper::exported},
     {"build",  &helper::build   },
     {"diff",   &helper::diff    },
+    {"backup", &helper::backup  },
 };
 
 } // namespace

@@ -2,7 +2,7 @@
 //
 // Two programs are spawned by the daemon. lxmgr-monitor is static and small, stays as long as its guest, and enters
 // guests (modes "run" and "files"). lxmgr-helper lives for one job and may link libarchive, yaml-cpp and SQLite
-// ("unpack", "export", "build", "diff"); it never enters a guest, so nothing of a guest can be loaded into it.
+// ("unpack", "export", "build", "diff", "backup"); it never enters a guest, so nothing of a guest can be loaded into it.
 #pragma once
 
 #include "base/fd.h"
@@ -22,6 +22,7 @@ int unpack(std::span<char *const> args);   // unpack.cpp
 int exported(std::span<char *const> args); // export.cpp
 int build(std::span<char *const> args);    // build.cpp
 int diff(std::span<char *const> args);     // diff.cpp
+int backup(std::span<char *const> args);   // backup.cpp
 
 /// What modes that read archives do around `work`: signals, names and modes as they need them, and the daemon told on
 /// `report` how it ended.

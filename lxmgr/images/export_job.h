@@ -2,6 +2,7 @@
 // `lxmgr-helper export pack` mounts and packs.
 #pragma once
 
+#include "base/pieces.h"
 #include "images/export_writer.h"
 #include "images/layout.h"
 
@@ -28,6 +29,8 @@ struct ExportJob {
     Layout layout = Layout::Export; ///< Or Unified: an image, of its one part's metadata, templates and tree.
 };
 
+void putSource(PieceWriter &pieces, const ExportSource &part);
+Result<ExportSource> takeSource(PieceReader &pieces);
 std::string encodeExportJob(const ExportJob &job);
 Result<ExportJob> decodeExportJob(std::string_view bytes);
 

@@ -131,6 +131,13 @@ Status becomeRootInside()
 /// What giving files their owners, modes and capabilities takes, and no more.
 constexpr unsigned kCapabilities[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP};
 
+Status keepCapabilities(std::uint64_t keep)
+{
+    TRY(caps::limitBoundingSet(keep));
+    TRY(caps::clearInheritable(keep));
+    return sys::prctl("PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS, 1);
+}
+
 Status dropCapabilities(SandboxUse use)
 {
     std::uint64_t keep = 0;
@@ -138,9 +145,7 @@ Status dropCapabilities(SandboxUse use)
         keep |= use == SandboxUse::Reader || use == SandboxUse::Trees ? 0 : 1ULL << capability;
     if (use == SandboxUse::Trees)
         keep = 1ULL << CAP_DAC_READ_SEARCH;
-    TRY(caps::limitBoundingSet(keep));
-    TRY(caps::clearInheritable(keep));
-    return sys::prctl("PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS, 1);
+    return keepCapabilities(keep);
 }
 
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
@@ -371,6 +376,13 @@ Status shutInTreeReader(const std::vector<const Fd *> &trees)
     TRY_IN("sandbox", shutOutAllBut(trees));
     TRY_IN("sandbox", shutOutCalls(SandboxUse::Trees)); // last: the filter forbids the rows above
     return {};
+}
+
+Status shutInProgram(std::uint64_t keep)
+{
+    TRY_IN("sandbox", keepCapabilities(keep));
+    TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL));
+    return shutOutCalls(SandboxUse::Program); // last: the filter forbids the rows above
 }
 
 Status shutInReader()

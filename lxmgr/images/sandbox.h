@@ -41,4 +41,8 @@ Status shutInReader();
 /// Unsupported: no user namespaces.
 Status shutInTreeReader(const std::vector<const Fd *> &trees);
 
+/// Takes from a process that is about to become a program of the host what such a program never needs: other processes,
+/// other namespaces, sockets, new kernel surface; and of its capabilities all but `keep`. No way back.
+Status shutInProgram(std::uint64_t keep);
+
 } // namespace lxmgr::images

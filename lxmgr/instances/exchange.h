@@ -4,8 +4,10 @@
 #include "base/fd.h"
 #include "config/export.h"
 #include "images/export_job.h"
+#include "storage/driver.h"
 #include "store/projects.h"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,11 +25,23 @@ struct ImportRequest {
     std::string name; ///< "": as in the archive.
     std::string pool; ///< "": the one it came from, where there is one of that name here.
     StringMap config; ///< Put over the archive's; an empty value takes a key away.
+    std::string again = "lxmgr import <file> <name>"; ///< How to give another name.
 };
 
 struct Imported {
     std::string name;
     std::vector<std::string> warnings; ///< What was left out or is different here.
 };
+
+/// Where the trees of an instance that comes from elsewhere are put.
+struct NewTrees {
+    storage::Driver &pool;
+    const Fd &folder;        ///< As Driver::newVolumeTrees() made it.
+    bool privileged = false; ///< Only then may there be device nodes.
+    std::vector<std::string> &warnings;
+};
+/// What is said of those that it may not have.
+std::string nodesLeftOut(std::uint64_t count);
+using FillTrees = std::function<Status(const NewTrees &trees)>;
 
 } // namespace lxmgr::instances

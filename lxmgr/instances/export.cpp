@@ -137,25 +137,36 @@ Result<KeptTree> Manager::keepTree(const store::Instance &row, storage::Driver &
     return tree;
 }
 
-Result<images::Exported> Manager::exportInstance(const InstanceKey &key, const ExportRequest &request, const Fd &to,
-                                                 Progress &progress, const std::function<void()> &begun)
+Status Manager::withExportJob(const InstanceKey &key, const ExportRequest &request,
+                              const std::function<Status(const images::ExportJob &)> &work)
 {
     const auto lock = lockFor(key);
     std::unique_lock guard(*lock);
     const store::Instance row = TRY(readyRow(key));
     const auto pool = TRY(m_s.pools.get(row.pool));
     images::ExportJob job = TRY(exportJob(row, request, *pool));
-    const KeptTree tree = TRY_IN("export " + quoted(key.name), keepTree(row, *pool, guard));
+    const KeptTree tree = TRY(keepTree(row, *pool, guard));
     job.parts.back().layers = tree.layers;
-    if (begun)
-        begun();
-    auto exported = TRY_IN("export " + quoted(key.name), images::packExport(m_s.paths.helper, job, to, progress));
-    TRY(failpoint("export.packed"));
-    const struct stat info = TRY(sys::fstat(to));
-    const long flags = TRY(sys::call("fcntl", {}, [&] { return ::fcntl(to.get(), F_GETFL); }));
-    if (S_ISREG(info.st_mode) && (flags & O_ACCMODE) == O_RDWR) // a file of somebody's who lets us read it back
-        TRY_IN("export " + quoted(key.name), images::verifyExport(m_s.paths.helper, to, exported, progress));
+    TRY(work(job));
     m_s.emit({"instance-backup-created", key, {}});
+    return {};
+}
+
+Result<images::Exported> Manager::exportInstance(const InstanceKey &key, const ExportRequest &request, const Fd &to,
+                                                 Progress &progress, const std::function<void()> &begun)
+{
+    images::Exported exported;
+    TRY_IN("export " + quoted(key.name), withExportJob(key, request, [&](const images::ExportJob &job) -> Status {
+        if (begun)
+            begun();
+        exported = TRY(images::packExport(m_s.paths.helper, job, to, progress));
+        TRY(failpoint("export.packed"));
+        const struct stat info = TRY(sys::fstat(to));
+        const long flags = TRY(sys::call("fcntl", {}, [&] { return ::fcntl(to.get(), F_GETFL); }));
+        if (S_ISREG(info.st_mode) && (flags & O_ACCMODE) == O_RDWR) // a file of somebody's who lets us read it back
+            TRY(images::verifyExport(m_s.paths.helper, to, exported, progress));
+        return {};
+    }));
     return exported;
 }
 

@@ -96,6 +96,16 @@ Status makeDevice(const Fd &trees, const images::DeviceEntry &device)
     return {};
 }
 
+} // namespace
+
+std::string nodesLeftOut(std::uint64_t count)
+{
+    return std::to_string(count) + " device nodes left out: only a privileged instance can have them";
+}
+
+namespace
+{
+
 store::Snapshot snapshotRow(const config::ExportedInstance &from, const std::string &pool)
 {
     store::Snapshot row;
@@ -197,38 +207,31 @@ Result<store::Instance> Manager::importedRow(const ImportRequest &request, const
     return row;
 }
 
-Result<storage::Scratch> Manager::unpackImport(const Fd &file, const config::ExportIndex &index,
-                                               const NewInstance &imported,
-                                               std::vector<std::string> &warnings, Progress &progress)
-{
-    const bool privileged = imported.wanted.config.privileged.value_or(false);
-    storage::Driver &pool = *imported.pool;
-    std::vector<std::string> snapshots;
-    for (const config::ExportedInstance &snapshot : index.snapshots)
-        snapshots.push_back(snapshot.name);
-    storage::Scratch trees = TRY(pool.newVolumeTrees(snapshots));
-    images::UnpackLimits limits;
-    const std::uint64_t free = TRY(pool.space()).available.count;
-    limits.total = Bytes{free - free / 20}; // the rest is for those who run
-    limits.perFile = Bytes{kLargest};
-    limits.entries = kMostEntries;
-    const images::Unpacked unpacked = TRY(images::unpackArchive(
-        {m_s.paths.helper, file, nullptr, &trees.directory(), limits, images::UnpackWork::Export}, progress));
-    if (TRY(config::readExport(unpacked.metadata, unpacked.backup)) != index)
-        return Error(Code::Invalid, "the archive changed while it was read");
-    for (const std::string &warning : unpacked.warnings)
-        warnings.push_back(warning);
-    for (const images::DeviceEntry &device : unpacked.devices)
-        if (privileged)
-            TRY(makeDevice(trees.directory(), device));
-    if (!privileged && !unpacked.devices.empty())
-        warnings.push_back(std::to_string(unpacked.devices.size()) +
-                           " device nodes left out: only a privileged instance can have them");
-    return trees;
-}
-
 Result<Imported> Manager::importInstance(ImportRequest request, const config::ExportIndex &index, const Fd &file,
                                          Progress &progress)
+{
+    return importTrees(std::move(request), index, [&](const NewTrees &trees) -> Status {
+        images::UnpackLimits limits;
+        const std::uint64_t free = TRY(trees.pool.space()).available.count;
+        limits.total = Bytes{free - free / 20}; // the rest is for those who run
+        limits.perFile = Bytes{kLargest};
+        limits.entries = kMostEntries;
+        const images::Unpacked unpacked = TRY(images::unpackArchive(
+            {m_s.paths.helper, file, nullptr, &trees.folder, limits, images::UnpackWork::Export}, progress));
+        if (TRY(config::readExport(unpacked.metadata, unpacked.backup)) != index)
+            return Error(Code::Invalid, "the archive changed while it was read");
+        for (const std::string &warning : unpacked.warnings)
+            trees.warnings.push_back(warning);
+        for (const images::DeviceEntry &device : unpacked.devices)
+            if (trees.privileged)
+                TRY(makeDevice(trees.folder, device));
+        if (!trees.privileged && !unpacked.devices.empty())
+            trees.warnings.push_back(nodesLeftOut(unpacked.devices.size()));
+        return {};
+    });
+}
+
+Result<Imported> Manager::importTrees(ImportRequest request, const config::ExportIndex &index, const FillTrees &fill)
 {
     if (request.name.empty())
         request.name = index.name;
@@ -239,17 +242,22 @@ Result<Imported> Manager::importInstance(ImportRequest request, const config::Ex
     const InstanceKey key{request.project, request.name};
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
-    TRY(checkFree(key, "give another name: lxmgr import <file> <name>"));
+    TRY(checkFree(key, "give another name: " + request.again));
     Imported imported{key.name, {}};
     auto checked = checkNew(TRY(importedRow(request, index, imported.warnings)));
     if (!checked)
         return std::move(checked.error()).in("import " + quoted(key.name)).hint("a key can be left out: --config <key>=");
     checked->birth = Birth::Imported;
     std::vector<store::Snapshot> snapshots;
-    for (const config::ExportedInstance &snapshot : index.snapshots)
+    std::vector<std::string> names;
+    for (const config::ExportedInstance &snapshot : index.snapshots) {
         snapshots.push_back(snapshotRow(snapshot, checked->row.pool));
+        names.push_back(snapshot.name);
+    }
     TRY(build(*checked, std::move(snapshots), [&]() -> Status {
-        storage::Scratch trees = TRY(unpackImport(file, index, *checked, imported.warnings, progress));
+        storage::Scratch trees = TRY(checked->pool->newVolumeTrees(names));
+        const bool privileged = checked->wanted.config.privileged.value_or(false);
+        TRY(fill({*checked->pool, trees.directory(), privileged, imported.warnings}));
         TRY(failpoint("import.unpacked"));
         return checked->pool->createVolume(key.project, key.name, std::move(trees));
     }));

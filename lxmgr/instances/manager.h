@@ -192,6 +192,13 @@ public:
     Result<config::ExportIndex> lookAtImport(const Fd &file, Progress &progress);
     Result<Imported> importInstance(ImportRequest request, const config::ExportIndex &index, const Fd &file, Progress &progress);
 
+    // The same for what keeps instances in a form of its own.
+    /// Runs `work` on what an archive of the instance is to hold, which stays as it is meanwhile. A running guest stands still
+    /// only until its files are held. What `work` makes is a backup: its end is told to who listens.
+    Status withExportJob(const InstanceKey &key, const ExportRequest &request, const std::function<Status(const images::ExportJob &)> &work);
+    /// Makes an instance of the trees that `fill` puts in place.
+    Result<Imported> importTrees(ImportRequest request, const config::ExportIndex &index, const FillTrees &fill);
+
     // What snapshots.schedule and snapshots.expiry ask for.
     /// When there is something to do next after `now`, in Unix seconds; nullopt: nothing is.
     std::optional<std::time_t> nextScheduled(std::time_t now);
@@ -285,8 +292,6 @@ private:
     Result<std::string> importPool(const ImportRequest &request, const config::ExportIndex &index, const DeviceMap &expanded);
     Status dropTaken(StringMap &config);
     Result<store::Instance> importedRow(const ImportRequest &request, const config::ExportIndex &index, std::vector<std::string> &warnings);
-    Result<storage::Scratch> unpackImport(const Fd &file, const config::ExportIndex &index, const NewInstance &imported,
-                                          std::vector<std::string> &warnings, Progress &progress);
     void cleanUp(const InstanceKey &key);
     void onEnd(const GuestEnd &end);
     void afterEnd(const GuestEnd &end);

@@ -263,7 +263,7 @@ Result<Fd> overlay(std::span<const Fd> lower, const Fd *layer, uid_t uid, gid_t 
     return overlayInChild(lower, layer, uid, gid, attributes);
 }
 
-Result<Fd> openLayers(std::span<const std::string> layers)
+Result<Fd> layersForReading(std::span<const std::string> layers)
 {
     constexpr std::uint64_t kForReading = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     std::vector<Fd> trees;
@@ -272,8 +272,13 @@ Result<Fd> openLayers(std::span<const std::string> layers)
         TRY(sys::mount_setattr(trees.back(), sys::Recursive::No, kForReading));
     }
     // Of one layer with nothing to write to, overlay would make nothing else, and refuses to.
-    const Fd tree = trees.size() == 1 ? std::move(trees.front())
-                                      : TRY(overlay(trees, nullptr, 0, 0, static_cast<unsigned>(kForReading)));
+    return trees.size() == 1 ? std::move(trees.front())
+                             : TRY(overlay(trees, nullptr, 0, 0, static_cast<unsigned>(kForReading)));
+}
+
+Result<Fd> openLayers(std::span<const std::string> layers)
+{
+    const Fd tree = TRY(layersForReading(layers));
     // open_tree(2) and fsmount(2) give descriptors that only paths can start from.
     return sys::openat(tree, ".", O_RDONLY | O_DIRECTORY);
 }

@@ -37,7 +37,9 @@ Result<Fd> overlayInChild(std::span<const Fd> lower, const Fd *layer, uid_t uid,
 Result<std::vector<Fd>> lockFlags(std::span<const Fd> trees, const Fd &userns);
 
 /// `layers` (topmost first) as one tree to read from: nothing can be written to it, started from it or opened as a device,
-/// and nothing that is mounted below shows. Detached; a folder that calls may start from.
+/// and nothing that is mounted below shows. Detached.
+Result<Fd> layersForReading(std::span<const std::string> layers);
+/// The same as a folder that calls may start from.
 Result<Fd> openLayers(std::span<const std::string> layers);
 
 } // namespace lxmgr::mount

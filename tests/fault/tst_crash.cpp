@@ -23,7 +23,7 @@ struct Operation {
 QList<Operation> operations()
 {
     const QStringList create{"create", "busybox", "t1"}, launch{"launch", "busybox", "t1"};
-    const QStringList snapshot{"snapshot", "t1", "s0"};
+    const QStringList snapshot{"snapshot", "t1", "s0"}, backup{"backup", "t1"};
     const QStringList volume{"storage", "volume", "create", "p1", "v1"};
     const QStringList snapshotOfVolume{"storage", "volume", "snapshot", "create", "p1", "v1", "s0"};
     const QStringList pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
@@ -66,6 +66,11 @@ QList<Operation> operations()
         {"publish", {create}, {"publish", "t1", "--alias", "pub"}, {"STOPPED"}},
         {"publish of a running one", {launch}, {"publish", "t1", "--alias", "pub"}, {"RUNNING"}},
         {"import of an instance", {}, {"import", LXMGR_SOURCE_DIR "/tests/data/exports/lxd-5.0.2.tar.gz", "t1"}, {"", "STOPPED"}},
+        {"backup", {create}, {"backup", "t1"}, {"STOPPED"}},
+        {"backup of a running one", {launch}, {"backup", "t1"}, {"RUNNING"}},
+        {"backup restore", {create, backup}, {"backup", "restore", "t1", "t2"}, {"STOPPED"}},
+        {"backup delete", {create, {"backup", "t1", "b0"}}, {"backup", "delete", "t1/b0"}, {"STOPPED"}},
+        {"backup prune", {create, backup}, {"backup", "prune", "--keep-last", "1"}, {"STOPPED"}},
         {"copy", {create, snapshot}, {"copy", "t1", "t2"}, {"STOPPED"}},
         {"copy of a running one", {launch}, {"copy", "t1", "t2"}, {"RUNNING"}},
         {"refresh", {create, snapshot, {"copy", "t1", "t2"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
@@ -222,6 +227,8 @@ void TestCrash::everyNamedPointIsPassed()
 /// What an operation leaves beside instances: an image, or the pool p1, which may be there, be gone, or be detached.
 void TestCrash::deleteRest(const Operation &operation)
 {
+    if (QByteArray(operation.name) == "backup delete")
+        (void)m_box.cli({"backup", "delete", "t1/b0"}); // the next preparation makes it anew
     if (QByteArray(operation.name).startsWith("publish"))
         (void)m_box.cli({"image", "delete", "pub"});
     if (!QByteArray(operation.name).startsWith("pool"))

@@ -92,7 +92,7 @@ QStringList namedNetns()
     return QDir("/run/netns").entryList({"*lxmgr*"}, QDir::AllEntries | QDir::System | QDir::NoDotAndDotDot);
 }
 
-/// Files of the state folder without what is allowed to come and go: caches, images, logs, SQLite's side files. A guest's
+/// Files of the state folder without what is allowed to come and go: caches, images, backups, logs, SQLite's side files. A guest's
 /// own tree counts as one entry.
 QStringList stateFiles(const AuditScope &scope)
 {
@@ -105,7 +105,7 @@ QStringList stateFiles(const AuditScope &scope)
             const QString path = entry.filePath().mid(scope.stateDir.size() + 1);
             // A whole image is named by its fingerprint; anything else among images is a build or import that was left.
             const bool image = path.contains("images/") && entry.fileName().section('.', 0, 0).size() == 64;
-            if (image || path == "logs/lxmgrd.log" || path.endsWith("-cache"))
+            if (image || path == "logs/lxmgrd.log" || path == "borg" || path == "backup-repository" || path.endsWith("-cache"))
                 continue;
             if (path.endsWith("-wal") || path.endsWith("-shm") || path.startsWith("networks/") || path.startsWith("run"))
                 continue;
