@@ -63,13 +63,14 @@ Result<int> move(Context &context, const Arguments &arguments)
         return Error(Code::Usage, "where to? (a new name, or --storage with another pool)");
     if (snapshotWord(from) && pool)
         return Error(Code::Usage, "a snapshot lies where its instance does: move that");
-    if (pool) {
-        api::InstancePost post;
-        post.migration = true;
-        post.pool = *pool;
-        TRY(runWithProgress(context, "POST", TRY(instancePath(from)), api::toJson(post), "Moving " + from));
-    }
-    return to.empty() ? Result<int>(0) : renameInstance(context, arguments);
+    if (!pool)
+        return renameInstance(context, arguments);
+    api::InstancePost post;
+    post.name = to.empty() ? from : to;
+    post.migration = true;
+    post.pool = *pool;
+    TRY(runWithProgress(context, "POST", TRY(instancePath(from)), api::toJson(post), "Moving " + from));
+    return 0;
 }
 
 } // namespace lxmgr::cli

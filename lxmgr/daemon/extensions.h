@@ -11,6 +11,7 @@ inline constexpr std::string_view kExtensions[] = {
     "patch",
     "instances",
     "container_full",
+    "container_incremental_copy",
     "lxmgr_export", // a descriptor passed with POST …/backups is what the archive is written to
     "direct_backup",
     "instance_get_full",
@@ -46,6 +47,7 @@ inline constexpr std::string_view kExtensions[] = {
     "resource_limits",
     "linux_sysctl",
     "instance_nic_network",
+    "instance_pool_move",
     "instance_create_start",
     "instance_bulk_state_change",
     "network",

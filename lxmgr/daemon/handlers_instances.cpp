@@ -241,11 +241,22 @@ Status patch(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
+Status move(Context &context, const Request &request, const Responder &responder, const api::InstancePost &body)
+{
+    if (body.instanceOnly || body.containerOnly)
+        return Error(Code::Unsupported, "snapshots go with their instance (delete them, or copy it without them)");
+    const instances::MoveRequest wanted{body.pool, body.name};
+    return operate(context, request, responder, "Moving instance",
+                   [&context, key = keyOf(request), wanted](Task &task) { return context.manager.move(key, wanted, task); });
+}
+
 Status post(Context &context, Request &request, const Responder &responder)
 {
     const auto body = TRY(request.json<api::InstancePost>());
+    if (!body.pool.empty() && body.project.empty() && body.target.isNull())
+        return move(context, request, responder, body);
     if (body.migration)
-        return Error(Code::Unsupported, "moving instances between servers, pools and projects is not supported by this version");
+        return Error(Code::Unsupported, "moving instances between servers and projects is not supported by this version");
     TRY(checkInstanceName(body.name));
     return operate(context, request, responder, "Renaming instance",
                    [&context, key = keyOf(request), to = body.name](Task &) { return context.manager.rename(key, to); });

@@ -6,8 +6,11 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/journal.h"
+#include "instances/root_disk.h"
+#include "instances/transfer.h"
 #include "kernel/sys.h"
 
+#include <algorithm>
 #include <sys/stat.h>
 
 namespace lxmgr::instances
@@ -31,6 +34,18 @@ CreateRequest completed(CreateRequest target, const StringMap &config, const Dev
         target.profiles = profiles;
     return target;
 }
+
+/// Whether all of the source is wanted, or only the files of one state of it.
+bool wantsAll(const CopyRequest &request) { return request.withSnapshots && request.snapshot.empty(); }
+
+/// Snapshots do not change, and a copy keeps the time at which its original was made.
+bool isSame(const store::Snapshot &one, const store::Snapshot &other)
+{
+    return one.name == other.name && one.createdAt == other.createdAt;
+}
+
+/// In the journal of a refresh, after the name of the volume beside and that of the source.
+constexpr const char *kOnlyFiles = "files";
 
 /// Tells one folder of a volume from another that has its name later.
 Result<std::string> identityOf(storage::Driver &pool, const InstanceKey &key)
@@ -63,27 +78,49 @@ Status Manager::copyInstance(const CopyRequest &request, Progress &progress)
         const store::Snapshot from = TRY(readySnapshot(request.source, source.id, request.snapshot));
         created = TRY(planNew(completed(request.target, from.config, from.devices, from.profiles)));
     }
+    for (store::Snapshot &snapshot : snapshots)
+        settleRoot(snapshot, created.row.pool);
     created.row.image = source.image;
     created.birth = Birth::Copied;
     return build(created, std::move(snapshots),
-                 [&] { return copyFiles(request, source, *created.pool, target, progress); });
+                 [&] { return copyFiles(request, source, *created.pool, target, std::nullopt, progress); });
 }
 
-/// A running guest stands still while its changed files are copied.
+/// Makes the volume `target`: with all of the source, or with one state of it and the snapshots of the older copy
+/// `like`. A running guest stands still while what it changed is copied.
 Status Manager::copyFiles(const CopyRequest &request, const store::Instance &source, storage::Driver &to,
-                          const InstanceKey &target, Progress &progress)
+                          const InstanceKey &target, const std::optional<std::string> &like, Progress &progress)
 {
     const Pools::Use held = TRY(m_s.pools.get(source.pool));
     storage::Driver &from = *held;
-    if (&from != &to)
-        return Error(Code::Unsupported, "copying from storage pool " + quoted(from.name()) + " to " + quoted(to.name()));
-    const auto with = request.withSnapshots && request.snapshot.empty() ? storage::WithSnapshots::Yes : storage::WithSnapshots::No;
+    if (&from != &to || (like && !wantsAll(request)))
+        return transferFiles(request, source, {to, target.project, target.name, like}, progress);
+    const auto with = wantsAll(request) ? storage::WithSnapshots::Yes : storage::WithSnapshots::No;
     progress.report("copy: " + source.name);
     if (!request.snapshot.empty())
         return from.copyVolume({source.project, source.name, request.snapshot, storage::InUse::No}, target.project, target.name, with);
     return whilePaused(request.source, [&](storage::InUse inUse) {
         return from.copyVolume({source.project, source.name, std::nullopt, inUse}, target.project, target.name, with);
     });
+}
+
+Status Manager::transferFiles(const CopyRequest &request, const store::Instance &source, Destination to, Progress &progress)
+{
+    const Pools::Use held = TRY(m_s.pools.get(source.pool));
+    Departure from{*held, source.project, source.name, {}, {}};
+    if (!request.snapshot.empty())
+        from.snapshot = request.snapshot;
+    if (wantsAll(request)) {
+        const auto there = to.like ? TRY(snapshots({to.project, *to.like})) : std::vector<store::Snapshot>();
+        for (const store::Snapshot &snapshot : TRY(snapshots(request.source))) {
+            from.snapshots.push_back(snapshot.name);
+            if (std::ranges::any_of(there, [&](const store::Snapshot &other) { return isSame(snapshot, other); }))
+                from.known.push_back(snapshot.name);
+        }
+    } else if (to.like) {
+        to.withSnapshotsOfLike = storage::WithSnapshots::Yes;
+    }
+    return transfer(m_s.images, from, to, [&](const auto &work) { return whilePaused(request.source, work); }, progress);
 }
 
 /// The new files are received beside the old ones and change places with them at once, so that the copy is whole whoever
@@ -95,21 +132,20 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
     if (m_running->find(target))
         return Error(Code::WrongState, "Instance is running: " + quoted(target.name) + " (stop it before refreshing it)");
     TRY(checkNotKept(target));
-    if (!request.snapshot.empty() || !request.withSnapshots)
-        return Error(Code::Unsupported, "refreshing " + quoted(target.name) +
-                                            " takes the instance with its snapshots; from one snapshot or without them is not "
-                                            "supported by this version");
+    if (!request.snapshot.empty())
+        TRY(readySnapshot(request.source, source.id, request.snapshot));
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
     const InstanceKey beside{target.project, "refresh-" + newUuid().substr(0, 8)};
-    const store::Operation journal =
-        newJournal(kRefreshOperation, target.project, target.name, beside.name + "/" + request.source.name);
+    const store::Operation journal = newJournal(
+        kRefreshOperation, target.project, target.name,
+        beside.name + "/" + request.source.name + (wantsAll(request) ? std::string() : std::string("/") + kOnlyFiles));
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
     undo.add("refresh journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
     undo.add("refresh volume", [&] { return pool.deleteVolume(beside.project, beside.name); });
     TRY(failpoint("refresh.record"));
-    TRY_IN("refresh " + quoted(target.name), copyFiles(request, source, pool, beside, progress));
+    TRY_IN("refresh " + quoted(target.name), copyFiles(request, source, pool, beside, target.name, progress));
     TRY(failpoint("refresh.copied"));
     TRY(store::addOperationStep(m_s.db, journal.id, {"swap", TRY(identityOf(pool, beside))}));
     TRY_IN("refresh " + quoted(target.name), pool.swapVolumes(target.project, target.name, beside.name));
@@ -118,27 +154,36 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
     return finishRefresh(row, source, journal);
 }
 
-/// Each step may be repeated: recovery calls this again.
-Status Manager::finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal)
+/// The snapshots of the source that came along are now those of the copy.
+Status Manager::takeSnapshotRows(const store::Instance &row, const store::Instance &source, storage::Driver &pool)
 {
-    const InstanceKey key{row.project, row.name};
-    const Pools::Use held = TRY(m_s.pools.get(row.pool));
-    storage::Driver &pool = *held;
     std::vector<store::Snapshot> snapshots = TRY(this->snapshots({source.project, source.name}));
-    TRY(m_s.db.transaction([&]() -> Status {
+    return m_s.db.transaction([&]() -> Status {
         for (const store::Snapshot &old : TRY(store::listSnapshots(m_s.db, row.id)))
             TRY(store::deleteSnapshot(m_s.db, old.id));
         for (store::Snapshot &snapshot : snapshots) {
             if (!pool.hasSnapshot(row.project, row.name, snapshot.name))
                 continue; // made since
             snapshot.instanceId = row.id;
+            settleRoot(snapshot, row.pool);
             TRY(store::insertSnapshot(m_s.db, snapshot));
         }
         return store::setInstanceImage(m_s.db, row.id, source.image);
-    }));
+    });
+}
+
+/// Each step may be repeated: recovery calls this again.
+Status Manager::finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal)
+{
+    const InstanceKey key{row.project, row.name};
+    const Pools::Use held = TRY(m_s.pools.get(row.pool));
+    storage::Driver &pool = *held;
+    const std::vector<std::string> arguments = split(journal.arguments, '/');
+    if (arguments.back() != kOnlyFiles || arguments.size() < 3)
+        TRY(takeSnapshotRows(row, source, pool));
     TRY(writeBackup(key));
     TRY(failpoint("refresh.rows"));
-    TRY(pool.deleteVolume(row.project, journal.arguments.substr(0, journal.arguments.find('/'))));
+    TRY(pool.deleteVolume(row.project, arguments.front()));
     TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success));
     TRY(failpoint("refresh.done"));
     m_s.emit({"instance-updated", key, {}});
@@ -148,10 +193,10 @@ Status Manager::finishRefresh(store::Instance row, const store::Instance &source
 /// What was received is thrown away, unless the old files had made place for it already.
 Status Manager::recoverRefresh(const store::Operation &journal)
 {
-    const std::size_t slash = journal.arguments.find('/');
-    const InstanceKey beside{journal.project, journal.arguments.substr(0, slash)};
+    const std::vector<std::string> arguments = split(journal.arguments, '/');
+    const InstanceKey beside{journal.project, arguments.at(0)};
     const auto row = find({journal.project, journal.object});
-    const auto source = find({journal.project, journal.arguments.substr(slash + 1)});
+    const auto source = find({journal.project, arguments.at(1)});
     if (row) {
         const Pools::Use held = TRY(m_s.pools.get(row->pool));
         storage::Driver &pool = *held;

@@ -59,11 +59,11 @@ Result<RootTree> imageTree(storage::Driver &pool, const InstanceKey &key, const 
 {
     const RootTree root = TRY(pool.root(key.project, key.name));
     if (root.kind == RootTree::Kind::Overlay)
-        return RootTree{RootTree::Kind::Overlay, {}, {root.lower.back()}, {}};
+        return RootTree{RootTree::Kind::Overlay, {}, {root.lower.back()}, {}, {}};
     if (const auto image = pool.openImage(fingerprint); !image && image.error().code == Code::NotFound)
         return Error(Code::NotFound, "the image " + fingerprint.substr(0, 12) + " that " + quoted(key.name) +
                                          " was made from is not there any more (make a snapshot to compare with)");
-    return RootTree{RootTree::Kind::Directory, pool.directory() + "/images/" + fingerprint + "/rootfs", {}, {}};
+    return RootTree{RootTree::Kind::Directory, pool.directory() + "/images/" + fingerprint + "/rootfs", {}, {}, {}};
 }
 
 Result<State> stateOf(storage::Driver &pool, const InstanceKey &key, const DiffSide &side, const Running &running)

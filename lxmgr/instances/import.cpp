@@ -4,6 +4,7 @@
 #include "images/unpack.h"
 #include "instances/manager.h"
 #include "instances/names.h"
+#include "instances/root_disk.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
 
@@ -36,36 +37,6 @@ StringMap importedConfig(const StringMap &config, const StringMap &changes)
             kept[key] = value;
     }
     return kept;
-}
-
-std::string rootNameIn(const DeviceMap &devices)
-{
-    for (const auto &[name, keys] : devices) {
-        const auto type = keys.find("type"), path = keys.find("path");
-        if (type != keys.end() && type->second == "disk" && path != keys.end() && path->second == "/")
-            return name;
-    }
-    return {};
-}
-
-std::string poolIn(const DeviceMap &devices)
-{
-    const std::string root = rootNameIn(devices);
-    if (root.empty())
-        return {};
-    const auto pool = devices.at(root).find("pool");
-    return pool == devices.at(root).end() ? std::string() : pool->second;
-}
-
-/// Makes the root disk lie in `pool`, by a device of its own where `expanded` would say otherwise.
-void settleRoot(DeviceMap &devices, const DeviceMap &expanded, const std::string &pool)
-{
-    if (poolIn(expanded) == pool)
-        return;
-    const std::string name = rootNameIn(expanded);
-    StringMap root = name.empty() ? StringMap{{"type", "disk"}, {"path", "/"}} : expanded.at(name);
-    root["pool"] = pool;
-    devices[name.empty() ? "root" : name] = std::move(root);
 }
 
 /// The profiles among `wanted` that are not in `there`.
@@ -117,11 +88,10 @@ store::Snapshot snapshotRow(const config::ExportedInstance &from, const std::str
     row.devices = from.definition.devices;
     row.expandedConfig = importedConfig(from.expandedConfig, {});
     row.expandedDevices = from.expandedDevices;
-    settleRoot(row.devices, from.expandedDevices, pool);
-    settleRoot(row.expandedDevices, from.expandedDevices, pool);
     row.profiles = from.definition.profiles;
     row.createdAt = from.createdAt;
     row.expiresAt = from.expiresAt;
+    settleRoot(row, pool);
     return row;
 }
 

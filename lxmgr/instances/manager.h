@@ -18,6 +18,7 @@
 #include "instances/plan.h"
 #include "instances/pools.h"
 #include "instances/running.h"
+#include "instances/transfer.h"
 #include "instances/volumes.h"
 #include "kernel/cgroup.h"
 #include "network/interfaces.h"
@@ -44,6 +45,7 @@ inline constexpr const char *kSnapshotRenameOperation = "snapshot-rename";
 inline constexpr const char *kRestoreOperation = "instance-restore";
 inline constexpr const char *kPauseOperation = "instance-pause";
 inline constexpr const char *kRefreshOperation = "instance-refresh";
+inline constexpr const char *kMoveOperation = "instance-move";
 
 /// Something happened to an instance, for the event stream: "instance-started".
 struct Lifecycle {
@@ -81,6 +83,11 @@ struct PublishRequest {
     StringMap properties;       ///< Over those of the image it came from; an empty value takes one away.
     std::int64_t expiresAt = 0; ///< Unix milliseconds, 0: never.
     NewImage image;             ///< What the row says beside its metadata.
+};
+
+struct MoveRequest {
+    std::string pool;
+    std::string name; ///< A new one; "": it keeps its own.
 };
 
 /// What PUT and PATCH replace.
@@ -159,6 +166,8 @@ public:
     Status thaw(const InstanceKey &key);
     Status remove(const InstanceKey &key);
     Status rename(const InstanceKey &key, const std::string &to);
+    /// A stopped instance, with its snapshots, to another pool. AlreadyExists: it lies there.
+    Status move(const InstanceKey &key, const MoveRequest &request, Progress &progress);
     /// Lets go of a pool: its instances are forgotten, what is in it stays. WrongState: one of them runs.
     Status detachPool(const std::string &pool);
     /// Checks the whole new definition, records it, and applies to a running guest what can be changed live.
@@ -276,10 +285,17 @@ private:
     Status restoreStopped(const InstanceKey &key, const std::string &name, bool wasRunning);
     Status finishRestore(const store::Instance &before, const store::Snapshot &snapshot, const store::Operation &journal);
     Status copyFiles(const CopyRequest &request, const store::Instance &source, storage::Driver &to,
-                     const InstanceKey &target, Progress &progress);
+                     const InstanceKey &target, const std::optional<std::string> &like, Progress &progress);
+    Status transferFiles(const CopyRequest &request, const store::Instance &source, Destination to, Progress &progress);
+    Status takeSnapshotRows(const store::Instance &row, const store::Instance &source, storage::Driver &pool);
     Status refresh(const CopyRequest &request, const store::Instance &source, Progress &progress);
     Status finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal);
     Status recoverRefresh(const store::Operation &journal);
+    Status checkMove(const InstanceKey &key, const store::Instance &row, const MoveRequest &request);
+    Status movePool(const store::Instance &row, const std::string &pool, Progress &progress);
+    Status recordPool(store::Instance row, const std::string &pool);
+    Status finishMove(const store::Operation &journal);
+    Status recoverMove(const store::Operation &journal);
     Status recoverPools(Apply apply, std::vector<Found> &found);
     Status recoverInstances(storage::Driver &pool, Apply apply, std::vector<Found> &found);
     Status recoverProfiles(const config::BackupDocument &document, std::vector<Found> &found);

@@ -59,6 +59,8 @@ Status Manager::recoverOperation(const store::Operation &journal)
         return recoverRestore(journal);
     if (journal.type == kRefreshOperation)
         return recoverRefresh(journal);
+    if (journal.type == kMoveOperation)
+        return recoverMove(journal);
     return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
 }
 

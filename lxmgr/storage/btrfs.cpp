@@ -29,6 +29,8 @@ public:
             *this, "this is no btrfs (give a folder on one or a block device as source, or none for a pool in a file)");
     }
 
+    bool sharesWithImages() const override { return true; }
+
 protected:
     std::string ownPart(const Fd &) const override { return kTree; }
 
@@ -62,7 +64,11 @@ protected:
     Status takeTree(const Fd &at, const std::string &name, const Fd &folder, Holder as) const override
     {
         TRY(FolderPool::takeTree(at, name, folder, as));
-        // Last: a read-only subvolume cannot be moved.
+        return sealRoot(folder, as); // last: a read-only subvolume cannot be moved
+    }
+
+    Status sealRoot(const Fd &folder, Holder as) const override
+    {
         return as == Holder::Snapshot
                    ? btrfs::setAccess(TRY(openFolder(folder, kTree)), btrfs::Access::ReadOnly)
                    : Status();

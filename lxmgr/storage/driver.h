@@ -49,6 +49,9 @@ struct RootTree {
     std::string directory;          ///< Directory: the tree.
     std::vector<std::string> lower; ///< Overlay: layers, topmost first.
     std::string layer;              ///< Overlay: folder that holds "upper" and "work"; empty: to be mounted read-only.
+    /// Overlay: names of the layers of `lower`, of the image's its fingerprint. Never given twice, so what has such a
+    /// name in another pool is the same layer on the same ones.
+    std::vector<std::string> identities = {};
 };
 
 /// Whether a guest runs on the volume. Its caller has frozen it, or takes what a power cut would have left.
@@ -61,6 +64,24 @@ struct VolumeSource {
     std::string name;
     std::optional<std::string> snapshot;
     InUse inUse = InUse::No; ///< Of the volume; a snapshot never is.
+};
+
+/// A volume that comes from another pool.
+struct Arrival {
+    struct State {
+        std::string snapshot; ///< Its name, "" for the volume.
+        RootTree tree;
+        bool isInLike = false; ///< `like` has this snapshot already.
+    };
+    std::vector<State> snapshots; ///< The oldest first: each is kept as what differs from the one before it.
+    State now;
+    InUse inUse = InUse::No;          ///< Whether somebody writes to `now`.
+    std::optional<std::string> image; ///< What it was made from.
+    const Fd *beside = nullptr;       ///< Folder with its metadata.yaml and templates/, if it has any.
+    /// A volume of the same name space that is not in use and has much in common with it: what is the same there is
+    /// shared or copied from there.
+    std::optional<std::string> like;
+    WithSnapshots withSnapshotsOfLike = WithSnapshots::No; ///< They come along in place of `snapshots`.
 };
 
 struct Space {
@@ -193,6 +214,12 @@ public:
     /// backup.yaml. NotFound, AlreadyExists. Invalid: a snapshot has no snapshots to take along.
     virtual Status copyVolume(const VolumeSource &from, const std::string &project, const std::string &name,
                               WithSnapshots with) = 0;
+    /// Whether a volume shares what it can with the tree of its image in the pool.
+    virtual bool sharesWithImages() const = 0;
+    /// Makes a volume as it is in another pool, or as another volume was: on disk and visible at once or not at all. For
+    /// a driver of layers its image must be here. NotFound, AlreadyExists.
+    virtual Status receiveVolume(const std::string &project, const std::string &name, const Arrival &arrival,
+                                 const Progress &progress) = 0;
     /// To be mounted read-only. NotFound.
     virtual Result<RootTree> snapshotRoot(const std::string &project, const std::string &name,
                                           const std::string &snapshot) const = 0;

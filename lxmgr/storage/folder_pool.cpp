@@ -92,7 +92,7 @@ Status copyPlainRoot(const Fd &from, const Fd &folder, InUse inUse)
 
 RootTree plainRoot(const std::string &path)
 {
-    return {RootTree::Kind::Directory, path + "/" + kTree + "/rootfs", {}, {}};
+    return {RootTree::Kind::Directory, path + "/" + kTree + "/rootfs", {}, {}, {}};
 }
 
 Error unsuitable(const FolderPool &pool, const std::string &why)
@@ -390,10 +390,13 @@ Result<std::vector<std::string>> FolderPool::listVolumes() const
 Result<FolderPool::Layers> FolderPool::layersOfAll(const std::string &volume) const
 {
     const auto folder = openFolder(m_folders.volumes, volume);
-    if (!folder)
-        return Layers();
-    Layers layers = TRY(layersOf(*folder));
-    const auto snapshots = openFolder(*folder, kSnapshots);
+    return folder ? layersOfFolder(*folder) : Result<Layers>(Layers());
+}
+
+Result<FolderPool::Layers> FolderPool::layersOfFolder(const Fd &folder) const
+{
+    Layers layers = TRY(layersOf(folder));
+    const auto snapshots = openFolder(folder, kSnapshots);
     if (!snapshots)
         return layers;
     for (const std::string &name : TRY(namesIn(*snapshots)))

@@ -75,6 +75,9 @@ public:
     Status restoreSnapshot(const std::string &project, const std::string &name, const std::string &snapshot) override;
     Status copyVolume(const VolumeSource &from, const std::string &project, const std::string &name,
                       WithSnapshots with) override;
+    bool sharesWithImages() const override { return layersOnImage(); }
+    Status receiveVolume(const std::string &project, const std::string &name, const Arrival &arrival,
+                         const Progress &progress) override;
     Result<RootTree> snapshotRoot(const std::string &project, const std::string &name,
                                   const std::string &snapshot) const override;
     Result<std::unique_ptr<Held>> hold(const std::string &project, const std::string &name, InUse inUse) override;
@@ -126,6 +129,16 @@ protected:
     /// since.
     virtual Status finishCopy(const Original &, const Fd & /*folder*/, Holder) { return {}; }
 
+    /// Makes in the new volume folder `folder` what arrives, but for snapshots that it has already. `like`: the folder of
+    /// arrival.like. Without the mutex …
+    virtual Status draftArrival(const Arrival &arrival, const Fd &folder, const Fd *like, const Progress &progress);
+    /// … and then, with the mutex held, what must be seen at once.
+    virtual Status finishArrival(const Fd & /*folder*/) { return {}; }
+    /// A root file system that others no longer write to.
+    virtual Status sealRoot(const Fd & /*folder*/, Holder) const { return {}; }
+    /// Where in the folder of a volume a state of it lies.
+    static Result<Fd> arrivalFolder(const Fd &folder, const Arrival::State &state);
+
     virtual Result<Bytes> usageOf(const Fd &folder, Holder holder) const;
 
     using Layers = std::set<std::string>;
@@ -135,6 +148,8 @@ protected:
     virtual Status dropUnused(const Layers & /*layers*/) { return {}; }
 
     Result<Layers> layersOfAll(const std::string &volume) const;
+    /// The same of the folder of a volume.
+    Result<Layers> layersOfFolder(const Fd &folder) const;
     const Fd &volumes() const { return m_folders.volumes; }
     Status discard(const Fd &parent, const std::string &name) { return m_folders.trash->discard(parent, name); }
     /// Everything written so far in the pool is on disk.
@@ -162,6 +177,11 @@ private:
                                         const std::string &snapshot) const;
     Result<Scratch> newPlainScratch() const;
     Result<Scratch> scratchNamed(std::string name) const;
+    struct Ancestor { ///< What a state is made from.
+        const Fd *folder = nullptr;          ///< None: the image, or nothing.
+        const RootTree *original = nullptr;  ///< Where it came from.
+    };
+    Status draftState(const Arrival &arrival, const Arrival::State &state, const Ancestor &from, const Fd &folder) const;
     Status moveIn(Scratch scratch, const Fd &to, const std::string &name) const;
     Result<Data> draftSnapshots(const Fd &volume, const Fd &copy) const;
     Status finishSnapshots(const Fd &volume, const Fd &copy);
@@ -194,6 +214,9 @@ Status copyMetadata(const Fd &from, const Fd &folder);
 Status makePlainRoot(const Fd &folder, const Fd *image);
 Status copyPlainRoot(const Fd &from, const Fd &folder, InUse inUse);
 RootTree plainRoot(const std::string &path);
+Status checkNotCancelled(const Progress &progress);
+/// The folders a root file system is made of, topmost first.
+Result<std::vector<Fd>> openLayers(const RootTree &tree);
 
 /// How prepare() reports what a file system cannot do: "pool 'default' on '/x': …".
 Error unsuitable(const FolderPool &pool, const std::string &why);

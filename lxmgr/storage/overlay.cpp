@@ -67,6 +67,7 @@ constexpr const char *kOf =
     "of"; ///< In a copy that is not published yet: the topmost layer of the volume at that time.
 constexpr const char *kSealed = "sealed"; ///< In scratch: the copy of a layer in use, on its way into layers.
 constexpr const char *kHalf = "half";     ///< The same for the upper half of a long chain.
+constexpr const char *kReceived = "received"; ///< The same for the layers of a volume from another pool, by their ids.
 
 using Chain = std::vector<std::string>; ///< Ids, topmost first.
 
@@ -155,10 +156,12 @@ protected:
     {
         if (image.empty())
             return plainRoot(path);
-        RootTree tree{RootTree::Kind::Overlay, {}, {}, path + "/" + kLayer};
-        for (const std::string &id : TRY(chainBelow(TRY(openFolder(folder, kLayer)))))
+        RootTree tree{RootTree::Kind::Overlay, {}, {}, path + "/" + kLayer, {}};
+        tree.identities = TRY(chainBelow(TRY(openFolder(folder, kLayer))));
+        for (const std::string &id : tree.identities)
             tree.lower.push_back(directory() + "/layers/" + id + "/upper");
         tree.lower.push_back(image + "/rootfs");
+        tree.identities.push_back(image.substr(image.rfind('/') + 1));
         return tree;
     }
 
@@ -189,6 +192,45 @@ protected:
         if (as == Holder::Snapshot)
             return writeId(TRY(makeFolder(folder, kLayer, 0700)), kBelow, chain.front());
         return makeLayer(folder, kLayer, TRY(openUpper(chain.front())), chain);
+    }
+
+    Status draftArrival(const Arrival &arrival, const Fd &folder, const Fd *like, const Progress &progress) override
+    {
+        if (!arrival.image)
+            return FolderPool::draftArrival(arrival, folder, like, progress);
+        const Received received{TRY(makeFolder(folder, kReceived, 0700)),
+                                TRY_IN("image " + *arrival.image, openFolder(TRY(openImage(*arrival.image)), "rootfs"))};
+        const bool liked = like && TRY(imageNameOf(*like)) == *arrival.image;
+        const Chain ofLike = liked ? TRY(chainOf(*like)) : Chain();
+        Base before{ofLike, nullptr};
+        for (const Arrival::State &state : arrival.snapshots) {
+            TRY(checkNotCancelled(progress));
+            const auto same = liked ? openFolder(*like, std::string(kSnapshots) + "/" + state.snapshot)
+                                    : Result<Fd>(Error(Code::NotFound, state.snapshot));
+            const Base base = same ? Base{TRY(chainOf(*same)), nullptr} : before;
+            const Chain chain = same && state.isInLike ? base.chain
+                                                       : TRY_IN("snapshot " + quoted(state.snapshot),
+                                                                draftChain(arrival, state, base, received));
+            TRY(writeId(TRY(makeFolder(TRY(arrivalFolder(folder, state)), kLayer, 0700)), kBelow, chain.front()));
+            before = {chain, &state.tree};
+        }
+        TRY(checkNotCancelled(progress));
+        const Chain chain = TRY(draftChain(arrival, arrival.now, liked ? Base{ofLike, nullptr} : before, received));
+        return makeLayer(folder, kLayer, TRY(received.upper(m_layers, chain.front())), chain);
+    }
+
+    Status finishArrival(const Fd &folder) override
+    {
+        if (!exists(folder, kReceived))
+            return {};
+        const Fd received = TRY(openFolder(folder, kReceived));
+        for (const std::string &id : TRY(namesIn(received)))
+            TRY(exists(m_layers, id) ? discard(received, id) : renameNew(received, id, m_layers, id));
+        TRY(sys::unlinkat(folder, kReceived, AT_REMOVEDIR));
+        // One that was to be shared may have gone with its last volume.
+        if (const auto whole = layersOfFolder(folder); !whole)
+            return changedMeanwhile();
+        return {};
     }
 
     Result<Layers> layersOf(const Fd &folder) const override
@@ -231,6 +273,84 @@ protected:
     }
 
 private:
+    /// Layers on their way in, and the image they lie on.
+    struct Received {
+        Fd folder;
+        Fd image;
+
+        Result<Fd> upper(const Fd &layers, const std::string &id) const
+        {
+            return openFolder(exists(folder, id) ? folder : layers, id + "/upper");
+        }
+    };
+
+    struct Base { ///< What a state is the difference to.
+        Chain chain;
+        const RootTree *original = nullptr; ///< Where that came from.
+    };
+
+    Result<Chain> chainOf(const Fd &folder) const
+    {
+        return exists(folder, kLayer) ? chainBelow(TRY(openFolder(folder, kLayer))) : Result<Chain>(Chain());
+    }
+
+    static Result<std::string> imageNameOf(const Fd &volume)
+    {
+        auto name = sys::readlinkat(volume, kImageOf);
+        return !name && name.error().errnum == ENOENT ? Result<std::string>("") : name;
+    }
+
+    /// The chain, drafted where it is not here, that shows what `state` shows.
+    Result<Chain> draftChain(const Arrival &arrival, const Arrival::State &state, const Base &base,
+                             const Received &received)
+    {
+        const std::vector<std::string> &names = state.tree.identities;
+        if (state.tree.layer.empty() && names.size() > 1 && names.back() == *arrival.image)
+            return draftSame(state.tree, received);
+        return draftDifference(state.tree, base.chain.size() < kMerged ? base : Base(), received);
+    }
+
+    /// The layers of another pool, each under its own name. What is here already is not looked at.
+    Result<Chain> draftSame(const RootTree &tree, const Received &received) const
+    {
+        const Chain chain(tree.identities.begin(), tree.identities.end() - 1);
+        for (std::size_t i = chain.size(); i-- > 0;) {
+            if (exists(m_layers, chain[i]) || exists(received.folder, chain[i]))
+                continue;
+            const Fd layer = TRY(makeFolder(received.folder, chain[i], 0700));
+            const Fd from = TRY(sys::open(tree.lower[i], O_RDONLY | O_DIRECTORY));
+            TRY_IN("layer " + chain[i], copyTree(from, TRY(makeFolder(layer, "upper", 0700))));
+            if (i + 1 < chain.size())
+                TRY(writeId(layer, kBelow, chain[i + 1]));
+        }
+        return chain;
+    }
+
+    /// One layer of what is different, on `base`.
+    Result<Chain> draftDifference(const RootTree &tree, const Base &on, const Received &received)
+    {
+        const Chain &base = on.chain;
+        const std::vector<Fd> previous = on.original ? TRY(openLayers(*on.original)) : std::vector<Fd>();
+        std::vector<Fd> ours;
+        for (const std::string &id : base)
+            ours.push_back(TRY(received.upper(m_layers, id)));
+        ours.push_back(TRY(sys::openat(received.image, ".", O_RDONLY | O_DIRECTORY)));
+        const std::string id = randomName();
+        const Fd layer = TRY(makeFolder(received.folder, id, 0700));
+        const Fd upper = TRY(makeFolder(layer, "upper", 0700));
+        const std::vector<Fd> theirs = TRY(openLayers(tree));
+        TRY(writeDifference({ours, theirs, previous}, upper));
+        if (!base.empty() && TRY(isEmpty(upper)) && TRY(sameAttributes(upper, ours.front()))) {
+            TRY(discard(received.folder, id));
+            return base;
+        }
+        Chain chain = base;
+        if (!base.empty())
+            TRY(writeId(layer, kBelow, base.front()));
+        chain.insert(chain.begin(), id);
+        return chain;
+    }
+
     Result<Fd> openUpper(const std::string &id) const
     {
         return TRY_IN("layer " + id, openFolder(m_layers, id + "/upper"));

@@ -46,6 +46,23 @@ Status copyTree(const Fd &from, const Fd &to, Source source = Source::Still);
 /// below. Not for layers with redirected folders; ours are never mounted so that they could come into being.
 Status mergeLayers(const std::vector<Fd> &layers, const Fd &to);
 
+/// What differs between two trees. Each is made of layers, topmost first; a plain tree is a single one.
+struct TreeDifference {
+    const std::vector<Fd> &base; ///< None: all of `tree` differs.
+    const std::vector<Fd> &tree;
+    /// What `base` is an exact copy of, an earlier state of `tree` that nobody writes to any more; may be empty.
+    const std::vector<Fd> &previous;
+    Source source = Source::Still; ///< Of `tree`.
+};
+/// Writes into the empty folder `to` the overlay layer that, laid on the base, shows what the tree shows. Two files of
+/// the same size, time, owner, mode and attributes are the same, and are looked into only where that time was set by
+/// hand (it has no fractions of a second): a rebuilt package has the same. With no base it is a plain tree, without
+/// whiteouts and opaque folders.
+Status writeDifference(const TreeDifference &what, const Fd &to);
+/// Brings the plain tree `tree` to what it shows below `layer`, which writeDifference() made on the same file system
+/// and which is empty afterwards.
+Status applyDifference(const Fd &layer, const Fd &tree);
+
 /// Owner, mode, times and extended attributes of `from` on `to`, but for the marks that overlay puts on its layers.
 Status copyAttributes(const Fd &from, const Fd &to);
 /// Whether copyAttributes would change nothing but times of access.

@@ -1,8 +1,8 @@
 // Copying trees exactly: every kind of file, owners, modes, times, holes, hard links and all extended attributes.
 #include "base/text.h"
 #include "kernel/sys.h"
+#include "storage/copying.h"
 #include "storage/entries.h"
-#include "storage/tree.h"
 
 #include <algorithm>
 #include <linux/fs.h>
@@ -25,15 +25,6 @@ constexpr unsigned kDeepest = 1100; ///< Images are refused beyond 1024.
 constexpr const char *kOpaque = "trusted.overlay.opaque";
 constexpr std::string_view kOverlayMarks = "trusted.overlay.";
 
-using FileId = std::pair<dev_t, ino_t>;
-using Attributes = std::map<std::string, std::string>;
-
-struct Copy {
-    const Fd &top; ///< Of the target, for hard links.
-    Source source;
-    std::map<FileId, std::string> links; ///< Files with several names → path of the copy below `top`.
-};
-
 Status mergeFolder(const std::vector<Fd> &layers, const Fd &to, const std::string &path, unsigned level, Copy &copy);
 
 /// What cannot be opened for reading (links, sockets, devices) is held by an O_PATH descriptor, which these calls
@@ -43,6 +34,8 @@ template <class ByFd, class ByPath> auto onFile(const Fd &file, ByFd byFd, ByPat
     const auto result = byFd(file.get());
     return result == -1 && errno == EBADF ? byPath(("/proc/self/fd/" + std::to_string(file.get())).c_str()) : result;
 }
+
+} // namespace
 
 Result<Attributes> attributesOf(const Fd &file)
 {
@@ -72,6 +65,9 @@ Result<Attributes> attributesOf(const Fd &file)
     return attributes;
 }
 
+namespace
+{
+
 Status setAttributes(const Fd &file, const Attributes &attributes)
 {
     for (const auto &attribute : attributes) {
@@ -83,6 +79,14 @@ Status setAttributes(const Fd &file, const Attributes &attributes)
                 [&](const char *path) { return ::setxattr(path, name, value.data(), value.size(), 0); });
         }));
     }
+    return {};
+}
+
+} // namespace
+
+Status removeAttribute(const Fd &file, const std::string &name)
+{
+    TRY(sys::call("removexattr", name, [&] { return ::fremovexattr(file.get(), name.c_str()); }));
     return {};
 }
 
@@ -103,6 +107,9 @@ Status setAll(const Fd &to, const struct stat &info, const Attributes &attribute
     TRY(sys::call("futimens", {}, [&] { return ::futimens(to.get(), times); }));
     return {};
 }
+
+namespace
+{
 
 Status copyAll(const Fd &from, const Fd &to) { return setAll(to, TRY(sys::fstat(from)), TRY(attributesOf(from))); }
 
@@ -156,17 +163,25 @@ Status copyData(const Fd &from, const Fd &to, const struct stat &info)
     return sys::ftruncate(to, size);
 }
 
-Status copyFile(const Fd &fromFolder, const Fd &toFolder, const std::string &name)
+/// Of a copy with `marks`.
+Result<Attributes> copiedAttributes(const Fd &from, Marks marks)
+{
+    Attributes attributes = TRY(attributesOf(from));
+    return marks == Marks::Keep ? attributes : withoutOverlayMarks(std::move(attributes));
+}
+
+Status copyFile(const Fd &fromFolder, const Fd &toFolder, const std::string &name, Marks marks)
 {
     const Fd from = TRY(sys::openat(fromFolder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOATIME));
     const Fd to = TRY(sys::openat(toFolder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
     const struct stat info = TRY(sys::fstat(from));
     TRY(copyData(from, to, info));
-    return setAll(to, info, TRY(attributesOf(from)));
+    return setAll(to, info, TRY(copiedAttributes(from, marks)));
 }
 
 /// What is neither file nor folder: link, fifo, socket, device node (overlay's whiteouts are device nodes too).
-Status copySpecial(const Fd &fromFolder, const Fd &toFolder, const std::string &name, const struct stat &info)
+Status copySpecial(const Fd &fromFolder, const Fd &toFolder, const std::string &name, const struct stat &info,
+                   Marks marks)
 {
     if (S_ISLNK(info.st_mode))
         TRY(sys::symlinkat(TRY(sys::readlinkat(fromFolder, name)), toFolder, name));
@@ -176,7 +191,7 @@ Status copySpecial(const Fd &fromFolder, const Fd &toFolder, const std::string &
     if (!S_ISLNK(info.st_mode))
         TRY(sys::fchmodat(toFolder, name, info.st_mode & 07777));
     const Fd from = TRY(sys::openat(fromFolder, name, O_PATH | O_NOFOLLOW));
-    if (const Attributes attributes = TRY(attributesOf(from)); !attributes.empty())
+    if (const Attributes attributes = TRY(copiedAttributes(from, marks)); !attributes.empty())
         TRY(setAttributes(TRY(sys::openat(toFolder, name, O_PATH | O_NOFOLLOW)), attributes));
     const timespec times[2] = {info.st_atim, info.st_mtim};
     TRY(sys::call("utimensat", name,
@@ -184,17 +199,24 @@ Status copySpecial(const Fd &fromFolder, const Fd &toFolder, const std::string &
     return {};
 }
 
+} // namespace
+
+bool isWhiteout(const struct stat &info) { return S_ISCHR(info.st_mode) && info.st_rdev == 0; }
+
+Status makeOpaque(const Fd &folder)
+{
+    TRY(sys::call("setxattr", kOpaque, [&] { return ::fsetxattr(folder.get(), kOpaque, "y", 1, 0); }));
+    return {};
+}
+
+Status dropOpaque(const Fd &folder) { return isOpaque(folder) ? removeAttribute(folder, kOpaque) : Status(); }
+
 bool isOpaque(const Fd &folder)
 {
     char value = 0;
     return ::fgetxattr(folder.get(), kOpaque, &value, 1) == 1 && value == 'y';
 }
 
-/// The folders called `name` of the layers from `first` down that show through one another.
-struct Stack {
-    std::vector<Fd> folders;
-    bool opaque = false; ///< Nothing below the layers given shows through.
-};
 Result<Stack> stackOf(const std::vector<Fd> &layers, std::size_t first, const std::string &name)
 {
     Stack stack;
@@ -212,6 +234,9 @@ Result<Stack> stackOf(const std::vector<Fd> &layers, std::size_t first, const st
     return stack;
 }
 
+namespace
+{
+
 Status copyFolder(const std::vector<Fd> &layers, std::size_t first, const Fd &to, const std::string &name,
                   const std::string &path, unsigned level, Copy &copy)
 {
@@ -220,11 +245,13 @@ Status copyFolder(const std::vector<Fd> &layers, std::size_t first, const Fd &to
         return Error::fromErrno(ENOENT, "openat", name);
     const Fd target = TRY(makeFolder(to, name, 0700));
     TRY(mergeFolder(stack.folders, target, path, level + 1, copy));
-    Attributes attributes = TRY(attributesOf(stack.folders.front()));
-    if (stack.opaque && layers.size() > 1)
+    Attributes attributes = TRY(copiedAttributes(stack.folders.front(), copy.marks));
+    if (copy.marks == Marks::Keep && stack.opaque && layers.size() > 1)
         attributes[kOpaque] = "y";
     return setAll(target, TRY(sys::fstat(stack.folders.front())), attributes); // last: filling it changed its times
 }
+
+} // namespace
 
 Status copyEntry(const std::vector<Fd> &layers, std::size_t first, const Fd &to, const std::string &name,
                  const std::string &path, unsigned level, Copy &copy)
@@ -233,16 +260,21 @@ Status copyEntry(const std::vector<Fd> &layers, std::size_t first, const Fd &to,
     const struct stat info = TRY(sys::fstatat(from, name));
     if (S_ISDIR(info.st_mode))
         return copyFolder(layers, first, to, name, path, level, copy);
+    if (copy.marks == Marks::Drop && isWhiteout(info))
+        return {};
     if (info.st_nlink > 1) {
         const auto known = copy.links.find({info.st_dev, info.st_ino});
         if (known != copy.links.end())
             return sys::linkat(copy.top, known->second, to, name);
     }
-    TRY(S_ISREG(info.st_mode) ? copyFile(from, to, name) : copySpecial(from, to, name, info));
+    TRY(S_ISREG(info.st_mode) ? copyFile(from, to, name, copy.marks) : copySpecial(from, to, name, info, copy.marks));
     if (info.st_nlink > 1)
         copy.links.emplace(FileId{info.st_dev, info.st_ino}, path);
     return {};
 }
+
+namespace
+{
 
 Status mergeFolder(const std::vector<Fd> &layers, const Fd &to, const std::string &path, unsigned level, Copy &copy)
 {
@@ -271,14 +303,14 @@ Status copyTree(const Fd &from, const Fd &to, Source source)
 {
     std::vector<Fd> only;
     only.push_back(TRY(sys::openat(from, ".", kFolderFlags)));
-    Copy copy{to, source, {}};
+    Copy copy{to, source, Marks::Keep, {}};
     TRY(mergeFolder(only, to, "", 0, copy));
     return copyAll(from, to);
 }
 
 Status mergeLayers(const std::vector<Fd> &layers, const Fd &to)
 {
-    Copy copy{to, Source::Still, {}};
+    Copy copy{to, Source::Still, Marks::Keep, {}};
     TRY(mergeFolder(layers, to, "", 0, copy));
     return copyAll(layers.front(), to);
 }

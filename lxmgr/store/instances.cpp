@@ -190,6 +190,12 @@ Status setInstanceImage(Database &db, std::int64_t id, const std::string &image)
         [&] { return change(db, missing(id), "UPDATE instances SET image=? WHERE id=?", image, id); });
 }
 
+Status setInstancePool(Database &db, std::int64_t id, const std::string &pool)
+{
+    return db.transaction(
+        [&] { return change(db, missing(id), "UPDATE instances SET pool=? WHERE id=?", pool, id); });
+}
+
 Status setInstanceUsed(Database &db, std::int64_t id, std::int64_t at)
 {
     return db.transaction(

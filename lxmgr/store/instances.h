@@ -49,6 +49,7 @@ Result<std::vector<Instance>> listInstancesIn(Database &db, InstanceStatus statu
 Status updateInstance(Database &db, const Instance &instance);
 Status setInstanceStatus(Database &db, std::int64_t id, InstanceStatus status);
 Status setInstanceImage(Database &db, std::int64_t id, const std::string &image);
+Status setInstancePool(Database &db, std::int64_t id, const std::string &pool);
 Status setInstanceUsed(Database &db, std::int64_t id, std::int64_t at);
 /// Sets single keys, an empty value unsets; for volatile.* and "config set".
 Status setInstanceConfig(Database &db, std::int64_t id, const StringMap &changes,

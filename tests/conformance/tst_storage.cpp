@@ -1082,6 +1082,104 @@ private slots:
         QVERIFY(entriesOf(pool.path("layers")).isEmpty());
     }
 
+    void statesComeFromAnotherPool_data()
+    {
+        QTest::addColumn<QByteArray>("driver");
+        QTest::addColumn<QByteArray>("to");
+        for (const char *from : {"dir/ext4", "overlay/xfs", "btrfs/btrfs"})
+            for (const char *to : {"dir/tmpfs", "dir/xfs", "overlay/ext4", "btrfs/btrfs"})
+                for (const char *kind : {"image", "empty"})
+                    QTest::addRow("%s %s to %s", kind, from, to) << QByteArray(from) << QByteArray(to);
+    }
+    void statesComeFromAnotherPool()
+    {
+        QFETCH(QByteArray, to);
+        for (const std::string &tag : {driver(), to.toStdString()})
+            NEEDS("file system", g_fileSystems.lack(tag.substr(tag.find('/') + 1)).empty());
+        bool given = false;
+        const uint fixed = qEnvironmentVariableIntValue("LXMGR_TEST_SEED", &given);
+        const uint seed = given ? fixed : std::random_device()() % 1'000'000;
+        qInfo("LXMGR_TEST_SEED=%u", seed);
+        std::mt19937 random(seed);
+        Pool here(driver());
+        Pool there(to.toStdString());
+        VERIFY_OK(here.open());
+        VERIFY_OK(there.open());
+        std::optional<std::string> image;
+        if (QByteArray(QTest::currentDataTag()).startsWith("image"))
+            image = kImage;
+        VERIFY_OK(here.driver->addImage(kImage, &fillImage));
+        VERIFY_OK(there.driver->addImage(kImage, [&](const Fd &folder) {
+            return copyTree(fdOr(here.driver->openImage(kImage)), folder);
+        }));
+        VERIFY_OK(here.driver->createVolume("default", "web1", image));
+        std::map<std::string, test::Manifest> states;
+        std::vector<std::string> order;
+        for (int round = 0; round < 6; ++round) {
+            {
+                const Mounted mounted(*here.driver->root("default", "web1"));
+                QVERIFY(mounted.ok());
+                if (round == 0)
+                    VERIFY_OK(fillZoo(mounted.path()));
+                test::Editor editor(random, mounted.path());
+                for (int i = round == 4 ? 0 : 60; i > 0; --i)
+                    editor.edit();
+                states[""] = mounted.manifest();
+            }
+            Arrival arrival;
+            arrival.image = image;
+            for (const std::string &snapshot : order)
+                arrival.snapshots.push_back({snapshot, *here.driver->snapshotRoot("default", "web1", snapshot),
+                                             round % 2 == 0 && snapshot != order.back()});
+            std::unique_ptr<Held> held;
+            arrival.now.tree = *here.driver->root("default", "web1");
+            if (arrival.now.tree.kind == RootTree::Kind::Overlay) {
+                held = *here.driver->hold("default", "web1", InUse::No);
+                arrival.now.tree = held->tree();
+            }
+            if (round > 0)
+                arrival.like = "copy";
+            VERIFY_OK(there.driver->receiveVolume("default", round > 0 ? "beside" : "copy", arrival, Progress::none()));
+            if (round > 0) {
+                VERIFY_OK(there.driver->swapVolumes("default", "copy", "beside"));
+                VERIFY_OK(there.driver->deleteVolume("default", "beside"));
+            }
+            COMPARE_TREES(states[""], manifestOf(there.driver->root("default", "copy")));
+            for (const std::string &snapshot : order)
+                COMPARE_TREES(states[snapshot], manifestOf(there.driver->snapshotRoot("default", "copy", snapshot)));
+            QCOMPARE(there.driver->volumeImage("default", "copy").value(), image);
+            held.reset();
+            const std::string name = "s" + std::to_string(round);
+            VERIFY_OK(here.driver->createSnapshot("default", "web1", name, InUse::No));
+            states[name] = states[""];
+            order.push_back(name);
+            if (round == 3) {
+                VERIFY_OK(here.driver->deleteSnapshot("default", "web1", order[1]));
+                order.erase(order.begin() + 1);
+            }
+        }
+        // It may go back to each of them, and is no part of where it came from.
+        VERIFY_OK(here.driver->deleteVolume("default", "web1"));
+        VERIFY_OK(there.open());
+        VERIFY_OK(there.driver->restoreSnapshot("default", "copy", "s0"));
+        COMPARE_TREES(states["s0"], manifestOf(there.driver->root("default", "copy")));
+        // An earlier state in place of the present one, with the snapshots that there are.
+        Arrival back;
+        back.image = image;
+        back.now.tree = *there.driver->snapshotRoot("default", "copy", "s2");
+        back.like = "copy";
+        back.withSnapshotsOfLike = WithSnapshots::Yes;
+        VERIFY_OK(there.driver->receiveVolume("default", "beside", back, Progress::none()));
+        COMPARE_TREES(states["s2"], manifestOf(there.driver->root("default", "beside")));
+        QCOMPARE(*there.driver->listSnapshots("default", "beside"), *there.driver->listSnapshots("default", "copy"));
+        COMPARE_TREES(states["s0"], manifestOf(there.driver->snapshotRoot("default", "beside", "s0")));
+        for (const char *name : {"copy", "beside"})
+            VERIFY_OK(there.driver->deleteVolume("default", name));
+        VERIFY_OK(there.driver->emptyTrash());
+        QVERIFY(entriesOf(there.path("layers")).isEmpty());
+        QVERIFY(entriesOf(there.path("scratch")).isEmpty());
+    }
+
     void deathAtAnyCallHarmsNothing_data()
     {
         QTest::addColumn<QByteArray>("driver");

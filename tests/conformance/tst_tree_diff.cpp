@@ -289,7 +289,7 @@ private slots:
 
     void aStateThatIsNotThereIsAnError()
     {
-        const RootTree missing{RootTree::Kind::Directory, "/no/such/tree", {}, {}};
+        const RootTree missing{RootTree::Kind::Directory, "/no/such/tree", {}, {}, {}};
         const auto found = compare(missing, missing);
         QVERIFY(!found);
         QVERIFY2(found.error().message.find("/no/such/tree") != std::string::npos, found.error().message.c_str());

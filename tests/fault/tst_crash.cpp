@@ -74,6 +74,10 @@ QList<Operation> operations()
         {"copy", {create, snapshot}, {"copy", "t1", "t2"}, {"STOPPED"}},
         {"copy of a running one", {launch}, {"copy", "t1", "t2"}, {"RUNNING"}},
         {"refresh", {create, snapshot, {"copy", "t1", "t2"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
+        {"refresh of the files", {create, snapshot, {"copy", "t1", "t2"}}, {"copy", "t1/s0", "t2", "--refresh"}, {"STOPPED"}},
+        {"pool of a copy", {pool, create, snapshot}, {"copy", "t1", "t2", "-s", "p1"}, {"STOPPED"}},
+        {"pool of a refreshed copy", {pool, create, snapshot, {"copy", "t1", "t2", "-s", "p1"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
+        {"pool of a moved one", {pool, create, snapshot}, {"move", "t1", "-s", "p1"}, {"STOPPED"}},
         {"delete", {create}, {"delete", "t1"}, {"", "STOPPED"}},
         {"delete by force", {launch}, {"delete", "--force", "t1"}, {"", "STOPPED", "RUNNING"}},
     };
@@ -234,6 +238,8 @@ void TestCrash::deleteRest(const Operation &operation)
     if (!QByteArray(operation.name).startsWith("pool"))
         return;
     (void)m_box.cli({"storage", "create", "p1", "dir"});
+    for (const char *instance : {"t1", "t2"})
+        (void)m_box.cli({"delete", "--force", instance});
     for (const char *place : {"p1 v1", "p1 v2", "default v2"})
         (void)m_box.cli(QStringList{"storage", "volume", "delete"} + QString(place).split(' '));
     must({"storage", "delete", "p1"});

@@ -1,4 +1,5 @@
 // Copies and moves as a user has them.
+#include "support/require.h"
 #include "support/system_test.h"
 
 #include <QDir>
@@ -20,10 +21,23 @@ private slots:
     void refreshBringsFilesAndSnapshots();
     void refreshOfARunningCopyIsRefused();
     void refreshMakesWhatIsMissing();
+    void refreshOfFilesLeavesTheSnapshots();
+    void copiesGoToOtherPools_data() { poolPairs(); }
+    void copiesGoToOtherPools();
+    void refreshGoesAcrossPools_data() { poolPairs(); }
+    void refreshGoesAcrossPools();
+    void movesGoToOtherPools_data() { poolPairs(); }
+    void movesGoToOtherPools();
+    void layersAreSharedInAnotherPool();
+    void copyOfARunningGuestGoesToAnotherPool();
+    void aMoveSaysWhatItCannot();
     void aNameIsMadeUp();
     void moveRenames();
 
 private:
+    void poolPairs();
+    bool makePools();
+    void dropPools();
     QByteArray config(const QString &instance, const QString &key) { return m_box.text({"config", "get", instance, key}); }
     QByteArray file(const QString &path) { return m_box.text({"file", "pull", path, "-"}); }
     QByteArray snapshots(const QString &instance) { return m_box.text({"snapshot", "list", instance, "-c", "n", "-f", "csv"}); }
@@ -143,7 +157,6 @@ void TestCopies::mistakesAreNamed()
     fails({"copy", "t1", "3t"}, 4, "3t");
     fails({"copy", "t1", "t3", "-c", "limits.memory=lots"}, 4, "limits.memory");
     fails({"copy", "t1", "t3", "-p", "nobody"}, 3, "nobody");
-    fails({"copy", "t1", "t2", "--refresh", "--instance-only"}, 9, "is not supported");
     fails({"move", "t1"}, 2, "where to");
     QCOMPARE(m_box.stateOf("t3"), QByteArray());
 }
@@ -186,6 +199,191 @@ void TestCopies::refreshMakesWhatIsMissing()
     must({"create", "busybox", "t1"});
     must({"copy", "t1", "t2", "--refresh"});
     QCOMPARE(m_box.stateOf("t2"), QByteArray("STOPPED"));
+}
+
+void TestCopies::refreshOfFilesLeavesTheSnapshots()
+{
+    must({"create", "busybox", "t1"});
+    must({"file", "push", "-", "t1/state"}, "one");
+    must({"snapshot", "t1", "a"});
+    must({"copy", "t1", "t2", "--instance-only"});
+    must({"file", "push", "-", "t2/own"}, "own");
+    must({"snapshot", "t2", "own"});
+    must({"file", "push", "-", "t1/state"}, "two");
+    must({"copy", "t1", "t2", "--refresh", "--instance-only"});
+    QCOMPARE(file("t2/state"), QByteArray("two"));
+    RUN_ENDS(m_box.cli({"file", "pull", "t2/own", "-"}), 3);
+    QCOMPARE(snapshots("t2"), QByteArray("own"));
+    must({"copy", "t1/a", "t2", "--refresh"});
+    QCOMPARE(file("t2/state"), QByteArray("one"));
+    QCOMPARE(snapshots("t2"), QByteArray("own"));
+    must({"restore", "t2", "own"});
+    QCOMPARE(file("t2/own"), QByteArray("own"));
+    must({"start", "t2"});
+}
+
+void TestCopies::poolPairs()
+{
+    QTest::addColumn<QString>("from");
+    QTest::addColumn<QString>("to");
+    for (const char *from : {"overlay", "dir", "btrfs"})
+        for (const char *to : {"overlay", "dir", "btrfs"})
+            QTest::addRow("%s to %s", from, to) << QString(from) << QString(to);
+}
+
+/// "p1" and "p2" with the drivers of the row.
+bool TestCopies::makePools()
+{
+    QFETCH(QString, from);
+    QFETCH(QString, to);
+    const auto make = [&](const QString &name, const QString &driver) {
+        QStringList command{"storage", "create", name, driver};
+        if (driver == "btrfs")
+            command << "size=300MiB";
+        return m_box.cli(command).ok();
+    };
+    return make("p1", from) && make("p2", to);
+}
+
+void TestCopies::dropPools()
+{
+    deleteAll();
+    for (const char *pool : {"p1", "p2"})
+        must({"storage", "delete", pool});
+}
+
+void TestCopies::copiesGoToOtherPools()
+{
+    NEEDS("pools of these drivers", makePools());
+    must({"create", "busybox", "t1", "-s", "p1"});
+    for (const char *state : {"a", "b"}) {
+        must({"file", "push", "-", "t1/state", "--mode", "0604", "--uid", "12"}, state);
+        must({"snapshot", "t1", state});
+    }
+    must({"file", "push", "-", "t1/state"}, "c");
+    must({"copy", "t1", "t2", "-s", "p2"});
+    must({"copy", "t1/a", "t3", "-s", "p2"});
+    must({"copy", "t1", "t4", "-s", "p2", "--instance-only"});
+    QCOMPARE(snapshots("t2"), QByteArray("a\nb"));
+    QCOMPARE(snapshots("t3"), QByteArray());
+    QCOMPARE(snapshots("t4"), QByteArray());
+    must({"delete", "t1"});
+    QCOMPARE(file("t2/state"), QByteArray("c"));
+    QCOMPARE(file("t3/state"), QByteArray("a"));
+    QCOMPARE(file("t4/state"), QByteArray("c"));
+    must({"restore", "t2", "b"});
+    QCOMPARE(file("t2/state"), QByteArray("b"));
+    QVERIFY(m_box.text({"config", "show", "t2", "-e"}).contains("pool: p2"));
+    must({"start", "t2"});
+    QCOMPARE(inside("t2", {"stat", "-c", "%a %u", "/state"}), QByteArray("604 12"));
+    dropPools();
+}
+
+void TestCopies::refreshGoesAcrossPools()
+{
+    NEEDS("pools of these drivers", makePools());
+    must({"create", "busybox", "t1", "-s", "p1"});
+    must({"file", "push", "-", "t1/state"}, "one");
+    must({"file", "push", "-", "t1/old"}, "old");
+    must({"snapshot", "t1", "a"});
+    must({"copy", "t1", "t2", "-s", "p2"});
+    must({"file", "push", "-", "t2/rubbish"}, "x");
+    must({"file", "push", "-", "t1/state"}, "two");
+    must({"file", "delete", "t1/old"});
+    must({"snapshot", "t1", "b"});
+    must({"file", "push", "-", "t1/more"}, "more");
+    must({"copy", "t1", "t2", "--refresh"});
+    QCOMPARE(snapshots("t2"), QByteArray("a\nb"));
+    QCOMPARE(file("t2/state"), QByteArray("two"));
+    QCOMPARE(file("t2/more"), QByteArray("more"));
+    for (const char *gone : {"t2/rubbish", "t2/old"})
+        RUN_ENDS(m_box.cli({"file", "pull", gone, "-"}), 3);
+    must({"copy", "t1/a", "t2", "--refresh"});
+    QCOMPARE(file("t2/old"), QByteArray("old"));
+    QCOMPARE(snapshots("t2"), QByteArray("a\nb"));
+    must({"copy", "t1", "t2", "--refresh", "--instance-only"});
+    QCOMPARE(file("t2/state"), QByteArray("two"));
+    must({"restore", "t2", "a"});
+    QCOMPARE(file("t2/state"), QByteArray("one"));
+    must({"start", "t2"});
+    dropPools();
+}
+
+void TestCopies::movesGoToOtherPools()
+{
+    NEEDS("pools of these drivers", makePools());
+    must({"create", "busybox", "t1", "-s", "p1", "-c", "user.x=1"});
+    must({"file", "push", "-", "t1/state"}, "one");
+    must({"snapshot", "t1", "a"});
+    must({"file", "push", "-", "t1/state"}, "two");
+    const QByteArray base = config("t1", "volatile.idmap.base"), address = config("t1", "volatile.eth0.hwaddr");
+    must({"move", "t1", "t2", "-s", "p2"});
+    QCOMPARE(m_box.stateOf("t1"), QByteArray());
+    must({"storage", "delete", "p1"}); // nothing is left there
+    QCOMPARE(config("t2", "volatile.idmap.base"), base);
+    QCOMPARE(config("t2", "volatile.eth0.hwaddr"), address);
+    QCOMPARE(file("t2/state"), QByteArray("two"));
+    QCOMPARE(snapshots("t2"), QByteArray("a"));
+    must({"restore", "t2", "a"});
+    QCOMPARE(file("t2/state"), QByteArray("one"));
+    must({"start", "t2"});
+    must({"stop", "--force", "t2"});
+    must({"move", "t2", "-s", "default"});
+    QCOMPARE(file("t2/state"), QByteArray("one"));
+    deleteAll();
+    must({"storage", "delete", "p2"});
+}
+
+void TestCopies::layersAreSharedInAnotherPool()
+{
+    must({"storage", "create", "p2", "overlay"});
+    must({"create", "busybox", "t1"});
+    must({"file", "push", "-", "t1/large"}, QByteArray(3 << 20, 'x'));
+    must({"snapshot", "t1", "a"});
+    must({"copy", "t1", "t2", "-s", "p2"});
+    must({"copy", "t1", "t3", "-s", "p2"});
+    const auto layers = [&](const char *pool) {
+        return QDir(m_box.stateDir() + "/storage-pools/" + pool + "/layers").entryList(QDir::Dirs | QDir::NoDotAndDotDot);
+    };
+    QCOMPARE(layers("p2"), layers("default")); // the very ones, once
+    must({"copy", "t1", "t2", "--refresh"});
+    QCOMPARE(layers("p2"), layers("default"));
+    for (const char *name : {"t2", "t3"})
+        must({"delete", name});
+    QCOMPARE(layers("p2"), QStringList());
+    must({"storage", "delete", "p2"});
+}
+
+void TestCopies::copyOfARunningGuestGoesToAnotherPool()
+{
+    must({"storage", "create", "p2", "dir"});
+    launch("t1");
+    must({"exec", "t1", "--", "sh", "-c", "echo now > /state"});
+    const int pid = m_box.initPid("t1");
+    must({"copy", "t1", "t2", "-s", "p2"});
+    QCOMPARE(m_box.initPid("t1"), pid);
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
+    QCOMPARE(file("t2/state"), QByteArray("now"));
+    must({"exec", "t1", "--", "sh", "-c", "echo later > /state"});
+    must({"copy", "t1", "t2", "--refresh"});
+    QCOMPARE(file("t2/state"), QByteArray("later"));
+    deleteAll();
+    must({"storage", "delete", "p2"});
+}
+
+void TestCopies::aMoveSaysWhatItCannot()
+{
+    must({"storage", "create", "p2", "dir"});
+    launch("t1");
+    must({"create", "busybox", "t2"});
+    RUN_ENDS(m_box.cli({"move", "t1", "-s", "p2"}), 6);
+    RUN_ENDS(m_box.cli({"move", "t2", "-s", "nowhere"}), 3);
+    RUN_ENDS(m_box.cli({"move", "t2", "-s", "default"}), 5);
+    RUN_ENDS(m_box.cli({"move", "t2", "t1", "-s", "p2"}), 5);
+    RUN_ENDS(m_box.cli({"move", "no", "-s", "p2"}), 3);
+    QCOMPARE(m_box.stateOf("t2"), QByteArray("STOPPED"));
+    deleteAll();
+    must({"storage", "delete", "p2"});
 }
 
 void TestCopies::aNameIsMadeUp()

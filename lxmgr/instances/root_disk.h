@@ -1,0 +1,19 @@
+// Which pool the root disk of an instance lies in, as its devices say.
+#pragma once
+
+#include "config/devices.h"
+#include "store/snapshots.h"
+
+#include <string>
+
+namespace lxmgr::instances
+{
+
+/// The pool that the root disk among `devices` names; "" where there is none.
+std::string poolIn(const DeviceMap &devices);
+/// Makes the root disk lie in `pool`, by a device of its own where `expanded` would say otherwise.
+void settleRoot(DeviceMap &devices, const DeviceMap &expanded, const std::string &pool);
+/// The same for what the snapshot remembers.
+void settleRoot(store::Snapshot &snapshot, const std::string &pool);
+
+} // namespace lxmgr::instances
