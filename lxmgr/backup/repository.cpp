@@ -103,13 +103,14 @@ Status Repository::ensure()
     if (exists())
         return {};
     const Fd folder = TRY(makeFolder(m_settings.folder));
-    for (const std::string &name : TRY(path::list(folder))) {
-        // "config" is the last that borg writes of a new one.
-        if (name != "README" && name != "data" && !name.starts_with("config"))
-            return Error(Code::Invalid, quoted(m_settings.folder) + " holds something that is no repository of borg (name an empty "
-                                                                   "folder, or one that is not there yet, with backups.repository)");
-    }
-    for (const char *name : {"README", "data"})
+    const std::vector<std::string> names = TRY(path::list(folder));
+    // "config" is the last that borg writes of a new one.
+    if (std::ranges::any_of(names, [](const std::string &name) { return name != "README" && name != "data" && !name.starts_with("config"); }))
+        return Error(Code::Invalid, quoted(m_settings.folder) + " holds something that is no repository of borg (name an empty "
+                                                               "folder, or one that is not there yet, with backups.repository)");
+    if (std::ranges::find(names, "data") != names.end() && !TRY(path::list(TRY(path::openFolder(m_settings.folder + "/data")))).empty())
+        return Error(Code::Corrupt, quoted(m_settings.folder) + " holds the data of a repository and no config (bring that back, or name another folder)");
+    for (const std::string &name : names)
         TRY(path::removeTree(folder, name));
     const bool encrypted = !m_settings.passphraseFile.empty();
     (void)TRY_IN("make the repository",

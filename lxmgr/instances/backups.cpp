@@ -21,6 +21,8 @@ namespace lxmgr::instances
 namespace
 {
 
+constexpr std::chrono::seconds kShortWait{10};
+
 std::string archivePrefix(const std::string &project, const std::string &instance)
 {
     return storage::volumeName(project, instance) + "@";
@@ -142,12 +144,22 @@ Result<std::unique_lock<std::timed_mutex>> Backups::lockWriter(Progress &progres
     return lock;
 }
 
+/// For what answers at once, or not at all.
+Result<std::unique_lock<std::timed_mutex>> Backups::lockReader()
+{
+    std::unique_lock lock(m_writer, std::defer_lock);
+    if (!lock.try_lock_for(kShortWait))
+        return Error(Code::WrongState, "the backup repository is in use (wait until the backup that is being made is through)");
+    return lock;
+}
+
 Status Backups::recover(const std::function<void(std::function<void()>)> &later)
 {
     for (const store::Operation &journal : TRY(store::listUnfinished(m_db))) {
         if (journal.type != kBackupOperation)
             continue;
-        log::warning("backup '" + journal.arguments + "' of '" + journal.object + "' was cut off by the end of the daemon; where it is listed, it was not read back");
+        log::warning("backup '" + journal.arguments + "' of '" + journal.object +
+                     "' was cut off by the end of the daemon; where it is listed, it was not read back");
         TRY(store::finishOperation(m_db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart"));
         later([this, archive = archiveOf({journal.project, journal.object, journal.arguments})] {
             const std::lock_guard guard(m_writer);
@@ -257,7 +269,7 @@ Result<BackupDetails> Backups::describe(const BackupKey &key)
     details.backup = TRY(find(key));
     const Opened opened = TRY(open());
     const std::string archive = archiveOf(details.backup.key);
-    const auto lock = TRY(lockWriter(Progress::none()));
+    const auto lock = TRY(lockReader());
     details.sizes = TRY(opened.repository.info(archive)).sizes;
     details.index = TRY(config::readExport(TRY(opened.repository.index(archive)), {}));
     return details;
@@ -350,7 +362,7 @@ Result<RepositoryState> Backups::state()
 {
     const Opened opened = TRY(open());
     RepositoryState state{opened.folder, opened.repository.exists(), {}, opened.retention};
-    const auto lock = TRY(lockWriter(Progress::none()));
+    const auto lock = TRY(lockReader());
     if (state.exists)
         state.info = TRY(opened.repository.info());
     return state;

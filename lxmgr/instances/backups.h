@@ -110,6 +110,7 @@ private:
     };
     Result<Opened> open() const;
     Result<std::unique_lock<std::timed_mutex>> lockWriter(Progress &progress);
+    Result<std::unique_lock<std::timed_mutex>> lockReader();
     Result<std::vector<Backup>> listIn(const backup::Repository &repository, const std::string &project, const std::string &instance,
                                        backup::Repository::Lock lock) const;
     Result<BackupMade> record(const BackupRequest &request, backup::Repository &repository, Progress &progress);
