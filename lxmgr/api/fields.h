@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -54,6 +55,15 @@ void writeJson(JsonWriter &w, T value)
         w.unsignedInteger(value);
 }
 
+/// Which members of an object are written.
+using Wanted = std::set<std::string, std::less<>>;
+
+namespace detail
+{
+/// The members of `value`, all of them or those that are wanted.
+template <HasFields T> void writeMembers(JsonWriter &w, const T &value, const Wanted *wanted);
+} // namespace detail
+
 template <class T>
     requires(detail::IsVector<T>::value || detail::IsMap<T>::value || detail::IsOptional<T>::value || HasFields<T>)
 void writeJson(JsonWriter &w, const T &value)
@@ -76,23 +86,36 @@ void writeJson(JsonWriter &w, const T &value)
         else
             w.null();
     } else {
-        w.beginObject();
-        std::apply(
-            [&](const auto &...row) {
-                auto one = [&]<class F>(const F &field) {
-                    if constexpr (std::is_same_v<decltype(F::rule), OmitEmpty>) {
-                        static const T empty{};
-                        if (value.*field.member == empty.*field.member)
-                            return;
-                    }
-                    w.key(field.name);
-                    writeJson(w, value.*field.member);
-                };
-                (one(row), ...);
-            },
-            Fields<T>::rows);
-        w.endObject();
+        detail::writeMembers(w, value, nullptr);
     }
+}
+
+template <HasFields T> void detail::writeMembers(JsonWriter &w, const T &value, const Wanted *wanted)
+{
+    w.beginObject();
+    std::apply(
+        [&](const auto &...row) {
+            auto one = [&]<class F>(const F &field) {
+                if (wanted && !wanted->contains(field.name))
+                    return;
+                if constexpr (std::is_same_v<decltype(F::rule), OmitEmpty>) {
+                    static const T empty{};
+                    if (value.*field.member == empty.*field.member)
+                        return;
+                }
+                w.key(field.name);
+                writeJson(w, value.*field.member);
+            };
+            (one(row), ...);
+        },
+        Fields<T>::rows);
+    w.endObject();
+}
+
+/// Only these members of an object; names that it has not are no error.
+template <HasFields T> void writeJson(JsonWriter &w, const T &value, const Wanted &wanted)
+{
+    detail::writeMembers(w, value, &wanted);
 }
 
 inline bool readJson(JsonReader &r, std::string &value) { return r.readNull() || r.read(value); }

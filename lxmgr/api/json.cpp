@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <rapidjson/error/en.h>
 #include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
@@ -13,6 +15,31 @@
 
 namespace lxmgr::api
 {
+
+namespace
+{
+
+/// How many bytes from the start on stand for themselves in a JSON string: ASCII but for control characters, quotes and
+/// backslashes. Almost all strings are such from end to end; eight bytes are looked at in one go (zero bytes of a word:
+/// (word - 0x01…) & ~word & 0x80…).
+std::size_t plainPrefix(std::string_view text)
+{
+    constexpr std::uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
+    const auto hasZero = [](std::uint64_t word) { return (word - kOnes) & ~word & kHigh; };
+    std::size_t at = 0;
+    for (std::uint64_t word = 0; at + sizeof word <= text.size(); at += sizeof word) {
+        std::memcpy(&word, text.data() + at, sizeof word);
+        const std::uint64_t control = (word - kOnes * 0x20) & ~word & kHigh;
+        if ((word & kHigh) || control || hasZero(word ^ kOnes * '"') || hasZero(word ^ kOnes * '\\'))
+            break;
+    }
+    const auto plain = [](unsigned char c) { return c >= 0x20 && c < 0x80 && c != '"' && c != '\\'; };
+    while (at < text.size() && plain(static_cast<unsigned char>(text[at])))
+        ++at;
+    return at;
+}
+
+} // namespace
 
 // --- writer ---------------------------------------------------------------------------------------------------------
 
@@ -30,6 +57,13 @@ struct JsonWriter::Output {
         writer.String(text.empty() ? "" : text.data(), static_cast<rapidjson::SizeType>(text.size()));
     }
 
+    /// One that stands for itself: RapidJSON, which goes byte by byte, only puts the comma or colon.
+    void plain(std::string_view text)
+    {
+        writer.RawValue("", 0, rapidjson::kStringType);
+        stream.out.append(1, '"').append(text).append(1, '"');
+    }
+
     Stream stream;
     rapidjson::Writer<Stream> writer;
 };
@@ -44,8 +78,10 @@ void JsonWriter::endArray() { m_output->writer.EndArray(); }
 void JsonWriter::key(std::string_view name) { string(name); }
 void JsonWriter::string(std::string_view text)
 {
+    if (plainPrefix(text) == text.size())
+        m_output->plain(text);
     // RapidJSON stops in the middle of the string when it finds the bad byte itself.
-    if (isValidUtf8(text))
+    else if (isValidUtf8(text))
         m_output->string(text);
     else
         m_output->string(asUtf8(text));
@@ -219,6 +255,12 @@ bool JsonReader::read(std::string &value)
 {
     if (peek() != Type::String)
         return fail("a string expected");
+    const std::string_view rest = m_text.substr(m_at + 1);
+    if (const std::size_t size = plainPrefix(rest); size < rest.size() && rest[size] == '"') {
+        value.assign(rest.substr(0, size));
+        m_at += size + 2;
+        return true;
+    }
     if (parse())
         value = std::move(m_parser->string);
     return ok();

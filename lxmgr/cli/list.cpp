@@ -106,7 +106,38 @@ constexpr Column<InstanceFull> kColumns[] = {
 
 constexpr std::string_view kStandard = "ns46tS";
 constexpr std::string_view kFast = "nsacPt";
-constexpr std::string_view kNeedState = "46DmMNpu";
+
+/// What the cells of a column are made of: members of an instance.
+struct Source {
+    char letter;
+    std::string_view members;
+};
+constexpr Source kSources[] = {
+    {'4', "state"},
+    {'6', "state"},
+    {'D', "state"},
+    {'F', "expanded_config"},
+    {'L', "location"},
+    {'M', "state,expanded_config"},
+    {'N', "state"},
+    {'P', "profiles"},
+    {'S', "snapshots"},
+    {'a', "architecture"},
+    {'b', "expanded_devices"},
+    {'c', "created_at"},
+    {'d', "description"},
+    {'e', "project"},
+    {'f', "expanded_config"},
+    {'l', "last_used_at"},
+    {'m', "state"},
+    {'n', "name"},
+    {'p', "state"},
+    {'s', "status"},
+    {'t', "type,ephemeral"},
+    {'u', "state"},
+};
+static_assert(std::size(kSources) == std::size(kColumns));
+constexpr std::string_view kAlways = "name,status,project"; ///< To sort by, and to know what there is to show.
 
 /// A column as the user asked for it: one of the table's, or a key of the configuration or of a device.
 struct Picked {
@@ -273,14 +304,25 @@ Result<std::string> narrowed(const std::string &metadata, const std::vector<std:
     return kept.dump();
 }
 
-bool needsState(const std::vector<Picked> &picked, const std::vector<std::string> &filters)
+/// The members that columns and filters look at.
+api::Wanted membersFor(const std::vector<Picked> &picked, const std::vector<std::string> &filters)
 {
-    return std::ranges::any_of(picked,
-                               [](const Picked &p) {
-                                   return p.column && (kNeedState.find(p.column->letter) != std::string_view::npos ||
-                                                       p.column->letter == 'S');
-                               }) ||
-           std::ranges::any_of(filters, [](const std::string &filter) { return filter.starts_with("ipv"); });
+    api::Wanted members;
+    const auto add = [&](std::string_view names) {
+        for (std::string &name : split(names, ','))
+            members.insert(std::move(name));
+    };
+    add(kAlways);
+    for (const Picked &one : picked) {
+        if (one.column)
+            add(std::ranges::find(kSources, one.column->letter, &Source::letter)->members);
+        else
+            add(one.key.starts_with("devices:") ? "expanded_devices" : "expanded_config");
+    }
+    for (const std::string &filter : filters) // by a key, which may be any
+        if (filter.find('=') != std::string::npos)
+            add("state,type,architecture,location,description,expanded_config");
+    return members;
 }
 
 } // namespace
@@ -294,9 +336,12 @@ Result<int> listInstances(Context &context, const Arguments &arguments)
     const std::string standard = arguments.has("fast") ? std::string(kFast) : (all ? "e" : "") + std::string(kStandard);
     const std::vector<Picked> picked = TRY(pickColumns(arguments.value("columns", standard)));
     const bool raw = choice.format == Format::Json || choice.format == Format::Yaml;
-    const bool full = needsState(picked, arguments.words) && !(raw && arguments.has("fast"));
+    const api::Wanted members = membersFor(picked, arguments.words);
+    const bool full = (members.contains("state") || members.contains("snapshots")) && !(raw && arguments.has("fast"));
 
     client::Parameters parameters{{"recursion", full ? "2" : "1"}};
+    if (!raw)
+        parameters.emplace_back("fields", join(std::vector(members.begin(), members.end()), ","));
     if (all)
         parameters.emplace_back("all-projects", "true");
     const client::Answer answer = TRY(context.client().request("GET", "/1.0/instances", {}, parameters));

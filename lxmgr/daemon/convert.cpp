@@ -21,23 +21,23 @@ api::StatusCode statusOf(const std::optional<instances::Guest> &guest)
 
 std::int64_t numberOf(const std::optional<Bytes> &bytes) { return bytes ? static_cast<std::int64_t>(bytes->count) : 0; }
 
-void fill(api::Instance &to, const instances::Described &from)
+void fill(api::Instance &to, instances::Described &&from)
 {
-    const store::Instance &row = from.row;
-    to.name = row.name;
-    to.description = row.description;
-    to.architecture = row.architecture;
+    store::Instance &row = from.row;
+    to.name = std::move(row.name);
+    to.description = std::move(row.description);
+    to.architecture = std::move(row.architecture);
     to.setStatus(statusOf(from.guest));
     to.createdAt = timeOf(row.createdAt);
     to.lastUsedAt = row.lastUsedAt == 0 ? api::Time::never() : timeOf(row.lastUsedAt);
     to.ephemeral = row.ephemeral;
     to.stateful = row.stateful;
-    to.profiles = row.profiles;
-    to.config = row.config;
-    to.devices = row.devices;
-    to.expandedConfig = from.expanded.config;
-    to.expandedDevices = from.expanded.devices;
-    to.project = row.project;
+    to.profiles = std::move(row.profiles);
+    to.config = std::move(row.config);
+    to.devices = std::move(row.devices);
+    to.expandedConfig = std::move(from.expanded.config);
+    to.expandedDevices = std::move(from.expanded.devices);
+    to.project = std::move(row.project);
 }
 
 } // namespace
@@ -54,18 +54,18 @@ api::Time timeOf(std::int64_t millis)
 
 std::int64_t millisOf(const api::Time &time) { return time.isSet() ? time.seconds * 1000 + time.nanos / 1000000 : 0; }
 
-api::Instance toApi(const instances::Described &described)
+api::Instance toApi(instances::Described described)
 {
     api::Instance instance;
-    fill(instance, described);
+    fill(instance, std::move(described));
     return instance;
 }
 
-api::InstanceFull toApiFull(const instances::Described &described, const instances::LiveState &state,
+api::InstanceFull toApiFull(instances::Described described, const instances::LiveState &state,
                             const std::vector<store::Snapshot> *snapshots)
 {
     api::InstanceFull instance;
-    fill(instance, described);
+    fill(instance, std::move(described));
     instance.state = toApi(state);
     if (snapshots && !snapshots->empty()) {
         instance.snapshots.emplace();

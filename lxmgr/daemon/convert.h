@@ -7,9 +7,9 @@
 namespace lxmgr::daemon
 {
 
-api::Instance toApi(const instances::Described &described);
+api::Instance toApi(instances::Described described);
 /// `snapshots` nullptr: it has none.
-api::InstanceFull toApiFull(const instances::Described &described, const instances::LiveState &state,
+api::InstanceFull toApiFull(instances::Described described, const instances::LiveState &state,
                             const std::vector<store::Snapshot> *snapshots);
 api::InstanceState toApi(const instances::LiveState &state);
 api::Snapshot toApi(const store::Snapshot &snapshot);

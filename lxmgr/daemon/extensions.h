@@ -79,6 +79,7 @@ inline constexpr std::string_view kExtensions[] = {
     "lxmgr_backups",
     "lxmgr_diff",
     "lxmgr_error_code",
+    "lxmgr_fields", // GET /1.0/instances?recursion=…&fields=name,status: only these members
     "lxmgr_storage",
     "lxmgr_templates",
     "lxmgr_wait",

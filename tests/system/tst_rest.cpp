@@ -120,6 +120,10 @@ void TestApi::recursionAndFilter()
     const QJsonArray full = m_box.rest("GET", "/1.0/instances?recursion=2").body["metadata"].toArray();
     QCOMPARE(full.size(), 2);
     QVERIFY(full[0].toObject()["state"].isObject());
+    const QJsonArray some = m_box.rest("GET", "/1.0/instances?recursion=2&fields=name,state,nosuch").body["metadata"].toArray();
+    QCOMPARE(some.size(), full.size());
+    QCOMPARE(some[0].toObject().keys(), (QStringList{"name", "state"}));
+    QCOMPARE(some[0].toObject()["name"], full[0].toObject()["name"]);
     const QJsonArray filtered = m_box.rest("GET", "/1.0/instances?recursion=1&filter=name%20eq%20t2").body["metadata"].toArray();
     QCOMPARE(filtered.size(), 1);
 }

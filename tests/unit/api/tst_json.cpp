@@ -27,6 +27,39 @@ private slots:
         QCOMPARE(value->dump(), text.toStdString());
     }
 
+    /// Plain text goes another way, eight bytes at a time: each byte that is not, at each place of a word and behind one.
+    void everyByteAtEveryPlaceRoundTrips()
+    {
+        for (int byte = 1; byte < 0x80; ++byte)
+            for (std::size_t size = 1; size < 20; ++size)
+                for (std::size_t at = 0; at < size; ++at) {
+                    std::string text(size, 'x');
+                    text[at] = static_cast<char>(byte);
+                    std::string json;
+                    JsonWriter writer(json);
+                    writer.beginArray();
+                    writer.string(text);
+                    writer.string("next");
+                    writer.endArray();
+                    JsonReader reader(json);
+                    std::string first, second;
+                    QVERIFY2(reader.enterArray() && reader.nextElement() && reader.read(first) && reader.nextElement() &&
+                                 reader.read(second) && !reader.nextElement() && reader.end(),
+                             json.c_str());
+                    QVERIFY2(first == text && second == "next", json.c_str());
+                    const bool plain = byte >= 0x20 && byte != '"' && byte != '\\';
+                    QVERIFY2((json.size() == size + std::string_view(R"(["","next"])").size()) == plain, json.c_str());
+                }
+    }
+    void stringsThatDoNotEndAreRefused()
+    {
+        for (const char *text : {"\"", "\"abcdefghijk", "\"abcdefg\\", "\"abc\ndef\"", "\"abcdefgh\x01\"", "\"abcdefgh\xff\""}) {
+            JsonReader reader(text);
+            std::string value;
+            QVERIFY2(!(reader.read(value) && reader.end()), text);
+        }
+    }
+
     void escapesAreUnderstood()
     {
         const Result<Json> value = Json::parse("\"\\u00e4 \\ud83d\\ude00 \\ud83d \\/ \\b\\f\\t\"");
