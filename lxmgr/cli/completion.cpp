@@ -29,6 +29,7 @@ constexpr Names kNames[] = {
     {"pool", "lxmgr storage list -c n -f csv"},
     {"operation", "lxmgr operation list -c i -f csv"},
     {"template", "lxmgr template list -f csv"},
+    {"number", "lxmgr undo list -c i -f csv"},
 };
 
 /// "<instance>..." → "instance", "<instance>/<path>" → "instance"

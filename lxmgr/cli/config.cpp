@@ -76,8 +76,8 @@ Result<int> configGet(Context &context, const Arguments &arguments)
 
 Result<int> configSet(Context &context, const Arguments &arguments)
 {
-    // "key=value" first: the server's. Otherwise the first word is an instance.
-    const bool server = arguments.word(0).find('=') != std::string::npos;
+    // "key=value" first, or a key, which has a dot: the server's. Otherwise the first word is an instance.
+    const bool server = arguments.word(0).find_first_of("=.") != std::string::npos;
     const std::string path = server ? "/1.0" : TRY(instancePath(arguments.word(0)));
     const std::span<const std::string> words(arguments.words.begin() + (server ? 0 : 1), arguments.words.end());
     if (words.empty())

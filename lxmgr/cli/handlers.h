@@ -69,6 +69,11 @@ Result<int> snapshotShow(Context &context, const Arguments &arguments);
 Result<int> snapshotRestore(Context &context, const Arguments &arguments);
 Result<int> snapshotRename(Context &context, const Arguments &arguments);
 Result<int> snapshotDelete(Context &context, const Arguments &arguments);
+// undo.cpp
+Result<int> undoList(Context &context, const Arguments &arguments);
+Result<int> undoShow(Context &context, const Arguments &arguments);
+Result<int> undoApply(Context &context, const Arguments &arguments);
+Result<int> undoDelete(Context &context, const Arguments &arguments);
 // images.cpp
 Result<int> imageList(Context &context, const Arguments &arguments);
 Result<int> imageInfo(Context &context, const Arguments &arguments);

@@ -114,14 +114,15 @@ Status deleteOne(Context &context, const Arguments &arguments, const std::string
 {
     const auto snapshot = snapshotWord(name);
     const std::string path = snapshot ? TRY(snapshotPath(snapshot->instance, snapshot->snapshot)) : TRY(instancePath(name));
+    const std::string target = arguments.has("purge") ? path + "?purge=1" : path;
     if (arguments.has("interactive") && !confirmed("Delete " + name + " and everything in it"))
         return {};
     if (snapshot) {
-        TRY(runWithProgress(context, "DELETE", path, {}, "Deleting " + name));
+        TRY(runWithProgress(context, "DELETE", target, {}, "Deleting " + name));
         return {};
     }
     if (!arguments.has("force")) {
-        Result<api::Operation> done = runWithProgress(context, "DELETE", path, {}, "Deleting " + name);
+        Result<api::Operation> done = runWithProgress(context, "DELETE", target, {}, "Deleting " + name);
         if (!done && done.error().code == Code::WrongState)
             return std::move(done.error()).hint("stop it first or use --force");
         return done ? Status() : std::move(done.error());
@@ -136,7 +137,7 @@ Status deleteOne(Context &context, const Arguments &arguments, const std::string
         if (now.ephemeral)
             return {};
     }
-    TRY(runWithProgress(context, "DELETE", path, {}, "Deleting " + name));
+    TRY(runWithProgress(context, "DELETE", target, {}, "Deleting " + name));
     return {};
 }
 

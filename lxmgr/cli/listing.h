@@ -9,6 +9,7 @@ namespace lxmgr::cli
 ColumnSet instanceColumns();  // list.cpp
 ColumnSet snapshotColumns();  // snapshots.cpp
 ColumnSet backupColumns();    // backups.cpp
+ColumnSet undoColumns();      // undo.cpp
 ColumnSet imageColumns();     // images.cpp
 ColumnSet aliasColumns();     // images.cpp
 ColumnSet profileColumns();   // objects.cpp

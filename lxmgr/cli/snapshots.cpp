@@ -136,7 +136,8 @@ Result<int> snapshotDelete(Context &context, const Arguments &arguments)
         const std::string path = TRY(snapshotPath(instance, arguments.words[i]));
         if (arguments.has("interactive") && !confirmed("Delete " + instance + "/" + arguments.words[i]))
             continue;
-        TRY(runWithProgress(context, "DELETE", path, {}, "Deleting " + instance + "/" + arguments.words[i]));
+        TRY(runWithProgress(context, "DELETE", arguments.has("purge") ? path + "?purge=1" : path, {},
+                            "Deleting " + instance + "/" + arguments.words[i]));
     }
     return 0;
 }

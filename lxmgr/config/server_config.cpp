@@ -10,6 +10,8 @@ namespace lxmgr::config
 namespace
 {
 
+constexpr SnapshotExpiry::Part kDefault{7, 'd'};
+
 Status parseKey(ServerConfig &config, const std::string &name, const std::string &value)
 {
     const auto row =
@@ -28,6 +30,24 @@ Status parseKey(ServerConfig &config, const std::string &name, const std::string
 }
 
 } // namespace
+
+Result<KeepFor> Codec<KeepFor>::parse(std::string_view text)
+{
+    if (text == "0")
+        return KeepFor{};
+    return KeepFor{TRY(Codec<SnapshotExpiry>::parse(text))};
+}
+
+std::string Codec<KeepFor>::format(const KeepFor &value)
+{
+    return value.span ? Codec<SnapshotExpiry>::format(*value.span) : "0";
+}
+
+std::optional<std::time_t> ServerConfig::keptUntil(std::time_t now) const
+{
+    const KeepFor keep = trashExpiry.value_or(KeepFor{SnapshotExpiry{{kDefault}}});
+    return keep.span ? std::optional(keep.span->after(now)) : std::nullopt;
+}
 
 Result<ServerConfig> parseServerConfig(const StringMap &config)
 {

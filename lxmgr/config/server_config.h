@@ -2,16 +2,32 @@
 #pragma once
 
 #include "config/keys.h"
+#include "config/snapshots.h"
 
 namespace lxmgr::config
 {
+
+/// trash.expiry: how long something is kept, or "0" for not at all.
+struct KeepFor {
+    std::optional<SnapshotExpiry> span;
+    bool operator==(const KeepFor &) const = default;
+};
+template <> struct Codec<KeepFor> {
+    static constexpr std::string_view kType = "time span";
+    static Result<KeepFor> parse(std::string_view text);
+    static std::string format(const KeepFor &value);
+};
 
 struct ServerConfig {
     std::optional<AbsolutePath> backupsPassphraseFile;
     std::optional<AbsolutePath> backupsRepository;
     std::optional<std::string> backupsRetention; ///< Read by backup::parseRetention().
+    std::optional<KeepFor> trashExpiry;
     std::map<std::string, std::string> user;
     bool operator==(const ServerConfig &) const = default;
+
+    /// When something that is kept from `now` on expires, in Unix seconds; nullopt: it is not kept.
+    std::optional<std::time_t> keptUntil(std::time_t now) const;
 };
 
 /// Checks and types every key. Invalid or Unsupported with all that is wrong, each by its name, with the nearest key where

@@ -18,6 +18,7 @@ struct Context {
     instances::Volumes &volumes;
     instances::Networks &networks;
     instances::ImageService &images;
+    instances::UndoLog &undo;
     instances::Manager &manager;
     instances::Backups &backups;
     Operations &operations;
@@ -52,12 +53,18 @@ std::span<const HandlerRow> storageHandlers();
 /// The other form of creating one: from an archive that is uploaded.
 Status importInstance(Context &context, Request &request, const Responder &responder);
 std::span<const HandlerRow> volumeHandlers();
+std::span<const HandlerRow> undoHandlers();
 /// All of them; Internal where a route has no handler.
 Result<HandlerTable> handlerTable();
 
 /// {"instances": ["/1.0/instances/c1"], "containers": [...]}: both words, as clients of either age look for theirs.
 std::map<std::string, std::vector<std::string>> instanceResources(const instances::InstanceKey &key);
 inline instances::InstanceKey keyOf(const Request &request) { return {request.project(), request.param("name")}; }
+/// "?purge=1": what is deleted cannot be brought back (lxmgr_undo).
+inline instances::Keep keepOf(const Request &request)
+{
+    return request.query.flag("purge") ? instances::Keep::No : instances::Keep::Yes;
+}
 /// Runs `work` as an operation on the instance that the request names, which must exist.
 Status operate(Context &context, const Request &request, const Responder &responder, std::string description,
                std::function<Status(Task &)> work, bool mayCancel = false,

@@ -68,8 +68,8 @@ Status fillDefaultProfile(store::Database &db)
     return store::updateProfile(db, profile);
 }
 
-/// After these a snapshot may fall due at another time.
-const std::set<std::string, std::less<>> kReschedules = {"instance-created", "instance-updated", "instance-restored"};
+/// After these a snapshot may fall due at another time, or something be kept that expires.
+const std::set<std::string, std::less<>> kReschedules = {"instance-created", "instance-updated", "instance-restored", "instance-deleted"};
 
 } // namespace
 
@@ -89,6 +89,7 @@ public:
         TRY(m_pools->recover());
         m_volumes = std::make_unique<instances::Volumes>(*m_pools, *m_db);
         TRY(m_volumes->recover());
+        m_undo = std::make_unique<instances::UndoLog>(*m_pools, *m_db);
         m_networks = std::make_unique<instances::Networks>(paths, *m_db);
         if (m_options.defaults) {
             TRY(fillDefaultProfile(*m_db));
@@ -139,12 +140,12 @@ private:
         m_server = std::make_unique<Server>(options, [this](Request request, const Responder &responder) { handle(std::move(request), responder); });
         m_events = std::make_unique<Events>();
         m_operations = std::make_unique<Operations>(*m_events, *m_server);
-        instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images,
+        instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo,
                                               [this](const instances::Lifecycle &event) { publish(event); },
                                               [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }};
         m_manager = TRY(instances::Manager::create(std::move(services)));
         m_backups = std::make_unique<instances::Backups>(m_options.paths, *m_db, *m_manager);
-        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_manager, *m_backups,
+        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_manager, *m_backups,
                                     *m_operations, *m_events, *m_server,
                                     false, {}, {}, {}});
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
@@ -226,6 +227,7 @@ private:
     std::unique_ptr<store::Database> m_db;
     std::unique_ptr<instances::Pools> m_pools;
     std::unique_ptr<instances::Volumes> m_volumes;
+    std::unique_ptr<instances::UndoLog> m_undo;
     std::unique_ptr<instances::Networks> m_networks;
     std::unique_ptr<images::ImageStore> m_imageFiles;
     std::unique_ptr<instances::ImageService> m_images;

@@ -82,6 +82,7 @@ inline constexpr std::string_view kExtensions[] = {
     "lxmgr_fields", // GET /1.0/instances?recursion=…&fields=name,status: only these members
     "lxmgr_storage",
     "lxmgr_templates",
+    "lxmgr_undo",
     "lxmgr_wait",
 };
 

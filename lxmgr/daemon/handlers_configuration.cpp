@@ -83,6 +83,7 @@ Status profileCreate(Context &context, Request &request, const Responder &respon
 Status profileChange(Context &context, Request &request, const Responder &responder)
 {
     store::Profile row = TRY(findProfile(context, request));
+    const store::Profile before = row;
     TRY(api::checkEtag(request.ifMatch(), etagOfProfile(row)));
     const auto put = TRY(request.json<api::ProfilePut>());
     for (const std::string &user : row.usedBy)
@@ -101,7 +102,11 @@ Status profileChange(Context &context, Request &request, const Responder &respon
             row.devices[name] = device;
     }
     TRY(checkProfile(row));
-    TRY(store::updateProfile(context.db, row));
+    if (row.description != before.description || row.config != before.config || row.devices != before.devices)
+        TRY(context.db.transaction([&]() -> Status {
+            TRY(context.undo.keepProfile(before));
+            return store::updateProfile(context.db, row);
+        }));
     context.schedulesChanged();
     responder.sync();
     return {};
@@ -124,7 +129,11 @@ Status profileDelete(Context &context, Request &request, const Responder &respon
     const store::Profile row = TRY(findProfile(context, request));
     if (row.name == "default")
         return Error(Code::Forbidden, "profile 'default' cannot be deleted");
-    TRY(store::deleteProfile(context.db, row.id));
+    TRY(context.db.transaction([&]() -> Status {
+        TRY(context.undo.keepProfile(row));
+        return store::deleteProfile(context.db, row.id);
+    }));
+    context.schedulesChanged();
     responder.sync();
     return {};
 }

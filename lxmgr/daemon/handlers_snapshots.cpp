@@ -72,7 +72,11 @@ Status create(Context &context, Request &request, const Responder &responder)
     return operate(
         context, request, responder, "Snapshotting instance",
         [&context, key, wanted](Task &task) -> Status {
-            const std::string name = TRY(context.manager.createSnapshot(key, wanted));
+            std::string name;
+            TRY(context.undo.withRoom([&]() -> Status {
+                name = TRY(context.manager.createSnapshot(key, wanted));
+                return {};
+            }));
             auto resources = instanceResources(key);
             resources.merge(snapshotResources(key, name));
             task.setResources(std::move(resources));
@@ -115,7 +119,7 @@ Status remove(Context &context, Request &request, const Responder &responder)
     const std::string name = request.param("snapshot");
     TRY(context.manager.snapshot(key, name));
     return operate(context, request, responder, "Deleting snapshot",
-                   [&context, key, name](Task &) { return context.manager.deleteSnapshot(key, name); }, false,
+                   [&context, key, name, keep = keepOf(request)](Task &) { return context.manager.deleteSnapshot(key, name, keep); }, false,
                    snapshotResources(key, name));
 }
 

@@ -19,9 +19,16 @@ bool sameKey(const StringMap &a, const StringMap &b, const std::string &key)
     return x == a.end() ? y == b.end() : y != b.end() && x->second == y->second;
 }
 
+/// But for what the daemon itself wrote.
+bool sameDefinition(const store::Instance &one, const store::Instance &other)
+{
+    return one.description == other.description && one.ephemeral == other.ephemeral && one.profiles == other.profiles &&
+           one.devices == other.devices && config::withoutVolatile(one.config) == config::withoutVolatile(other.config);
+}
+
 } // namespace
 
-Status Manager::redefine(const InstanceKey &key, const Definition &definition)
+Status Manager::redefine(const InstanceKey &key, const Definition &definition, std::int64_t undoes)
 {
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
@@ -58,14 +65,25 @@ Status Manager::redefine(const InstanceKey &key, const Definition &definition)
             if (!after.config.contains("volatile." + device.name + suffix))
                 after.config["volatile." + device.name + suffix] = make();
     }
-    TRY(store::updateInstance(m_s.db, after));
+    const auto undo = sameDefinition(before, after) ? std::nullopt : undoOf(store::UndoKind::Config, before);
+    std::int64_t kept = 0;
+    TRY(m_s.db.transaction([&]() -> Status {
+        TRY(store::updateInstance(m_s.db, after));
+        kept = undo ? TRY(store::insertUndo(m_s.db, *undo)) : 0;
+        return {};
+    }));
     TRY(failpoint("update.record"));
     if (m_running->find(key)) {
         if (Status applied = applyLive(after, was, wanted); !applied) {
-            TRY(store::updateInstance(m_s.db, before));
+            TRY(m_s.db.transaction([&]() -> Status {
+                TRY(store::updateInstance(m_s.db, before));
+                return store::deleteUndo(m_s.db, kept);
+            }));
             return std::move(applied.error()).in("update " + quoted(key.name));
         }
     }
+    if (undoes != 0)
+        TRY(store::deleteUndo(m_s.db, undoes));
     TRY(writeBackup(key));
     m_s.emit({"instance-updated", key, {}});
     return {};
@@ -89,11 +107,9 @@ Status Manager::applyLive(const store::Instance &row, const config::Effective &b
     return {};
 }
 
-Status Manager::writeBackup(const InstanceKey &key)
+Result<config::BackupDocument> Manager::backupOf(const store::Instance &row)
 {
-    const store::Instance row = TRY(find(key));
     const config::Expanded all = TRY(expanded(row));
-    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     config::BackupDocument document;
     document.project = row.project;
     document.name = row.name;
@@ -102,7 +118,7 @@ Status Manager::writeBackup(const InstanceKey &key)
     document.idBase = row.idRange.base;
     document.idSize = row.idRange.size;
     document.pool = row.pool;
-    document.poolDriver = pool->driverName();
+    document.poolDriver = TRY(store::findPool(m_s.db, row.pool)).driver;
     document.image = row.image;
     document.expandedConfig = all.config;
     document.expandedDevices = all.devices;
@@ -122,8 +138,15 @@ Status Manager::writeBackup(const InstanceKey &key)
                                       snapshot.expandedDevices,
                                       snapshot.expandedConfig});
     }
-    const Fd folder = TRY(pool->openVolume(row.project, row.name));
-    return files::replace(folder, "backup.yaml", config::writeBackup(document));
+    return document;
+}
+
+Status Manager::writeBackup(const InstanceKey &key)
+{
+    const store::Instance row = TRY(find(key));
+    const std::string text = config::writeBackup(TRY(backupOf(row)));
+    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
+    return files::replace(TRY(pool->openVolume(row.project, row.name)), "backup.yaml", text);
 }
 
 } // namespace lxmgr::instances

@@ -19,6 +19,7 @@
 #include "instances/pools.h"
 #include "instances/running.h"
 #include "instances/transfer.h"
+#include "instances/undo_log.h"
 #include "instances/volumes.h"
 #include "kernel/cgroup.h"
 #include "network/interfaces.h"
@@ -104,6 +105,23 @@ struct StopRequest {
     std::optional<std::chrono::seconds> timeout; ///< nullopt: for as long as it takes.
 };
 
+/// Whether what is deleted can be brought back for a time.
+enum class Keep { No, Yes };
+
+/// One key of what undoing changes.
+struct UndoChange {
+    std::string key; ///< "limits.memory", "eth0: mtu", "description"
+    std::string now, then;
+};
+
+/// What undoing would do now.
+struct UndoPreview {
+    config::BackupDocument document; ///< What was; of a profile only `profiles`.
+    std::vector<UndoChange> changes; ///< Of a definition that is there.
+    std::optional<Bytes> usage;      ///< Of its files, which are walked for it.
+    std::string obstacle;            ///< What keeps it from being done, "" for nothing.
+};
+
 struct SnapshotRequest {
     std::string name;                             ///< "": as snapshots.pattern says.
     std::optional<std::int64_t> expiresAt;        ///< Unix milliseconds, 0 never; nullopt: as the configuration says.
@@ -141,6 +159,7 @@ public:
         Volumes &volumes;
         Networks &networks;
         ImageService &images;
+        UndoLog &undo;
         std::function<void(const Lifecycle &)> emit;
         std::function<void(std::function<void()>)> later; ///< Runs work on another thread.
     };
@@ -164,14 +183,15 @@ public:
     Status restart(const InstanceKey &key, const StopRequest &request, const Progress &progress);
     Status freeze(const InstanceKey &key);
     Status thaw(const InstanceKey &key);
-    Status remove(const InstanceKey &key);
+    Status remove(const InstanceKey &key, Keep keep = Keep::Yes);
     Status rename(const InstanceKey &key, const std::string &to);
     /// A stopped instance, with its snapshots, to another pool. AlreadyExists: it lies there.
     Status move(const InstanceKey &key, const MoveRequest &request, Progress &progress);
     /// Lets go of a pool: its instances are forgotten, what is in it stays. WrongState: one of them runs.
     Status detachPool(const std::string &pool);
-    /// Checks the whole new definition, records it, and applies to a running guest what can be changed live.
-    Status redefine(const InstanceKey &key, const Definition &definition);
+    /// Checks the whole new definition, records it, and applies to a running guest what can be changed live. `undoes`: the
+    /// entry of the undo log that is used up with it.
+    Status redefine(const InstanceKey &key, const Definition &definition, std::int64_t undoes = 0);
     /// False when it did not come up in time.
     Result<bool> waitBooted(const InstanceKey &key, std::chrono::milliseconds timeout);
 
@@ -182,12 +202,18 @@ public:
     /// The name it got. A running guest stands still while its files are copied.
     Result<std::string> createSnapshot(const InstanceKey &key, const SnapshotRequest &request);
     Status renameSnapshot(const InstanceKey &key, const std::string &from, const std::string &to);
-    Status deleteSnapshot(const InstanceKey &key, const std::string &name);
+    Status deleteSnapshot(const InstanceKey &key, const std::string &name, Keep keep = Keep::Yes);
     /// Unix milliseconds, 0: never.
     Status setSnapshotExpiry(const InstanceKey &key, const std::string &name, std::int64_t at);
     /// Files and definition as they were then; a running guest is stopped for it and started again. Where a profile it
-    /// used is gone, what the profiles had brought becomes the instance's own.
+    /// used is gone, what the profiles had brought becomes the instance's own. What it held is kept for a time.
     Status restore(const InstanceKey &key, const std::string &name, const Progress &progress);
+
+    // Undoing; see UndoLog for what there is.
+    Result<UndoPreview> previewUndo(const store::UndoEntry &entry);
+    /// `name`: what a deleted instance or snapshot is called from now on, "" for as before. AlreadyExists, NotFound,
+    /// WrongState: what keeps it from being done, with the cure; it can then be tried again.
+    Status applyUndo(const std::string &project, std::int64_t id, const std::string &name, const Progress &progress);
 
     // Archives in the layout of LXD and Incus.
     /// Writes one to `to`, a file or a pipe. A running guest stands still only until its files are held.
@@ -228,8 +254,8 @@ public:
     /// Re-adopts what runs, completes or takes back what was half done, removes what is left over.
     Status recover();
     /// What the state folder and the pools hold and the database does not know comes back: networks, images, volumes,
-    /// instances with their snapshots, and the profiles they used where these are gone. One that fails does not keep the
-    /// others.
+    /// instances with their snapshots, and the profiles they used where these are gone; deleted instances can be undone
+    /// again. One that fails does not keep the others.
     Result<std::vector<Found>> recoverLost(Apply apply);
     /// Starts what boot.autostart or the last power state ask for.
     void autostart();
@@ -257,13 +283,14 @@ private:
     Result<NewInstance> planNew(const CreateRequest &request);
     Status build(NewInstance &created, std::vector<store::Snapshot> snapshots, const std::function<Status()> &makeVolume);
     Status record(const store::Instance &row, std::int64_t &id, const config::InstanceConfig &config);
+    Result<config::BackupDocument> backupOf(const store::Instance &row);
     Status writeBackup(const InstanceKey &key);
     Status startLocked(const InstanceKey &key);
     Result<std::vector<images::RenderedFile>> renderFiles(const store::Instance &row, const config::Expanded &expanded,
                                                           storage::Driver &pool);
     Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope);
     Status applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after);
-    Status finishDelete(const store::Instance &row);
+    Status finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo = std::nullopt);
     Status undoCreate(const store::Instance &row);
     Status releaseNics(const store::Instance &row);
     Status reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics);
@@ -280,10 +307,27 @@ private:
     Status runSchedule(const Described &described, const config::Schedule &schedule);
     Status dropBeyond(const InstanceKey &key, const std::string &schedule, std::uint32_t keep);
     void snapshotAtStartup(const InstanceKey &key);
-    Status finishDeleteSnapshot(const store::Instance &row, const store::Snapshot &snapshot);
+    Status finishDeleteSnapshot(const store::Instance &row, const store::Snapshot &snapshot,
+                                std::optional<store::UndoEntry> undo = std::nullopt);
+    std::optional<store::UndoEntry> undoOf(store::UndoKind kind, const store::Instance &row, const std::string &snapshot = {});
+    Result<store::Instance> instanceOf(const store::UndoEntry &entry);
+    Result<store::Instance> rowBack(const store::UndoEntry &entry, const config::BackupDocument &document);
+    Status applyDelete(store::UndoEntry entry, const std::string &name);
+    Status recordBack(const store::UndoEntry &entry);
+    Status announceBack(const InstanceKey &key);
+    Status applySnapshot(store::UndoEntry entry, const std::string &name);
+    Status finishSnapshotBack(const store::UndoEntry &entry);
+    Status applyRestore(const store::UndoEntry &entry, const Progress &progress);
+    Status exchangeStopped(const store::UndoEntry &entry, const InstanceKey &key);
+    Status finishExchange(const store::UndoEntry &entry, const store::UndoEntry &now);
+    Status applyConfig(const store::UndoEntry &entry);
+    Status applyProfile(const store::UndoEntry &entry);
+    Status recoverUndo();
+    Status whileStopped(const InstanceKey &key, const Progress &progress, const std::function<Status(bool wasRunning)> &work);
     Result<store::Instance> restoredRow(store::Instance row, const store::Snapshot &snapshot);
     Status restoreStopped(const InstanceKey &key, const std::string &name, bool wasRunning);
-    Status finishRestore(const store::Instance &before, const store::Snapshot &snapshot, const store::Operation &journal);
+    Status finishRestore(const store::Instance &before, const store::Snapshot &snapshot, const store::Operation &journal,
+                         const std::optional<store::UndoEntry> &kept);
     Status copyFiles(const CopyRequest &request, const store::Instance &source, storage::Driver &to,
                      const InstanceKey &target, const std::optional<std::string> &like, Progress &progress);
     Status transferFiles(const CopyRequest &request, const store::Instance &source, Destination to, Progress &progress);
@@ -298,6 +342,7 @@ private:
     Status recoverMove(const store::Operation &journal);
     Status recoverPools(Apply apply, std::vector<Found> &found);
     Status recoverInstances(storage::Driver &pool, Apply apply, std::vector<Found> &found);
+    Status recoverAside(Apply apply, storage::Driver &pool, std::vector<Found> &found);
     Status recoverProfiles(const config::BackupDocument &document, std::vector<Found> &found);
     Status recoverInstance(const config::BackupDocument &document, storage::Driver &pool, std::vector<Found> &found);
     Status recoverSnapshotRename(const store::Operation &journal);

@@ -50,6 +50,12 @@ std::string newUuid()
     return text;
 }
 
+std::string uuidOf(const store::Instance &row)
+{
+    const auto uuid = row.config.find("volatile.uuid");
+    return uuid == row.config.end() ? std::string() : uuid->second;
+}
+
 std::string newMac()
 {
     const auto bytes = randomBytes<3>();

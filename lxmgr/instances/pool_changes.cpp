@@ -9,6 +9,7 @@
 #include "kernel/sys.h"
 #include "storage/btrfs_subvolume.h"
 #include "storage/tree.h"
+#include "store/undo.h"
 
 #include <cstdlib>
 #include <unistd.h>
@@ -26,7 +27,7 @@ constexpr const char *kRemove = "pool-delete";
 constexpr const char *kDetach = "pool-detach";
 constexpr auto kPatience = std::chrono::seconds(10); ///< For operations that are about to end with a pool.
 /// What drivers make in a pool's folder.
-constexpr const char *kFolders[] = {"images", "containers", "volumes", "custom", "layers", "scratch", "trash"};
+constexpr const char *kFolders[] = {"images", "containers", "volumes", "custom", "layers", "aside", "scratch", "trash"};
 
 /// The path without links; only its last part may be missing.
 Result<std::string> canonical(const std::string &path)
@@ -386,6 +387,9 @@ Status Pools::finishRemove(const store::StoragePool &row)
                                                        ", which nothing is known of (recover it, or let go of the pool "
                                                        "with 'lxmgr storage detach')");
             }
+            for (const Use &driver : {pool, custom})
+                for (const std::string &aside : TRY(driver->listAside()))
+                    TRY(driver->deleteAside(aside));
             for (const std::string &image : TRY(pool->listImages()))
                 TRY(pool->deleteImage(image));
             TRY(pool->emptyTrash());
@@ -397,7 +401,10 @@ Status Pools::finishRemove(const store::StoragePool &row)
         TRY(takeAway(*backing, row.name, Origin::Made));
     }
     TRY(failpoint("pool.delete.place"));
-    return store::deletePool(m_db, row.id);
+    return m_db.transaction([&]() -> Status {
+        TRY(store::deleteUndoIn(m_db, row.name));
+        return store::deletePool(m_db, row.id);
+    });
 }
 
 Status Pools::remove(const std::string &name)

@@ -72,6 +72,7 @@ Status Manager::recover()
             pauses.push_back(journal);
         else if (Status done = recoverOperation(journal); !done)
             log::error(journal.type + " of '" + journal.object + "' was cut off: " + done.error().message + ", ignoring");
+    TRY(recoverUndo());
     for (const store::Instance &row : TRY(store::listInstances(m_s.db, ""))) {
         const InstanceKey key{row.project, row.name};
         Status done;
@@ -80,7 +81,8 @@ Status Manager::recover()
             done = undoCreate(row);
         } else if (row.status == store::InstanceStatus::Deleting) {
             log::info("instance '" + key.name + "': its deletion was cut off; completing it");
-            done = finishDelete(row);
+            const auto undo = m_s.undo.unfinished(store::UndoKind::Delete, uuidOf(row));
+            done = undo ? finishDelete(row, *undo) : Status(undo.error());
         } else {
             done = adopt(row);
             if (done)
@@ -92,6 +94,7 @@ Status Manager::recover()
     }
     for (const store::Operation &journal : pauses)
         TRY(recoverPause(journal));
+    TRY(m_s.undo.recover());
     collectLeftovers();
     return {};
 }

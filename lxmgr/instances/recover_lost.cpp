@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/pool_config.h"
+#include "instances/backup_rows.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 
@@ -28,60 +29,6 @@ Result<config::BackupDocument> readBackupOf(storage::Driver &pool, const Instanc
     if (document.project != key.project || document.name != key.name)
         return Error(Code::Corrupt, "backup.yaml is that of " + quoted(document.project + "/" + document.name));
     return document;
-}
-
-store::Instance rowOf(const config::BackupDocument &document, const std::string &pool)
-{
-    store::Instance row;
-    row.project = document.project;
-    row.name = document.name;
-    row.description = document.instance.description;
-    row.architecture = document.instance.architecture;
-    row.ephemeral = document.instance.ephemeral;
-    row.pool = pool;
-    row.image = document.image;
-    row.createdAt = document.createdAt;
-    row.config = document.instance.config;
-    row.devices = document.instance.devices;
-    row.profiles = document.instance.profiles;
-    row.status = store::InstanceStatus::Ready;
-    return row;
-}
-
-store::Snapshot rowOf(const config::BackupSnapshot &from)
-{
-    store::Snapshot row;
-    row.name = from.name;
-    row.description = from.instance.description;
-    row.architecture = from.instance.architecture;
-    row.ephemeral = from.instance.ephemeral;
-    row.config = from.instance.config;
-    row.devices = from.instance.devices;
-    row.profiles = from.instance.profiles;
-    row.expandedConfig = from.expandedConfig;
-    row.expandedDevices = from.expandedDevices;
-    row.schedule = from.schedule;
-    row.createdAt = from.createdAt;
-    row.expiresAt = from.expiresAt;
-    row.status = store::SnapshotStatus::Ready;
-    return row;
-}
-
-/// Those whose files are there. One that the file does not know (its making was just through) has the instance's own
-/// definition.
-Result<std::vector<store::Snapshot>> snapshotsOf(storage::Driver &pool, const config::BackupDocument &document)
-{
-    std::vector<store::Snapshot> rows;
-    for (const std::string &name : TRY(pool.listSnapshots(document.project, document.name))) {
-        const auto known = std::ranges::find(document.snapshots, name, &config::BackupSnapshot::name);
-        if (known != document.snapshots.end()) {
-            rows.push_back(rowOf(*known));
-            continue;
-        }
-        config::BackupSnapshot unknown{name, store::unixMillis(), 0, "", document.instance, document.expandedDevices, document.expandedConfig};
-        rows.push_back(rowOf(unknown));
-    }
-    return rows;
 }
 
 } // namespace
@@ -150,7 +97,7 @@ Status Manager::recoverInstance(const config::BackupDocument &document, storage:
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
     TRY(store::findProject(m_s.db, key.project));
-    std::vector<store::Snapshot> snapshots = TRY(snapshotsOf(pool, document));
+    std::vector<store::Snapshot> snapshots = TRY(snapshotsOf(pool, document, document.name));
     const bool running = path::openFolder(m_s.paths.instanceRunDir(key.project, key.name)).has_value();
     store::Instance row = rowOf(document, pool.name());
     config::InstanceConfig ids;
@@ -199,6 +146,31 @@ Status Manager::recoverInstances(storage::Driver &pool, Apply apply, std::vector
     return {};
 }
 
+/// A deleted instance that lies aside and can be undone again; of other files nothing tells what they were.
+Status Manager::recoverAside(Apply apply, storage::Driver &pool, std::vector<Found> &found)
+{
+    const auto known = TRY(store::listUndo(m_s.db, ""));
+    for (const std::string &aside : TRY(pool.listAside())) {
+        const bool isKnown = std::ranges::any_of(known, [&](const store::UndoEntry &entry) {
+            return entry.pool == pool.name() && entry.aside == aside;
+        });
+        const auto text = isKnown ? Result<std::string>(Error()) : files::read(TRY(pool.openAside(aside)), "backup.yaml");
+        if (!text)
+            continue;
+        Found entry{"deleted instance", "", aside, pool.name(), {}, {}};
+        const auto document = config::readBackup(*text, "backup.yaml");
+        Status done = document ? Status() : Status(document.error());
+        if (document) {
+            entry.project = document->project;
+            entry.name = document->name;
+        }
+        if (document && apply == Apply::Yes)
+            done = m_s.undo.adopt(*document, *text, pool.name(), aside);
+        found.push_back(outcome(std::move(entry), done, apply));
+    }
+    return {};
+}
+
 Result<std::vector<Found>> Manager::recoverLost(Apply apply)
 {
     std::vector<Found> found;
@@ -208,6 +180,7 @@ Result<std::vector<Found>> Manager::recoverLost(Apply apply)
     for (const Pools::Use &pool : m_s.pools.all()) {
         TRY(m_s.volumes.recoverLost(pool->name(), apply, found)); // before the instances that have them
         TRY(recoverInstances(*pool, apply, found));
+        TRY(recoverAside(apply, *pool, found));
     }
     return found;
 }

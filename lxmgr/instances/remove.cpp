@@ -13,7 +13,7 @@
 namespace lxmgr::instances
 {
 
-Status Manager::remove(const InstanceKey &key)
+Status Manager::remove(const InstanceKey &key, Keep keep)
 {
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
@@ -24,20 +24,28 @@ Status Manager::remove(const InstanceKey &key)
     const auto now = effective(row);
     if (now && now->config.protectionDelete.value_or(false))
         return Error(Code::Forbidden, "instance " + quoted(key.name) + " is protected from deletion (unset security.protection.delete)");
-    return finishDelete(row);
+    return finishDelete(row, keep == Keep::Yes ? undoOf(store::UndoKind::Delete, row) : std::nullopt);
 }
 
-/// Each step may be repeated: recovery calls this again for a row that says `deleting`.
-Status Manager::finishDelete(const store::Instance &row)
+/// Each step may be repeated: recovery calls this again for a row that says `deleting`. `undo`: its volume is kept.
+Status Manager::finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo)
 {
     const InstanceKey key{row.project, row.name};
     store::FreeingSpace freeing(m_s.db);
-    TRY(store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Deleting));
+    TRY(m_s.db.transaction([&]() -> Status {
+        if (undo && undo->id == 0)
+            undo->id = TRY(store::insertUndo(m_s.db, *undo));
+        return store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Deleting);
+    }));
     TRY(failpoint("delete.record"));
     const auto pool = m_s.pools.get(row.pool);
     if (pool)
-        TRY_IN("delete " + quoted(key.name),
-               freeing.attempt([&] { return (*pool)->deleteVolume(key.project, key.name); }));
+        TRY_IN("delete " + quoted(key.name), freeing.attempt([&]() -> Status {
+            if (!undo)
+                return (*pool)->deleteVolume(key.project, key.name);
+            Status aside = (*pool)->setVolumeAside(key.project, key.name, undo->aside);
+            return !aside && aside.error().code == Code::NotFound ? Status() : aside; // it was lost before
+        }));
     else if (pool.error().code != Code::NotFound)
         return pool.error();
     TRY(failpoint("delete.volume"));
@@ -45,7 +53,12 @@ Status Manager::finishDelete(const store::Instance &row)
     TRY(failpoint("delete.network"));
     if (const auto logs = path::openFolder(m_s.paths.stateDir + "/logs"))
         TRY(path::removeTree(*logs, storage::volumeName(key.project, key.name)));
-    TRY(store::deleteInstance(m_s.db, row.id));
+    TRY(m_s.db.transaction([&]() -> Status {
+        if (undo)
+            TRY(pool && (*pool)->hasAside(undo->aside) ? store::setUndoStatus(m_s.db, undo->id, store::UndoStatus::Kept)
+                                                       : store::deleteUndo(m_s.db, undo->id));
+        return store::deleteInstance(m_s.db, row.id);
+    }));
     TRY(failpoint("delete.done"));
     m_s.emit({"instance-deleted", key, {}});
     return {};

@@ -48,6 +48,8 @@ std::optional<std::time_t> Manager::nextScheduled(std::time_t now)
     const auto earlier = [&](std::time_t at) { next = std::min(next.value_or(at), at); };
     if (const auto expiry = store::nextSnapshotExpiry(m_s.db); expiry && *expiry > 0)
         earlier(static_cast<std::time_t>(*expiry / 1000) + 1);
+    if (const auto tidy = m_s.undo.next(now))
+        earlier(*tidy);
     for (const Described &described : scheduled())
         for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules)
             if (const auto at = schedule.next(now, spreadKey(described.row)))
@@ -58,10 +60,11 @@ std::optional<std::time_t> Manager::nextScheduled(std::time_t now)
 void Manager::runScheduled(std::time_t since, std::time_t now)
 {
     // First what makes room.
+    m_s.undo.tidy(now);
     for (const store::Snapshot &snapshot : store::listExpiredSnapshots(m_s.db, std::int64_t{now} * 1000).value_or(std::vector<store::Snapshot>{}))
         if (const auto row = store::findInstance(m_s.db, snapshot.instanceId)) {
             const InstanceKey key{row->project, row->name};
-            logged(deleteSnapshot(key, snapshot.name), key, "deleting expired snapshot '" + snapshot.name + "'");
+            logged(deleteSnapshot(key, snapshot.name, Keep::No), key, "deleting expired snapshot '" + snapshot.name + "'");
         }
     for (const Described &described : scheduled())
         for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules) {
@@ -93,7 +96,7 @@ Status Manager::dropBeyond(const InstanceKey &key, const std::string &schedule, 
     std::vector<store::Snapshot> own = TRY(snapshots(key)); // the oldest first
     std::erase_if(own, [&](const store::Snapshot &snapshot) { return snapshot.schedule != schedule; });
     for (std::size_t i = 0; i + keep < own.size(); ++i)
-        TRY(deleteSnapshot(key, own[i].name));
+        TRY(deleteSnapshot(key, own[i].name, Keep::No));
     return {};
 }
 

@@ -150,28 +150,43 @@ Result<std::string> Manager::createSnapshot(const InstanceKey &key, const Snapsh
     return snapshot.name;
 }
 
-Status Manager::deleteSnapshot(const InstanceKey &key, const std::string &name)
+Status Manager::deleteSnapshot(const InstanceKey &key, const std::string &name, Keep keep)
 {
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
     const store::Instance row = TRY(readyRow(key));
     TRY(checkNotKept(key));
-    return finishDeleteSnapshot(row, TRY(readySnapshot(key, row.id, name)));
+    return finishDeleteSnapshot(row, TRY(readySnapshot(key, row.id, name)),
+                                keep == Keep::Yes ? undoOf(store::UndoKind::Snapshot, row, name) : std::nullopt);
 }
 
-/// Each step may be repeated: recovery calls this again for a row that says `deleting`.
-Status Manager::finishDeleteSnapshot(const store::Instance &row, const store::Snapshot &snapshot)
+/// Each step may be repeated: recovery calls this again for a row that says `deleting`. `undo`: its files are kept.
+Status Manager::finishDeleteSnapshot(const store::Instance &row, const store::Snapshot &snapshot,
+                                     std::optional<store::UndoEntry> undo)
 {
     const InstanceKey key{row.project, row.name};
     store::FreeingSpace freeing(m_s.db);
-    TRY(store::setSnapshotStatus(m_s.db, snapshot.id, store::SnapshotStatus::Deleting));
+    TRY(m_s.db.transaction([&]() -> Status {
+        if (undo && undo->id == 0)
+            undo->id = TRY(store::insertUndo(m_s.db, *undo));
+        return store::setSnapshotStatus(m_s.db, snapshot.id, store::SnapshotStatus::Deleting);
+    }));
     TRY(failpoint("snapshot-delete.record"));
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
-    TRY_IN("delete " + quoted(key.name + "/" + snapshot.name),
-           freeing.attempt([&] { return pool.deleteSnapshot(key.project, key.name, snapshot.name); }));
+    TRY_IN("delete " + quoted(key.name + "/" + snapshot.name), freeing.attempt([&]() -> Status {
+        if (!undo)
+            return pool.deleteSnapshot(key.project, key.name, snapshot.name);
+        Status aside = pool.setSnapshotAside(key.project, key.name, snapshot.name, undo->aside);
+        return !aside && aside.error().code == Code::NotFound ? Status() : aside; // it was lost before
+    }));
     TRY(failpoint("snapshot-delete.volume"));
-    TRY(store::deleteSnapshot(m_s.db, snapshot.id));
+    TRY(m_s.db.transaction([&]() -> Status {
+        if (undo)
+            TRY(pool.hasAside(undo->aside) ? store::setUndoStatus(m_s.db, undo->id, store::UndoStatus::Kept)
+                                           : store::deleteUndo(m_s.db, undo->id));
+        return store::deleteSnapshot(m_s.db, snapshot.id);
+    }));
     TRY(failpoint("snapshot-delete.done"));
     TRY(freeing.attempt([&] { return writeBackup(key); }));
     m_s.emit({"instance-snapshot-deleted", key, {{"snapshot", snapshot.name}}});
@@ -245,11 +260,18 @@ Status Manager::restoreStopped(const InstanceKey &key, const std::string &name, 
         return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (it was started meanwhile)");
     const store::Operation journal =
         newJournal(kRestoreOperation, key.project, key.name, name + (wasRunning ? "/running" : ""));
-    TRY(store::beginOperation(m_s.db, journal));
+    auto kept = undoOf(store::UndoKind::Restore, row);
+    TRY(m_s.db.transaction([&]() -> Status {
+        if (kept)
+            kept->id = TRY(store::insertUndo(m_s.db, *kept));
+        return store::beginOperation(m_s.db, journal);
+    }));
     Undo undo;
     undo.add("restore journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
+    // What is aside already is kept though the rest failed.
+    undo.add("what the restore keeps", [&] { return kept ? m_s.undo.settle(*kept) : Status(); });
     TRY(failpoint("restore.record"));
-    TRY(finishRestore(row, snapshot, journal));
+    TRY(finishRestore(row, snapshot, journal, kept));
     undo.keep();
     return {};
 }
@@ -258,6 +280,16 @@ Status Manager::restore(const InstanceKey &key, const std::string &name, const P
 {
     // What can be wrong is found while the guest still runs.
     TRY_IN("restore " + quoted(key.name), restoredRow(TRY(readyRow(key)), TRY(snapshot(key, name))));
+    return whileStopped(key, progress, [&](bool wasRunning) -> Status {
+        TRY_IN("restore " + quoted(key.name), restoreStopped(key, name, wasRunning));
+        m_s.emit({"instance-restored", key, {{"snapshot", name}}});
+        return {};
+    });
+}
+
+/// A running guest is stopped for `work` and started again afterwards.
+Status Manager::whileStopped(const InstanceKey &key, const Progress &progress, const std::function<Status(bool wasRunning)> &work)
+{
     const bool running = m_running->find(key).has_value();
     if (running) {
         StopRequest request;
@@ -265,33 +297,32 @@ Status Manager::restore(const InstanceKey &key, const std::string &name, const P
         if (Status stopped = stop(key, request, progress); !stopped && stopped.error().code != Code::WrongState)
             return stopped;
     }
-    const Status restored = restoreStopped(key, name, running);
-    if (restored)
-        m_s.emit({"instance-restored", key, {{"snapshot", name}}});
+    Status done = work(running);
     if (running) {
         Status started = start(key);
-        if (!started && restored)
+        if (!started && done)
             return std::move(started.error()).in("restored, but not started again");
         if (!started)
             log::error("instance '" + key.name + "' does not start again: " + started.error().message);
     }
-    if (!restored)
-        return Error(restored.error()).in("restore " + quoted(key.name));
-    return {};
+    return done;
 }
 
-/// Each step may be repeated: recovery completes a restore that was cut off, whose old state is gone.
-Status Manager::finishRestore(const store::Instance &before, const store::Snapshot &snapshot, const store::Operation &journal)
+/// Each step may be repeated: recovery completes a restore that was cut off. `kept`: what the volume held is kept.
+Status Manager::finishRestore(const store::Instance &before, const store::Snapshot &snapshot, const store::Operation &journal,
+                              const std::optional<store::UndoEntry> &kept)
 {
     const InstanceKey key{before.project, before.name};
     const store::Instance row = TRY(restoredRow(before, snapshot));
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
     const store::FreeingSpace freeing(m_s.db); // once the files are back the rows must follow, on a full disk too
-    TRY(pool.restoreSnapshot(key.project, key.name, snapshot.name));
+    TRY(pool.restoreSnapshot(key.project, key.name, snapshot.name, kept ? std::optional(kept->aside) : std::nullopt));
     TRY(failpoint("restore.volume"));
     TRY(m_s.db.transaction([&]() -> Status {
         TRY(store::updateInstance(m_s.db, row));
+        if (kept)
+            TRY(store::setUndoStatus(m_s.db, kept->id, store::UndoStatus::Kept));
         return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success);
     }));
     TRY(failpoint("restore.done"));
@@ -324,7 +355,8 @@ Status Manager::recoverRestore(const store::Operation &journal)
     if (!snapshot)
         return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, snapshot.error().message);
     log::info("instance '" + key.name + "': its restore from '" + snapshot->name + "' was cut off; completing it");
-    if (Status done = finishRestore(*row, *snapshot, journal); !done) {
+    const auto kept = TRY(m_s.undo.unfinished(store::UndoKind::Restore, uuidOf(*row)));
+    if (Status done = finishRestore(*row, *snapshot, journal, kept); !done) {
         TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, done.error().message));
         return done;
     }
@@ -341,7 +373,10 @@ Status Manager::recoverSnapshots(const store::Instance &row)
         if (snapshot.status == store::SnapshotStatus::Ready)
             continue;
         if (snapshot.status == store::SnapshotStatus::Deleting) {
-            TRY(finishDeleteSnapshot(row, snapshot));
+            auto undo = TRY(m_s.undo.unfinished(store::UndoKind::Snapshot, uuidOf(row)));
+            if (undo && undo->object != key.name + "/" + snapshot.name)
+                undo.reset();
+            TRY(finishDeleteSnapshot(row, snapshot, std::move(undo)));
             continue;
         }
         log::info("snapshot '" + snapshot.name + "' of '" + key.name + "' was cut off; taking it back");

@@ -8,6 +8,8 @@
 //                                                             instead of "containers", each as <project>:<name>
 //   containers/<volume>/{metadata.yaml,templates/}            of a volume that was not made from an image here
 //   containers/<volume>/snapshots/<snapshot>/{backup.yaml,…}  so that renaming and deleting a volume takes them along
+//   aside/<id>/                                               a volume or snapshot that is kept for a time after it was
+//                                                             deleted, or what a volume held before it was restored
 //   scratch/<random>/                                         trees being made; prepare() drops what a crash left
 //   trash/<random>                                            renamed away, removed by a thread of its own
 //
@@ -206,10 +208,10 @@ public:
     /// NotFound, AlreadyExists. The volume may be in use.
     virtual Status renameSnapshot(const std::string &project, const std::string &name, const std::string &from,
                                   const std::string &to) = 0;
-    /// The volume, not in use, is again as the snapshot; what it held goes to the trash, every snapshot stays.
-    /// NotFound.
-    virtual Status restoreSnapshot(const std::string &project, const std::string &name,
-                                   const std::string &snapshot) = 0;
+    /// The volume, not in use, is again as the snapshot; every snapshot stays. What it held goes to the trash, or is put
+    /// aside as `aside`: done already is then no error. NotFound.
+    virtual Status restoreSnapshot(const std::string &project, const std::string &name, const std::string &snapshot,
+                                   const std::optional<std::string> &aside = std::nullopt) = 0;
     /// Makes a volume from another or from a snapshot: the root file system, not the manager's own files such as
     /// backup.yaml. NotFound, AlreadyExists. Invalid: a snapshot has no snapshots to take along.
     virtual Status copyVolume(const VolumeSource &from, const std::string &project, const std::string &name,
@@ -231,6 +233,30 @@ public:
     /// What would come free with the snapshot (dir and btrfs: what it holds, shared blocks counted). Walks the tree.
     virtual Result<Bytes> snapshotUsage(const std::string &project, const std::string &name,
                                         const std::string &snapshot) const = 0;
+
+    // What lies aside: out of sight of every call above, under an id of its own (randomName()). Images and layers that it
+    // needs stay, as they do for volumes. Asked again after a crash, each says that it is done.
+
+    /// Takes a volume out of use with its snapshots: one rename. NotFound: no such volume.
+    virtual Status setVolumeAside(const std::string &project, const std::string &name, const std::string &aside) = 0;
+    /// AlreadyExists: a volume of that name; NotFound: nothing of that id.
+    virtual Status bringVolumeBack(const std::string &aside, const std::string &project, const std::string &name) = 0;
+    /// The same with a snapshot.
+    virtual Status setSnapshotAside(const std::string &project, const std::string &name, const std::string &snapshot,
+                                    const std::string &aside) = 0;
+    virtual Status bringSnapshotBack(const std::string &aside, const std::string &project, const std::string &name,
+                                     const std::string &snapshot) = 0;
+    /// The volume, not in use, holds again what restoreSnapshot() put aside; what it holds now is aside as `now` then.
+    virtual Status bringContentBack(const std::string &aside, const std::string &project, const std::string &name,
+                                    const std::string &now) = 0;
+    virtual bool hasAside(const std::string &aside) const = 0;
+    virtual Result<std::vector<std::string>> listAside() const = 0;
+    /// Its own folder, host side only: backup.yaml of a volume lies here. NotFound.
+    virtual Result<Fd> openAside(const std::string &aside) const = 0;
+    /// What would come free with it (dir and btrfs: what it holds, shared blocks counted). Walks the tree.
+    virtual Result<Bytes> asideUsage(const std::string &aside) const = 0;
+    /// Missing is no error.
+    virtual Status deleteAside(const std::string &aside) = 0;
 
     virtual Result<Space> space() const = 0;
     /// Removes now what deletions left; returns when all is gone.

@@ -112,6 +112,7 @@ Status FolderPool::prepare()
     TRY(checkFileSystem(folders.pool));
     folders.images = TRY(makeFolder(folders.pool, "images", 0700));
     folders.volumes = TRY(makeFolder(folders.pool, volumesFolder(), 0700));
+    folders.aside = TRY(makeFolder(folders.pool, "aside", 0700));
     folders.scratch = TRY(makeFolder(folders.pool, "scratch", 0700));
     folders.trash = std::make_shared<Trash>(TRY(makeFolder(folders.pool, "trash", 0700)));
     for (const std::string &name : TRY(namesIn(folders.scratch)))
@@ -120,6 +121,8 @@ Status FolderPool::prepare()
     folders.flushRenames = !sharesJournal(folders.pool, m_place.databaseDir);
     m_folders = std::move(folders);
     Status prepared = moveOldRoots();
+    if (prepared)
+        prepared = mendInterruptedRestores();
     if (prepared)
         prepared = prepareOwn(m_folders.pool);
     if (!prepared)
@@ -310,12 +313,13 @@ Result<bool> FolderPool::imageInUse(const std::string &fingerprint) const
 {
     if (!layersOnImage())
         return false;
-    for (const std::string &volume : TRY(namesIn(m_folders.volumes))) {
-        const auto origin = readImageOf(m_folders.volumes, volume + "/" + kImageOf);
-        if (origin && *origin == fingerprint)
-            return true;
-    }
-    return false;
+    bool used = false;
+    TRY(forEachHolder([&](const Fd &folder) -> Status {
+        const auto origin = readImageOf(folder, kImageOf);
+        used = used || (origin && *origin == fingerprint);
+        return {};
+    }));
+    return used;
 }
 
 /// With the mutex held.
@@ -386,14 +390,15 @@ Result<std::vector<std::string>> FolderPool::listVolumes() const
     return names;
 }
 
-/// What a volume and its snapshots need of what they may share with others.
-Result<FolderPool::Layers> FolderPool::layersOfAll(const std::string &volume) const
+Status FolderPool::forEachHolder(const std::function<Status(const Fd &folder)> &visit) const
 {
-    const auto folder = openFolder(m_folders.volumes, volume);
-    return folder ? layersOfFolder(*folder) : Result<Layers>(Layers());
+    for (const Fd *parent : {&m_folders.volumes, &m_folders.aside})
+        for (const std::string &name : TRY(namesIn(*parent)))
+            TRY_IN("volume " + quoted(name), visit(TRY(openFolder(*parent, name))));
+    return {};
 }
 
-Result<FolderPool::Layers> FolderPool::layersOfFolder(const Fd &folder) const
+Result<FolderPool::Layers> FolderPool::layersOfAll(const Fd &folder) const
 {
     Layers layers = TRY(layersOf(folder));
     const auto snapshots = openFolder(folder, kSnapshots);
@@ -404,18 +409,29 @@ Result<FolderPool::Layers> FolderPool::layersOfFolder(const Fd &folder) const
     return layers;
 }
 
+/// Moves the folder `name` of a volume, or of what lay aside, to the trash, and after it what nobody else needs. Missing
+/// is no error. With the mutex held.
+Status FolderPool::dropHolder(const Fd &parent, const std::string &name)
+{
+    const auto folder = openFolder(parent, name);
+    if (!folder && folder.error().code == Code::NotFound)
+        return {};
+    // A damaged one can still be deleted: what it shared the next prepare() finds.
+    const auto origin = folder ? readImageOf(*folder, kImageOf) : Result<std::string>(folder.error());
+    const auto layers = folder ? layersOfAll(*folder) : Result<Layers>(folder.error());
+    TRY(m_folders.trash->discard(parent, name));
+    TRY(failpoint("volume.delete.moved"));
+    TRY(flushRename(parent));
+    if (layers)
+        TRY(dropUnused(*layers));
+    return origin ? dropIfUnused(*origin) : Status();
+}
+
 Status FolderPool::deleteVolume(const std::string &project, const std::string &name)
 {
     const std::string volume = TRY(checkedVolume(project, name));
     const std::lock_guard lock(m_mutex);
-    const auto origin = readImageOf(m_folders.volumes, volume + "/" + kImageOf);
-    const auto layers = layersOfAll(volume);
-    TRY(m_folders.trash->discard(m_folders.volumes, volume));
-    TRY(failpoint("volume.delete.moved"));
-    TRY(flushRename(m_folders.volumes));
-    if (layers)
-        TRY(dropUnused(*layers)); // else the next prepare() finds them: a damaged volume can still be deleted
-    return origin ? dropIfUnused(*origin) : Status();
+    return dropHolder(m_folders.volumes, volume);
 }
 
 Status FolderPool::renameVolume(const std::string &project, const std::string &from, const std::string &to)

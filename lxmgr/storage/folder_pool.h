@@ -72,7 +72,8 @@ public:
     Status deleteSnapshot(const std::string &project, const std::string &name, const std::string &snapshot) override;
     Status renameSnapshot(const std::string &project, const std::string &name, const std::string &from,
                           const std::string &to) override;
-    Status restoreSnapshot(const std::string &project, const std::string &name, const std::string &snapshot) override;
+    Status restoreSnapshot(const std::string &project, const std::string &name, const std::string &snapshot,
+                           const std::optional<std::string> &aside) override;
     Status copyVolume(const VolumeSource &from, const std::string &project, const std::string &name,
                       WithSnapshots with) override;
     bool sharesWithImages() const override { return layersOnImage(); }
@@ -85,6 +86,19 @@ public:
                             const std::string &snapshot) const override;
     Result<Bytes> snapshotUsage(const std::string &project, const std::string &name,
                                 const std::string &snapshot) const override;
+    Status setVolumeAside(const std::string &project, const std::string &name, const std::string &aside) override;
+    Status bringVolumeBack(const std::string &aside, const std::string &project, const std::string &name) override;
+    Status setSnapshotAside(const std::string &project, const std::string &name, const std::string &snapshot,
+                            const std::string &aside) override;
+    Status bringSnapshotBack(const std::string &aside, const std::string &project, const std::string &name,
+                             const std::string &snapshot) override;
+    Status bringContentBack(const std::string &aside, const std::string &project, const std::string &name,
+                            const std::string &now) override;
+    bool hasAside(const std::string &aside) const override;
+    Result<std::vector<std::string>> listAside() const override;
+    Result<Fd> openAside(const std::string &aside) const override;
+    Result<Bytes> asideUsage(const std::string &aside) const override;
+    Status deleteAside(const std::string &aside) override;
     Result<Space> space() const override;
     Status emptyTrash() override;
 
@@ -147,10 +161,12 @@ protected:
     /// Throws away those of `layers` that nobody needs any more. With the mutex held.
     virtual Status dropUnused(const Layers & /*layers*/) { return {}; }
 
-    Result<Layers> layersOfAll(const std::string &volume) const;
-    /// The same of the folder of a volume.
-    Result<Layers> layersOfFolder(const Fd &folder) const;
-    const Fd &volumes() const { return m_folders.volumes; }
+    virtual Result<Bytes> layersUsage(const Layers & /*layers*/) const { return Bytes{}; }
+
+    /// The same with its snapshots.
+    Result<Layers> layersOfAll(const Fd &folder) const;
+    /// Calls `visit` with the folder of each volume and of all that lies aside.
+    Status forEachHolder(const std::function<Status(const Fd &folder)> &visit) const;
     Status discard(const Fd &parent, const std::string &name) { return m_folders.trash->discard(parent, name); }
     /// Everything written so far in the pool is on disk.
     Status flush() const;
@@ -161,7 +177,7 @@ private:
     Status takeTrees(const Fd &trees, const Fd &folder) const;
 
     struct Folders {
-        Fd pool, images, volumes, scratch;
+        Fd pool, images, volumes, aside, scratch;
         std::shared_ptr<Trash> trash;
         bool flushRenames = true; ///< False where the database's commit carries them to disk.
     };
@@ -186,6 +202,11 @@ private:
     Result<Data> draftSnapshots(const Fd &volume, const Fd &copy) const;
     Status finishSnapshots(const Fd &volume, const Fd &copy);
     Status checkStillThere(const Fd &parent, const std::string &name, const Fd &folder) const;
+    Status checkAside(const std::string &aside) const;
+    Result<Fd> makeAside(const std::string &aside, const std::string &volume);
+    Status replaceContent(const std::string &volume, const Fd &from, const std::string &aside);
+    Status dropHolder(const Fd &parent, const std::string &name);
+    Status mendInterruptedRestores() const;
     std::string imagePath(const std::optional<std::string> &image) const;
     Status needPrepared() const;
     Status moveOldRoots() const;

@@ -228,7 +228,7 @@ protected:
             TRY(exists(m_layers, id) ? discard(received, id) : renameNew(received, id, m_layers, id));
         TRY(sys::unlinkat(folder, kReceived, AT_REMOVEDIR));
         // One that was to be shared may have gone with its last volume.
-        if (const auto whole = layersOfFolder(folder); !whole)
+        if (const auto whole = layersOfAll(folder); !whole)
             return changedMeanwhile();
         return {};
     }
@@ -246,25 +246,33 @@ protected:
         if (layers.empty())
             return {};
         Layers unused = layers;
-        for (const std::string &volume : TRY(namesIn(volumes())))
-            for (const std::string &id : TRY_IN("volume " + quoted(volume), layersOfAll(volume)))
+        TRY(forEachHolder([&](const Fd &folder) -> Status {
+            for (const std::string &id : TRY(layersOfAll(folder)))
                 unused.erase(id);
+            return {};
+        }));
         for (const std::string &id : unused)
             TRY(discard(m_layers, id));
         return {};
+    }
+
+    Result<Bytes> layersUsage(const Layers &layers) const override
+    {
+        Bytes total;
+        for (const std::string &id : layers)
+            total.count += TRY(treeUsage(TRY(openFolder(m_layers, id)))).count;
+        return total;
     }
 
     Result<Bytes> usageOf(const Fd &folder, Holder holder) const override
     {
         if (!exists(folder, kLayer) || holder == Holder::Volume) {
             Bytes total = TRY(FolderPool::usageOf(folder, holder));
-            for (const std::string &id : TRY(layersOf(folder)))
-                total.count += TRY(treeUsage(TRY(openFolder(m_layers, id)))).count;
+            total.count += TRY(layersUsage(TRY(layersOf(folder)))).count;
             return total;
         }
         std::map<std::string, unsigned> users;
-        for (const std::string &volume : TRY(namesIn(volumes())))
-            TRY(countUsers(volume, users));
+        TRY(forEachHolder([&](const Fd &each) { return countUsers(each, users); }));
         Bytes alone = TRY(FolderPool::usageOf(folder, holder));
         for (const std::string &id : TRY(layersOf(folder)))
             if (users[id] <= 1)
@@ -356,9 +364,8 @@ private:
         return TRY_IN("layer " + id, openFolder(m_layers, id + "/upper"));
     }
 
-    Status countUsers(const std::string &volume, std::map<std::string, unsigned> &users) const
+    Status countUsers(const Fd &folder, std::map<std::string, unsigned> &users) const
     {
-        const Fd folder = TRY(openFolder(volumes(), volume));
         for (const std::string &id : TRY(layersOf(folder)))
             ++users[id];
         const auto snapshots = openFolder(folder, kSnapshots);

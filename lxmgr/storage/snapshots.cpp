@@ -116,10 +116,16 @@ Result<Fd> FolderPool::openSnapshot(const std::string &project, const std::strin
     return TRY_IN("snapshot " + quoted(snapshot), openFolder(place.snapshots, snapshot));
 }
 
-/// The new content is made aside and swapped with the old in one rename, which then lies in scratch and goes the way of
-/// all scratch.
-Status FolderPool::restoreSnapshot(const std::string &project, const std::string &name, const std::string &snapshot)
+/// The new content is made in scratch and swapped with the old in one rename, which then goes the way of all scratch. Old
+/// content that is to be kept goes aside first.
+Status FolderPool::restoreSnapshot(const std::string &project, const std::string &name, const std::string &snapshot,
+                                   const std::optional<std::string> &aside)
 {
+    if (aside) {
+        TRY(checkAside(*aside));
+        if (hasAside(*aside)) // prepare() has mended what was cut off in the middle
+            return {};
+    }
     const Fd source = TRY(openSnapshot(project, name, snapshot));
     const SnapshotPlace place = TRY(snapshotPlace(project, name, snapshot));
     const Scratch scratch = TRY(newPlainScratch());
@@ -134,6 +140,10 @@ Status FolderPool::restoreSnapshot(const std::string &project, const std::string
     TRY(checkStillThere(place.snapshots, snapshot, source));
     if (Status finished = finishCopy(original, scratch.directory(), Holder::Volume); !finished)
         return withFreeSpace(std::move(finished.error()));
+    if (aside) {
+        TRY(replaceContent(place.volume, scratch.directory(), *aside));
+        return flushRenames();
+    }
     const auto layers = layersOf(place.volumeFolder);
     const std::string part = ownPart(place.volumeFolder);
     TRY(sys::renameat2(scratch.directory(), part, place.volumeFolder, part, RENAME_EXCHANGE));

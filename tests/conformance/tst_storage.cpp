@@ -73,7 +73,7 @@ private:
         for (const std::string &image : images.value_or(std::vector<std::string>()))
             (void)driver->deleteImage(image); // what stays is in memory that goes with the test
         const Fd trash(::open(path("trash").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        for (const char *part : {"containers", "layers"}) {
+        for (const char *part : {"containers", "aside", "layers"}) {
             const Fd parent(::open(path(part).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
             const auto names = parent ? namesIn(parent) : Result<std::vector<std::string>>();
             for (const std::string &name : names.value_or(std::vector<std::string>()))
@@ -1255,6 +1255,147 @@ private slots:
                                   manifestOf(d.root("default", "b")));
                 VERIFY_OK(d.deleteVolume("default", "a"));
                 VERIFY_OK(d.deleteVolume("default", "b"));
+                QVERIFY2(entriesOf(pool.path("layers")).isEmpty(), where);
+                QVERIFY2(entriesOf(pool.path("scratch")).isEmpty(), where);
+            }
+            QVERIFY(step > 1);
+        }
+    }
+
+    void whatLiesAsideComesBack_data() { drivers(); }
+    void whatLiesAsideComesBack()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        VERIFY_OK(pool.driver->addImage(kImage, &fillImage));
+        Driver &d = *pool.driver;
+        const std::string volumeId(16, '1'), snapshotId(16, '2'), beforeId(16, '3'), afterId(16, '4');
+        VERIFY_FAILS(Code::NotFound, d.setVolumeAside("default", "web1", volumeId));
+        VERIFY_OK(d.createVolume("default", "web1", kImage));
+        const auto write = [&](const char *name) {
+            const Mounted mounted(*d.root("default", "web1"));
+            return put(Fd(::open(mounted.path().c_str(), O_RDONLY | O_CLOEXEC)), name, std::string(200'000, 'x'));
+        };
+        VERIFY_OK(write("one"));
+        VERIFY_OK(d.createSnapshot("default", "web1", "s", InUse::No));
+        VERIFY_OK(write("two"));
+        const test::Manifest one = manifestOf(d.snapshotRoot("default", "web1", "s")), two = manifestOf(d.root("default", "web1"));
+        VERIFY_FAILS(Code::Invalid, d.setVolumeAside("default", "web1", "../web2"));
+
+        // A restore, there and back.
+        VERIFY_OK(d.restoreSnapshot("default", "web1", "s", beforeId));
+        VERIFY_OK(d.restoreSnapshot("default", "web1", "s", beforeId)); // done already
+        COMPARE_TREES(one, manifestOf(d.root("default", "web1")));
+        QVERIFY(d.asideUsage(beforeId)->count >= 200'000);
+        VERIFY_OK(d.bringContentBack(beforeId, "default", "web1", afterId));
+        VERIFY_OK(d.bringContentBack(beforeId, "default", "web1", afterId));
+        COMPARE_TREES(two, manifestOf(d.root("default", "web1")));
+        VERIFY_OK(d.bringContentBack(afterId, "default", "web1", beforeId));
+        COMPARE_TREES(one, manifestOf(d.root("default", "web1")));
+
+        // A snapshot, also under another name, and a volume without an image left.
+        VERIFY_OK(d.setSnapshotAside("default", "web1", "s", snapshotId));
+        VERIFY_OK(d.setSnapshotAside("default", "web1", "s", snapshotId));
+        QVERIFY(!d.hasSnapshot("default", "web1", "s"));
+        VERIFY_FAILS(Code::NotFound, d.setSnapshotAside("default", "web1", "other", volumeId));
+        VERIFY_OK(d.setVolumeAside("default", "web1", volumeId));
+        VERIFY_OK(d.setVolumeAside("default", "web1", volumeId));
+        QVERIFY(!d.hasVolume("default", "web1"));
+        QCOMPARE(d.listVolumes().value(), std::vector<std::string>{});
+        QCOMPARE(d.listAside()->size(), std::size_t(3));
+        VERIFY_OK(d.deleteImage(kImage));
+        VERIFY_OK(pool.open());
+        VERIFY_OK(pool.driver->emptyTrash());
+        Driver &again = *pool.driver;
+        VERIFY_OK(again.createVolume("default", "taken", {}));
+        VERIFY_FAILS(Code::AlreadyExists, again.bringVolumeBack(volumeId, "default", "taken"));
+        VERIFY_OK(again.bringVolumeBack(volumeId, "other", "web2"));
+        VERIFY_OK(again.bringVolumeBack(volumeId, "other", "web2"));
+        COMPARE_TREES(one, manifestOf(again.root("other", "web2")));
+        VERIFY_OK(again.bringSnapshotBack(snapshotId, "other", "web2", "t"));
+        VERIFY_OK(again.bringSnapshotBack(snapshotId, "other", "web2", "t"));
+        COMPARE_TREES(one, manifestOf(again.snapshotRoot("other", "web2", "t")));
+        VERIFY_OK(again.bringContentBack(beforeId, "other", "web2", afterId));
+        COMPARE_TREES(two, manifestOf(again.root("other", "web2")));
+        VERIFY_FAILS(Code::NotFound, again.bringContentBack(beforeId, "other", "web2", volumeId));
+
+        // What is freed takes along what nobody else needs.
+        VERIFY_OK(again.deleteVolume("other", "web2"));
+        VERIFY_OK(again.deleteVolume("default", "taken"));
+        VERIFY_OK(again.deleteAside(afterId));
+        VERIFY_OK(again.deleteAside(afterId));
+        QVERIFY(again.listAside()->empty());
+        VERIFY_OK(again.emptyTrash());
+        QVERIFY(entriesOf(pool.path("layers")).isEmpty());
+        QVERIFY(entriesOf(pool.path("images")).isEmpty());
+    }
+
+    void deathAtAnyCallLosesNothingAside_data()
+    {
+        QTest::addColumn<QByteArray>("driver");
+        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs"}) // the calls are the same on any other
+            QTest::newRow(tag) << QByteArray(tag);
+    }
+    void deathAtAnyCallLosesNothingAside()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        VERIFY_OK(pool.driver->addImage(kImage, &fillImage));
+        const std::string state = pool.folder.path().toStdString();
+        static const std::string kId(16, '1'), kBefore(16, '2');
+        struct Operation {
+            const char *name;
+            std::function<Status(Driver &)> prepare, run;
+        };
+        const auto nothing = [](Driver &) { return Status(); };
+        const auto away = [](Driver &d) { return d.setVolumeAside("default", "a", kId); };
+        const auto snapshotAway = [](Driver &d) { return d.setSnapshotAside("default", "a", "s", kId); };
+        const auto restore = [](Driver &d) { return d.restoreSnapshot("default", "a", "s", kBefore); };
+        const Operation operations[] = {
+            {"volume aside", nothing, away},
+            {"volume back", away, [](Driver &d) { return d.bringVolumeBack(kId, "default", "a"); }},
+            {"snapshot aside", nothing, snapshotAway},
+            {"snapshot back", snapshotAway, [](Driver &d) { return d.bringSnapshotBack(kId, "default", "a", "s"); }},
+            {"restore", nothing, restore},
+            {"content back", restore, [](Driver &d) { return d.bringContentBack(kBefore, "default", "a", kId); }},
+        };
+        for (const Operation &operation : operations) {
+            int step = 0;
+            for (bool died = true; died;) {
+                ++step;
+                const QByteArray where = QByteArray(operation.name) + ", step " + QByteArray::number(step);
+                Driver &before = *pool.driver;
+                VERIFY_OK(before.createVolume("default", "a", kImage));
+                VERIFY_OK(before.createSnapshot("default", "a", "s", InUse::No));
+                const test::Manifest old = manifestOf(before.root("default", "a"));
+                {
+                    const Mounted mounted(*before.root("default", "a"));
+                    VERIFY_OK(put(Fd(::open(mounted.path().c_str(), O_RDONLY | O_CLOEXEC)), "two", "two"));
+                }
+                const test::Manifest now = manifestOf(before.root("default", "a"));
+                VERIFY_OK(operation.prepare(before));
+                VERIFY_OK(before.emptyTrash());
+                pool.driver.reset();
+                died = dieAtChange(step, pool.driverName, state, operation.run);
+                VERIFY_OK(pool.open());
+                Driver &d = *pool.driver;
+                QVERIFY2(d.hasVolume("default", "a") != (d.hasAside(kId) && QByteArray(operation.name).startsWith("volume")), where);
+                const Status again = operation.run(d); // as the next daemon does
+                QVERIFY2(again, (where + ": " + (again ? "" : again.error().message.c_str())).constData());
+                // Whatever lies aside comes back, and is what it was.
+                if (operation.run(d) && d.hasAside(kId) && QByteArray(operation.name) == "volume aside")
+                    VERIFY_OK(d.bringVolumeBack(kId, "default", "a"));
+                if (QByteArray(operation.name) == "snapshot aside")
+                    VERIFY_OK(d.bringSnapshotBack(kId, "default", "a", "s"));
+                if (QByteArray(operation.name) == "restore") {
+                    COMPARE_TREES(old, manifestOf(d.root("default", "a")));
+                    VERIFY_OK(d.bringContentBack(kBefore, "default", "a", kId));
+                }
+                COMPARE_TREES(now, manifestOf(d.root("default", "a")));
+                COMPARE_TREES(old, manifestOf(d.snapshotRoot("default", "a", "s")));
+                VERIFY_OK(d.deleteVolume("default", "a"));
+                VERIFY_OK(d.deleteAside(kId));
+                QVERIFY2(d.listAside()->empty(), where);
                 QVERIFY2(entriesOf(pool.path("layers")).isEmpty(), where);
                 QVERIFY2(entriesOf(pool.path("scratch")).isEmpty(), where);
             }

@@ -43,6 +43,8 @@ QList<Operation> operations()
         {"pool change", {file}, {"storage", "set", "p1", "size=400MiB"}, {""}},
         {"pool delete", {pool}, {"storage", "delete", "p1"}, {""}},
         {"pool in a file delete", {file}, {"storage", "delete", "p1"}, {""}},
+        {"pool delete with what could be undone", {pool, {"create", "busybox", "t1", "--storage", "p1"}, {"delete", "t1"}},
+         {"storage", "delete", "p1"}, {""}},
         {"pool detach", {pool}, {"storage", "detach", "p1"}, {""}},
         {"image", {}, {"template", "build", "busybox"}, {""}},
         {"import", {}, {"image", "import", "kept.image", "--alias", "kept"}, {""}},
@@ -79,6 +81,13 @@ QList<Operation> operations()
         {"pool of a refreshed copy", {pool, create, snapshot, {"copy", "t1", "t2", "-s", "p1"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
         {"pool of a moved one", {pool, create, snapshot}, {"move", "t1", "-s", "p1"}, {"STOPPED"}},
         {"delete", {create}, {"delete", "t1"}, {"", "STOPPED"}},
+        {"delete for good", {create}, {"delete", "--purge", "t1"}, {"", "STOPPED"}},
+        {"undo of a delete", {create, snapshot, {"delete", "t1"}}, {"undo", "apply"}, {"", "STOPPED"}},
+        {"undo of a snapshot's delete", {create, snapshot, {"delete", "t1/s0"}}, {"undo", "apply"}, {"STOPPED"}},
+        {"undo of a restore", {create, snapshot, {"restore", "t1", "s0"}}, {"undo", "apply"}, {"STOPPED"}},
+        {"undo of a running one's restore", {launch, snapshot, {"restore", "t1", "s0"}}, {"undo", "apply"}, {"STOPPED", "RUNNING"}},
+        {"undo of a change", {create, {"config", "set", "t1", "user.x=1"}}, {"undo", "apply"}, {"STOPPED"}},
+        {"undo is given up", {create, {"delete", "t1"}}, {"undo", "delete", "--all"}, {""}},
         {"delete by force", {launch}, {"delete", "--force", "t1"}, {"", "STOPPED", "RUNNING"}},
     };
 }

@@ -75,6 +75,7 @@ void SystemTest::deleteAll()
             names << QString::fromUtf8(line.trimmed());
     if (!names.isEmpty())
         must(QStringList{"delete", "--force"} + names);
+    (void)m_box.cli({"undo", "delete", "--all"}); // no daemon, nothing kept
 }
 
 } // namespace lxmgr::test

@@ -28,7 +28,7 @@ protected:
     void launch(const QString &name, const QStringList &extra = {});
     /// Puts the static probe into the guest as /probe.
     void giveProbe(const QString &name);
-    /// Deletes all instances, running or not, but those of m_keep.
+    /// Deletes all instances, running or not, but those of m_keep, and all that could be undone.
     void deleteAll();
     /// For a subject with work of its own before its first test; the daemon is up and a guest has been there.
     virtual void prepare() {}

@@ -1,0 +1,132 @@
+// What can be undone: list, show, apply, free.
+#include "daemon/context.h"
+#include "daemon/convert.h"
+
+#include "api/envelope.h"
+#include "base/text.h"
+
+namespace lxmgr::daemon
+{
+
+namespace
+{
+
+std::string urlOfUndo(const store::UndoEntry &entry) { return urlOf("lxmgr/undo", std::to_string(entry.id), entry.project); }
+
+std::string describe(const store::UndoEntry &entry)
+{
+    switch (entry.kind) {
+    case store::UndoKind::Delete: return "deletion of instance " + entry.object;
+    case store::UndoKind::Snapshot: return "deletion of snapshot " + entry.object;
+    case store::UndoKind::Restore: return "restore of instance " + entry.object;
+    case store::UndoKind::Config: return "change of instance " + entry.object;
+    case store::UndoKind::Profile: break;
+    }
+    return "change of profile " + entry.object;
+}
+
+void fill(api::Undo &undo, const store::UndoEntry &entry)
+{
+    undo.id = entry.id;
+    undo.kind = store::undoKindName(entry.kind);
+    undo.object = entry.object;
+    undo.project = entry.project;
+    undo.description = describe(entry);
+    undo.status = entry.status == store::UndoStatus::Kept ? "Kept" : "Working";
+    undo.pool = entry.pool;
+    undo.createdAt = timeOf(entry.createdAt);
+    undo.expiresAt = timeOf(entry.expiresAt);
+}
+
+Result<store::UndoEntry> findEntry(Context &context, const Request &request)
+{
+    return context.undo.find(request.project(), TRY_IN("number", parseSigned(request.param("id"), 1, INT64_MAX)));
+}
+
+Status list(Context &context, Request &request, const Responder &responder)
+{
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const store::UndoEntry &entry : TRY(store::listUndo(context.db, request.project()))) {
+        api::Undo undo;
+        fill(undo, entry);
+        if (request.recursion() == 0)
+            writer.string(urlOfUndo(entry));
+        else
+            writeJson(writer, undo);
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
+Status get(Context &context, Request &request, const Responder &responder)
+{
+    const store::UndoEntry entry = TRY(findEntry(context, request));
+    const instances::UndoPreview preview = TRY(context.manager.previewUndo(entry));
+    api::UndoFull full;
+    fill(full, entry);
+    full.obstacle = preview.obstacle;
+    if (preview.usage)
+        full.size = static_cast<std::int64_t>(preview.usage->count);
+    for (const instances::UndoChange &change : preview.changes)
+        full.changes.push_back({change.key, change.now, change.then});
+    for (const config::BackupSnapshot &snapshot : preview.document.snapshots)
+        full.snapshots.push_back(snapshot.name);
+    if (entry.kind == store::UndoKind::Profile) {
+        full.config = preview.document.profiles.front().config;
+        full.devices = preview.document.profiles.front().devices;
+    } else {
+        full.config = preview.document.instance.config;
+        full.devices = preview.document.instance.devices;
+        full.profiles = preview.document.instance.profiles;
+    }
+    responder.sync(full);
+    return {};
+}
+
+Status work(Context &context, const Responder &responder, const store::UndoEntry &entry, std::string description,
+            std::function<Status(Task &)> body)
+{
+    TaskOptions options;
+    options.project = entry.project;
+    options.description = std::move(description);
+    options.resources = {{"undo", {urlOfUndo(entry)}}};
+    const auto task = context.operations.run(std::move(options), [&context, body = std::move(body)](Task &running) -> Status {
+        TRY(body(running));
+        context.schedulesChanged();
+        return {};
+    });
+    responder.async(task->snapshot(), entry.project);
+    return {};
+}
+
+Status apply(Context &context, Request &request, const Responder &responder)
+{
+    const store::UndoEntry entry = TRY(findEntry(context, request));
+    const auto post = TRY(request.json<api::UndoPost>());
+    return work(context, responder, entry, "Undoing the " + describe(entry), [&context, entry, name = post.name](Task &task) {
+        return context.manager.applyUndo(entry.project, entry.id, name, task);
+    });
+}
+
+Status remove(Context &context, Request &request, const Responder &responder)
+{
+    const store::UndoEntry entry = TRY(findEntry(context, request));
+    return work(context, responder, entry, "Forgetting the " + describe(entry),
+                [&context, entry](Task &) { return context.undo.drop(entry.project, entry.id); });
+}
+
+constexpr HandlerRow kRows[] = {
+    {api::RouteId::UndoList,   &list  },
+    {api::RouteId::UndoGet,    &get   },
+    {api::RouteId::UndoApply,  &apply },
+    {api::RouteId::UndoDelete, &remove},
+};
+
+} // namespace
+
+std::span<const HandlerRow> undoHandlers() { return kRows; }
+
+} // namespace lxmgr::daemon

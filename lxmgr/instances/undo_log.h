@@ -1,0 +1,70 @@
+// UndoLog: what can be undone, with the files that belong to it aside in their pools. Everything in it goes after
+// trash.expiry, and before that, the oldest first, where space is short. Undoing itself is the manager's (undo.cpp).
+#pragma once
+
+#include "config/backup.h"
+#include "instances/locks.h"
+#include "instances/pools.h"
+#include "store/profiles.h"
+#include "store/undo.h"
+
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lxmgr::instances
+{
+
+class UndoLog
+{
+public:
+    UndoLog(Pools &pools, store::Database &db) : m_pools(pools), m_db(db) {}
+
+    /// Until when something that is deleted or changed now is kept, in Unix milliseconds; nullopt: it is not, as
+    /// trash.expiry says so or `pool` has no space to spare. `pool` is "" where no files belong to it.
+    std::optional<std::int64_t> keptUntil(const std::string &pool = {});
+
+    /// NotFound: also one of another project.
+    Result<store::UndoEntry> find(const std::string &project, std::int64_t id);
+    /// What work on the instance `uuid` that was cut off had begun to keep.
+    Result<std::optional<store::UndoEntry>> unfinished(store::UndoKind kind, const std::string &uuid);
+    /// Held while an entry is applied or dropped.
+    std::shared_ptr<std::mutex> lockFor(std::int64_t id) { return m_locks.get(id); }
+    /// Frees what it holds and forgets it. WrongState: it is being applied.
+    Status drop(const std::string &project, std::int64_t id);
+
+    /// When to look again after `now`, in Unix seconds: something expires, or space may have become short.
+    std::optional<std::time_t> next(std::time_t now);
+    /// Drops what has expired, what is too many, and in pools with no space to spare the oldest. What fails is logged.
+    void tidy(std::time_t now);
+    /// Runs `work`, and where the disk is too full for it once more after dropping the oldest entry with files, then two
+    /// more, four more, until it succeeds or there is none left.
+    Status withRoom(const std::function<Status()> &work);
+
+    /// What a profile was before it is changed or deleted, in the transaction that does it.
+    Status keepProfile(const store::Profile &before);
+
+    /// A deleted instance that lies aside and no entry knows: it can be undone again. `text`: of its backup.yaml.
+    Status adopt(const config::BackupDocument &document, const std::string &text, const std::string &pool,
+                 const std::string &aside);
+
+    /// Of work that ended early: what it began to keep is kept if its files are aside, else forgotten.
+    Status settle(const store::UndoEntry &entry);
+    /// The same for all that nobody completed when the daemon died.
+    Status recover();
+
+private:
+    Status dropLocked(const store::UndoEntry &entry);
+    /// The oldest `most` entries with files, in `pool` or, where that is "", in any; returns when they are gone.
+    std::size_t dropOldest(const std::string &pool, std::size_t most);
+
+    Pools &m_pools;
+    store::Database &m_db;
+    NamedLocks<std::int64_t> m_locks;
+};
+
+} // namespace lxmgr::instances
