@@ -3,7 +3,9 @@
 
 #include "base/failpoint.h"
 #include "base/text.h"
+#include "base/undo.h"
 #include "config/backup.h"
+#include "instances/journal.h"
 #include "instances/names.h"
 #include "kernel/files.h"
 
@@ -65,26 +67,29 @@ Status Manager::redefine(const InstanceKey &key, const Definition &definition, s
             if (!after.config.contains("volatile." + device.name + suffix))
                 after.config["volatile." + device.name + suffix] = make();
     }
-    const auto undo = sameDefinition(before, after) ? std::nullopt : undoOf(store::UndoKind::Config, before);
+    const auto entry = sameDefinition(before, after) ? std::nullopt : undoOf(store::UndoKind::Config, before);
     std::int64_t kept = 0;
     TRY(m_s.db.transaction([&]() -> Status {
         TRY(store::updateInstance(m_s.db, after));
-        kept = undo ? TRY(store::insertUndo(m_s.db, *undo)) : 0;
+        kept = entry ? TRY(store::insertUndo(m_s.db, *entry)) : 0;
         return {};
     }));
+    Undo undo;
+    undo.add("update record", makingRoom(m_s.db, [&] {
+                 return m_s.db.transaction([&]() -> Status {
+                     TRY(store::updateInstance(m_s.db, before));
+                     return store::deleteUndo(m_s.db, kept);
+                 });
+             }));
     TRY(failpoint("update.record"));
     if (m_running->find(key)) {
-        if (Status applied = applyLive(after, was, wanted); !applied) {
-            TRY(m_s.db.transaction([&]() -> Status {
-                TRY(store::updateInstance(m_s.db, before));
-                return store::deleteUndo(m_s.db, kept);
-            }));
-            return std::move(applied.error()).in("update " + quoted(key.name));
-        }
+        TRY_IN("update " + quoted(key.name), applyLive(after, was, wanted));
+        undo.add("update limits", [&] { return applyLive(before, wanted, was); });
     }
+    TRY_IN("update " + quoted(key.name), writeBackup(key));
     if (undoes != 0)
         TRY(store::deleteUndo(m_s.db, undoes));
-    TRY(writeBackup(key));
+    undo.keep();
     m_s.emit({"instance-updated", key, {}});
     return {};
 }
@@ -146,7 +151,14 @@ Status Manager::writeBackup(const InstanceKey &key)
     const store::Instance row = TRY(find(key));
     const std::string text = config::writeBackup(TRY(backupOf(row)));
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
-    return files::replace(TRY(pool->openVolume(row.project, row.name)), "backup.yaml", text);
+    Status written = files::replace(TRY(pool->openVolume(row.project, row.name)), "backup.yaml", text);
+    if (written || written.error().code != Code::NoSpace)
+        return written;
+    const auto space = pool->space();
+    if (!space)
+        return written;
+    return std::move(written.error())
+        .hint(humanBytes(space->available) + " and " + std::to_string(space->inodesFree) + " inodes free in storage pool " + quoted(row.pool));
 }
 
 } // namespace lxmgr::instances

@@ -142,8 +142,8 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
         beside.name + "/" + request.source.name + (wantsAll(request) ? std::string() : std::string("/") + kOnlyFiles));
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
-    undo.add("refresh journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
-    undo.add("refresh volume", [&] { return pool.deleteVolume(beside.project, beside.name); });
+    undo.add("refresh journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
+    undo.add("refresh volume", makingRoom(m_s.db, [&] { return pool.deleteVolume(beside.project, beside.name); }));
     TRY(failpoint("refresh.record"));
     TRY_IN("refresh " + quoted(target.name), copyFiles(request, source, pool, beside, target.name, progress));
     TRY(failpoint("refresh.copied"));

@@ -4,6 +4,7 @@
 #include "base/failpoint.h"
 #include "base/text.h"
 #include "base/undo.h"
+#include "instances/journal.h"
 #include "instances/names.h"
 #include "kernel/files.h"
 
@@ -118,9 +119,9 @@ Status Manager::build(NewInstance &created, std::vector<store::Snapshot> snapsho
         return {};
     }));
     Undo undo;
-    undo.add("create record", [&] { return store::deleteInstance(m_s.db, row.id); });
+    undo.add("create record", makingRoom(m_s.db, [&] { return store::deleteInstance(m_s.db, row.id); }));
     TRY(failpoint("create.record"));
-    undo.add("create volume", [&] { return created.pool->deleteVolume(key.project, key.name); });
+    undo.add("create volume", makingRoom(m_s.db, [&] { return created.pool->deleteVolume(key.project, key.name); }));
     TRY_IN("create " + quoted(key.name), makeVolume());
     TRY(failpoint("create.volume"));
     TRY(writeBackup(key));

@@ -1,7 +1,8 @@
-// What the journal is told before work that a crash must not leave half done.
+// Work that neither a crash nor a full disk must leave half done: its journal, and the steps that take it back.
 #pragma once
 
 #include "instances/names.h"
+#include "store/database.h"
 #include "store/operations.h"
 
 #include <string>
@@ -20,6 +21,15 @@ inline store::Operation newJournal(std::string type, std::string project, std::s
     journal.object = std::move(object);
     journal.arguments = std::move(arguments);
     return journal;
+}
+
+/// `step` for an Undo: what takes back work that a full disk cut off must itself pass on a full disk.
+template <class Step> auto makingRoom(store::Database &db, Step step)
+{
+    return [&db, step = std::move(step)]() -> Status {
+        store::FreeingSpace freeing(db);
+        return freeing.attempt(step);
+    };
 }
 
 } // namespace lxmgr::instances

@@ -85,11 +85,11 @@ Status Manager::rename(const InstanceKey &key, const std::string &to)
     const store::Operation journal = newJournal(kRenameOperation, key.project, key.name, to);
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
-    undo.add("rename journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
+    undo.add("rename journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
     TRY(failpoint("rename.record"));
     TRY(releaseNics(row));
     TRY(pool->renameVolume(key.project, key.name, to));
-    undo.add("rename volume", [&] { return pool->renameVolume(key.project, to, key.name); });
+    undo.add("rename volume", makingRoom(m_s.db, [&] { return pool->renameVolume(key.project, to, key.name); }));
     TRY(failpoint("rename.volume"));
     TRY(m_s.db.transaction([&]() -> Status {
         TRY(store::renameInstance(m_s.db, row.id, to));
@@ -101,7 +101,7 @@ Status Manager::rename(const InstanceKey &key, const std::string &to)
     const std::string oldLogs = logDir(key), newLogs = logDir(target);
     if (::rename(oldLogs.c_str(), newLogs.c_str()) < 0 && errno != ENOENT)
         log::warning("rename logs of '" + key.name + "': " + Error::fromErrno(errno, "rename", oldLogs).message + ", ignoring");
-    TRY(writeBackup(target));
+    TRY(makingRoom(m_s.db, [&] { return writeBackup(target); })()); // all else has the new name by now
     m_s.emit({"instance-renamed", target, {{"old_name", key.name}}});
     return {};
 }

@@ -135,9 +135,9 @@ Result<std::string> Manager::createSnapshot(const InstanceKey &key, const Snapsh
 
     snapshot.id = TRY(store::insertSnapshot(m_s.db, snapshot));
     Undo undo;
-    undo.add("snapshot record", [&] { return store::deleteSnapshot(m_s.db, snapshot.id); });
+    undo.add("snapshot record", makingRoom(m_s.db, [&] { return store::deleteSnapshot(m_s.db, snapshot.id); }));
     TRY(failpoint("snapshot.record"));
-    undo.add("snapshot volume", [&] { return pool.deleteSnapshot(key.project, key.name, snapshot.name); });
+    undo.add("snapshot volume", makingRoom(m_s.db, [&] { return pool.deleteSnapshot(key.project, key.name, snapshot.name); }));
     TRY_IN("snapshot " + quoted(key.name), whilePaused(key, [&](storage::InUse inUse) {
                return pool.createSnapshot(key.project, key.name, snapshot.name, inUse);
            }));
@@ -145,7 +145,7 @@ Result<std::string> Manager::createSnapshot(const InstanceKey &key, const Snapsh
     TRY(store::setSnapshotStatus(m_s.db, snapshot.id, store::SnapshotStatus::Ready));
     undo.keep();
     TRY(failpoint("snapshot.ready"));
-    TRY(writeBackup(key));
+    TRY(makingRoom(m_s.db, [&] { return writeBackup(key); })()); // the snapshot is there by now
     m_s.emit({"instance-snapshot-created", key, {{"snapshot", snapshot.name}}});
     return snapshot.name;
 }
@@ -210,11 +210,10 @@ Status Manager::renameSnapshot(const InstanceKey &key, const std::string &from, 
     const store::Operation journal = newJournal(kSnapshotRenameOperation, key.project, key.name, from + "/" + to);
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
-    undo.add("snapshot rename journal",
-             [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
+    undo.add("snapshot rename journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
     TRY(failpoint("snapshot-rename.record"));
     TRY(pool.renameSnapshot(key.project, key.name, from, to));
-    undo.add("snapshot rename", [&] { return pool.renameSnapshot(key.project, key.name, to, from); });
+    undo.add("snapshot rename", makingRoom(m_s.db, [&] { return pool.renameSnapshot(key.project, key.name, to, from); }));
     TRY(failpoint("snapshot-rename.volume"));
     TRY(m_s.db.transaction([&]() -> Status {
         TRY(store::renameSnapshot(m_s.db, snapshot.id, to));
@@ -222,7 +221,7 @@ Status Manager::renameSnapshot(const InstanceKey &key, const std::string &from, 
     }));
     undo.keep();
     TRY(failpoint("snapshot-rename.done"));
-    TRY(writeBackup(key));
+    TRY(makingRoom(m_s.db, [&] { return writeBackup(key); })()); // all else has the new name by now
     m_s.emit({"instance-snapshot-renamed", key, {{"old_name", from}, {"snapshot", to}}});
     return {};
 }
@@ -267,7 +266,7 @@ Status Manager::restoreStopped(const InstanceKey &key, const std::string &name, 
         return store::beginOperation(m_s.db, journal);
     }));
     Undo undo;
-    undo.add("restore journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
+    undo.add("restore journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
     // What is aside already is kept though the rest failed.
     undo.add("what the restore keeps", [&] { return kept ? m_s.undo.settle(*kept) : Status(); });
     TRY(failpoint("restore.record"));

@@ -114,9 +114,9 @@ Status Volumes::create(const store::Volume &wanted)
     const Pools::Use pool = TRY(m_pools.custom(row.pool));
     TRY(insert(row));
     Undo undo;
-    undo.add("volume record", [&] { return store::deleteVolume(m_db, row.id); });
+    undo.add("volume record", makingRoom(m_db, [&] { return store::deleteVolume(m_db, row.id); }));
     TRY(failpoint("volume.record"));
-    undo.add("volume tree", [&] { return pool->deleteVolume(row.project, row.name); });
+    undo.add("volume tree", makingRoom(m_db, [&] { return pool->deleteVolume(row.project, row.name); }));
     TRY_IN(titleOf(keyOf(row)), makeEmpty(row, *pool));
     TRY(failpoint("volume.tree"));
     TRY(writeDocument(row, *pool));
@@ -189,9 +189,9 @@ Status Volumes::copy(const Source &from, store::Volume row, const Progress &prog
         row.description = source.description;
     TRY(insert(row));
     Undo undo;
-    undo.add("volume record", [&] { return store::deleteVolume(m_db, row.id); });
+    undo.add("volume record", makingRoom(m_db, [&] { return store::deleteVolume(m_db, row.id); }));
     TRY(failpoint("volume-copy.record"));
-    undo.add("volume tree", [&] { return pool->deleteVolume(row.project, row.name); });
+    undo.add("volume tree", makingRoom(m_db, [&] { return pool->deleteVolume(row.project, row.name); }));
     TRY_IN("copy of " + titleOf(from.key), makeCopy(from, row, *pool, progress));
     TRY(failpoint("volume-copy.tree"));
     if (!from.snapshot && from.with == storage::WithSnapshots::Yes)
@@ -237,11 +237,10 @@ Status Volumes::rename(const VolumeKey &key, const std::string &to)
     const store::Operation journal = newJournal(kRename, key.project, key.name, key.pool + "/" + to);
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
-    undo.add("rename journal",
-             [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });
+    undo.add("rename journal", makingRoom(m_db, [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); }));
     TRY(failpoint("volume-rename.record"));
     TRY(pool->renameVolume(key.project, key.name, to));
-    undo.add("rename tree", [&] { return pool->renameVolume(key.project, to, key.name); });
+    undo.add("rename tree", makingRoom(m_db, [&] { return pool->renameVolume(key.project, to, key.name); }));
     TRY(failpoint("volume-rename.tree"));
     TRY(m_db.transaction([&]() -> Status {
         TRY(store::renameVolume(m_db, row.id, to));
@@ -318,9 +317,9 @@ Result<std::string> Volumes::createSnapshot(const VolumeKey &key, store::VolumeS
     wanted.status = store::VolumeStatus::Creating;
     wanted.id = TRY(store::insertVolumeSnapshot(m_db, wanted));
     Undo undo;
-    undo.add("snapshot record", [&] { return store::deleteVolumeSnapshot(m_db, wanted.id); });
+    undo.add("snapshot record", makingRoom(m_db, [&] { return store::deleteVolumeSnapshot(m_db, wanted.id); }));
     TRY(failpoint("volume-snapshot.record"));
-    undo.add("snapshot tree", [&] { return pool->deleteSnapshot(key.project, key.name, wanted.name); });
+    undo.add("snapshot tree", makingRoom(m_db, [&] { return pool->deleteSnapshot(key.project, key.name, wanted.name); }));
     // Several guests may write to it: what they have not flushed is as after a power cut.
     TRY_IN(titleOf(key), pool->createSnapshot(key.project, key.name, wanted.name, storage::InUse::Yes));
     TRY(failpoint("volume-snapshot.tree"));
@@ -355,11 +354,10 @@ Status Volumes::renameSnapshot(const VolumeKey &key, const std::string &from, co
     const store::Operation journal = newJournal(kRename, key.project, key.name, key.pool + "/" + from + "/" + to);
     TRY(store::beginOperation(m_db, journal));
     Undo undo;
-    undo.add("rename journal",
-             [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); });
+    undo.add("rename journal", makingRoom(m_db, [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); }));
     TRY(failpoint("volume-snapshot-rename.record"));
     TRY(pool->renameSnapshot(key.project, key.name, from, to));
-    undo.add("rename tree", [&] { return pool->renameSnapshot(key.project, key.name, to, from); });
+    undo.add("rename tree", makingRoom(m_db, [&] { return pool->renameSnapshot(key.project, key.name, to, from); }));
     TRY(failpoint("volume-snapshot-rename.tree"));
     TRY(m_db.transaction([&]() -> Status {
         TRY(store::renameVolumeSnapshot(m_db, now.id, to));

@@ -43,6 +43,18 @@ bool isFull(int code, sqlite3 *handle)
            ((code & 0xFF) == SQLITE_IOERR && (systemErrno == ENOSPC || systemErrno == EDQUOT));
 }
 
+std::string folderOf(const std::string &path)
+{
+    const std::size_t slash = path.rfind('/');
+    return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::uint64_t freeBytes(const std::string &folder)
+{
+    struct statvfs space = {};
+    return ::statvfs(folder.c_str(), &space) == 0 ? std::uint64_t{space.f_bavail} * space.f_frsize : 0;
+}
+
 Error corrupt(const std::string &path, const std::string &why)
 {
     return Error(Code::Corrupt, "database " + quoted(path) + ": " + why)
@@ -56,7 +68,7 @@ Error errorOf(int code, sqlite3 *handle, const std::string &path, const std::str
 {
     if (isFull(code, handle))
         return Error(Code::NoSpace, "database " + quoted(path) + ": the disk is full")
-            .hint("delete instances or images; that still works");
+            .hint(humanBytes(Bytes{freeBytes(folderOf(path))}) + " free; delete instances or images; that still works");
     switch (code & 0xFF) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
@@ -158,18 +170,6 @@ Status syncPath(const std::string &path, int flags)
     if (!fd || ::fsync(fd.get()) != 0)
         return Error::fromErrno(errno, "fsync", path);
     return {};
-}
-
-std::string folderOf(const std::string &path)
-{
-    const std::size_t slash = path.rfind('/');
-    return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-}
-
-std::uint64_t freeBytes(const std::string &folder)
-{
-    struct statvfs space = {};
-    return ::statvfs(folder.c_str(), &space) == 0 ? std::uint64_t{space.f_bavail} * space.f_frsize : 0;
 }
 
 std::uint64_t sizeOf(const std::string &path)

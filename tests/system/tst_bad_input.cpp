@@ -27,6 +27,7 @@ private slots:
     void missingHelperIsNamed();
     void fullDiskIsSaidAndUndone_data();
     void fullDiskIsSaidAndUndone();
+    void whatRunsOutOfSpaceLeavesTheOldState();
     void imageThatDoesNotFitIsSaidAndUndone();
     void withoutUserNamespacesItSaysSo();
 
@@ -261,6 +262,50 @@ void TestBadInput::fullDiskIsSaidAndUndone()
             fill(small);
         }
     });
+}
+
+/// What cannot be done says so with figures, and nothing of it is there afterwards, not even a row.
+void TestBadInput::whatRunsOutOfSpaceLeavesTheOldState()
+{
+    onASmallDisk("60M", [&](const QString &small) {
+        const QString archive = m_box.directory() + "/t1.tar.gz";
+        RUN_OK(m_box.cli({"launch", "busybox", "runs", "-d", "eth0,type=none"})); // a network would keep the disk busy
+        RUN_OK(m_box.cli({"create", "busybox", "t1"}));
+        RUN_OK(m_box.cli({"file", "push", "-", "t1/state"}, QByteArray(100000, 'x')));
+        for (const char *name : {"t1", "runs"})
+            RUN_OK(m_box.cli({"snapshot", name, "a"}));
+        RUN_OK(m_box.cli({"copy", "t1", "t2"}));
+        RUN_OK(m_box.cli({"file", "push", "-", "t1/state"}, "new"));
+        RUN_OK(m_box.cli({"export", "t1", archive}));
+        const auto state = [&] {
+            QByteArray all = m_box.text({"list", "-f", "csv", "-c", "nsS"});
+            for (const char *name : {"t1", "t2", "runs"})
+                all += m_box.text({"snapshot", "list", name, "-f", "csv", "-c", "n"}) + m_box.text({"config", "show", name});
+            return all + m_box.text({"file", "pull", "t1/state", "-"});
+        };
+        const QByteArray before = state();
+        const QList<QStringList> refusals = {
+            {"snapshot", "t1", "new"}, {"snapshot", "runs", "new"},       {"copy", "t1", "t3"},
+            {"copy", "runs", "t3"},    {"copy", "t1", "t2", "--refresh"}, {"import", archive, "t4"},
+            {"restore", "t1", "a"},    {"config", "set", "t1", "user.x=1"},
+        };
+        for (const QStringList &command : refusals) {
+            fill(small);
+            const Run refused = m_box.cli(command);
+            RUN_ENDS(refused, 10);
+            QVERIFY2(command[0] == "import" || refused.err.contains(" free"), refused.told());
+            QVERIFY2(state() == before, refused.told() + state() + "\nbefore:\n" + before);
+        }
+        const QList<QStringList> relief = {{"delete", "runs/a"}, {"stop", "runs", "--timeout", "20"}, {"delete", "runs"}, {"delete", "t1"}};
+        for (const QStringList &command : relief) {
+            fill(small);
+            RUN_OK(m_box.cli(command));
+        }
+        QCOMPARE(m_box.text({"list", "-f", "csv", "-c", "n"}), QByteArray("t2"));
+        QCOMPARE(QDir(small + "/storage-pools/default/containers").entryList(QDir::Dirs | QDir::NoDotAndDotDot), QStringList{"t2"});
+        RUN_OK(m_box.cli({"delete", "t2"}));
+    });
+    QFile::remove(m_box.directory() + "/t1.tar.gz");
 }
 
 void TestBadInput::imageThatDoesNotFitIsSaidAndUndone()

@@ -216,14 +216,12 @@ void TestUndo::nothingIsKeptWhereNobodyWantsIt()
     must({"snapshot", "t1", "s0"});
     must({"delete", "--purge", "t1/s0"});
     must({"delete", "--purge", "t1"});
-    for (const char *never : {"0", ""}) {
-        must({"config", "set", "trash.expiry=" + QString(never)});
-        must({"create", "busybox", "t1"});
-        must({"config", "set", "t1", "user.x=1"});
-        must({"snapshot", "t1", "s0"});
-        must({"restore", "t1", "s0"});
-        must({"delete", "t1"});
-    }
+    must({"config", "set", "trash.expiry=0"});
+    must({"create", "busybox", "t1"});
+    must({"config", "set", "t1", "user.x=1"});
+    must({"snapshot", "t1", "s0"});
+    must({"restore", "t1", "s0"});
+    must({"delete", "t1"});
     must({"config", "unset", "trash.expiry"});
     QCOMPARE(list(), QByteArray());
     QVERIFY(aside().isEmpty());
