@@ -76,8 +76,13 @@ Result<std::vector<UndoEntry>> listUndo(Database &db, const std::string &project
 
 Result<std::vector<UndoEntry>> listExpiredUndo(Database &db, std::int64_t now, std::size_t most)
 {
-    return select(db, "WHERE u.status='kept' AND (u.expires_at<=? OR u.id NOT IN (SELECT id FROM undo ORDER BY id DESC LIMIT ?))",
-                  now, static_cast<std::int64_t>(most));
+    // Those with files and those without count apart: a program that sets keys all day pushes out no deleted instance.
+    constexpr std::string_view kWhere =
+        "WHERE u.status='kept' AND (u.expires_at<=? OR "
+        "(u.pool='' AND u.id NOT IN (SELECT id FROM undo WHERE pool='' ORDER BY id DESC LIMIT ?)) OR "
+        "(u.pool<>'' AND u.id NOT IN (SELECT id FROM undo WHERE pool<>'' ORDER BY id DESC LIMIT ?)))";
+    const auto limit = static_cast<std::int64_t>(most);
+    return select(db, kWhere, now, limit, limit);
 }
 
 Result<std::int64_t> nextUndoExpiry(Database &db)

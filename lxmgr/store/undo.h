@@ -45,7 +45,7 @@ Result<std::int64_t> insertUndo(Database &db, const UndoEntry &entry);
 Result<UndoEntry> findUndo(Database &db, std::int64_t id);
 /// The oldest first; "" gives all projects.
 Result<std::vector<UndoEntry>> listUndo(Database &db, const std::string &project);
-/// Those that expire at `now` or before, and the oldest beyond `most` in number.
+/// Those that expire at `now` or before, and the oldest beyond `most` with files and `most` without.
 Result<std::vector<UndoEntry>> listExpiredUndo(Database &db, std::int64_t now, std::size_t most);
 /// When the next one expires; 0: there is none.
 Result<std::int64_t> nextUndoExpiry(Database &db);
