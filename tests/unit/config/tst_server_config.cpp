@@ -1,0 +1,82 @@
+// Keys of the server itself.
+#include "config/server_config.h"
+#include "support/verify.h"
+
+#include <QtTest/QtTest>
+
+using namespace lxmgr;
+using namespace lxmgr::config;
+
+class TestServerConfig : public QObject
+{
+    Q_OBJECT
+private slots:
+    void keysAreTyped();
+    void keysAreRefusedByName_data();
+    void keysAreRefusedByName();
+    void keptFor_data();
+    void keptFor();
+};
+
+void TestServerConfig::keysAreTyped()
+{
+    const auto config = parseServerConfig({{"backups.repository", "/mnt/backup"}, {"backups.passphrase_file", ""}, {"user.x", "y"}});
+    VERIFY_OK(config);
+    QCOMPARE(config->backupsRepository->text, std::string("/mnt/backup"));
+    QVERIFY(!config->backupsPassphraseFile && !config->trashExpiry);
+    QCOMPARE(config->user.at("x"), std::string("y"));
+}
+
+void TestServerConfig::keysAreRefusedByName_data()
+{
+    QTest::addColumn<QString>("key");
+    QTest::addColumn<QString>("value");
+    QTest::addColumn<int>("code");
+    QTest::addColumn<QString>("told");
+    const auto row = [](const char *key, const char *value, Code code, const char *told) {
+        QTest::newRow(key) << key << value << int(code) << told;
+    };
+    row("trash.expire", "3d", Code::Invalid, "did you mean 'trash.expiry'?");
+    row("trash.expiry", "3q", Code::Invalid, "trash.expiry: ");
+    row("backups.repository", "relative", Code::Invalid, "backups.repository: ");
+    row("core.https_address", ":8443", Code::Unsupported, "'core.https_address'");
+    row("backups.compression_algorithm", "gzip", Code::Unsupported, "'backups.compression_algorithm'");
+    row("user.", "x", Code::Invalid, "'user.'");
+}
+
+void TestServerConfig::keysAreRefusedByName()
+{
+    QFETCH(QString, key);
+    QFETCH(QString, value);
+    QFETCH(int, code);
+    QFETCH(QString, told);
+    const auto config = parseServerConfig({{key.toStdString(), value.toStdString()}});
+    QVERIFY(!config);
+    QCOMPARE(int(config.error().code), code);
+    QVERIFY2(QString::fromStdString(config.error().message).contains(told), config.error().message.c_str());
+}
+
+void TestServerConfig::keptFor_data()
+{
+    QTest::addColumn<QString>("value");
+    QTest::addColumn<qint64>("seconds"); // -1: not at all
+    QTest::newRow("unset") << "" << qint64(7 * 86400);
+    QTest::newRow("nothing") << "0" << qint64(-1);
+    QTest::newRow("hours") << "5H" << qint64(5 * 3600);
+    QTest::newRow("both") << "1d 2H" << qint64(26 * 3600);
+}
+
+void TestServerConfig::keptFor()
+{
+    QFETCH(QString, value);
+    QFETCH(qint64, seconds);
+    ::setenv("TZ", "UTC", 1);
+    constexpr std::time_t kNow = 1'800'000'000;
+    const auto config = parseServerConfig({{"trash.expiry", value.toStdString()}});
+    VERIFY_OK(config);
+    const auto until = config->keptUntil(kNow);
+    QCOMPARE(until ? qint64(*until - kNow) : qint64(-1), seconds);
+}
+
+QTEST_APPLESS_MAIN(TestServerConfig)
+#include "tst_server_config.moc"
