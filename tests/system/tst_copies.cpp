@@ -348,8 +348,9 @@ void TestCopies::layersAreSharedInAnotherPool()
     QCOMPARE(layers("p2"), layers("default")); // the very ones, once
     must({"copy", "t1", "t2", "--refresh"});
     QCOMPARE(layers("p2"), layers("default"));
-    for (const char *name : {"t2", "t3"})
-        must({"delete", name});
+    must({"delete", "t2", "t3"});
+    QCOMPARE(layers("p2"), layers("default")); // kept with what can be undone
+    must({"undo", "delete", "--all"});
     QCOMPARE(layers("p2"), QStringList());
     must({"storage", "delete", "p2"});
 }

@@ -91,7 +91,7 @@ void TestRecovery::deadMonitorIsNoticedAndCleanedUp()
     QVERIFY(!Sandbox::isAlive(init));
     must({"start", "t1"});
     QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
-    must({"delete", "--force", "t1"});
+    must({"delete", "--force", "--purge", "t1"});
     NOTHING_LEFT_SINCE(m_box, before);
 }
 
