@@ -86,6 +86,16 @@ void ownAll(store::Instance &row, const config::BackupDocument &document)
     row.devices = document.expandedDevices;
 }
 
+/// What lies aside goes back into the volume by a rename.
+Status checkSamePool(const store::UndoEntry &entry, const store::Instance &row)
+{
+    if (entry.pool.empty() || row.pool == entry.pool)
+        return {};
+    return Error(Code::WrongState, "what is kept of " + quoted(entry.object) + " lies in pool " + quoted(entry.pool) +
+                                       ", the instance in " + quoted(row.pool) + " (move it back first: lxmgr move " + row.name +
+                                       " --storage " + entry.pool + ")");
+}
+
 Error poolMissing(const store::UndoEntry &entry, Error error)
 {
     return std::move(error).hint("its files are in that pool; attach it again: lxmgr storage create " + entry.pool +
@@ -150,6 +160,8 @@ Result<UndoPreview> Manager::previewUndo(const store::UndoEntry &entry)
             preview.obstacle = free.error().message;
     } else if (const auto row = instanceOf(entry); !row) {
         preview.obstacle = row.error().message;
+    } else if (const Status near = checkSamePool(entry, *row); !near) {
+        preview.obstacle = near.error().message;
     } else if (entry.kind != store::UndoKind::Snapshot) {
         preview.changes = changesOf(*row, preview.document.instance);
     }
@@ -274,9 +286,7 @@ Status Manager::applySnapshot(store::UndoEntry entry, const std::string &name)
     const std::lock_guard guard(*lock);
     const store::Instance row = TRY(readyRow(key));
     TRY(checkNotKept(key));
-    if (row.pool != entry.pool)
-        return Error(Code::WrongState, "snapshot " + quoted(entry.object) + " lies in pool " + quoted(entry.pool) +
-                                           ", its instance in " + quoted(row.pool) + " (move it back first)");
+    TRY(checkSamePool(entry, row));
     if (store::findSnapshot(m_s.db, row.id, name))
         return Error(Code::AlreadyExists, "snapshot " + quoted(name) + " of " + quoted(key.name) +
                                               " already exists (give this one another name: lxmgr undo apply " +
@@ -327,9 +337,7 @@ Status Manager::applyRestore(const store::UndoEntry &entry, const Progress &prog
     // What can be wrong is found while the guest still runs.
     const store::Instance row = TRY(instanceOf(entry));
     TRY_IN("undo the restore of " + quoted(row.name), restoredRow(row, snapshotOf(TRY(documentOf(entry)))));
-    if (row.pool != entry.pool)
-        return Error(Code::WrongState, "what " + quoted(row.name) + " held lies in pool " + quoted(entry.pool) +
-                                           ", the instance in " + quoted(row.pool) + " (move it back first)");
+    TRY(checkSamePool(entry, row));
     const InstanceKey key{row.project, row.name};
     return whileStopped(key, progress, [&](bool) { return exchangeStopped(entry, key); });
 }

@@ -29,6 +29,7 @@ private slots:
     void spaceIsMadeTheOldestFirst();
     void otherClientsGoOn();
     void mistakesAreNamed();
+    void whatLiesInAnotherPoolWaits();
 
 private:
     QByteArray config(const QString &instance, const QString &key) { return m_box.text({"config", "get", instance, key}); }
@@ -377,6 +378,28 @@ void TestUndo::mistakesAreNamed()
     must({"create", "busybox", "t1"});
     must({"config", "set", "t1", "user.x=1"});
     QCOMPARE(m_box.cli({"undo", "apply", number(), "t2"}).status, 4);
+}
+
+void TestUndo::whatLiesInAnotherPoolWaits()
+{
+    must({"storage", "create", "p2", "dir"});
+    must({"create", "busybox", "t1"});
+    must({"file", "push", "-", "t1/state"}, "first");
+    must({"snapshot", "t1", "s0"});
+    must({"file", "push", "-", "t1/state"}, "second");
+    must({"restore", "t1", "s0"});
+    must({"move", "t1", "-s", "p2"});
+    const QString restored = number();
+    const QByteArray shown = m_box.text({"undo", "show", restored});
+    QVERIFY2(shown.contains("move it back first") && shown.contains("--storage default"), shown);
+    const Run refused = m_box.cli({"undo", "apply", restored});
+    RUN_ENDS(refused, 6);
+    QCOMPARE(m_box.text({"file", "pull", "t1/state", "-"}), QByteArray("first"));
+    must({"move", "t1", "-s", "default"});
+    must({"undo", "apply", restored});
+    QCOMPARE(m_box.text({"file", "pull", "t1/state", "-"}), QByteArray("second"));
+    must({"delete", "t1"});
+    must({"storage", "delete", "p2"});
 }
 
 QTEST_GUILESS_MAIN(TestUndo)
