@@ -50,8 +50,8 @@ Status Manager::movePool(const store::Instance &row, const std::string &pool, Pr
     const store::Operation journal = newJournal(kMoveOperation, key.project, key.name, row.pool + "/" + pool);
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
-    undo.add("move journal", [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); });
-    undo.add("move volume", [&] { return to->deleteVolume(key.project, key.name); });
+    undo.add("move journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
+    undo.add("move volume", makingRoom(m_s.db, [&] { return to->deleteVolume(key.project, key.name); }));
     TRY(failpoint("move.record"));
     TRY(transfer(m_s.images, departure, {*to, key.project, key.name}, [&](const auto &work) { return whilePaused(key, work); }, progress));
     TRY(failpoint("move.copied"));
