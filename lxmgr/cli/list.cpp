@@ -136,7 +136,9 @@ constexpr Source kSources[] = {
     {'t', "type,ephemeral"},
     {'u', "state"},
 };
-static_assert(std::size(kSources) == std::size(kColumns));
+static_assert(std::ranges::all_of(kColumns, [](const Column<InstanceFull> &column) {
+    return std::ranges::find(kSources, column.letter, &Source::letter) != std::end(kSources);
+}));
 constexpr std::string_view kAlways = "name,status,project"; ///< To sort by, and to know what there is to show.
 
 /// A column as the user asked for it: one of the table's, or a key of the configuration or of a device.

@@ -102,6 +102,14 @@ constexpr std::string_view kProfileReadOnly[] = {"project", "used_by"};
 
 } // namespace
 
+Result<std::int64_t> yamlMillis(const YamlNode &node, const std::string &file)
+{
+    const auto number = parseSigned(node.scalar, 0);
+    if (node.kind != YamlNode::Kind::Scalar || !number)
+        return yamlError(file, node, "it is no time in milliseconds");
+    return *number;
+}
+
 Error unknownDocumentKey(const std::string &file, const std::string &key, const YamlNode &value,
                          std::span<const std::string_view> known)
 {

@@ -29,12 +29,47 @@ Error unknownDocumentKey(const std::string &file, const std::string &key, const 
 /// last line is "complete: true", for a cut file can still be good YAML with half a name at its end. Unsupported where a
 /// newer lxmgr wrote it.
 Status checkDocument(const YamlNode &root, const std::string &file, std::string_view name, std::uint64_t newest);
+/// A time in Unix milliseconds, not negative.
+Result<std::int64_t> yamlMillis(const YamlNode &node, const std::string &file);
+
 /// What is wrong with a document of ours is damage.
 template <class Document> Result<Document> asCorrupt(Result<Document> document)
 {
     if (!document && document.error().code != Code::Unsupported)
         return std::move(document.error()).as(Code::Corrupt);
     return document;
+}
+
+/// A whole document of ours. Its rows need none for "version" and "complete", which are seen to here.
+template <class Document>
+Result<Document> readWhole(std::string_view text, const std::string &file, std::string_view name, std::uint64_t newest,
+                           std::span<const DocumentKey<Document>> rows)
+{
+    constexpr std::string_view kSeenTo[] = {"version", "complete"};
+    const YamlNode root = TRY(parseYaml(text, file));
+    TRY(checkDocument(root, file, name, newest));
+    Document document;
+    TRY(readDocument<Document>(document, root, file, rows, kSeenTo));
+    return document;
+}
+
+/// The text of a key goes into a member; what it is of is told by the position.
+template <auto Member, class Document> Status readText(Document &document, const YamlNode &value, const std::string &file)
+{
+    document.*Member = TRY(yamlText(value, file, "the value"));
+    return {};
+}
+/// The same of a map of texts.
+template <auto Member, class Document> Status readTexts(Document &document, const YamlNode &value, const std::string &file)
+{
+    document.*Member = TRY(yamlStringMap(value, file, "the value"));
+    return {};
+}
+/// The same of a time in Unix milliseconds.
+template <auto Member, class Document> Status readMillis(Document &document, const YamlNode &value, const std::string &file)
+{
+    document.*Member = TRY(yamlMillis(value, file));
+    return {};
 }
 
 YamlNode stringsNode(const std::vector<std::string> &texts);

@@ -11,19 +11,6 @@ namespace
 
 constexpr std::uint64_t kVersion = 1;
 
-/// Takes the text of a key into a member.
-template <auto Member, class Document> Status readText(Document &document, const YamlNode &value, const std::string &file)
-{
-    document.*Member = TRY(yamlText(value, file, "the value"));
-    return {};
-}
-
-template <auto Member> Status readTime(ImageRecord &record, const YamlNode &value, const std::string &file)
-{
-    record.*Member = TRY_IN(file, parseSigned(TRY(yamlText(value, file, "the time")), 0));
-    return {};
-}
-
 constexpr DocumentKey<ImageAliasDocument> kAliasKeys[] = {
     {"name",        &readText<&ImageAliasDocument::name, ImageAliasDocument>       },
     {"description", &readText<&ImageAliasDocument::description, ImageAliasDocument>},
@@ -48,13 +35,9 @@ constexpr DocumentKey<ImageRecord> kRecordKeys[] = {
          record.isPublic = TRY(yamlText(value, file, "public")) == "true";
          return {};
      }},
-    {"uploaded_at", &readTime<&ImageRecord::uploadedAt>           },
-    {"expires_at",  &readTime<&ImageRecord::expiresAt>            },
-    {"properties",
-     [](ImageRecord &record, const YamlNode &value, const std::string &file) -> Status {
-         record.properties = TRY(yamlStringMap(value, file, "properties"));
-         return {};
-     }},
+    {"uploaded_at", &readMillis<&ImageRecord::uploadedAt, ImageRecord>},
+    {"expires_at",  &readMillis<&ImageRecord::expiresAt, ImageRecord>},
+    {"properties", &readTexts<&ImageRecord::properties, ImageRecord>},
     {"aliases",     &readAliases                                  },
 };
 
@@ -71,17 +54,6 @@ constexpr DocumentKey<ImageDocument> kKeys[] = {
          return {};
      }},
 };
-constexpr std::string_view kPassedOver[] = {"version", "complete"};
-
-Result<ImageDocument> readChecked(std::string_view text, const std::string &file)
-{
-    const YamlNode root = TRY(parseYaml(text, file));
-    TRY(checkDocument(root, file, "the description of an image", kVersion));
-    ImageDocument document;
-    TRY(readDocument<ImageDocument>(document, root, file, kKeys, kPassedOver));
-    return document;
-}
-
 } // namespace
 
 std::string writeImageDocument(const ImageDocument &document)
@@ -115,7 +87,8 @@ std::string writeImageDocument(const ImageDocument &document)
 
 Result<ImageDocument> readImageDocument(std::string_view text, const std::string &file)
 {
-    return asCorrupt(readChecked(text, file));
+    return asCorrupt(
+        readWhole<ImageDocument>(text, file, "the description of an image", kVersion, kKeys));
 }
 
 } // namespace lxmgr::config

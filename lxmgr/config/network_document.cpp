@@ -12,32 +12,10 @@ constexpr std::uint64_t kVersion = 1;
 
 using D = NetworkDocument;
 constexpr DocumentKey<D> kKeys[] = {
-    {"name",
-     [](D &document, const YamlNode &value, const std::string &file) -> Status {
-         document.name = TRY(yamlText(value, file, "name"));
-         return {};
-     }},
-    {"description",
-     [](D &document, const YamlNode &value, const std::string &file) -> Status {
-         document.description = TRY(yamlText(value, file, "description"));
-         return {};
-     }},
-    {"config",
-     [](D &document, const YamlNode &value, const std::string &file) -> Status {
-         document.config = TRY(yamlStringMap(value, file, "config"));
-         return {};
-     }},
+    {"name",        &readText<&D::name, D>       },
+    {"description", &readText<&D::description, D>},
+    {"config",      &readTexts<&D::config, D>    },
 };
-constexpr std::string_view kPassedOver[] = {"version", "complete"};
-
-Result<D> readChecked(std::string_view text, const std::string &file)
-{
-    const YamlNode root = TRY(parseYaml(text, file));
-    TRY(checkDocument(root, file, kNetworkFile, kVersion));
-    D document;
-    TRY(readDocument<D>(document, root, file, kKeys, kPassedOver));
-    return document;
-}
 
 } // namespace
 
@@ -54,7 +32,7 @@ std::string writeNetworkDocument(const NetworkDocument &document)
 
 Result<NetworkDocument> readNetworkDocument(std::string_view text, const std::string &file)
 {
-    return asCorrupt(readChecked(text, file));
+    return asCorrupt(readWhole<D>(text, file, kNetworkFile, kVersion, kKeys));
 }
 
 } // namespace lxmgr::config

@@ -35,34 +35,16 @@ Status parseKey(PoolConfig &config, const std::string &driver, const std::string
 }
 
 using D = PoolDocument;
-template <std::string D::*Member, const auto &kName>
-Status readMember(D &document, const YamlNode &value, const std::string &file)
-{
-    document.*Member = TRY(yamlText(value, file, kName));
-    return {};
-}
-constexpr char kName[] = "name", kDriver[] = "driver", kDescription[] = "description";
-Status passOver(D &, const YamlNode &, const std::string &) { return {}; }
-
 constexpr DocumentKey<D> kKeys[] = {
-    {"version",                    &passOver                       },
-    {"name",                       &readMember<&D::name,             kName>},
-    {"driver",                            &readMember<&D::driver,                                                     kDriver>},
-    {"description",                    &readMember<&D::description,kDescription>},
-    {"config",
-     [](D &document,  const YamlNode &value, const std::string &file) -> Status {
-         document.config = TRY(yamlStringMap(value, file, "config"));
-         return {};
-     }},
-    {"complete",                     &passOver                                                },
+    {"name",        &readText<&D::name, D>       },
+    {"driver",      &readText<&D::driver, D>     },
+    {"description", &readText<&D::description, D>},
+    {"config",      &readTexts<&D::config, D>    },
 };
 
 Result<D> readChecked(std::string_view text, const std::string &file)
 {
-    const YamlNode root = TRY(parseYaml(text, file));
-    TRY(checkDocument(root, file, "pool.yaml", kVersion));
-    D document;
-    TRY(readDocument<D>(document, root, file, kKeys, {}));
+    D document = TRY(readWhole<D>(text, file, kPoolFile, kVersion, kKeys));
     TRY_IN(file, checkObjectName("storage pool", document.name));
     return document;
 }

@@ -30,47 +30,13 @@ Status parseKey(VolumeConfig &config, const std::string &name, const std::string
     return {};
 }
 
-Result<std::int64_t> readTime(const YamlNode &node, const std::string &file)
-{
-    const auto number = parseSigned(node.scalar, 0);
-    if (node.kind != YamlNode::Kind::Scalar || !number)
-        return yamlError(file, node, "it is no time in milliseconds");
-    return *number;
-}
-
-// Rows that both documents have.
-template <class D> Status readName(D &document, const YamlNode &value, const std::string &file)
-{
-    document.name = TRY(yamlText(value, file, "name"));
-    return {};
-}
-template <class D> Status readDescription(D &document, const YamlNode &value, const std::string &file)
-{
-    document.description = TRY(yamlText(value, file, "description"));
-    return {};
-}
-template <class D> Status readCreated(D &document, const YamlNode &value, const std::string &file)
-{
-    document.createdAt = TRY(readTime(value, file));
-    return {};
-}
-template <class D> Status readConfig(D &document, const YamlNode &value, const std::string &file)
-{
-    document.config = TRY(yamlStringMap(value, file, "config"));
-    return {};
-}
-
 using S = VolumeSnapshotDocument;
 constexpr DocumentKey<S> kSnapshotKeys[] = {
-    {"name",        &readName<S>       },
-    {"description", &readDescription<S>},
-    {"created_at",  &readCreated<S>    },
-    {"expires_at",
-     [](S &snapshot,                     const YamlNode &value, const std::string &file) -> Status {
-         snapshot.expiresAt = TRY(readTime(value, file));
-         return {};
-     }},
-    {"config",        &readConfig<S>                          },
+    {"name",        &readText<&S::name, S>       },
+    {"description", &readText<&S::description, S>},
+    {"created_at",  &readMillis<&S::createdAt, S>},
+    {"expires_at",  &readMillis<&S::expiresAt, S>},
+    {"config",      &readTexts<&S::config, S>    },
 };
 
 using D = VolumeDocument;
@@ -86,25 +52,17 @@ Status readSnapshots(D &document, const YamlNode &value, const std::string &file
 }
 
 constexpr DocumentKey<D> kKeys[] = {
-    {"project",
-     [](D &document,                const YamlNode &value, const std::string &file) -> Status {
-         document.project = TRY(yamlText(value, file, "project"));
-         return {};
-     }},
-    {"name",               &readName<D>                     },
-    {"description",&readDescription<D>},
-    {"created_at",        &readCreated<D>                                   },
-    {"config",&readConfig<D>},
-    {"snapshots",         &readSnapshots                                              },
+    {"project",     &readText<&D::project, D>    },
+    {"name",        &readText<&D::name, D>       },
+    {"description", &readText<&D::description, D>},
+    {"created_at",  &readMillis<&D::createdAt, D>},
+    {"config",      &readTexts<&D::config, D>    },
+    {"snapshots",   &readSnapshots               },
 };
-constexpr std::string_view kPassedOver[] = {"version", "complete"};
 
 Result<D> readChecked(std::string_view text, const std::string &file)
 {
-    const YamlNode root = TRY(parseYaml(text, file));
-    TRY(checkDocument(root, file, "volume.yaml", kVersion));
-    D document;
-    TRY(readDocument<D>(document, root, file, kKeys, kPassedOver));
+    D document = TRY(readWhole<D>(text, file, kVolumeFile, kVersion, kKeys));
     TRY_IN(file, checkObjectName("project", document.project));
     TRY_IN(file, checkObjectName("storage volume", document.name));
     return document;

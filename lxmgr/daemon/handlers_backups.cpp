@@ -14,8 +14,6 @@ namespace
 
 using instances::BackupKey;
 
-constexpr std::string_view kLatest = "latest"; ///< In place of a name, where one is restored or verified.
-
 std::string backupUrl(const BackupKey &key)
 {
     std::string url = "/1.0/lxmgr/backups/" + http::percentEncode(key.instance) + "/" + http::percentEncode(key.name);
@@ -29,7 +27,7 @@ BackupKey backupOf(const Request &request) { return {request.project(), request.
 BackupKey backupOrLatest(const Request &request)
 {
     BackupKey key = backupOf(request);
-    if (key.name == kLatest)
+    if (key.name == instances::kLatestBackup)
         key.name.clear();
     return key;
 }
@@ -73,9 +71,7 @@ Status create(Context &context, Request &request, const Responder &responder)
     const auto post = TRY(request.json<api::RepositoryBackupsPost>());
     TRY(checkInstanceName(post.instance));
     if (!post.name.empty())
-        TRY(checkObjectName("backup", post.name));
-    if (post.name == kLatest)
-        return Error(Code::Invalid, "backup name 'latest' stands for the newest one (give another name)");
+        TRY(instances::checkBackupName(post.name));
     const instances::BackupRequest wanted{{request.project(), post.instance, post.name}, post.description, post.instanceOnly, post.verify};
     TRY(context.manager.describe({wanted.key.project, wanted.key.instance}));
     TaskOptions options = optionsOf(wanted.key.project, "Backing up instance");

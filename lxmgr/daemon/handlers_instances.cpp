@@ -158,7 +158,7 @@ Status copy(Context &context, const Request &request, const Responder &responder
     options.description = source.refresh ? "Refreshing instance" : "Copying instance";
     options.resources = instanceResources({options.project, wanted.target.name});
     const auto task = context.operations.run(std::move(options), [&context, wanted, start = post.start](Task &running) -> Status {
-        TRY(context.undo.withRoom([&] { return context.manager.copyInstance(wanted, running); }));
+        TRY(context.manager.copyInstance(wanted, running));
         return start ? context.manager.start({wanted.target.project, wanted.target.name}) : Status();
     });
     responder.async(task->snapshot(), request.project());
@@ -184,10 +184,7 @@ Status create(Context &context, Request &request, const Responder &responder)
     options.mayCancel = true;
     options.progressKey = "create_instance_from_image_unpack_progress";
     const auto task = context.operations.run(std::move(options), [&context, wanted, key, start = post.start](Task &running) -> Status {
-        TRY(context.undo.withRoom([&]() -> Status {
-            TRY(context.manager.createInstance(wanted, running));
-            return {};
-        }));
+        TRY(context.manager.createInstance(wanted, running));
         if (start)
             TRY(context.manager.start(key));
         return {};
@@ -237,9 +234,7 @@ Status restore(Context &context, const Request &request, const Responder &respon
     const std::string name = named.starts_with(key.name + "/") ? named.substr(key.name.size() + 1) : named;
     TRY(context.manager.snapshot(key, name));
     return operate(context, request, responder, "Restoring snapshot",
-                   [&context, key, name](Task &task) {
-                       return context.undo.withRoom([&] { return context.manager.restore(key, name, task); });
-                   });
+                   [&context, key, name](Task &task) { return context.manager.restore(key, name, task); });
 }
 
 Status put(Context &context, Request &request, const Responder &responder)

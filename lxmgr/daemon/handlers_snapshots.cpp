@@ -72,11 +72,7 @@ Status create(Context &context, Request &request, const Responder &responder)
     return operate(
         context, request, responder, "Snapshotting instance",
         [&context, key, wanted](Task &task) -> Status {
-            std::string name;
-            TRY(context.undo.withRoom([&]() -> Status {
-                name = TRY(context.manager.createSnapshot(key, wanted));
-                return {};
-            }));
+            const std::string name = TRY(context.manager.createSnapshot(key, wanted));
             auto resources = instanceResources(key);
             resources.merge(snapshotResources(key, name));
             task.setResources(std::move(resources));

@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <ctime>
-#include <thread>
 
 namespace lxmgr::instances
 {
@@ -117,6 +116,16 @@ Status checkRestored(const Fd &trees, const std::vector<std::string> &snapshots)
 
 } // namespace
 
+Status checkBackupName(const std::string &name)
+{
+    TRY(checkObjectName("backup", name));
+    if (name == kLatestBackup)
+        return Error(Code::Invalid, "backup name 'latest' stands for the newest one (give another name)");
+    if (name.find(".checkpoint") != std::string::npos) // borg's own, which are deleted when a backup was cut off
+        return Error(Code::Invalid, "backup name " + quoted(name) + ": borg calls unfinished backups so (leave '.checkpoint' out)");
+    return {};
+}
+
 Result<Backups::Opened> Backups::open() const
 {
     const config::ServerConfig config = TRY(config::parseServerConfig(TRY(store::serverConfig(m_db))));
@@ -214,19 +223,18 @@ Result<BackupMade> Backups::create(BackupRequest request, Progress &progress)
 {
     const bool named = !request.key.name.empty();
     if (named)
-        TRY(checkObjectName("backup", request.key.name));
+        TRY(checkBackupName(request.key.name));
     Opened opened = TRY(open());
     TRY(m_manager.describe({request.key.project, request.key.instance}));
     const auto lock = TRY(lockWriter(progress));
-    for (;;) {
-        if (!named)
-            request.key.name = nameOfNow();
+    for (int number = 1;; ++number) {
+        if (!named) // there may be one of this second
+            request.key.name = nameOfNow() + (number > 1 ? "-" + std::to_string(number) : "");
         auto made = record(request, opened.repository, progress);
         if (made)
             return made;
         if (named || made.error().code != Code::AlreadyExists)
             return std::move(made.error()).in("back up " + quoted(request.key.instance));
-        std::this_thread::sleep_for(std::chrono::seconds(1)); // there is one of this second
     }
 }
 

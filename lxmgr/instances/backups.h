@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace lxmgr::instances
@@ -23,6 +24,11 @@ namespace lxmgr::instances
 class Manager;
 
 inline constexpr const char *kBackupOperation = "backup-create";
+
+/// Stands for the newest backup in place of a name, where one is restored, verified or shown.
+inline constexpr std::string_view kLatestBackup = "latest";
+/// What a new backup may be called. Invalid.
+Status checkBackupName(const std::string &name);
 
 struct BackupKey {
     std::string project;

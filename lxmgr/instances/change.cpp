@@ -87,9 +87,9 @@ Status Manager::redefine(const InstanceKey &key, const Definition &definition, s
         undo.add("update limits", [&] { return applyLive(before, wanted, was); });
     }
     TRY_IN("update " + quoted(key.name), writeBackup(key));
+    undo.keep();
     if (undoes != 0)
         TRY(store::deleteUndo(m_s.db, undoes));
-    undo.keep();
     m_s.emit({"instance-updated", key, {}});
     return {};
 }

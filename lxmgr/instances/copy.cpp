@@ -82,8 +82,11 @@ Status Manager::copyInstance(const CopyRequest &request, Progress &progress)
         settleRoot(snapshot, created.row.pool);
     created.row.image = source.image;
     created.birth = Birth::Copied;
-    return build(created, std::move(snapshots),
-                 [&] { return copyFiles(request, source, *created.pool, target, std::nullopt, progress); });
+    return build(created, std::move(snapshots), [&] {
+        return m_s.undo.withRoom(created.row.pool, [&] {
+            return copyFiles(request, source, *created.pool, target, std::nullopt, progress);
+        });
+    });
 }
 
 /// Makes the volume `target`: with all of the source, or with one state of it and the snapshots of the older copy
@@ -145,7 +148,9 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
     undo.add("refresh journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
     undo.add("refresh volume", makingRoom(m_s.db, [&] { return pool.deleteVolume(beside.project, beside.name); }));
     TRY(failpoint("refresh.record"));
-    TRY_IN("refresh " + quoted(target.name), copyFiles(request, source, pool, beside, target.name, progress));
+    TRY_IN("refresh " + quoted(target.name), m_s.undo.withRoom(row.pool, [&] {
+               return copyFiles(request, source, pool, beside, target.name, progress);
+           }));
     TRY(failpoint("refresh.copied"));
     TRY(store::addOperationStep(m_s.db, journal.id, {"swap", TRY(identityOf(pool, beside))}));
     TRY_IN("refresh " + quoted(target.name), pool.swapVolumes(target.project, target.name, beside.name));

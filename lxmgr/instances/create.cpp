@@ -151,13 +151,15 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
         row.image = image.fingerprint;
         addImageKeys(row, image);
         TRY(store::setImageUsed(m_s.db, image.id, store::unixMillis()));
-        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)),
-               m_s.images.ensureUnpacked(*created.pool, image.fingerprint, progress));
+        TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)), m_s.undo.withRoom(row.pool, [&] {
+                   return m_s.images.ensureUnpacked(*created.pool, image.fingerprint, progress);
+               }));
     }
     if (progress.cancelled())
         return Error(Code::Cancelled, "creating " + quoted(key.name) + " was cancelled");
+    const auto image = row.image.empty() ? std::nullopt : std::optional(row.image);
     TRY(build(created, {}, [&] {
-        return created.pool->createVolume(key.project, key.name, row.image.empty() ? std::nullopt : std::optional(row.image));
+        return m_s.undo.withRoom(row.pool, [&] { return created.pool->createVolume(key.project, key.name, image); });
     }));
     return key.name;
 }

@@ -49,6 +49,20 @@ Status moveAliases(store::Database &db, const std::string &project, const std::s
     return {};
 }
 
+/// What the files of an image say themselves.
+store::Image rowOf(const images::Image &image)
+{
+    store::Image row;
+    row.fingerprint = image.fingerprint;
+    row.architecture = image.metadata.architecture;
+    row.format = image.split ? "split" : "unified";
+    row.size = image.size.count;
+    row.createdAt = image.metadata.creationDate * 1000;
+    row.expiresAt = image.metadata.expiryDate * 1000;
+    row.properties = image.metadata.properties;
+    return row;
+}
+
 } // namespace
 
 Result<BuildChoice> BuildChoice::from(const StringMap &options)
@@ -138,18 +152,11 @@ Result<store::Image> ImageService::buildLocked(const std::string &project, const
 
 Result<store::Image> ImageService::add(const images::Image &image, const NewImage &details)
 {
-    store::Image row;
+    store::Image row = rowOf(image);
     row.project = details.project;
-    row.fingerprint = image.fingerprint;
     row.filename = details.filename;
-    row.architecture = image.metadata.architecture;
-    row.format = image.split ? "split" : "unified";
-    row.size = image.size.count;
     row.isPublic = details.isPublic;
     row.source = details.source;
-    row.createdAt = image.metadata.creationDate * 1000;
-    row.expiresAt = image.metadata.expiryDate * 1000;
-    row.properties = image.metadata.properties;
     for (const auto &[name, value] : details.properties)
         row.properties[name] = value;
     std::vector<std::string> changed;
@@ -214,16 +221,11 @@ Status ImageService::bringBack(const std::string &fingerprint)
                                      image.metadata.properties, {}});
     TRY(m_db.transaction([&]() -> Status {
         for (const config::ImageRecord &record : document.projects) {
-            store::Image row;
+            store::Image row = rowOf(image);
             row.project = record.project;
-            row.fingerprint = fingerprint;
             row.filename = record.filename;
-            row.architecture = image.metadata.architecture;
-            row.format = image.split ? "split" : "unified";
-            row.size = image.size.count;
             row.isPublic = record.isPublic;
             row.source = record.source;
-            row.createdAt = image.metadata.creationDate * 1000;
             row.uploadedAt = record.uploadedAt;
             row.expiresAt = record.expiresAt;
             row.properties = record.properties;

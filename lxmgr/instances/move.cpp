@@ -53,7 +53,10 @@ Status Manager::movePool(const store::Instance &row, const std::string &pool, Pr
     undo.add("move journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
     undo.add("move volume", makingRoom(m_s.db, [&] { return to->deleteVolume(key.project, key.name); }));
     TRY(failpoint("move.record"));
-    TRY(transfer(m_s.images, departure, {*to, key.project, key.name}, [&](const auto &work) { return whilePaused(key, work); }, progress));
+    TRY(m_s.undo.withRoom(pool, [&] {
+        return transfer(m_s.images, departure, {*to, key.project, key.name},
+                        [&](const auto &work) { return whilePaused(key, work); }, progress);
+    }));
     TRY(failpoint("move.copied"));
     TRY(recordPool(row, pool));
     undo.keep(); // from here on it goes forward

@@ -138,8 +138,10 @@ Result<std::string> Manager::createSnapshot(const InstanceKey &key, const Snapsh
     undo.add("snapshot record", makingRoom(m_s.db, [&] { return store::deleteSnapshot(m_s.db, snapshot.id); }));
     TRY(failpoint("snapshot.record"));
     undo.add("snapshot volume", makingRoom(m_s.db, [&] { return pool.deleteSnapshot(key.project, key.name, snapshot.name); }));
-    TRY_IN("snapshot " + quoted(key.name), whilePaused(key, [&](storage::InUse inUse) {
-               return pool.createSnapshot(key.project, key.name, snapshot.name, inUse);
+    TRY_IN("snapshot " + quoted(key.name), m_s.undo.withRoom(row.pool, [&] {
+               return whilePaused(key, [&](storage::InUse inUse) {
+                   return pool.createSnapshot(key.project, key.name, snapshot.name, inUse);
+               });
            }));
     TRY(failpoint("snapshot.volume"));
     TRY(store::setSnapshotStatus(m_s.db, snapshot.id, store::SnapshotStatus::Ready));
@@ -316,7 +318,9 @@ Status Manager::finishRestore(const store::Instance &before, const store::Snapsh
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
     const store::FreeingSpace freeing(m_s.db); // once the files are back the rows must follow, on a full disk too
-    TRY(pool.restoreSnapshot(key.project, key.name, snapshot.name, kept ? std::optional(kept->aside) : std::nullopt));
+    TRY(m_s.undo.withRoom(row.pool, [&] {
+        return pool.restoreSnapshot(key.project, key.name, snapshot.name, kept ? std::optional(kept->aside) : std::nullopt);
+    }));
     TRY(failpoint("restore.volume"));
     TRY(m_s.db.transaction([&]() -> Status {
         TRY(store::updateInstance(m_s.db, row));

@@ -129,25 +129,25 @@ std::size_t UndoLog::dropOldest(const std::string &pool, std::size_t most)
     for (const store::UndoEntry &entry : store::listUndo(m_db, "").value_or(std::vector<store::UndoEntry>{})) {
         if (dropped == most)
             break;
-        if (entry.pool.empty() || (!pool.empty() && entry.pool != pool))
+        if (entry.pool != pool)
             continue;
-        const auto held = m_pools.get(entry.pool);
+        const auto held = m_pools.get(pool);
         if (held && drop(entry.project, entry.id) && (*held)->emptyTrash())
             ++dropped;
     }
     return dropped;
 }
 
-Status UndoLog::withRoom(const std::function<Status()> &work)
+Status UndoLog::withRoom(const std::string &pool, const std::function<Status()> &work)
 {
     Status done = work();
     for (std::size_t most = 1; !done && done.error().code == Code::NoSpace; most *= 2) {
         // Not for what no file makes room for, such as ids.
         if (done.error().errnum != ENOSPC && done.error().errnum != EDQUOT)
             return done;
-        if (dropOldest("", most) == 0)
+        if (dropOldest(pool, most) == 0)
             return done;
-        log::warning("no space left: what could be undone makes room, the oldest first");
+        log::warning("storage pool '" + pool + "' has no space left: what could be undone makes room, the oldest first");
         done = work();
     }
     return done;

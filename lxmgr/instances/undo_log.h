@@ -41,9 +41,9 @@ public:
     std::optional<std::time_t> next(std::time_t now);
     /// Drops what has expired, what is too many, and in pools with no space to spare the oldest. What fails is logged.
     void tidy(std::time_t now);
-    /// Runs `work`, and where the disk is too full for it once more after dropping the oldest entry with files, then two
-    /// more, four more, until it succeeds or there is none left.
-    Status withRoom(const std::function<Status()> &work);
+    /// Runs `work`, which leaves nothing where it fails, and where the disk is too full for it once more after dropping the
+    /// oldest entry with files in `pool`, then two more, four more, until it succeeds or there is none left.
+    Status withRoom(const std::string &pool, const std::function<Status()> &work);
 
     /// What a profile was before it is changed or deleted, in the transaction that does it.
     Status keepProfile(const store::Profile &before);
@@ -59,7 +59,7 @@ public:
 
 private:
     Status dropLocked(const store::UndoEntry &entry);
-    /// The oldest `most` entries with files, in `pool` or, where that is "", in any; returns when they are gone.
+    /// The oldest `most` entries with files in `pool`; returns when they are gone.
     std::size_t dropOldest(const std::string &pool, std::size_t most);
 
     Pools &m_pools;

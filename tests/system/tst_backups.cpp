@@ -22,6 +22,7 @@ private slots:
     void aDaemonThatDiesLeavesTheRepositoryWhole();
     void aFolderOfSomethingElseIsLeftAlone();
     void whatIsNotThereIsNamed();
+    void namesAreMadeUpAndChecked();
 
 private:
     void prepare() override;
@@ -259,6 +260,20 @@ void TestBackups::whatIsNotThereIsNamed()
     must({"backup", "t1", "b"});
     const Run twice = m_box.cli({"backup", "t1", "b"});
     QVERIFY2(twice.status == 5 && twice.err.contains("give another name"), twice.told());
+}
+
+void TestBackups::namesAreMadeUpAndChecked()
+{
+    useRepository("names");
+    must({"create", "busybox", "t1"});
+    for (int i = 0; i < 3; ++i)
+        must({"backup", "t1", "--no-verify"}); // some of them within a second
+    QCOMPARE(names("t1").size(), 3);
+    for (const char *name : {"latest", "daily.checkpoint", "daily.checkpoint.1", "-x", "a*"}) {
+        const Run refused = m_box.cli({"query", "-X", "POST", "-d", QString(R"({"instance":"t1","name":"%1"})").arg(name), "/1.0/lxmgr/backups"});
+        RUN_ENDS(refused, 4);
+    }
+    QCOMPARE(names("t1").size(), 3);
 }
 
 QTEST_GUILESS_MAIN(TestBackups)
