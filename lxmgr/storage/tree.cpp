@@ -4,7 +4,7 @@
 #include "kernel/files.h"
 #include "kernel/sys.h"
 #include "storage/btrfs_subvolume.h"
-#include "storage/entries.h"
+#include "trees/entries.h"
 
 #include <cerrno>
 #include <fcntl.h>
@@ -15,6 +15,10 @@
 
 namespace lxmgr::storage
 {
+
+using trees::Entries;
+using trees::FileId;
+using trees::kFolderFlags;
 
 namespace
 {
@@ -67,8 +71,6 @@ Status removeEntry(const Fd &parent, const std::string &name, unsigned level, co
     return Error(Code::Internal, "folder " + quoted(name) + " fills up as fast as it is emptied");
 }
 
-using FileId = std::pair<dev_t, ino_t>;
-
 Status addUsage(const Fd &folder, std::set<FileId> &seen, std::uint64_t &blocks, unsigned level)
 {
     Entries entries = TRY(Entries::open(folder));
@@ -90,24 +92,6 @@ Status addUsage(const Fd &folder, std::set<FileId> &seen, std::uint64_t &blocks,
 }
 
 } // namespace
-
-Result<Fd> openFolder(const Fd &at, const std::string &name)
-{
-    auto folder = sys::openat(at, name, kFolderFlags);
-    if (!folder && folder.error().errnum == ENOENT)
-        return std::move(folder.error()).as(Code::NotFound);
-    return folder;
-}
-
-Result<Fd> makeFolder(const Fd &at, const std::string &name, unsigned mode)
-{
-    const Status made = sys::mkdirat(at, name, mode);
-    if (!made && made.error().errnum != EEXIST)
-        return made.error();
-    Fd folder = TRY(openFolder(at, name));
-    TRY(sys::fchmod(folder, mode)); // mkdir(2) obeyed the umask, and an old folder may be too open
-    return folder;
-}
 
 Result<Fd> makeFolderPath(const std::string &path, unsigned mode)
 {

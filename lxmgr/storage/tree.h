@@ -1,10 +1,11 @@
-// Whole trees, by directory descriptors only: copy, remove, measure. No path of an image or instance ever reaches the
-// kernel.
+// Whole trees, by directory descriptors only: remove, compare, measure; copying is in the room "trees". No path of an image
+// or instance ever reaches the kernel.
 #pragma once
 
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "trees/copy.h"
 
 #include <atomic>
 #include <string>
@@ -13,10 +14,14 @@
 namespace lxmgr::storage
 {
 
-/// Opens the folder `name` (one component) of `at`; a symbolic link there is an error.
-Result<Fd> openFolder(const Fd &at, const std::string &name);
-/// The same, made first if missing, with exactly `mode`.
-Result<Fd> makeFolder(const Fd &at, const std::string &name, unsigned mode);
+using trees::copyAttributes;
+using trees::copyTree;
+using trees::makeFolder;
+using trees::mergeLayers;
+using trees::openFolder;
+using trees::sameAttributes;
+using trees::Source;
+
 /// Opens the absolute path `path`, making missing folders with `mode`. Only for paths an administrator chose.
 Result<Fd> makeFolderPath(const std::string &path, unsigned mode);
 bool exists(const Fd &at, const std::string &name);
@@ -36,16 +41,6 @@ std::string randomName();
 /// into `trash`, a folder on the same file system whose entries are all rubbish. `stop` ends it early (Cancelled).
 Status removeTree(const Fd &parent, const std::string &name, const Fd &trash, const std::atomic<bool> &stop);
 
-/// Whether somebody may write to what is being copied: then an entry that has gone since it was listed is no error.
-enum class Source { Still, Changing };
-/// Copies what is in `from` into the empty folder `to` exactly: owners, modes, times, hard links, holes and extended
-/// attributes (trusted.overlay.* too, so a copied layer is one); shares blocks where the file system can. `to` itself
-/// becomes as `from` is.
-Status copyTree(const Fd &from, const Fd &to, Source source = Source::Still);
-/// Copies sealed overlay layers, topmost first, into the empty folder `to` as one layer that shows the same on any
-/// below. Not for layers with redirected folders; ours are never mounted so that they could come into being.
-Status mergeLayers(const std::vector<Fd> &layers, const Fd &to);
-
 /// What differs between two trees. Each is made of layers, topmost first; a plain tree is a single one.
 struct TreeDifference {
     const std::vector<Fd> &base; ///< None: all of `tree` differs.
@@ -62,11 +57,6 @@ Status writeDifference(const TreeDifference &what, const Fd &to);
 /// Brings the plain tree `tree` to what it shows below `layer`, which writeDifference() made on the same file system
 /// and which is empty afterwards.
 Status applyDifference(const Fd &layer, const Fd &tree);
-
-/// Owner, mode, times and extended attributes of `from` on `to`, but for the marks that overlay puts on its layers.
-Status copyAttributes(const Fd &from, const Fd &to);
-/// Whether copyAttributes would change nothing but times of access.
-Result<bool> sameAttributes(const Fd &one, const Fd &other);
 
 /// Blocks taken by `folder` and all below, each file with several names counted once.
 Result<Bytes> treeUsage(const Fd &folder);

@@ -3,8 +3,8 @@
 #include "base/text.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
-#include "storage/copying.h"
-#include "storage/entries.h"
+#include "storage/tree.h"
+#include "trees/entries.h"
 
 #include <array>
 #include <optional>
@@ -13,6 +13,8 @@
 
 namespace lxmgr::storage
 {
+
+using namespace trees;
 
 namespace
 {

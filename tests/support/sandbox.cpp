@@ -5,6 +5,7 @@
 #include <QCryptographicHash>
 #include <QDeadlineTimer>
 #include <QDir>
+#include <QDirIterator>
 #include <QFile>
 #include <QFileInfo>
 #include <QJsonArray>
@@ -27,6 +28,35 @@ namespace
 {
 
 constexpr int kPollMs = 10;
+constexpr int kTrashStuckMs = 30000;
+
+/// All that lies in the trash of any pool, counted.
+qsizetype trashSize(const QString &stateDir)
+{
+    qsizetype count = 0;
+    for (const QFileInfo &pool : QDir(stateDir + "/storage-pools").entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot))
+        for (const QString &trash : {pool.filePath() + "/trash", pool.filePath() + "/custom/trash"})
+            for (QDirIterator it(trash, QDir::AllEntries | QDir::Hidden | QDir::System | QDir::NoDotAndDotDot,
+                                 QDirIterator::Subdirectories);
+                 it.hasNext(); it.next())
+                ++count;
+    return count;
+}
+
+/// Waits for the daemon's removals for as long as they go on: how long a tree takes is the disk's business. One that
+/// stands still is what the comparison after this is there to find.
+void emptiedTrash(const QString &stateDir)
+{
+    qsizetype before = trashSize(stateDir);
+    QDeadlineTimer stuck(kTrashStuckMs);
+    while (before > 0 && !stuck.hasExpired()) {
+        ::poll(nullptr, 0, 5 * kPollMs);
+        const qsizetype now = trashSize(stateDir);
+        if (now != before)
+            stuck.setRemainingTime(kTrashStuckMs);
+        before = now;
+    }
+}
 
 void writeFile(const QString &path, const QByteArray &content)
 {
@@ -335,11 +365,12 @@ int Sandbox::monitorPid(const QString &instance)
 
 Holdings Sandbox::settledStock() const
 {
+    emptiedTrash(stateDir());
     Holdings last = stock();
     eventually([&] {
         ::poll(nullptr, 0, 200);
         const Holdings now = stock();
-        const bool same = difference(last, now).isEmpty() && now["file"].filter("/trash/").isEmpty();
+        const bool same = difference(last, now).isEmpty();
         last = now;
         return same;
     }, 10000);
@@ -348,6 +379,7 @@ Holdings Sandbox::settledStock() const
 
 QStringList Sandbox::leftSince(const Holdings &before, int timeoutMs)
 {
+    emptiedTrash(stateDir());
     QStringList changes;
     eventually([&] { return (changes = difference(before, stock())).isEmpty(); }, timeoutMs);
     return changes;

@@ -11,7 +11,7 @@
 #include <fcntl.h>
 #include <utility>
 
-namespace lxmgr::storage
+namespace lxmgr::trees
 {
 
 constexpr int kFolderFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
@@ -52,4 +52,4 @@ private:
     DIR *m_stream;
 };
 
-} // namespace lxmgr::storage
+} // namespace lxmgr::trees

@@ -1,10 +1,9 @@
-// What copying a tree and finding the difference of two have in common: one entry of merged layers, with all there is to
-// it. Layers are folders, topmost first; a single plain tree is one of them.
+// Copying trees exactly, by directory descriptors only, and what finding the difference of two has in common with it: one
+// entry of merged layers, with all there is to it. Layers are folders, topmost first; a single plain tree is one of them.
 #pragma once
 
 #include "base/fd.h"
 #include "base/result.h"
-#include "storage/tree.h"
 
 #include <map>
 #include <string>
@@ -12,8 +11,28 @@
 #include <utility>
 #include <vector>
 
-namespace lxmgr::storage
+namespace lxmgr::trees
 {
+
+/// Opens the folder `name` (one component) of `at`; a symbolic link there is an error.
+Result<Fd> openFolder(const Fd &at, const std::string &name);
+/// The same, made first if missing, with exactly `mode`.
+Result<Fd> makeFolder(const Fd &at, const std::string &name, unsigned mode);
+
+/// Whether somebody may write to what is being copied: then an entry that has gone since it was listed is no error.
+enum class Source { Still, Changing };
+/// Copies what is in `from` into the empty folder `to` exactly: owners, modes, times, hard links, holes and extended
+/// attributes (trusted.overlay.* too, so a copied layer is one); shares blocks where the file system can. `to` itself
+/// becomes as `from` is.
+Status copyTree(const Fd &from, const Fd &to, Source source = Source::Still);
+/// Copies sealed overlay layers, topmost first, into the empty folder `to` as one layer that shows the same on any
+/// below. Not for layers with redirected folders; ours are never mounted so that they could come into being.
+Status mergeLayers(const std::vector<Fd> &layers, const Fd &to);
+
+/// Owner, mode, times and extended attributes of `from` on `to`, but for the marks that overlay puts on its layers.
+Status copyAttributes(const Fd &from, const Fd &to);
+/// Whether copyAttributes would change nothing but times of access.
+Result<bool> sameAttributes(const Fd &one, const Fd &other);
 
 using FileId = std::pair<dev_t, ino_t>;
 using Attributes = std::map<std::string, std::string>;
@@ -52,4 +71,4 @@ Attributes withoutOverlayMarks(Attributes attributes);
 /// Owner, mode, attributes and times.
 Status setAll(const Fd &to, const struct stat &info, const Attributes &attributes);
 
-} // namespace lxmgr::storage
+} // namespace lxmgr::trees

@@ -1,8 +1,8 @@
-// Copying trees exactly: every kind of file, owners, modes, times, holes, hard links and all extended attributes.
+#include "trees/copy.h"
+
 #include "base/text.h"
 #include "kernel/sys.h"
-#include "storage/copying.h"
-#include "storage/entries.h"
+#include "trees/entries.h"
 
 #include <algorithm>
 #include <linux/fs.h>
@@ -15,7 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-namespace lxmgr::storage
+namespace lxmgr::trees
 {
 
 namespace
@@ -36,6 +36,24 @@ template <class ByFd, class ByPath> auto onFile(const Fd &file, ByFd byFd, ByPat
 }
 
 } // namespace
+
+Result<Fd> openFolder(const Fd &at, const std::string &name)
+{
+    auto folder = sys::openat(at, name, kFolderFlags);
+    if (!folder && folder.error().errnum == ENOENT)
+        return std::move(folder.error()).as(Code::NotFound);
+    return folder;
+}
+
+Result<Fd> makeFolder(const Fd &at, const std::string &name, unsigned mode)
+{
+    const Status made = sys::mkdirat(at, name, mode);
+    if (!made && made.error().errnum != EEXIST)
+        return made.error();
+    Fd folder = TRY(openFolder(at, name));
+    TRY(sys::fchmod(folder, mode)); // mkdir(2) obeyed the umask, and an old folder may be too open
+    return folder;
+}
 
 Result<Attributes> attributesOf(const Fd &file)
 {
@@ -330,4 +348,4 @@ Result<bool> sameAttributes(const Fd &one, const Fd &other)
     return withoutOverlayMarks(TRY(attributesOf(one))) == withoutOverlayMarks(TRY(attributesOf(other)));
 }
 
-} // namespace lxmgr::storage
+} // namespace lxmgr::trees
