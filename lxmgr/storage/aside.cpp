@@ -150,6 +150,7 @@ Status FolderPool::bringContentBack(const std::string &aside, const std::string 
     const std::lock_guard lock(m_mutex);
     if (!hasAside(now)) {
         const Fd from = TRY(openAside(aside));
+        TRY(limitAs(TRY(openFolder(m_folders.volumes, volume)), from));
         TRY(replaceContent(volume, from, now));
         TRY(failpoint("volume.restore.back"));
     }

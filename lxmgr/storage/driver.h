@@ -192,6 +192,19 @@ public:
     /// tree.
     virtual Result<Bytes> usage(const std::string &project, const std::string &name) const = 0;
 
+    // Limits: the most that the root file system of a volume may take, without its snapshots (overlay: what was written
+    // since the last of them). A limit stays with the volume under any name and whatever its content is replaced by. A
+    // volume that is made has none until it is set; a copy, too.
+
+    /// Unsupported: volumes cannot be limited here, with what is missing and the cure. Changes nothing.
+    virtual Status canLimit() const = 0;
+    /// From now on, whether in use or not; none: as much as the pool has. Cut off by a crash, the limit is the old or
+    /// the new one, and in force, from the next prepare() or call on. NotFound. Unsupported: as canLimit() says.
+    /// Invalid: more is taken already, with both figures.
+    virtual Status setLimit(const std::string &project, const std::string &name, std::optional<Bytes> limit) = 0;
+    /// NotFound: no such volume.
+    virtual Result<std::optional<Bytes>> limit(const std::string &project, const std::string &name) const = 0;
+
     // Snapshots. On disk when these return, with what the guest had written. The volume must not change hands meanwhile
     // (WrongState if it did); whether it may be in use is said at each.
 

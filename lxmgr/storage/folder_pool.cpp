@@ -125,6 +125,8 @@ Status FolderPool::prepare()
         prepared = mendInterruptedRestores();
     if (prepared)
         prepared = prepareOwn(m_folders.pool);
+    if (prepared)
+        prepared = mendLimits();
     if (!prepared)
         m_folders = {};
     return prepared;

@@ -15,6 +15,8 @@ namespace lxmgr::storage
 /// with the journal; a file would be empty after a power cut.
 constexpr const char *kImageOf = "image";
 constexpr const char *kSnapshots = "snapshots"; ///< In a volume folder: its snapshots.
+/// In a volume folder: the most its root file system may take, in bytes. The text of a symbolic link, as above.
+constexpr const char *kLimit = "limit";
 /// In the folder of a volume or snapshot: what holds a root file system that is a tree of its own, as "rootfs". Not
 /// that itself is swapped by a restore, as xfs touches the time of a directory that comes to another parent.
 constexpr const char *kTree = "tree";
@@ -65,6 +67,9 @@ public:
     Result<RootTree> root(const std::string &project, const std::string &name) const override;
     Result<std::optional<std::string>> volumeImage(const std::string &project, const std::string &name) const override;
     Result<Bytes> usage(const std::string &project, const std::string &name) const override;
+    Status canLimit() const override;
+    Status setLimit(const std::string &project, const std::string &name, std::optional<Bytes> limit) override;
+    Result<std::optional<Bytes>> limit(const std::string &project, const std::string &name) const override;
     Status createSnapshot(const std::string &project, const std::string &name, const std::string &snapshot,
                           InUse inUse) override;
     bool hasSnapshot(const std::string &project, const std::string &name, const std::string &snapshot) const override;
@@ -155,6 +160,18 @@ protected:
 
     virtual Result<Bytes> usageOf(const Fd &folder, Holder holder) const;
 
+    /// Unsupported: why no tree in the folder `pool` can be limited, and the cure.
+    virtual Status checkLimits(const Fd &pool) const;
+    /// What may take long before the first limit of a pool, without the mutex.
+    virtual Status beginLimits(const Fd & /*pool*/) const { return {}; }
+    /// Limits the own part of `folder` (of a volume, or one that is about to be one's), in use or not; none: lifts what
+    /// there is. In force when this returns; quick where it is so already. Invalid: overLimit(). With the mutex held,
+    /// and only where checkLimits() has nothing against it.
+    virtual Status limitTree(const Fd &folder, std::optional<Bytes> limit) const;
+    static Error overLimit(Bytes limit, Bytes used);
+    /// The limit of the volume whose folder is `volume`.
+    static Result<std::optional<Bytes>> limitOf(const Fd &volume);
+
     using Layers = std::set<std::string>;
     /// What `folder` needs of what it may share with others.
     virtual Result<Layers> layersOf(const Fd & /*folder*/) const { return Layers(); }
@@ -206,6 +223,9 @@ private:
     Result<Fd> makeAside(const std::string &aside, const std::string &volume);
     Status replaceContent(const std::string &volume, const Fd &from, const std::string &aside);
     Status dropHolder(const Fd &parent, const std::string &name);
+    Status recordLimit(const Fd &volume, std::optional<Bytes> limit) const;
+    Status limitAs(const Fd &volume, const Fd &content) const;
+    Status mendLimits() const;
     Status mendInterruptedRestores() const;
     std::string imagePath(const std::optional<std::string> &image) const;
     Status needPrepared() const;

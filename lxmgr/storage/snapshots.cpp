@@ -140,6 +140,7 @@ Status FolderPool::restoreSnapshot(const std::string &project, const std::string
     TRY(checkStillThere(place.snapshots, snapshot, source));
     if (Status finished = finishCopy(original, scratch.directory(), Holder::Volume); !finished)
         return withFreeSpace(std::move(finished.error()));
+    TRY_IN("snapshot " + quoted(snapshot), limitAs(place.volumeFolder, scratch.directory()));
     if (aside) {
         TRY(replaceContent(place.volume, scratch.directory(), *aside));
         return flushRenames();

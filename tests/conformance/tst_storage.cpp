@@ -1671,6 +1671,25 @@ private slots:
         VERIFY_FAILS(Code::Unsupported, (*inner)->prepare());
     }
 
+    void aLimitThatCannotBeChangesNothing_data() { drivers(); }
+    void aLimitThatCannotBeChangesNothing()
+    {
+        Pool pool(driver());
+        VERIFY_OK(pool.open());
+        VERIFY_OK(pool.driver->addImage(kImage, &fillImage));
+        VERIFY_OK(pool.driver->createVolume("default", "web1", kImage));
+        QVERIFY(!*pool.driver->limit("default", "web1"));
+        VERIFY_OK(pool.driver->setLimit("default", "web1", std::nullopt));
+        VERIFY_FAILS(Code::NotFound, pool.driver->limit("default", "web2"));
+        VERIFY_FAILS(Code::NotFound, pool.driver->setLimit("default", "web2", Bytes{1 << 30}));
+        if (pool.driver->canLimit())
+            return;
+        const QStringList before = entriesOf(pool.driver->volumeDir("default", "web1"));
+        VERIFY_FAILS(Code::Unsupported, pool.driver->setLimit("default", "web1", Bytes{1 << 30}));
+        QVERIFY(!*pool.driver->limit("default", "web1"));
+        QCOMPARE(entriesOf(pool.driver->volumeDir("default", "web1")), before);
+    }
+
     void threadsMayWorkAtOnce_data() { drivers(); }
     void threadsMayWorkAtOnce()
     {
