@@ -53,14 +53,14 @@ Status FolderPool::draftState(const Arrival &arrival, const Arrival::State &stat
     if (from.folder) {
         TRY(draftCopy({*from.folder, Holder::Snapshot}, folder, Holder::Volume));
     } else {
-        const Fd image = onImage ? TRY(openImage(*arrival.image)) : Fd();
+        const Fd image = onImage ? TRY(openFolder(m_folders.images, *arrival.image)) : Fd();
         TRY(makeRoot(folder, onImage ? &image : nullptr));
     }
     const std::vector<Fd> none;
     const std::vector<Fd> theirs = TRY(openLayers(state.tree));
     const std::vector<Fd> previous = from.original ? TRY(openLayers(*from.original)) : std::vector<Fd>();
     const Source source = as == Holder::Volume && arrival.inUse == InUse::Yes ? Source::Changing : Source::Still;
-    const Fd tree = TRY(openFolder(folder, kTree));
+    const Fd tree = TRY(openTree(folder));
     const Fd rootfs = TRY(openFolder(tree, "rootfs"));
     if (from.folder || onImage) {
         std::vector<Fd> ours;

@@ -190,7 +190,7 @@ Result<Bytes> FolderPool::asideUsage(const std::string &aside) const
                 if (parent == &m_folders.volumes || name != aside)
                     for (const std::string &id : TRY(layersOfAll(TRY(openFolder(*parent, name)))))
                         alone.erase(id);
-    return Bytes{TRY(treeUsage(folder)).count + TRY(layersUsage(alone)).count};
+    return Bytes{TRY(usageOfAll(folder)).count + TRY(layersUsage(alone)).count};
 }
 
 Status FolderPool::deleteAside(const std::string &aside)

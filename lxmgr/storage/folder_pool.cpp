@@ -63,8 +63,10 @@ Scratch &Scratch::operator=(Scratch &&) noexcept = default;
 Scratch::~Scratch()
 {
     // A failure leaves it in scratch, where the next prepare() finds it.
-    if (m_state)
-        (void)m_state->trash->discard(m_state->parent, m_state->name);
+    if (!m_state)
+        return;
+    m_state->directory.reset(); // or it would be in use
+    (void)m_state->trash->discard(m_state->parent, m_state->name);
 }
 const std::string &Scratch::path() const { return m_state->path; }
 const Fd &Scratch::directory() const { return m_state->directory; }
@@ -114,7 +116,7 @@ Status FolderPool::prepare()
     folders.volumes = TRY(makeFolder(folders.pool, volumesFolder(), 0700));
     folders.aside = TRY(makeFolder(folders.pool, "aside", 0700));
     folders.scratch = TRY(makeFolder(folders.pool, "scratch", 0700));
-    folders.trash = std::make_shared<Trash>(TRY(makeFolder(folders.pool, "trash", 0700)));
+    folders.trash = std::make_shared<Trash>(TRY(makeFolder(folders.pool, "trash", 0700)), reclaimer());
     for (const std::string &name : TRY(namesIn(folders.scratch)))
         TRY(folders.trash->discard(folders.scratch, name));
     folders.trash->kick();
@@ -205,13 +207,17 @@ Status FolderPool::makeImageFolder(const Fd &at, const std::string &name) const
     return {};
 }
 
+Result<Fd> FolderPool::openImageContent(const Fd &image) const { return sys::openat(image, ".", O_RDONLY | O_DIRECTORY); }
+
+Result<Fd> FolderPool::openTree(const Fd &folder) const { return openFolder(folder, kTree); }
+
 Result<Scratch> FolderPool::newScratch()
 {
     TRY(needPrepared());
     std::string name = randomName();
     if (Status made = makeImageFolder(m_folders.scratch, name); !made)
         return withFreeSpace(std::move(made.error()));
-    return scratchNamed(std::move(name));
+    return scratchNamed(std::move(name), imageContent());
 }
 
 /// A scratch folder that becomes a volume or a snapshot.
@@ -220,16 +226,17 @@ Result<Scratch> FolderPool::newPlainScratch() const
     std::string name = randomName();
     if (auto made = makeFolder(m_folders.scratch, name, 0700); !made)
         return withFreeSpace(std::move(made.error()));
-    return scratchNamed(std::move(name));
+    return scratchNamed(std::move(name), {});
 }
 
-Result<Scratch> FolderPool::scratchNamed(std::string name) const
+/// `content`: the path of what is filled in it, "" for itself.
+Result<Scratch> FolderPool::scratchNamed(std::string name, const std::string &content) const
 {
     auto state = std::make_unique<Scratch::State>();
     state->trash = m_folders.trash;
     state->parent = TRY(openFolder(m_folders.pool, "scratch"));
-    state->path = m_place.directory + "/scratch/" + name;
-    state->directory = TRY(openFolder(state->parent, name));
+    state->path = m_place.directory + "/scratch/" + name + (content.empty() ? "" : "/") + content;
+    state->directory = TRY(openFolder(state->parent, content.empty() ? name : name + "/" + content));
     state->name = std::move(name);
     return Scratch(std::move(state));
 }
@@ -299,7 +306,7 @@ Result<Fd> FolderPool::openImage(const std::string &fingerprint) const
 {
     TRY(needPrepared());
     TRY(checkFingerprint(fingerprint));
-    return openFolder(m_folders.images, fingerprint);
+    return openImageContent(TRY(openFolder(m_folders.images, fingerprint)));
 }
 
 Result<std::vector<std::string>> FolderPool::listImages() const
@@ -351,7 +358,8 @@ Status FolderPool::makeVolume(const Fd &folder, const std::optional<std::string>
 {
     if (!image)
         return makeRoot(folder, nullptr);
-    const Fd imageFolder = TRY_IN("image " + *image, openImage(*image));
+    TRY(checkFingerprint(*image));
+    const Fd imageFolder = TRY_IN("image " + *image, openFolder(m_folders.images, *image));
     TRY(sys::symlinkat(*image, folder, kImageOf));
     TRY_IN("image " + *image, makeRoot(folder, &imageFolder));
     // A copied tree must be on disk before the row says so; an empty layer has nothing to lose.
@@ -494,6 +502,8 @@ Result<Bytes> FolderPool::usageOf(const Fd &folder, Holder) const
 {
     return treeUsage(TRY(openFolder(folder, ownPart(folder))));
 }
+
+Result<Bytes> FolderPool::usageOfAll(const Fd &folder) const { return treeUsage(folder); }
 
 Result<Bytes> FolderPool::usage(const std::string &project, const std::string &name) const
 {

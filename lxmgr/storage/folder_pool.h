@@ -17,6 +17,7 @@ constexpr const char *kImageOf = "image";
 constexpr const char *kSnapshots = "snapshots"; ///< In a volume folder: its snapshots.
 /// In a volume folder: the most its root file system may take, in bytes. The text of a symbolic link, as above.
 constexpr const char *kLimit = "limit";
+constexpr const char *kContainer = "container"; ///< In what newVolumeTrees() lays out: the volume itself.
 /// In the folder of a volume or snapshot: what holds a root file system that is a tree of its own, as "rootfs". Not
 /// that itself is swapped by a restore, as xfs touches the time of a directory that comes to another parent.
 constexpr const char *kTree = "tree";
@@ -121,6 +122,10 @@ protected:
     enum class Protection { Off, On };
     /// Guards an image against being written to, and lifts that before it is moved.
     virtual Status protectImage(const Fd & /*image*/, Protection) const { return {}; }
+    /// Where in the folder of an image what makes it lies: a path, or "" for the folder itself.
+    virtual std::string imageContent() const { return {}; }
+    /// The same opened.
+    virtual Result<Fd> openImageContent(const Fd &image) const;
 
     enum class Holder { Volume, Snapshot };
     /// Makes the root file system in the new volume folder, from the folder of an image if there is one.
@@ -129,6 +134,10 @@ protected:
     /// snapshot `folder` once it is whole.
     virtual Status makeTreeFolder(const Fd &at, const std::string &name) const;
     virtual Status takeTree(const Fd &at, const std::string &name, const Fd &folder, Holder as) const;
+    /// Makes a volume, with its snapshots, in its new folder from what newVolumeTrees() gave.
+    virtual Status takeTrees(const Scratch &trees, const Fd &folder);
+    /// What holds the root file system that is a tree of its own, as "rootfs".
+    virtual Result<Fd> openTree(const Fd &folder) const;
     /// Where the root file system of a volume or snapshot is. `path`: of `folder`; `image`: path of the image's folder
     /// or "".
     virtual Result<RootTree> rootOf(const Fd &folder, const std::string &path, const std::string &image) const = 0;
@@ -159,6 +168,10 @@ protected:
     static Result<Fd> arrivalFolder(const Fd &folder, const Arrival::State &state);
 
     virtual Result<Bytes> usageOf(const Fd &folder, Holder holder) const;
+    /// Of a folder with all there is in it, but for layers.
+    virtual Result<Bytes> usageOfAll(const Fd &folder) const;
+    /// What gives back what the trash holds beside files.
+    virtual Trash::Reclaim reclaimer() const { return {}; }
 
     /// Unsupported: why no tree in the folder `pool` can be limited, and the cure.
     virtual Status checkLimits(const Fd &pool) const;
@@ -186,12 +199,18 @@ protected:
     Status forEachHolder(const std::function<Status(const Fd &folder)> &visit) const;
     Status discard(const Fd &parent, const std::string &name) { return m_folders.trash->discard(parent, name); }
     /// Everything written so far in the pool is on disk.
-    Status flush() const;
+    virtual Status flush() const;
+    /// What becomes a volume that newVolumeTrees() lays out.
+    Result<Scratch> layOutTrees(Scratch scratch, const std::vector<std::string> &snapshots) const;
+    Result<Scratch> scratchNamed(std::string name, const std::string &content) const;
+    Status needPrepared() const;
+    Error withFreeSpace(Error error) const;
+    const Fd &folder() const { return m_folders.pool; }
+    VolumeKind kind() const { return m_place.kind; }
 
 private:
     class HeldVolume;
     void release(const Layers &layers);
-    Status takeTrees(const Fd &trees, const Fd &folder) const;
 
     struct Folders {
         Fd pool, images, volumes, aside, scratch;
@@ -209,7 +228,6 @@ private:
     Result<SnapshotPlace> snapshotPlace(const std::string &project, const std::string &name,
                                         const std::string &snapshot) const;
     Result<Scratch> newPlainScratch() const;
-    Result<Scratch> scratchNamed(std::string name) const;
     struct Ancestor { ///< What a state is made from.
         const Fd *folder = nullptr;          ///< None: the image, or nothing.
         const RootTree *original = nullptr;  ///< Where it came from.
@@ -228,7 +246,6 @@ private:
     Status mendLimits() const;
     Status mendInterruptedRestores() const;
     std::string imagePath(const std::optional<std::string> &image) const;
-    Status needPrepared() const;
     Status moveOldRoots() const;
     Status publishImage(const std::string &fingerprint, Scratch tree);
     Status makeVolume(const Fd &folder, const std::optional<std::string> &image) const;
@@ -237,7 +254,6 @@ private:
     Status dropIfUnused(const std::string &fingerprint);
     Status flushRename(const Fd &folder) const;
     Status flushRenames() const;
-    Error withFreeSpace(Error error) const;
 
     std::string folderName(const std::string &project, const std::string &name) const;
     const char *volumesFolder() const;
@@ -250,6 +266,7 @@ private:
 
 /// metadata.yaml and templates/ of a volume that was not made from an image, where it has them.
 Status copyMetadata(const Fd &from, const Fd &folder);
+Status removeMetadata(const Fd &folder);
 
 /// A root file system as a tree of its own: of an image, or empty; as a copy of another; and where it is.
 Status makePlainRoot(const Fd &folder, const Fd *image);

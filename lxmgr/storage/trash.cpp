@@ -4,6 +4,7 @@
 #include "storage/tree.h"
 
 #include <linux/ioprio.h>
+#include <set>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -56,20 +57,37 @@ void Trash::work()
             m_more = false;
         }
         if (const Status removed = empty(); !removed && removed.error().code != Code::Cancelled)
-            log::warning("trash: " + removed.error().message + ", ignoring until the next start");
+            log::warning("trash: " + removed.error().message + ", ignoring until the next deletion or start");
     }
 }
 
 Status Trash::empty()
 {
     const std::lock_guard lock(m_removing);
+    Status inUse;
+    std::set<std::string> waiting;
     for (;;) {
-        const auto names = TRY(namesIn(m_folder));
+        auto names = TRY(namesIn(m_folder));
+        std::erase_if(names, [&](const std::string &name) { return waiting.contains(name); });
         if (names.empty())
-            return {};
-        for (const std::string &name : names)
-            TRY(removeTree(m_folder, name, m_folder, m_stop));
+            return inUse;
+        for (const std::string &name : names) {
+            Status removed = remove(name);
+            if (removed)
+                continue;
+            if (removed.error().code != Code::WrongState)
+                return removed;
+            waiting.insert(name);
+            inUse = std::move(removed);
+        }
     }
+}
+
+Status Trash::remove(const std::string &name)
+{
+    if (m_reclaim && !name.starts_with(kMovedUp))
+        TRY(m_reclaim(m_folder, name));
+    return removeTree(m_folder, name, m_folder, m_stop);
 }
 
 } // namespace lxmgr::storage

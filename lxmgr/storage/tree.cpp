@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <set>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -52,8 +53,10 @@ Status emptyFolder(const Fd &folder, unsigned level, const Removal &removal)
 Status removeEntry(const Fd &parent, const std::string &name, unsigned level, const Removal &removal)
 {
     if (level >= kOpenLevels)
-        return renameNew(parent, name, removal.trash, randomName());
-    const auto folder = sys::openat(parent, name, kFolderFlags);
+        return renameNew(parent, name, removal.trash, std::string(kMovedUp) + randomName());
+    const auto folder = sys::openat2(parent, name, kFolderFlags, 0, RESOLVE_NO_XDEV);
+    if (!folder && folder.error().errnum == EXDEV)
+        return Error(Code::WrongState, "something is mounted on the folder " + quoted(name) + " (unmount it)");
     if (!folder && (folder.error().errnum == ENOTDIR || folder.error().errnum == ELOOP))
         return unlessMissing(sys::unlinkat(parent, name));
     if (!folder)

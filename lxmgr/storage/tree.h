@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace lxmgr::storage
@@ -37,8 +38,11 @@ Status writeNewFile(const Fd &at, const std::string &name, const std::string &co
 /// Sixteen random hex digits.
 std::string randomName();
 
+/// Names of what removeTree() moves up begin so.
+constexpr std::string_view kMovedUp = "deep-";
 /// Removes `name` of `parent`, whatever it is. Folders nested deeper than we hold descriptors for are first moved up
 /// into `trash`, a folder on the same file system whose entries are all rubbish. `stop` ends it early (Cancelled).
+/// WrongState: something is mounted in it; that is never entered.
 Status removeTree(const Fd &parent, const std::string &name, const Fd &trash, const std::atomic<bool> &stop);
 
 /// What differs between two trees. Each is made of layers, topmost first; a plain tree is a single one.

@@ -12,10 +12,11 @@ namespace lxmgr::storage
 namespace
 {
 
-constexpr const char *kContainer = "container";
 constexpr const char *kMetadata = "metadata.yaml";
 constexpr const char *kTemplates = "templates";
 constexpr std::size_t kLongestMetadata = 1 << 20;
+
+} // namespace
 
 Status removeMetadata(const Fd &folder)
 {
@@ -28,8 +29,6 @@ Status removeMetadata(const Fd &folder)
         TRY(sys::unlinkat(templates, name));
     return sys::unlinkat(folder, kTemplates, AT_REMOVEDIR);
 }
-
-} // namespace
 
 /// Not renamed: a tree may be a subvolume of its own.
 Status copyMetadata(const Fd &from, const Fd &folder)
@@ -61,7 +60,11 @@ Result<Scratch> FolderPool::newVolumeTrees(const std::vector<std::string> &snaps
     TRY(needPrepared());
     for (const std::string &snapshot : snapshots)
         TRY(checkObjectName("snapshot", snapshot));
-    Scratch scratch = TRY(newPlainScratch());
+    return layOutTrees(TRY(newPlainScratch()), snapshots);
+}
+
+Result<Scratch> FolderPool::layOutTrees(Scratch scratch, const std::vector<std::string> &snapshots) const
+{
     const auto made = [&]() -> Status {
         TRY(makeTreeFolder(scratch.directory(), kContainer));
         const Fd parent = TRY(makeFolder(scratch.directory(), kSnapshots, 0700));
@@ -72,11 +75,11 @@ Result<Scratch> FolderPool::newVolumeTrees(const std::vector<std::string> &snaps
     return made ? Result<Scratch>(std::move(scratch)) : Result<Scratch>(withFreeSpace(made.error()));
 }
 
-Status FolderPool::takeTrees(const Fd &trees, const Fd &folder) const
+Status FolderPool::takeTrees(const Scratch &trees, const Fd &folder)
 {
-    TRY(copyMetadata(TRY(openFolder(trees, kContainer)), folder));
-    TRY(takeTree(trees, kContainer, folder, Holder::Volume));
-    const Fd from = TRY(openFolder(trees, kSnapshots));
+    TRY(copyMetadata(TRY(openFolder(trees.directory(), kContainer)), folder));
+    TRY(takeTree(trees.directory(), kContainer, folder, Holder::Volume));
+    const Fd from = TRY(openFolder(trees.directory(), kSnapshots));
     const auto names = TRY(namesIn(from));
     if (names.empty())
         return {};
@@ -94,7 +97,7 @@ Status FolderPool::createVolume(const std::string &project, const std::string &n
     if (exists(m_folders.volumes, volume))
         return Error(Code::AlreadyExists, "volume " + quoted(volume) + " exists in storage pool " + quoted(m_place.name));
     Scratch scratch = TRY(newPlainScratch());
-    if (Status taken = takeTrees(trees.directory(), scratch.directory()); !taken)
+    if (Status taken = takeTrees(trees, scratch.directory()); !taken)
         return withFreeSpace(std::move(taken.error()));
     TRY(failpoint("volume.trees.taken"));
     TRY(flush());

@@ -2,6 +2,7 @@
 // devices in memory, or in the folder LXMGR_TEST_POOL names, for times as a disk has them. LXMGR_TEST_SEED repeats a
 // run of random edits.
 #include "conformance/file_systems.h"
+#include "conformance/folder_trees.h"
 #include "conformance/tree_manifest.h"
 #include "kernel/mount.h"
 #include "storage/backing.h"
@@ -42,6 +43,17 @@ const std::string kOther(64, 'b');
 
 test::FileSystems g_fileSystems;
 
+/// "separate" is the frame of drivers whose trees are file systems of their own, over mounted folders.
+Result<std::unique_ptr<Driver>> openDriver(const std::string &driverName, const std::string &state,
+                                           VolumeKind kind = VolumeKind::Instance)
+{
+    const std::string folder = state + "/storage-pools/default" + (kind == VolumeKind::Custom ? "/custom" : "");
+    if (driverName == "separate")
+        return makeSeparateTreesDriver({"default", folder, state, kind},
+                                       std::make_unique<test::FolderTrees>(state + "/trees"));
+    return Driver::open({"default", driverName, folder, kind}, state);
+}
+
 /// A driver on a file system: the tag of a data row, "overlay/xfs".
 struct Pool {
     std::string driverName;
@@ -61,10 +73,13 @@ struct Pool {
     Status open()
     {
         driver.reset(); // as after a restart: waits for its thread
-        driver = TRY(Driver::open({"default", driverName, {}}, folder.path().toStdString()));
+        driver = TRY(openDriver(driverName, folder.path().toStdString()));
         return driver->prepare();
     }
     std::string path(const std::string &below) const { return driver->directory() + "/" + below; }
+    /// Where a tree lies in the folder that holds it.
+    std::string inHolder() const { return driverName == "separate" ? "/fs" : ""; }
+    std::string imagePath(const std::string &image) const { return path("images/" + image) + inHolder(); }
 
 private:
     void clear()
@@ -218,7 +233,7 @@ bool dieAtChange(int number, const std::string &driverName, const std::string &s
 {
     const pid_t child = ::fork();
     if (child == 0) {
-        const auto driver = Driver::open({"default", driverName, {}}, state);
+        const auto driver = openDriver(driverName, state);
         if (!driver || !(*driver)->prepare())
             ::_exit(2);
         ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
@@ -227,7 +242,8 @@ bool dieAtChange(int number, const std::string &driverName, const std::string &s
     }
     static constexpr long kChanges[] = {SYS_renameat2, SYS_mkdirat,   SYS_symlinkat, SYS_mknodat,
                                         SYS_linkat,    SYS_unlinkat,  SYS_ioctl,     SYS_syncfs,
-                                        SYS_fsync,     SYS_fsetxattr, SYS_utimensat, SYS_copy_file_range};
+                                        SYS_fsync,     SYS_fsetxattr, SYS_utimensat, SYS_copy_file_range,
+                                        SYS_move_mount, SYS_umount2};
     int status = 0;
     ::waitpid(child, &status, 0);
     ::ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
@@ -276,7 +292,7 @@ class TestStorage : public QObject
     {
         QTest::addColumn<QByteArray>("driver");
         for (const char *tag : {"dir/ext4", "dir/xfs", "dir/btrfs", "dir/tmpfs", "overlay/ext4", "overlay/xfs",
-                                "overlay/btrfs", "overlay/tmpfs", "btrfs/btrfs"})
+                                "overlay/btrfs", "overlay/tmpfs", "btrfs/btrfs", "separate/ext4"})
             QTest::newRow(tag) << QByteArray(tag);
     }
     static std::string driver()
@@ -369,9 +385,11 @@ private slots:
             VERIFY_OK(put(at, "which", part));
             expected.push_back(test::manifestOf(root));
         }
-        const Fd beside(::open((trees->path() + "/container").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        VERIFY_OK(put(beside, "metadata.yaml", "architecture: x86_64\n"));
-        VERIFY_OK(put(fdOr(makeFolder(beside, "templates", 0755)), "t.tpl", "x"));
+        {
+            const Fd beside(::open((trees->path() + "/container").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+            VERIFY_OK(put(beside, "metadata.yaml", "architecture: x86_64\n"));
+            VERIFY_OK(put(fdOr(makeFolder(beside, "templates", 0755)), "t.tpl", "x"));
+        }
         VERIFY_OK(pool.driver->createVolume("default", "web1", std::move(*trees)));
 
         COMPARE_TREES(expected[0], manifestOf(pool.driver->snapshotRoot("default", "web1", "s0")));
@@ -386,7 +404,8 @@ private slots:
                 VERIFY_OK(pool.driver->copyVolume({"default", "web1", {}, InUse::No}, "default", "copy", WithSnapshots::Yes));
             QCOMPARE(entriesOf(pool.path("containers/") + volume),
                      (QStringList{"metadata.yaml", "snapshots", "templates", "tree"}));
-            QCOMPARE(entriesOf(pool.path("containers/") + volume + "/tree"), QStringList{"rootfs"});
+            VERIFY_OK(pool.driver->root("default", volume));
+            QCOMPARE(entriesOf(pool.path("containers/") + volume + "/tree" + pool.inHolder()), QStringList{"rootfs"});
         }
         // It is a volume like any other.
         VERIFY_OK(pool.driver->createSnapshot("default", "web1", "s2", InUse::No));
@@ -500,8 +519,7 @@ private slots:
     {
         Pool pool(driver());
         VERIFY_OK(pool.open());
-        const auto custom = Driver::open(
-            {"default", pool.driverName, pool.driver->directory() + "/custom", VolumeKind::Custom}, "/nowhere");
+        const auto custom = openDriver(pool.driverName, pool.folder.path().toStdString(), VolumeKind::Custom);
         VERIFY_OK(custom);
         Driver &volumes = **custom;
         VERIFY_OK(volumes.prepare());
@@ -613,7 +631,7 @@ private slots:
         QVERIFY(::mkdir(a.at("new").c_str(), 0755) == 0);
         QVERIFY(::access(b.at("bin/sh").c_str(), F_OK) == 0);
         QVERIFY(::access(b.at("new").c_str(), F_OK) != 0);
-        QVERIFY(::access((pool.driver->directory() + "/images/" + kImage + "/rootfs/bin/sh").c_str(), F_OK) == 0);
+        QVERIFY(::access((pool.imagePath(kImage) + "/rootfs/bin/sh").c_str(), F_OK) == 0);
     }
 
     void createTwiceSaysSo_data() { drivers(); }
@@ -724,7 +742,7 @@ private slots:
         VERIFY_OK(fillImage(scratch->directory()));
         const ino_t inode = statOf(scratch->path() + "/rootfs").st_ino;
         VERIFY_OK(pool.driver->addImage(kImage, std::move(*scratch)));
-        QCOMPARE(statOf(pool.driver->directory() + "/images/" + kImage + "/rootfs").st_ino, inode);
+        QCOMPARE(statOf(pool.imagePath(kImage) + "/rootfs").st_ino, inode);
         auto unused = pool.driver->newScratch();
         VERIFY_OK(unused);
         const std::string path = unused->path();
@@ -886,7 +904,7 @@ private slots:
         QTest::addColumn<bool>("inUse");
         QTest::addColumn<bool>("image");
         for (const char *tag : {"dir/ext4", "dir/xfs", "dir/btrfs", "dir/tmpfs", "overlay/ext4", "overlay/xfs",
-                                "overlay/btrfs", "overlay/tmpfs", "btrfs/btrfs"})
+                                "overlay/btrfs", "overlay/tmpfs", "btrfs/btrfs", "separate/ext4"})
             for (const auto &[name, inUse, image] : {
                      std::tuple("stopped ", false, true), {"running ",  true,  true },
                         {"no image ", false, false}
@@ -1086,8 +1104,8 @@ private slots:
     {
         QTest::addColumn<QByteArray>("driver");
         QTest::addColumn<QByteArray>("to");
-        for (const char *from : {"dir/ext4", "overlay/xfs", "btrfs/btrfs"})
-            for (const char *to : {"dir/tmpfs", "dir/xfs", "overlay/ext4", "btrfs/btrfs"})
+        for (const char *from : {"dir/ext4", "overlay/xfs", "btrfs/btrfs", "separate/ext4"})
+            for (const char *to : {"dir/tmpfs", "dir/xfs", "overlay/ext4", "btrfs/btrfs", "separate/xfs"})
                 for (const char *kind : {"image", "empty"})
                     QTest::addRow("%s %s to %s", kind, from, to) << QByteArray(from) << QByteArray(to);
     }
@@ -1183,7 +1201,7 @@ private slots:
     void deathAtAnyCallHarmsNothing_data()
     {
         QTest::addColumn<QByteArray>("driver");
-        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs"}) // the calls are the same on any other
+        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs", "separate/ext4"}) // the calls are the same on any other
             QTest::newRow(tag) << QByteArray(tag);
     }
     void deathAtAnyCallHarmsNothing()
@@ -1333,7 +1351,7 @@ private slots:
     void deathAtAnyCallLosesNothingAside_data()
     {
         QTest::addColumn<QByteArray>("driver");
-        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs"}) // the calls are the same on any other
+        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs", "separate/ext4"}) // the calls are the same on any other
             QTest::newRow(tag) << QByteArray(tag);
     }
     void deathAtAnyCallLosesNothingAside()
