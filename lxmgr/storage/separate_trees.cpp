@@ -225,8 +225,11 @@ private:
             if (!exists(folder, part))
                 continue;
             const Fd parent = TRY(openFolder(folder, part));
+            const bool isTrash = std::string_view(part) == "trash"; // which is being emptied
             for (const std::string &name : TRY(namesIn(parent)))
-                TRY(TreeHolders::addIds(parent, name, ids));
+                if (Status added = TreeHolders::addIds(parent, name, ids);
+                    !added && !(isTrash && added.error().code == Code::NotFound))
+                    return added;
         }
         return {};
     }
