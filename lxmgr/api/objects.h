@@ -296,9 +296,31 @@ template <> struct Fields<Snapshot> {
     };
 };
 
+/// An export that the server keeps.
+struct InstanceBackup {
+    std::string name;
+    Time createdAt, expiresAt;
+    bool instanceOnly = false, containerOnly = false, optimizedStorage = false;
+    std::string compressionAlgorithm; ///< Ours, as `size`.
+    std::int64_t size = 0;            ///< Bytes.
+};
+template <> struct Fields<InstanceBackup> {
+    using T = InstanceBackup;
+    static constexpr auto rows = std::tuple{
+        Field{"name", &T::name},
+        Field{"created_at", &T::createdAt},
+        Field{"expires_at", &T::expiresAt},
+        Field{"instance_only", &T::instanceOnly},
+        Field{"container_only", &T::containerOnly},
+        Field{"optimized_storage", &T::optimizedStorage},
+        Field{"compression_algorithm", &T::compressionAlgorithm},
+        Field{"size", &T::size},
+    };
+};
+
 /// `recursion=2` of a list, `recursion=1` of one.
 struct InstanceFull : Instance {
-    std::optional<Json> backups; ///< Null.
+    std::optional<std::vector<InstanceBackup>> backups; ///< Null: none.
     std::optional<InstanceState> state;
     std::optional<std::vector<Snapshot>> snapshots;
 };

@@ -27,6 +27,13 @@ Result<int> console(Context &context, const Arguments &arguments);
 // exchange.cpp
 Result<int> exportInstance(Context &context, const Arguments &arguments);
 Result<int> importInstance(Context &context, const Arguments &arguments);
+// kept_exports.cpp
+Result<int> exportKeep(Context &context, const Arguments &arguments);
+Result<int> exportList(Context &context, const Arguments &arguments);
+Result<int> exportShow(Context &context, const Arguments &arguments);
+Result<int> exportGet(Context &context, const Arguments &arguments);
+Result<int> exportRename(Context &context, const Arguments &arguments);
+Result<int> exportDelete(Context &context, const Arguments &arguments);
 // backups.cpp
 Result<int> backupCreate(Context &context, const Arguments &arguments);
 Result<int> backupList(Context &context, const Arguments &arguments);

@@ -110,6 +110,17 @@ std::string snapshotTable(const api::InstanceFull &instance)
     return "\nSnapshots:\n" + render(table, {});
 }
 
+/// What `lxmgr export list` prints of it.
+std::string exportTable(const api::InstanceFull &instance)
+{
+    if (!instance.backups || instance.backups->empty())
+        return std::string();
+    Table table{{"NAME", "TAKEN AT", "EXPIRES AT", "SIZE"}, {}};
+    for (const api::InstanceBackup &backup : *instance.backups)
+        table.rows.push_back({backup.name, dateText(backup.createdAt), dateText(backup.expiresAt), sizeText(backup.size)});
+    return "\nExports:\n" + render(table, {});
+}
+
 Status printLog(Context &context, const std::string &name)
 {
     client::Request request;
@@ -141,6 +152,7 @@ Result<int> instanceInfo(Context &context, const Arguments &arguments, const std
     const auto instance = TRY(client::Client::parse<api::InstanceFull>(answer.metadata));
     context.print(describe(instance));
     context.print(snapshotTable(instance));
+    context.print(exportTable(instance));
     if (arguments.has("show-log"))
         TRY(printLog(context, name));
     return 0;

@@ -5,7 +5,7 @@ namespace lxmgr::cli
 
 std::vector<ColumnSet> columnSets()
 {
-    return {instanceColumns(), snapshotColumns(), undoColumns(),   backupColumns(), imageColumns(),  aliasColumns(),          profileColumns(),
+    return {instanceColumns(), snapshotColumns(), undoColumns(),   exportColumns(), backupColumns(), imageColumns(),  aliasColumns(),          profileColumns(),
             networkColumns(),  storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns()};
 }
 

@@ -8,6 +8,7 @@ namespace lxmgr::cli
 
 ColumnSet instanceColumns();  // list.cpp
 ColumnSet snapshotColumns();  // snapshots.cpp
+ColumnSet exportColumns();    // kept_exports.cpp
 ColumnSet backupColumns();    // backups.cpp
 ColumnSet undoColumns();      // undo.cpp
 ColumnSet imageColumns();     // images.cpp

@@ -19,6 +19,7 @@ template <> struct Codec<KeepFor> {
 };
 
 struct ServerConfig {
+    std::optional<std::string> backupsCompression; ///< Read by images::parseExportCompression().
     std::optional<AbsolutePath> backupsPassphraseFile;
     std::optional<AbsolutePath> backupsRepository;
     std::optional<std::string> backupsRetention; ///< Read by backup::parseRetention().

@@ -10,6 +10,7 @@ namespace lxmgr::config
 
 // clang-format off
 inline constexpr Key<ServerConfig> kServerKeys[] = {
+    {"backups.compression_algorithm", field<&ServerConfig::backupsCompression>, Apply::Live, "gzip", "Compression of exports that the server keeps: gzip, zstd, xz, bzip2, lzma or none."},
     {"backups.passphrase_file", field<&ServerConfig::backupsPassphraseFile>, Apply::Live, "", "File with the passphrase of the backup repository, for root alone. Set before the first backup, the repository is made encrypted."},
     {"backups.repository", field<&ServerConfig::backupsRepository>, Apply::Live, "below the state folder", "Folder of the backup repository, best on another disk; made with the first backup, or one that borg made."},
     {"backups.retention", field<&ServerConfig::backupsRetention>, Apply::Live, "", "Which backups 'lxmgr backup prune' keeps of each instance unless told: daily=7 weekly=4 monthly=12; also last, hourly and yearly."},
@@ -21,8 +22,8 @@ static_assert(std::ranges::is_sorted(kServerKeys, {}, &Key<ServerConfig>::name))
 
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedServerKeys[] = {
-    "acme.*",    "backups.compression_algorithm", "candid.*", "cluster.*", "core.*",  "images.*",
-    "instances.*", "loki.*", "maas.*", "network.*", "oidc.*",  "openfga.*", "rbac.*", "storage.*",
+    "acme.*", "candid.*", "cluster.*", "core.*", "images.*", "instances.*", "loki.*",
+    "maas.*", "network.*", "oidc.*", "openfga.*", "rbac.*", "storage.*",
 };
 static_assert(std::ranges::is_sorted(kUnsupportedServerKeys));
 

@@ -19,6 +19,7 @@ struct Context {
     instances::Networks &networks;
     instances::ImageService &images;
     instances::UndoLog &undo;
+    instances::KeptExports &exports;
     instances::Manager &manager;
     instances::Backups &backups;
     Operations &operations;
@@ -43,6 +44,7 @@ std::span<const HandlerRow> serverHandlers();
 std::span<const HandlerRow> instanceHandlers();
 std::span<const HandlerRow> snapshotHandlers();
 std::span<const HandlerRow> exchangeHandlers();
+std::span<const HandlerRow> keptExportHandlers();
 std::span<const HandlerRow> backupHandlers();
 std::span<const HandlerRow> executionHandlers();
 std::span<const HandlerRow> fileHandlers();
@@ -52,6 +54,10 @@ std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> storageHandlers();
 /// The other form of creating one: from an archive that is uploaded.
 Status importInstance(Context &context, Request &request, const Responder &responder);
+/// Of an export that the server keeps.
+std::string urlOfBackup(const instances::InstanceKey &key, const std::string &backup);
+/// What kept exports are compressed with where nobody says: backups.compression_algorithm.
+Result<std::string> keptCompression(store::Database &db);
 std::span<const HandlerRow> volumeHandlers();
 std::span<const HandlerRow> undoHandlers();
 /// All of them; Internal where a route has no handler.

@@ -62,7 +62,7 @@ api::Instance toApi(instances::Described described)
 }
 
 api::InstanceFull toApiFull(instances::Described described, const instances::LiveState &state,
-                            const std::vector<store::Snapshot> *snapshots)
+                            const std::vector<store::Snapshot> *snapshots, const std::vector<store::Export> *exports)
 {
     api::InstanceFull instance;
     fill(instance, std::move(described));
@@ -72,7 +72,18 @@ api::InstanceFull toApiFull(instances::Described described, const instances::Liv
         for (const store::Snapshot &snapshot : *snapshots)
             instance.snapshots->push_back(toApi(snapshot));
     }
+    if (exports && !exports->empty()) {
+        instance.backups.emplace();
+        for (const store::Export &one : *exports)
+            instance.backups->push_back(toApi(one));
+    }
     return instance;
+}
+
+api::InstanceBackup toApi(const store::Export &row)
+{
+    return {row.name,      timeOf(row.createdAt), timeOf(row.expiresAt), row.withoutSnapshots, row.withoutSnapshots,
+            row.optimized, row.compression,       row.size};
 }
 
 api::Snapshot toApi(const store::Snapshot &row)

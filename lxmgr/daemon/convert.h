@@ -8,11 +8,12 @@ namespace lxmgr::daemon
 {
 
 api::Instance toApi(instances::Described described);
-/// `snapshots` nullptr: it has none.
+/// `snapshots` and `exports` nullptr: it has none.
 api::InstanceFull toApiFull(instances::Described described, const instances::LiveState &state,
-                            const std::vector<store::Snapshot> *snapshots);
+                            const std::vector<store::Snapshot> *snapshots, const std::vector<store::Export> *exports);
 api::InstanceState toApi(const instances::LiveState &state);
 api::Snapshot toApi(const store::Snapshot &snapshot);
+api::InstanceBackup toApi(const store::Export &row);
 api::NicState nicState(const network::Interface &interface);
 api::Image toApi(const store::Image &image);
 api::Profile toApi(const store::Profile &profile);

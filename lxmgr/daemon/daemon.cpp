@@ -90,6 +90,7 @@ public:
         m_volumes = std::make_unique<instances::Volumes>(*m_pools, *m_db);
         TRY(m_volumes->recover());
         m_undo = std::make_unique<instances::UndoLog>(*m_pools, *m_db);
+        m_exports = TRY(instances::KeptExports::open(paths, *m_db));
         m_networks = std::make_unique<instances::Networks>(paths, *m_db);
         if (m_options.defaults) {
             TRY(fillDefaultProfile(*m_db));
@@ -140,12 +141,12 @@ private:
         m_server = std::make_unique<Server>(options, [this](Request request, const Responder &responder) { handle(std::move(request), responder); });
         m_events = std::make_unique<Events>();
         m_operations = std::make_unique<Operations>(*m_events, *m_server);
-        instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo,
+        instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports,
                                               [this](const instances::Lifecycle &event) { publish(event); },
                                               [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }};
         m_manager = TRY(instances::Manager::create(std::move(services)));
         m_backups = std::make_unique<instances::Backups>(m_options.paths, *m_db, *m_manager);
-        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_manager, *m_backups,
+        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports, *m_manager, *m_backups,
                                     *m_operations, *m_events, *m_server,
                                     false, {}, {}, {}});
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
@@ -194,7 +195,8 @@ private:
         for (const auto &[name, value] : event.context)
             lifecycle.context[name] = value;
         m_events->lifecycle(lifecycle, event.key.project);
-        if (m_scheduler && (kReschedules.contains(event.action) || event.action.starts_with("instance-snapshot-")))
+        if (m_scheduler && (kReschedules.contains(event.action) || event.action.starts_with("instance-snapshot-") ||
+                            event.action.starts_with("instance-backup-")))
             m_scheduler->changed();
     }
 
@@ -228,6 +230,7 @@ private:
     std::unique_ptr<instances::Pools> m_pools;
     std::unique_ptr<instances::Volumes> m_volumes;
     std::unique_ptr<instances::UndoLog> m_undo;
+    std::unique_ptr<instances::KeptExports> m_exports;
     std::unique_ptr<instances::Networks> m_networks;
     std::unique_ptr<images::ImageStore> m_imageFiles;
     std::unique_ptr<instances::ImageService> m_images;

@@ -12,6 +12,11 @@ inline constexpr std::string_view kExtensions[] = {
     "instances",
     "container_full",
     "container_incremental_copy",
+    "container_backup",
+    "container_backup_override_pool",
+    "backup_override_name",
+    "backup_compression",
+    "backup_compression_algorithm",
     "lxmgr_export", // a descriptor passed with POST …/backups is what the archive is written to
     "direct_backup",
     "instance_get_full",

@@ -9,8 +9,8 @@ namespace lxmgr::daemon
 Result<HandlerTable> handlerTable()
 {
     HandlerTable table{};
-    for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), backupHandlers(), executionHandlers(),
-                            fileHandlers(), diffHandlers(), imageHandlers(), configurationHandlers(), storageHandlers(),
+    for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), keptExportHandlers(), backupHandlers(),
+                            executionHandlers(), fileHandlers(), diffHandlers(), imageHandlers(), configurationHandlers(), storageHandlers(),
                             volumeHandlers(), undoHandlers()})
         for (const HandlerRow &row : rows)
             table[static_cast<std::size_t>(row.route)] = row.handler;

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/context.h"
+#include "daemon/convert.h"
 #include "http/target.h"
 #include "kernel/files.h"
 #include "kernel/sys.h"
@@ -105,6 +106,33 @@ Status writeExport(Context &context, const InstanceKey &key, const instances::Ex
     return {};
 }
 
+/// The server keeps the archive. Its name is told at once, as clients take it from there.
+Status keepExport(Context &context, Request &request, const Responder &responder, const api::InstanceBackupsPost &post,
+                  instances::ExportRequest wanted)
+{
+    const InstanceKey key = keyOf(request);
+    if (wanted.compression.empty())
+        wanted.compression = TRY(keptCompression(context.db));
+    const store::Export reserved =
+        TRY(context.manager.reserveExport(key, wanted, {post.name, millisOf(post.expiresAt)}));
+    TaskOptions options;
+    options.project = key.project;
+    options.description = "Backing up instance";
+    options.resources = instanceResources(key);
+    options.resources["backups"] = {"/1.0/backups/" + reserved.name}; // lxc 5.0 takes the name from just this
+    options.mayCancel = true;
+    options.progressKey = "create_backup_progress";
+    const auto task = context.operations.run(std::move(options), [&context, key, wanted, reserved](Task &running) -> Status {
+        const images::Exported exported = TRY(context.manager.keepExport(key, wanted, reserved, running));
+        running.setMetadata("size", static_cast<std::int64_t>(exported.size.count));
+        if (const std::string warning = leftOut(exported); !warning.empty())
+            running.setMetadata("warnings", api::Json(warning));
+        return {};
+    });
+    responder.async(task->snapshot(), key.project);
+    return {};
+}
+
 Status backupCreate(Context &context, Request &request, const Responder &responder)
 {
     const auto post = TRY(request.json<api::InstanceBackupsPost>());
@@ -113,19 +141,10 @@ Status backupCreate(Context &context, Request &request, const Responder &respond
         return writeExport(context, keyOf(request), wanted, request, responder);
     if (request.header("Accept").find("application/octet-stream") != std::string_view::npos)
         return streamExport(context, keyOf(request), wanted, responder);
-    return Error(Code::Unsupported,
-                 "backups that the server keeps are not supported by this version (ask for application/octet-stream)");
-}
-
-Status backupList(Context &context, Request &request, const Responder &responder)
-{
-    TRY(context.manager.describe(keyOf(request)));
-    responder.sync("[]");
-    return {};
+    return keepExport(context, request, responder, post, wanted);
 }
 
 constexpr HandlerRow kRows[] = {
-    {api::RouteId::InstanceBackupList,   &backupList  },
     {api::RouteId::InstanceBackupCreate, &backupCreate},
 };
 

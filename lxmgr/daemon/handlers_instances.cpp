@@ -54,15 +54,20 @@ Status list(Context &context, Request &request, const Responder &responder)
             for (const std::string &name : TRY(store::listInstanceNames(context.db, request.project())))
                 writer.string(urlOf(api::familyName(request.family), name, request.project()));
         } else {
-            const auto snapshots = request.recursion() >= 2 ? TRY(context.manager.snapshotsOfAll()) : instances::SnapshotsByInstance{};
+            const bool full = request.recursion() >= 2;
+            const auto snapshots = full ? TRY(context.manager.snapshotsOfAll()) : instances::SnapshotsByInstance{};
+            const auto exports = full ? TRY(context.exports.listOfInstances()) : instances::ExportsByInstance{};
             for (instances::Described &described : TRY(context.manager.describeAll(everything ? "" : request.project()))) {
                 const InstanceKey key{described.row.project, described.row.name};
-                if (request.recursion() >= 2) {
+                if (full) {
                     instances::LiveState state;
                     if (described.guest)
                         state = TRY(context.manager.state(key));
                     const auto own = snapshots.find(described.row.id);
-                    appendMatching(writer, filter, fields, toApiFull(std::move(described), state, own == snapshots.end() ? nullptr : &own->second));
+                    const auto kept = exports.find(described.row.id);
+                    appendMatching(writer, filter, fields,
+                                   toApiFull(std::move(described), state, own == snapshots.end() ? nullptr : &own->second,
+                                             kept == exports.end() ? nullptr : &kept->second));
                 } else if (request.recursion() == 1) {
                     appendMatching(writer, filter, fields, toApi(std::move(described)));
                 } else if (filter.matches(toApi(std::move(described)))) {
@@ -82,7 +87,8 @@ Status get(Context &context, Request &request, const Responder &responder)
     if (request.recursion() >= 1) {
         instances::LiveState state = TRY(context.manager.state(keyOf(request)));
         const auto snapshots = TRY(context.manager.snapshots(keyOf(request)));
-        responder.sync(api::toJson(toApiFull(described, state, &snapshots)), etagOf(described));
+        const auto exports = TRY(context.manager.keptExports(keyOf(request)));
+        responder.sync(api::toJson(toApiFull(described, state, &snapshots, &exports)), etagOf(described));
     } else {
         responder.sync(api::toJson(toApi(described)), etagOf(described));
     }

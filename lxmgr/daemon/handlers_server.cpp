@@ -3,6 +3,7 @@
 
 #include "api/envelope.h"
 #include "backup/retention.h"
+#include "images/export_writer.h"
 #include "base/text.h"
 #include "config/server_config.h"
 #include "daemon/extensions.h"
@@ -111,6 +112,7 @@ Status serverChange(Context &context, Request &request, const Responder &respond
             config[key] = text ? *text : value.dump();
     }
     const config::ServerConfig typed = TRY(config::parseServerConfig(config));
+    TRY_IN("backups.compression_algorithm", images::parseExportCompression(typed.backupsCompression.value_or("")));
     TRY_IN("backups.retention", backup::parseRetention(typed.backupsRetention.value_or("")));
     TRY(store::setServerConfig(context.db, config));
     responder.sync();

@@ -143,6 +143,7 @@ Status poolDelete(Context &context, Request &request, const Responder &responder
     if (const auto found = users.find(row.name); found != users.end())
         return Error(Code::WrongState, "storage pool " + quoted(row.name) + " is used by " + join(found->second, ", "));
     TRY(context.pools.remove(row.name));
+    context.exports.sweep(); // of what could be undone in it
     publish(context, request, "storage-pool-deleted", urlOfPool(row.name));
     responder.sync();
     return {};

@@ -115,7 +115,11 @@ Status remove(Context &context, Request &request, const Responder &responder)
 {
     const store::UndoEntry entry = TRY(findEntry(context, request));
     return work(context, responder, entry, "Forgetting the " + describe(entry),
-                [&context, entry](Task &) { return context.undo.drop(entry.project, entry.id); });
+                [&context, entry](Task &) -> Status {
+                    TRY(context.undo.drop(entry.project, entry.id));
+                    context.exports.sweep();
+                    return {};
+                });
 }
 
 constexpr HandlerRow kRows[] = {

@@ -74,9 +74,14 @@ Result<pid_t> spawnHelper(const UnpackJob &job, const Fd &report)
     return pid ? std::move(pid) : std::move(pid.error()).as(Code::Unavailable);
 }
 
+std::string_view prefixOf(UnpackWork work)
+{
+    return work == UnpackWork::Pack ? "" : work == UnpackWork::ContentHash ? "read back: " : "unpack: ";
+}
+
 /// What the helper has said so far.
 struct Told {
-    bool packs = false;
+    std::string_view prefix; ///< Of its progress.
     Unpacked result;
     std::optional<Error> error;
     bool done = false;
@@ -85,7 +90,7 @@ struct Told {
     {
         switch (kind) {
         case ReportKind::Progress:
-            progress.report((packs ? "" : "unpack: ") + escaped(text));
+            progress.report(std::string(prefix) + escaped(text));
             break;
         case ReportKind::Metadata:
             result.metadata = std::move(text);
@@ -194,7 +199,7 @@ Result<Unpacked> unpackArchive(const UnpackJob &job, Progress &progress)
     program::Pipe pipe = TRY(program::Pipe::create());
     const pid_t pid = TRY(spawnHelper(job, pipe.write));
     pipe.write.reset();
-    Told told{job.work == UnpackWork::Pack, {}, {}, false};
+    Told told{prefixOf(job.work), {}, {}, false};
     const Status followed = follow(pipe.read, told, progress);
     if (!followed)
         process::killChild(pid);

@@ -44,6 +44,7 @@ Status Manager::record(const store::Instance &row, std::int64_t &id, const confi
     const store::IdPool pool = privileged ? store::IdPool{} : hostIdPool();
     return m_s.db.transaction([&]() -> Status {
         id = TRY(store::insertInstance(m_s.db, row));
+        TRY(store::adoptExports(m_s.db, uuidOf(row), id)); // of one that comes back
         if (!privileged) {
             std::optional<std::uint32_t> base;
             if (config.idmapBase)

@@ -2,9 +2,12 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/undo.h"
 #include "images/layout.h"
+#include "instances/journal.h"
 #include "instances/manager.h"
 #include "instances/names.h"
+#include "kernel/path.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -140,15 +143,17 @@ Result<KeptTree> Manager::keepTree(const store::Instance &row, storage::Driver &
 Status Manager::withExportJob(const InstanceKey &key, const ExportRequest &request,
                               const std::function<Status(const images::ExportJob &)> &work)
 {
-    const auto lock = lockFor(key);
-    std::unique_lock guard(*lock);
-    const store::Instance row = TRY(readyRow(key));
-    const auto pool = TRY(m_s.pools.get(row.pool));
-    images::ExportJob job = TRY(exportJob(row, request, *pool));
-    const KeptTree tree = TRY(keepTree(row, *pool, guard));
-    job.parts.back().layers = tree.layers;
-    TRY(work(job));
-    m_s.emit({"instance-backup-created", key, {}});
+    {
+        const auto lock = lockFor(key);
+        std::unique_lock guard(*lock);
+        const store::Instance row = TRY(readyRow(key));
+        const auto pool = TRY(m_s.pools.get(row.pool));
+        images::ExportJob job = TRY(exportJob(row, request, *pool));
+        const KeptTree tree = TRY(keepTree(row, *pool, guard));
+        job.parts.back().layers = tree.layers;
+        TRY(work(job));
+    }
+    m_s.emit({"instance-backup-created", key, {}}); // let go of by now: what waited for it may follow
     return {};
 }
 
@@ -168,6 +173,76 @@ Result<images::Exported> Manager::exportInstance(const InstanceKey &key, const E
         return {};
     }));
     return exported;
+}
+
+/// What lies on the disk of `file` can make room for it.
+std::string Manager::poolBeside(const Fd &file)
+{
+    const auto info = sys::fstat(file);
+    for (const Pools::Use &pool : m_s.pools.all()) {
+        const auto folder = path::openFolder(pool->directory());
+        const auto there = folder ? sys::fstat(*folder) : Result<struct stat>(folder.error());
+        if (info && there && info->st_dev == there->st_dev)
+            return pool->name();
+    }
+    return {};
+}
+
+Result<store::Export> Manager::reserveExport(const InstanceKey &key, const ExportRequest &request, const KeepRequest &keep)
+{
+    const store::Instance row = TRY(readyRow(key));
+    store::Export wanted;
+    wanted.owner = {store::ExportOwner::Kind::Instance, row.id};
+    wanted.uuid = uuidOf(row);
+    wanted.withoutSnapshots = request.instanceOnly;
+    wanted.compression = request.compression;
+    return m_s.exports.reserve(std::move(wanted), keep);
+}
+
+Result<images::Exported> Manager::keepExport(const InstanceKey &key, const ExportRequest &request,
+                                             const store::Export &reserved, Progress &progress)
+{
+    images::Exported exported;
+    Undo undo;
+    undo.add("kept export", makingRoom(m_s.db, [&] { return m_s.exports.giveUp(reserved); }));
+    const auto write = [&](const images::ExportJob &job, const Fd &file) -> Status {
+        TRY(sys::call("ftruncate", {}, [&] { return ::ftruncate(file.get(), 0); }));
+        TRY(sys::call("lseek", {}, [&] { return ::lseek(file.get(), 0, SEEK_SET); }));
+        exported = TRY(images::packExport(m_s.paths.helper, job, file, progress));
+        return images::verifyExport(m_s.paths.helper, file, exported, progress);
+    };
+    TRY_IN("export " + quoted(key.name), withExportJob(key, request, [&](const images::ExportJob &job) {
+               return m_s.exports.make(reserved, [&](const Fd &file) -> Result<images::Exported> {
+                   TRY(m_s.undo.withRoom(poolBeside(file), [&] { return write(job, file); }));
+                   return exported;
+               });
+           }));
+    undo.keep();
+    return exported;
+}
+
+Result<std::vector<store::Export>> Manager::keptExports(const InstanceKey &key)
+{
+    return m_s.exports.list({store::ExportOwner::Kind::Instance, TRY(find(key)).id});
+}
+
+Result<store::Export> Manager::keptExport(const InstanceKey &key, const std::string &name)
+{
+    return m_s.exports.find({store::ExportOwner::Kind::Instance, TRY(find(key)).id}, name);
+}
+
+Status Manager::renameKeptExport(const InstanceKey &key, const std::string &from, const std::string &to)
+{
+    TRY(m_s.exports.rename({store::ExportOwner::Kind::Instance, TRY(find(key)).id}, from, to));
+    m_s.emit({"instance-backup-renamed", key, {{"old_name", from}, {"backup", to}}});
+    return {};
+}
+
+Status Manager::deleteKeptExport(const InstanceKey &key, const std::string &name)
+{
+    TRY(m_s.exports.remove({store::ExportOwner::Kind::Instance, TRY(find(key)).id}, name));
+    m_s.emit({"instance-backup-deleted", key, {{"backup", name}}});
+    return {};
 }
 
 } // namespace lxmgr::instances

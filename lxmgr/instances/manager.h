@@ -11,6 +11,7 @@
 #include "instances/exchange.h"
 #include "instances/found.h"
 #include "instances/image_service.h"
+#include "instances/kept_exports.h"
 #include "instances/locks.h"
 #include "instances/names.h"
 #include "instances/networks.h"
@@ -160,6 +161,7 @@ public:
         Networks &networks;
         ImageService &images;
         UndoLog &undo;
+        KeptExports &exports;
         std::function<void(const Lifecycle &)> emit;
         std::function<void(std::function<void()>)> later; ///< Runs work on another thread.
     };
@@ -220,6 +222,14 @@ public:
     /// `begun` runs when nothing but the packing can fail any more.
     Result<images::Exported> exportInstance(const InstanceKey &key, const ExportRequest &request, const Fd &to, Progress &progress,
                                             const std::function<void()> &begun = {});
+    /// Records that the server is to keep one, under the name it then has; keepExport() makes it, or takes that back.
+    Result<store::Export> reserveExport(const InstanceKey &key, const ExportRequest &request, const KeepRequest &keep);
+    Result<images::Exported> keepExport(const InstanceKey &key, const ExportRequest &request, const store::Export &reserved,
+                                        Progress &progress);
+    Result<std::vector<store::Export>> keptExports(const InstanceKey &key);
+    Result<store::Export> keptExport(const InstanceKey &key, const std::string &name);
+    Status renameKeptExport(const InstanceKey &key, const std::string &from, const std::string &to);
+    Status deleteKeptExport(const InstanceKey &key, const std::string &name);
     /// Makes an image of an instance or a snapshot, and records it. A running guest stands still only until its files
     /// are held.
     Result<store::Image> publish(const PublishRequest &request, Progress &progress);
@@ -297,6 +307,7 @@ private:
     Result<store::Snapshot> readySnapshot(const InstanceKey &key, std::int64_t instanceId, const std::string &name);
     Result<std::string> snapshotName(const store::Instance &row, const config::InstanceConfig &config,
                                      const SnapshotRequest &request);
+    std::string poolBeside(const Fd &file);
     /// While this is held the volume and the snapshots of the instance stay where they are; only the guest may come and go.
     std::shared_ptr<void> keepVolume(const InstanceKey &key);
     Status checkNotKept(const InstanceKey &key);

@@ -54,12 +54,16 @@ Status Manager::finishDelete(const store::Instance &row, std::optional<store::Un
     if (const auto logs = path::openFolder(m_s.paths.stateDir + "/logs"))
         TRY(path::removeTree(*logs, storage::volumeName(key.project, key.name)));
     TRY(m_s.db.transaction([&]() -> Status {
+        const bool comesBack = undo && pool && (*pool)->hasAside(undo->aside);
         if (undo)
-            TRY(pool && (*pool)->hasAside(undo->aside) ? store::setUndoStatus(m_s.db, undo->id, store::UndoStatus::Kept)
-                                                       : store::deleteUndo(m_s.db, undo->id));
+            TRY(comesBack ? store::setUndoStatus(m_s.db, undo->id, store::UndoStatus::Kept)
+                          : store::deleteUndo(m_s.db, undo->id));
+        if (!comesBack)
+            TRY(store::dropExportsOf(m_s.db, {store::ExportOwner::Kind::Instance, row.id}));
         return store::deleteInstance(m_s.db, row.id);
     }));
     TRY(failpoint("delete.done"));
+    m_s.exports.sweep();
     m_s.emit({"instance-deleted", key, {}});
     return {};
 }

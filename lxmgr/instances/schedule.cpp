@@ -50,6 +50,8 @@ std::optional<std::time_t> Manager::nextScheduled(std::time_t now)
         earlier(static_cast<std::time_t>(*expiry / 1000) + 1);
     if (const auto tidy = m_s.undo.next(now))
         earlier(*tidy);
+    if (const auto expiry = m_s.exports.next())
+        earlier(*expiry);
     for (const Described &described : scheduled())
         for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules)
             if (const auto at = schedule.next(now, spreadKey(described.row)))
@@ -61,6 +63,7 @@ void Manager::runScheduled(std::time_t since, std::time_t now)
 {
     // First what makes room.
     m_s.undo.tidy(now);
+    m_s.exports.removeExpired(now);
     for (const store::Snapshot &snapshot : store::listExpiredSnapshots(m_s.db, std::int64_t{now} * 1000).value_or(std::vector<store::Snapshot>{}))
         if (const auto row = store::findInstance(m_s.db, snapshot.instanceId)) {
             const InstanceKey key{row->project, row->name};

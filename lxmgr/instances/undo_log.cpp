@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "config/server_config.h"
 #include "config/yaml.h"
+#include "store/exports.h"
 #include "store/server_config.h"
 
 #include <algorithm>
@@ -82,7 +83,11 @@ Status UndoLog::dropLocked(const store::UndoEntry &entry)
             return pool.error();
     }
     TRY(failpoint("undo.drop.files"));
-    return store::deleteUndo(m_db, entry.id);
+    return m_db.transaction([&]() -> Status {
+        if (entry.kind == store::UndoKind::Delete)
+            TRY(store::dropExportsOfGone(m_db, entry.uuid));
+        return store::deleteUndo(m_db, entry.id);
+    });
 }
 
 Status UndoLog::drop(const std::string &project, std::int64_t id)

@@ -112,7 +112,11 @@ Status deleteUndo(Database &db, std::int64_t id)
 
 Status deleteUndoIn(Database &db, const std::string &pool)
 {
-    return db.transaction([&] { return run(db, "DELETE FROM undo WHERE pool=?", pool); });
+    return db.transaction([&]() -> Status {
+        TRY(run(db, "UPDATE exports SET status='deleting' WHERE instance_id IS NULL AND uuid<>'' "
+                    "AND uuid IN (SELECT uuid FROM undo WHERE pool=? AND kind='delete')", pool));
+        return run(db, "DELETE FROM undo WHERE pool=?", pool);
+    });
 }
 
 } // namespace lxmgr::store

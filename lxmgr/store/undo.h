@@ -54,7 +54,7 @@ Result<bool> anyUndoFiles(Database &db);
 Status setUndoStatus(Database &db, std::int64_t id, UndoStatus status, const std::string &target = {});
 /// Missing is no error.
 Status deleteUndo(Database &db, std::int64_t id);
-/// All whose files are in the pool.
+/// All whose files are in the pool; kept exports of instances among them are dropped with them.
 Status deleteUndoIn(Database &db, const std::string &pool);
 
 } // namespace lxmgr::store

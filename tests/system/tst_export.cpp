@@ -154,7 +154,7 @@ void TestExport::whatIsPackedStaysUntilItIs()
     QVERIFY(exporting.waitForFinished(20000));
     QCOMPARE(exporting.exitCode(), 0);
     QCOMPARE(m_box.daemonLog().count("deleting expired snapshot 's0'"), 1);
-    must({"delete", "t1/s0"});
+    QVERIFY(Sandbox::eventually([this] { return names("t1").isEmpty(); })); // its time is over as soon as it may go
     m_box.stopDaemon();
     QVERIFY2(m_box.startDaemon(), m_box.daemonLog());
 }

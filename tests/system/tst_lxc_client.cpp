@@ -16,6 +16,7 @@ private slots:
     void filesGoBothWays();
     void snapshots();
     void publish();
+    void exportAndImport();
     void errorsAreRead();
 
 private:
@@ -141,6 +142,28 @@ void TestLxcClient::publish()
     QVERIFY2(info.out.contains("role: web"), info.told());
     for (const char *name : {"pub", "pub2"})
         RUN_OK(lxc({"image", "delete", name}));
+}
+
+void TestLxcClient::exportAndImport()
+{
+    launch("t1");
+    RUN_OK(lxc({"file", "push", "-", "t1/file"}, "exported"));
+    RUN_OK(lxc({"snapshot", "t1", "good"}));
+    const QString whole = m_box.directory() + "/whole.tar.gz", alone = m_box.directory() + "/alone.tar.zst";
+    RUN_OK(lxc({"export", "t1", whole}));
+    RUN_OK(lxc({"export", "t1", alone, "--instance-only", "--compression", "zstd"}));
+    QCOMPARE(m_box.text({"export", "list", "t1"}).count("backup"), 0); // it deletes what it has fetched
+    RUN_OK(lxc({"import", whole, "t2"}));
+    RUN_OK(lxc({"import", alone, "t3", "--storage", "default"}));
+    QCOMPARE(lxc({"file", "pull", "t2/good/file", "-"}).status, 1);
+    QCOMPARE(lxc({"file", "pull", "t2/file", "-"}).out, QByteArray("exported"));
+    QCOMPARE(lxc({"file", "pull", "t3/file", "-"}).out, QByteArray("exported"));
+    QCOMPARE(m_box.text({"snapshot", "list", "t2", "-c", "n", "-f", "csv"}), QByteArray("good"));
+    QCOMPARE(m_box.text({"snapshot", "list", "t3", "-c", "n", "-f", "csv"}), QByteArray());
+    const Run refused = lxc({"export", "t1", whole, "--optimized-storage"});
+    QVERIFY2(refused.status == 1 && refused.err.contains("optimized_storage"), refused.told());
+    for (const QString &file : {whole, alone})
+        QFile::remove(file);
 }
 
 void TestLxcClient::errorsAreRead()

@@ -1,0 +1,208 @@
+// export keep, list, show, get, rename, delete: exports that the server keeps.
+#include "base/text.h"
+#include "cli/archive_file.h"
+#include "cli/context.h"
+#include "cli/handlers.h"
+#include "cli/keys.h"
+#include "cli/listing.h"
+#include "cli/output.h"
+#include "config/snapshots.h"
+
+#include <cerrno>
+#include <ctime>
+#include <unistd.h>
+
+namespace lxmgr::cli
+{
+
+/// A kept export among those of all instances.
+struct ListedExport : api::InstanceBackup {
+    std::string instance;
+};
+
+} // namespace lxmgr::cli
+
+namespace lxmgr::api
+{
+
+template <> struct Fields<cli::ListedExport> {
+    static constexpr auto rows =
+        std::tuple_cat(std::tuple{Field{"instance", &cli::ListedExport::instance}}, Fields<InstanceBackup>::rows);
+};
+
+} // namespace lxmgr::api
+
+namespace lxmgr::cli
+{
+
+namespace
+{
+
+// clang-format off
+constexpr Column<ListedExport> kColumns[] = {
+    {'i', "INSTANCE", "Whose it is.", [](const ListedExport &e) { return e.instance; }},
+    {'n', "NAME", "Its name.", [](const ListedExport &e) { return e.name; }},
+    {'T', "TAKEN AT", "When it was made.", [](const ListedExport &e) { return dateText(e.createdAt); }},
+    {'E', "EXPIRES AT", "When it is deleted; empty: never.", [](const ListedExport &e) { return dateText(e.expiresAt); }},
+    {'s', "SIZE", "What the archive takes.", [](const ListedExport &e) { return sizeText(e.size); }},
+    {'S', "SNAPSHOTS", "Whether those of the instance are in it.", [](const ListedExport &e) { return yesNo(!e.instanceOnly); }},
+    {'c', "COMPRESSION", "How it is compressed.", [](const ListedExport &e) { return e.compressionAlgorithm; }},
+};
+// clang-format on
+
+/// "web1/backup0".
+struct ExportWord {
+    std::string instance;
+    std::string path;
+};
+Result<ExportWord> exportWord(const std::string &word)
+{
+    const std::size_t slash = word.find('/');
+    if (slash == std::string::npos)
+        return Error(Code::Usage, quoted(word) + " is not <instance>/<export> (see: lxmgr export list " + word + ")");
+    const std::string instance = word.substr(0, slash), name = word.substr(slash + 1);
+    TRY(checkObjectName("export", name));
+    return ExportWord{instance, client::path(TRY(instancePath(instance, "backups")), {name})};
+}
+
+/// The name that the daemon gave, from ".../backups/<name>".
+std::string givenName(const api::Operation &done)
+{
+    if (!done.resources)
+        return {};
+    const auto list = done.resources->find("backups");
+    if (list == done.resources->end() || list->second.empty())
+        return {};
+    const std::string path = list->second.front().substr(0, list->second.front().find('?'));
+    return path.substr(path.rfind('/') + 1);
+}
+
+Result<std::string> listOfAll(Context &context)
+{
+    const auto instances = TRY(context.client().get<std::vector<api::InstanceFull>>(
+        "/1.0/instances", {
+                              {"recursion", "2"           },
+                              {"fields",    "name,backups"}
+    }));
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const api::InstanceFull &instance : instances)
+        for (const api::InstanceBackup &backup : instance.backups.value_or(std::vector<api::InstanceBackup>{})) {
+            ListedExport listed;
+            static_cast<api::InstanceBackup &>(listed) = backup;
+            listed.instance = instance.name;
+            writeJson(writer, listed);
+        }
+    writer.endArray();
+    return json;
+}
+
+Result<std::string> listOf(Context &context, const std::string &instance)
+{
+    const auto backups = TRY(context.client().get<std::vector<api::InstanceBackup>>(
+        TRY(instancePath(instance, "backups")), {
+                                                    {"recursion", "1"}
+    }));
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const api::InstanceBackup &backup : backups) {
+        ListedExport listed;
+        static_cast<api::InstanceBackup &>(listed) = backup;
+        listed.instance = instance;
+        writeJson(writer, listed);
+    }
+    writer.endArray();
+    return json;
+}
+
+Status download(Context &context, const std::string &path, int fd)
+{
+    client::Request request;
+    request.target = context.client().target(client::path(path, {"export"}));
+    request.sink = [fd](const http::ResponseHead &) -> client::Sink {
+        return [fd](std::string_view piece) -> Status {
+            while (!piece.empty()) {
+                const ssize_t written = ::write(fd, piece.data(), piece.size());
+                if (written < 0 && errno != EINTR)
+                    return Error::fromErrno(errno, "write the archive");
+                piece.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
+            }
+            return {};
+        };
+    };
+    const client::Response response = TRY(context.client().exchange(request));
+    return response.head.status == 200 ? Status() : Status(client::refusal(response));
+}
+
+} // namespace
+
+ColumnSet exportColumns() { return describe<ListedExport>("export list", "inTEsS", kColumns); }
+
+Result<int> exportKeep(Context &context, const Arguments &arguments)
+{
+    const std::string instance = arguments.word(0);
+    api::InstanceBackupsPost post;
+    post.name = arguments.word(1);
+    if (!post.name.empty())
+        TRY(checkObjectName("export", post.name));
+    post.instanceOnly = arguments.has("instance-only");
+    post.compressionAlgorithm = arguments.value("compression", "");
+    if (const auto span = arguments.value("expires")) {
+        const auto expiry = TRY_IN("--expires", config::Codec<config::SnapshotExpiry>::parse(*span));
+        post.expiresAt = api::Time::fromUnix(expiry.after(std::time(nullptr)));
+    }
+    const api::Operation done =
+        TRY(runWithProgress(context, "POST", TRY(instancePath(instance, "backups")), api::toJson(post), "Exporting " + instance));
+    if (const std::string warnings = done.metadata.text("warnings"); !warnings.empty())
+        context.warn("Warning: " + escaped(warnings));
+    context.say("Keeping export " + instance + "/" + givenName(done) + ": " + sizeText(done.metadata.integer("size")));
+    return 0;
+}
+
+Result<int> exportList(Context &context, const Arguments &arguments)
+{
+    const std::string json =
+        TRY(arguments.words.empty() ? listOfAll(context) : listOf(context, arguments.word(0)));
+    TRY(printList<ListedExport>(context, arguments, exportColumns(), kColumns, json));
+    return 0;
+}
+
+Result<int> exportShow(Context &context, const Arguments &arguments)
+{
+    const ExportWord kept = TRY(exportWord(arguments.word(0)));
+    TRY(printObject(context, arguments, TRY(context.client().get<api::Json>(kept.path))));
+    return 0;
+}
+
+Result<int> exportGet(Context &context, const Arguments &arguments)
+{
+    const std::string &word = arguments.word(0);
+    const ExportWord kept = TRY(exportWord(word));
+    const auto known = TRY(context.client().get<api::InstanceBackup>(kept.path));
+    const std::string path =
+        TRY(writeArchive(arguments.word(1), archiveName(kept.instance, known.compressionAlgorithm),
+                         "lxmgr export get " + word + " -", [&](int fd) { return download(context, kept.path, fd); }));
+    if (!path.empty())
+        context.say("Wrote " + word + " to " + path);
+    return 0;
+}
+
+Result<int> exportRename(Context &context, const Arguments &arguments)
+{
+    const ExportWord kept = TRY(exportWord(arguments.word(0)));
+    const std::string to = arguments.word(1);
+    TRY(checkObjectName("export", to));
+    TRY(runWithProgress(context, "POST", kept.path, api::toJson(api::RenamePost{to}), "Renaming " + arguments.word(0)));
+    return 0;
+}
+
+Result<int> exportDelete(Context &context, const Arguments &arguments)
+{
+    for (const std::string &word : arguments.words)
+        TRY(runWithProgress(context, "DELETE", TRY(exportWord(word)).path, {}, "Deleting " + word));
+    return 0;
+}
+
+} // namespace lxmgr::cli
