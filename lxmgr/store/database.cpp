@@ -21,7 +21,7 @@ namespace
 {
 
 constexpr std::int64_t kApplicationId = 1819831655; // "lxmg", set by the first migration
-// The reserve: what opening (the -shm file, 32 KiB) and a deletion take, and a good deal more where there is room.
+// The reserve: what opening and a deletion take, and a good deal more where there is room.
 constexpr std::uint64_t kReserveLeast = 128 << 10;
 constexpr std::uint64_t kReserveMost = 8 << 20;
 constexpr std::uint64_t kReserveShare = 8; // of what is free
@@ -133,13 +133,17 @@ Result<bool> makeFile(const std::string &path)
     return info.st_size > 0;
 }
 
-/// A first start that is killed on its way to WAL mode leaves a half-written page and the journal that takes it back.
-/// Only who may write can do that; to anyone else SQLite answers READONLY_ROLLBACK.
+/// The index of the log is in our memory and not in a mapped file, where a full btrfs ends a process that writes to it with
+/// SIGBUS (sqlite.org/wal.html, "use of WAL without shared memory").
+constexpr const char *kForUsAlone = "PRAGMA locking_mode=EXCLUSIVE";
+
+/// For writing, as a first start that is killed on its way to WAL mode leaves a half-written page and the journal that takes
+/// it back, and only who may write can do that. The log stays as it is.
 Result<Handle> openToLook(const std::string &path)
 {
-    Handle handle = TRY(openHandle(path, SQLITE_OPEN_READONLY));
-    if (sqlite3_exec(handle.get(), "PRAGMA schema_version", nullptr, nullptr, nullptr) == SQLITE_READONLY_ROLLBACK)
-        return openHandle(path, SQLITE_OPEN_READWRITE);
+    Handle handle = TRY(openHandle(path, SQLITE_OPEN_READWRITE));
+    sqlite3_db_config(handle.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+    TRY(ask(handle.get(), path, kForUsAlone));
     return handle;
 }
 
@@ -233,7 +237,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string &path, std::s
         return database->connect();
     };
     Status connected = attempt();
-    // Even reading needs a little room (the -shm file): a full disk must not keep the daemon from starting and
+    // Even reading needs a little room (of a log that is new): a full disk must not keep the daemon from starting and
     // deleting.
     if (!connected && connected.error().code == Code::NoSpace && database->freeReserve())
         connected = attempt();
@@ -252,6 +256,7 @@ Status Database::connect()
     sqlite3_db_config(handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
     // FULL: in WAL mode NORMAL may take back acknowledged commits at a power cut. What a large change adds to the log
     // is cut off again.
+    TRY(execute(kForUsAlone));
     TRY(execute("PRAGMA cell_size_check=ON; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
                 "PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=1048576"));
     if (TRY(ask(handle, m_path, "PRAGMA journal_mode")) != "wal")

@@ -4,6 +4,7 @@
 #include <QDirIterator>
 #include <QFile>
 #include <QFileInfo>
+#include <QTemporaryDir>
 
 #include <net/if.h>
 #include <sqlite3.h>
@@ -130,14 +131,16 @@ QStringList rowsOf(sqlite3 *database, const char *query)
     return rows;
 }
 
-/// Rows that belong to instances: none may outlive its instance.
+/// Rows that belong to instances: none may outlive its instance. Read from a copy, as a daemon has its database for itself.
 QStringList rows(const AuditScope &scope)
 {
     QStringList found;
+    const QTemporaryDir copy;
+    for (const char *name : {"lxmgr.db", "lxmgr.db-wal"})
+        QFile::copy(scope.stateDir + "/" + name, copy.filePath(name));
     sqlite3 *database = nullptr;
-    const QByteArray path = (scope.stateDir + "/lxmgr.db").toUtf8();
+    const QByteArray path = copy.filePath("lxmgr.db").toUtf8();
     if (sqlite3_open_v2(path.constData(), &database, SQLITE_OPEN_READWRITE, nullptr) == SQLITE_OK) {
-        sqlite3_busy_timeout(database, 5000);
         found << rowsOf(database, "SELECT 'instance ' || name FROM instances");
         found << rowsOf(database, "SELECT 'id range ' || base FROM id_ranges");
         found << rowsOf(database, "SELECT 'storage pool ' || name FROM storage_pools");
