@@ -122,6 +122,8 @@ Status Extractor::unpack(const Fd &file, Layout layout)
         m_name = TRY(entryName(entry));
         TRY(countEntry(tar));
         Status done = layout == Layout::Export ? unpackExportEntry(tar, entry) : unpackEntry(tar, entry, layout);
+        if (!done && done.error().code == Code::NoSpace)
+            return std::move(done.error()).in("entry " + quoted(m_name)).hint(stillNeeded(tar, file));
         if (!done)
             return asRefusal(std::move(done.error())).in("entry " + quoted(m_name));
         reportNow(false);
@@ -456,6 +458,8 @@ Status Extractor::countEntry(const TarReader &tar)
 Status Extractor::countBytes(const TarReader &tar, std::uint64_t bytes)
 {
     m_used.bytes += bytes;
+    if (m_used.bytes > m_limits.room.count)
+        return Error(Code::NoSpace, "the archive does not fit into the " + humanBytes(m_limits.room) + " that may be taken of what is free");
     if (m_used.bytes > m_limits.total.count)
         return Error(Code::Invalid, "the archive expands to more than " + humanBytes(m_limits.total));
     // What is expanded counts even if it is not written: a hostile archive may only want to keep us busy.
@@ -464,6 +468,19 @@ Status Extractor::countBytes(const TarReader &tar, std::uint64_t bytes)
     if (expanded > kRatioFrom && expanded / m_limits.ratio > packed)
         return Error(Code::Invalid, "the archive expands to more than " + std::to_string(m_limits.ratio) + " times its size");
     return {};
+}
+
+/// Judged by how far it came: what is packed alike in both parts of the archive is as large again.
+std::string Extractor::stillNeeded(const TarReader &tar, const Fd &file) const
+{
+    const auto info = sys::fstat(file);
+    const auto packed = static_cast<double>(tar.packedBytes());
+    if (!info || packed <= 0)
+        return "it takes more than " + humanBytes(Bytes{m_used.bytes});
+    const double part = std::min(packed / static_cast<double>(std::max<off_t>(info->st_size, 1)), 1.0);
+    const auto all = static_cast<std::uint64_t>(static_cast<double>(m_used.bytes) / part);
+    return "unpacked were " + humanBytes(Bytes{m_used.bytes}) + ", about " + std::to_string(static_cast<int>(part * 100)) +
+           " % of it: some " + humanBytes(Bytes{std::max<std::uint64_t>(all - m_used.bytes, 4096)}) + " more are needed";
 }
 
 std::string Extractor::leftOut() const

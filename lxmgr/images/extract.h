@@ -78,6 +78,7 @@ private:
     Status finishFile(archive_entry *entry, const Fd &file, bool isFolder);
     Status checkOwner(archive_entry *entry) const;
     Status countEntry(const TarReader &tar);
+    std::string stillNeeded(const TarReader &tar, const Fd &file) const;
     Status countBytes(const TarReader &tar, std::uint64_t bytes);
     Result<const Fd *> parentOf(const std::string &path);
     Status makeRoom(const Fd &folder, const std::string &name);

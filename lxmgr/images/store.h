@@ -44,6 +44,7 @@ struct ImportOptions {
 /// What unpacking an archive may cost before it is refused (security-model I5).
 struct UnpackLimits {
     Bytes total{64ULL << 30};
+    Bytes room{UINT64_MAX}; ///< What may be taken of what is free: NoSpace beyond.
     Bytes perFile{64ULL << 30};
     std::uint64_t entries = 4'000'000;
     std::uint32_t depth = 1024;

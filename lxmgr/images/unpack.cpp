@@ -31,6 +31,7 @@ struct LimitArgument {
 
 constexpr LimitArgument kLimitArguments[] = {
     {"total", [](const UnpackLimits &l) { return l.total.count; }, [](UnpackLimits &l, std::uint64_t v) { l.total.count = v; }},
+    {"room", [](const UnpackLimits &l) { return l.room.count; }, [](UnpackLimits &l, std::uint64_t v) { l.room.count = v; }},
     {"per-file", [](const UnpackLimits &l) { return l.perFile.count; }, [](UnpackLimits &l, std::uint64_t v) { l.perFile.count = v; }},
     {"entries", [](const UnpackLimits &l) { return l.entries; }, [](UnpackLimits &l, std::uint64_t v) { l.entries = v; }},
     {"depth", [](const UnpackLimits &l) { return std::uint64_t(l.depth); },

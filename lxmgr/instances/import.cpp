@@ -183,8 +183,8 @@ Result<Imported> Manager::importInstance(ImportRequest request, const config::Ex
     return importTrees(std::move(request), index, [&](const NewTrees &trees) -> Status {
         images::UnpackLimits limits;
         const std::uint64_t free = TRY(trees.pool.space()).available.count;
-        limits.total = Bytes{free - free / 20}; // the rest is for those who run
-        limits.perFile = Bytes{kLargest};
+        limits.room = Bytes{free - free / 20}; // the rest is for those who run
+        limits.total = limits.perFile = Bytes{kLargest};
         limits.entries = kMostEntries;
         const images::Unpacked unpacked = TRY(images::unpackArchive(
             {m_s.paths.helper, file, nullptr, &trees.folder, limits, images::UnpackWork::Export}, progress));

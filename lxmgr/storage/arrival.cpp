@@ -15,6 +15,18 @@ namespace
 /// In the folder of a tree: what differs, until it is applied. A rename does not leave a subvolume.
 constexpr const char *kDifference = "difference";
 
+/// What of a state goes on being its own here: all of it, or what is on top of its image.
+Result<Bytes> usageOfState(const RootTree &tree, bool withImage)
+{
+    std::vector<Fd> layers = TRY(openLayers(tree));
+    if (!withImage && tree.kind == RootTree::Kind::Overlay)
+        layers.pop_back();
+    Bytes usage;
+    for (const Fd &layer : layers)
+        usage.count += TRY(treeUsage(layer)).count;
+    return usage;
+}
+
 } // namespace
 
 Status checkNotCancelled(const Progress &progress)
@@ -132,7 +144,7 @@ Status FolderPool::receiveVolume(const std::string &project, const std::string &
         return {};
     }();
     if (!drafted)
-        return withFreeSpace(drafted.error());
+        return withMissing(drafted.error(), scratch.directory(), [&] { return usageOfState(arrival.now.tree, !layersOnImage()); });
     TRY(failpoint("volume.arrival.drafted"));
     TRY(flush());
     {

@@ -182,6 +182,20 @@ Error FolderPool::withFreeSpace(Error error) const
     return std::move(error).hint(text);
 }
 
+/// Of a copy that was cut off in `scratch`, which goes now. `need`: what the copy takes, as a walk says; asked only here.
+Error FolderPool::withMissing(Error error, const Fd &scratch, const Need &need) const
+{
+    if (error.code != Code::NoSpace)
+        return error;
+    const auto takes = need();
+    const auto begun = treeUsage(scratch);
+    const auto free = space();
+    if (takes && begun && free && takes->count > begun->count + free->available.count)
+        error = std::move(error).hint("it takes some " + humanBytes(*takes) + ", " +
+                                      humanBytes(Bytes{takes->count - begun->count - free->available.count}) + " more than there are");
+    return withFreeSpace(std::move(error));
+}
+
 /// A rename is durable once its folder is. ext4 and xfs have one journal, in order: the database's own commit that
 /// follows takes our rename along when it lies on the same file system, and a create stays below a millisecond.
 Status FolderPool::flushRename(const Fd &folder) const
@@ -380,7 +394,9 @@ Status FolderPool::createVolume(const std::string &project, const std::string &n
         lock.lock();
     Scratch scratch = TRY(newPlainScratch());
     if (Status made = makeVolume(scratch.directory(), image); !made)
-        return withFreeSpace(std::move(made.error()));
+        return withMissing(std::move(made.error()), scratch.directory(), [&]() -> Result<Bytes> {
+            return image ? treeUsage(TRY(openFolder(m_folders.images, *image))) : Bytes{};
+        });
     TRY(failpoint("volume.create.made"));
     TRY(moveIn(std::move(scratch), m_folders.volumes, volume));
     return flushRename(m_folders.volumes);

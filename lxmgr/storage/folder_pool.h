@@ -205,6 +205,8 @@ protected:
     Result<Scratch> scratchNamed(std::string name, const std::string &content) const;
     Status needPrepared() const;
     Error withFreeSpace(Error error) const;
+    using Need = std::function<Result<Bytes>()>;
+    Error withMissing(Error error, const Fd &scratch, const Need &need) const;
     const Fd &folder() const { return m_folders.pool; }
     VolumeKind kind() const { return m_place.kind; }
 

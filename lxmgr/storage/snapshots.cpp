@@ -47,7 +47,7 @@ Status FolderPool::createSnapshot(const std::string &project, const std::string 
     const Original original{place.volumeFolder, Holder::Volume, inUse};
     const auto data = draftCopy(original, scratch.directory(), Holder::Snapshot);
     if (!data)
-        return withFreeSpace(data.error());
+        return withMissing(data.error(), scratch.directory(), [&] { return FolderPool::usageOf(original.folder, original.holder); });
     if (*data == Data::Fresh)
         TRY(flush());
     {
@@ -132,7 +132,7 @@ Status FolderPool::restoreSnapshot(const std::string &project, const std::string
     const Original original{source, Holder::Snapshot, InUse::No};
     const auto data = draftCopy(original, scratch.directory(), Holder::Volume);
     if (!data)
-        return withFreeSpace(data.error());
+        return withMissing(data.error(), scratch.directory(), [&] { return FolderPool::usageOf(original.folder, original.holder); });
     if (*data == Data::Fresh)
         TRY(flush());
     const std::lock_guard lock(m_mutex);
@@ -212,7 +212,9 @@ Status FolderPool::copyVolume(const VolumeSource &from, const std::string &proje
         return data == Data::Fresh ? data : ofSnapshots;
     }();
     if (!drafted)
-        return withFreeSpace(drafted.error());
+        return withMissing(drafted.error(), scratch.directory(), [&] {
+            return with == WithSnapshots::Yes ? usageOfAll(sourceFolder) : FolderPool::usageOf(original.folder, original.holder);
+        });
     if (*drafted == Data::Fresh)
         TRY(flush());
     {

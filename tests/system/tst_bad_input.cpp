@@ -2,11 +2,15 @@
 #include "support/require.h"
 #include "support/system_test.h"
 
+#include <QRandomGenerator>
 #include <QRegularExpression>
 #include <QStandardPaths>
+#include <QStorageInfo>
 #include <functional>
 
 using namespace lxmgr::test;
+
+static const QStringList kExt4{"mkfs.ext4", "-q", "-m", "0"};
 
 class TestBadInput : public SystemTest
 {
@@ -27,13 +31,16 @@ private slots:
     void missingHelperIsNamed();
     void fullDiskIsSaidAndUndone_data();
     void fullDiskIsSaidAndUndone();
+    void whatRunsOutOfSpaceLeavesTheOldState_data();
     void whatRunsOutOfSpaceLeavesTheOldState();
+    void howMuchIsMissingIsSaid();
     void imageThatDoesNotFitIsSaidAndUndone();
     void withoutUserNamespacesItSaysSo();
 
 private:
-    void onASmallDisk(const QString &size, const std::function<void(const QString &small)> &work);
+    void onASmallDisk(const QString &size, const std::function<void(const QString &small)> &work, const QStringList &make = kExt4);
     void fill(const QString &small);
+    void fillInodes(const QString &small);
 };
 
 void TestBadInput::oneLineAndAStatus_data()
@@ -194,14 +201,14 @@ void TestBadInput::missingHelperIsNamed()
     QVERIFY2(refused.err.contains("mmdebstrap"), refused.told());
 }
 
-/// Runs `work` with a daemon whose state lies in `small`, on an ext4 of `size`.
-void TestBadInput::onASmallDisk(const QString &size, const std::function<void(const QString &small)> &work)
+/// Runs `work` with a daemon whose state lies in `small`, on a file system of `size`.
+void TestBadInput::onASmallDisk(const QString &size, const std::function<void(const QString &small)> &work, const QStringList &make)
 {
     m_box.stopDaemon();
     const QString small = m_box.directory() + "/small", image = m_box.directory() + "/small.img";
     QDir().mkpath(small);
     RUN_OK(run({"truncate", "-s", size, image}));
-    RUN_OK(run({"mkfs.ext4", "-q", "-m", "0", image}));
+    RUN_OK(run(make + QStringList{image}));
     RUN_OK(run({"mount", "-o", "loop", image, small}));
     const bool started = m_box.startDaemon({{"LXMGR_DIR", small}});
     if (started)
@@ -265,9 +272,35 @@ void TestBadInput::fullDiskIsSaidAndUndone()
 }
 
 /// What cannot be done says so with figures, and nothing of it is there afterwards, not even a row.
+/// To the last inode.
+void TestBadInput::fillInodes(const QString &small)
+{
+    const QString folder = small + "/fill-inodes";
+    QVERIFY(QDir().mkpath(folder));
+    static int number = 0;
+    for (QFile file; file.setFileName(folder + "/" + QString::number(number)), file.open(QIODevice::WriteOnly); ++number)
+        file.close();
+}
+
+void TestBadInput::whatRunsOutOfSpaceLeavesTheOldState_data()
+{
+    QTest::addColumn<QStringList>("make");
+    QTest::addColumn<QString>("size");
+    QTest::addColumn<bool>("inodes");
+    QTest::newRow("no block is free") << kExt4 << "60M" << false;
+    QTest::newRow("no inode is free") << kExt4 << "60M" << true;
+    QTest::newRow("no block of a btrfs is free") << QStringList{"mkfs.btrfs", "-q"} << "160M" << false;
+}
+
 void TestBadInput::whatRunsOutOfSpaceLeavesTheOldState()
 {
-    onASmallDisk("60M", [&](const QString &small) {
+    QFETCH(QStringList, make);
+    QFETCH(QString, size);
+    QFETCH(bool, inodes);
+    if (QStandardPaths::findExecutable(make.first()).isEmpty())
+        QSKIP(qPrintable("needs " + make.first()));
+    const auto fill = [&](const QString &small) { inodes ? fillInodes(small) : this->fill(small); };
+    onASmallDisk(size, [&](const QString &small) {
         const QString archive = m_box.directory() + "/t1.tar.gz";
         RUN_OK(m_box.cli({"launch", "busybox", "runs", "-d", "eth0,type=none"})); // a network would keep the disk busy
         RUN_OK(m_box.cli({"create", "busybox", "t1"}));
@@ -281,7 +314,7 @@ void TestBadInput::whatRunsOutOfSpaceLeavesTheOldState()
             QByteArray all = m_box.text({"list", "-f", "csv", "-c", "nsS"});
             for (const char *name : {"t1", "t2", "runs"})
                 all += m_box.text({"snapshot", "list", name, "-f", "csv", "-c", "n"}) + m_box.text({"config", "show", name});
-            return all + m_box.text({"file", "pull", "t1/state", "-"});
+            return inodes ? all : all + m_box.text({"file", "pull", "t1/state", "-"}); // an overlay takes an inode to be mounted
         };
         const QByteArray before = state();
         const QList<QStringList> refusals = {
@@ -304,8 +337,38 @@ void TestBadInput::whatRunsOutOfSpaceLeavesTheOldState()
         QCOMPARE(m_box.text({"list", "-f", "csv", "-c", "n"}), QByteArray("t2"));
         QCOMPARE(QDir(small + "/storage-pools/default/containers").entryList(QDir::Dirs | QDir::NoDotAndDotDot), QStringList{"t2"});
         RUN_OK(m_box.cli({"delete", "t2"}));
-    });
+    }, make);
     QFile::remove(m_box.directory() + "/t1.tar.gz");
+}
+
+/// A snapshot and a copy that are too large for what is free, and an archive.
+void TestBadInput::howMuchIsMissingIsSaid()
+{
+    onASmallDisk("120M", [&](const QString &small) {
+        const QString archive = m_box.directory() + "/large.tar.gz";
+        RUN_OK(m_box.cli({"storage", "create", "plain", "dir"}));
+        RUN_OK(m_box.cli({"create", "busybox", "t1", "--storage", "plain"}));
+        QByteArray noise(40'000'000, '\0');
+        for (char &byte : noise)
+            byte = static_cast<char>(QRandomGenerator::global()->bounded(16));
+        RUN_OK(m_box.cli({"file", "push", "-", "t1/large"}, noise));
+        RUN_OK(m_box.cli({"export", "t1", archive, "--compression", "gzip"}));
+        const qint64 free = QStorageInfo(small).bytesAvailable();
+        RUN_OK(run({"fallocate", "-l", QString::number(free - 25'000'000), small + "/ballast"}));
+        const QRegularExpression figures("it takes some [45]\\d(\\.\\d+)?MiB, [12]\\d(\\.\\d+)?MiB more than there are.*free in storage pool");
+        for (const QStringList &command : QList<QStringList>{{"snapshot", "t1", "s"}, {"copy", "t1", "t2"}}) {
+            const Run refused = m_box.cli(command);
+            RUN_ENDS(refused, 10);
+            QVERIFY2(figures.match(QString::fromUtf8(refused.err)).hasMatch(), refused.told());
+        }
+        const Run refused = m_box.cli({"import", archive, "t3", "--storage", "plain"});
+        RUN_ENDS(refused, 10);
+        QVERIFY2(QRegularExpression("some [234]\\d(\\.\\d+)?MiB more are needed").match(QString::fromUtf8(refused.err)).hasMatch(), refused.told());
+        QCOMPARE(m_box.text({"list", "-f", "csv", "-c", "nS"}), QByteArray("t1,0"));
+        QFile::remove(archive);
+        RUN_OK(m_box.cli({"delete", "t1", "--purge"}));
+        RUN_OK(m_box.cli({"storage", "delete", "plain"}));
+    });
 }
 
 void TestBadInput::imageThatDoesNotFitIsSaidAndUndone()
