@@ -406,7 +406,8 @@ struct InstancePut {
     std::optional<Devices> devices;
     std::optional<bool> ephemeral, stateful;
     std::optional<std::vector<std::string>> profiles;
-    std::string restore; ///< A snapshot: nothing else counts then.
+    std::string restore; ///< A snapshot: nothing else counts then, but
+    std::vector<std::string> restoreFiles; ///< only these files and folders of it.
 };
 template <> struct Fields<InstancePut> {
     using T = InstancePut;
@@ -416,6 +417,7 @@ template <> struct Fields<InstancePut> {
         Field{"config", &T::config, E},             Field{"devices", &T::devices, E},
         Field{"ephemeral", &T::ephemeral, E},       Field{"stateful", &T::stateful, E},
         Field{"profiles", &T::profiles, E},         Field{"restore", &T::restore, E},
+        Field{"restore_files", &T::restoreFiles, E},
     };
 };
 
@@ -450,6 +452,14 @@ template <> struct Fields<SnapshotsPost> {
     using T = SnapshotsPost;
     static constexpr auto rows = std::tuple{Field{"name", &T::name}, Field{"stateful", &T::stateful},
                                             Field{"expires_at", &T::expiresAt}};
+};
+
+/// Where a snapshot is mounted on the host.
+struct SnapshotMount {
+    std::string path;
+};
+template <> struct Fields<SnapshotMount> {
+    static constexpr auto rows = std::tuple{Field{"path", &SnapshotMount::path}};
 };
 
 /// PUT and PATCH …/snapshots/<s>

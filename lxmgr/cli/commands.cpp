@@ -39,6 +39,7 @@ constexpr Flag kNoProfilesFlag  = {"--no-profiles", "", "No profile at all, not 
 constexpr Flag kEphemeralFlag   = {"-e,--ephemeral", "", "Delete the instance when it stops."};
 constexpr Flag kNetworkFlag     = {"-n,--network", "network", "Put eth0 on this network."};
 constexpr Flag kStorageFlag     = {"-s,--storage", "pool", "Put the root disk into this pool."};
+constexpr Flag kRestoreFilesFlag = {"--files", "path", "Only this file or folder inside, and those named after it.", Repeat::Yes};
 constexpr Flag kDescriptionFlag = {"--description", "text", "What it is for."};
 constexpr Flag kEmptyFlag       = {"--empty", "", "An instance with an empty root disk, without an image."};
 
@@ -149,11 +150,11 @@ constexpr Command kCommands[] = {
      "With --storage its root disk and snapshots go to that pool.",
      {{"lxmgr move web1 web2", ""}, {"lxmgr move web1 --storage fast", "To another pool."}},
      {kStorageFlag}},
-    {"restore", "", "<instance> <snapshot>", Group::Instances, &snapshotRestore,
-     "Go back to a snapshot",
+    {"restore", "", "<instance> <snapshot> [<path>...]", Group::Instances, &snapshotRestore,
+     "Go back to a snapshot, whole or single files",
      "The same as 'lxmgr snapshot restore'.",
-     {{"lxmgr restore web1 snap0", ""}},
-     {}},
+     {{"lxmgr restore web1 snap0", ""}, {"lxmgr restore web1 snap0 --files /etc/nginx /root/.bashrc", "Only these, and the guest runs on."}},
+     {kRestoreFilesFlag}},
     {"export create", "", "<instance> [<file>]", Group::Instances, &exportInstance,
      "Write an instance with its snapshots to an archive",
      "One tar archive in the layout of LXD and Incus, which both import. A running guest stands still only for a moment and is exported as it was then. The file gets its name when all of it is there, was read back and compared; '-' is standard output. Without a file it is called after the instance, in the current folder. Sockets cannot be in an archive and are left out. 'create' may be left out.",
@@ -223,10 +224,21 @@ constexpr Command kCommands[] = {
      "Configuration, devices and profiles as they were, and what the profiles made of them then.",
      {{"lxmgr snapshot show web1 snap0", ""}},
      {kShowFormat}},
-    {"snapshot restore", "", "<instance> <snapshot>", Group::Instances, &snapshotRestore,
-     "Go back to a snapshot",
-     "Files, configuration and devices are again as they were; snapshots stay. What was there before can be brought back with 'lxmgr undo apply' for as long as trash.expiry says. A running instance is stopped for it and started again. Where a profile it used is gone, what the profiles brought becomes its own.",
-     {{"lxmgr snapshot restore web1 before-upgrade", ""}},
+    {"snapshot restore", "", "<instance> <snapshot> [<path>...]", Group::Instances, &snapshotRestore,
+     "Go back to a snapshot, whole or single files",
+     "Files, configuration and devices are again as they were; snapshots stay. What was there before can be brought back with 'lxmgr undo apply' for as long as trash.expiry says. A running instance is stopped for it and started again. Where a profile it used is gone, what the profiles brought becomes its own. With --files only the files and folders that are named become what they were, with everything below them, by the rights of the guest's own root, and the guest runs on; that cannot be undone but by another snapshot.",
+     {{"lxmgr snapshot restore web1 before-upgrade", ""},
+      {"lxmgr snapshot restore web1 before-upgrade --files /etc/nginx", "Only this folder."}},
+     {kRestoreFilesFlag}},
+    {"snapshot mount", "", "<instance> <snapshot>", Group::Instances, &snapshotMount,
+     "Mount a snapshot on the host to look into it",
+     "Read-only, below the run folder, where root alone gets to; the folder is printed. Owners are those of the files on disk, counted from 0 as inside; nothing in it can be started. It stays until it is unmounted or the host restarts, and as long the snapshot and its instance are neither deleted nor renamed.",
+     {{"cp -a $(lxmgr snapshot mount web1 snap0)/etc/nginx /root/", ""}},
+     {}},
+    {"snapshot unmount", "umount", "<instance> <snapshot>", Group::Instances, &snapshotUnmount,
+     "Take a mounted snapshot away",
+     "",
+     {{"lxmgr snapshot unmount web1 snap0", ""}},
      {}},
     {"snapshot rename", "", "<instance> <snapshot> <new-name>", Group::Instances, &snapshotRename,
      "Rename a snapshot",

@@ -74,6 +74,8 @@ Result<int> snapshotCreate(Context &context, const Arguments &arguments);
 Result<int> snapshotList(Context &context, const Arguments &arguments);
 Result<int> snapshotShow(Context &context, const Arguments &arguments);
 Result<int> snapshotRestore(Context &context, const Arguments &arguments);
+Result<int> snapshotMount(Context &context, const Arguments &arguments);
+Result<int> snapshotUnmount(Context &context, const Arguments &arguments);
 Result<int> snapshotRename(Context &context, const Arguments &arguments);
 Result<int> snapshotDelete(Context &context, const Arguments &arguments);
 // undo.cpp

@@ -1,4 +1,4 @@
-// snapshot create, list, show, restore, rename, delete.
+// snapshot create, list, show, restore, mount, unmount, rename, delete.
 #include "cli/snapshots.h"
 
 #include "base/text.h"
@@ -114,8 +114,27 @@ Result<int> snapshotRestore(Context &context, const Arguments &arguments)
     TRY(snapshotPath(arguments.word(0), arguments.word(1)));
     api::InstancePut put;
     put.restore = arguments.word(0) + "/" + arguments.word(1);
+    put.restoreFiles = arguments.values("files");
+    for (std::size_t i = 2; i < arguments.words.size(); ++i)
+        put.restoreFiles.push_back(arguments.words[i]);
+    if (put.restoreFiles.size() > arguments.values("files").size() && !arguments.has("files"))
+        return Error(Code::Usage, "what is " + quoted(arguments.word(2)) + "? Single files are named after --files");
     TRY(runWithProgress(context, "PUT", TRY(instancePath(arguments.word(0))), api::toJson(put),
                         "Restoring " + arguments.word(0)));
+    return 0;
+}
+
+Result<int> snapshotMount(Context &context, const Arguments &arguments)
+{
+    const std::string path = TRY(snapshotPath(arguments.word(0), arguments.word(1))) + "/mount";
+    const client::Answer answer = TRY(context.client().request("POST", path));
+    context.printLine(TRY(client::Client::parse<api::SnapshotMount>(answer.metadata)).path);
+    return 0;
+}
+
+Result<int> snapshotUnmount(Context &context, const Arguments &arguments)
+{
+    TRY(context.client().request("DELETE", TRY(snapshotPath(arguments.word(0), arguments.word(1))) + "/mount"));
     return 0;
 }
 

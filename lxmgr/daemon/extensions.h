@@ -85,6 +85,8 @@ inline constexpr std::string_view kExtensions[] = {
     "lxmgr_diff",
     "lxmgr_error_code",
     "lxmgr_fields", // GET /1.0/instances?recursion=…&fields=name,status: only these members
+    "lxmgr_restore_files", // restore_files beside restore in PUT /1.0/instances/X: only these paths
+    "lxmgr_snapshot_mount",
     "lxmgr_storage",
     "lxmgr_templates",
     "lxmgr_undo",

@@ -234,11 +234,16 @@ Result<instances::Definition> definitionOf(Context &context, const Request &requ
 }
 
 /// Clients name the snapshot as "web1/snap0" or "snap0".
-Status restore(Context &context, const Request &request, const Responder &responder, const std::string &named)
+Status restore(Context &context, const Request &request, const Responder &responder, const api::InstancePut &put)
 {
     const InstanceKey key = keyOf(request);
+    const std::string &named = put.restore;
     const std::string name = named.starts_with(key.name + "/") ? named.substr(key.name.size() + 1) : named;
     TRY(context.manager.snapshot(key, name));
+    if (!put.restoreFiles.empty())
+        return operate(context, request, responder, "Restoring files", [&context, key, name, paths = put.restoreFiles](Task &task) {
+            return context.manager.restoreFiles(key, name, paths, task);
+        });
     return operate(context, request, responder, "Restoring snapshot",
                    [&context, key, name](Task &task) { return context.manager.restore(key, name, task); });
 }
@@ -247,7 +252,9 @@ Status put(Context &context, Request &request, const Responder &responder)
 {
     const auto body = TRY(request.json<api::InstancePut>());
     if (!body.restore.empty())
-        return restore(context, request, responder, body.restore);
+        return restore(context, request, responder, body);
+    if (!body.restoreFiles.empty())
+        return Error(Code::Invalid, "restore_files: say in 'restore' from which snapshot");
     auto definition = TRY(definitionOf(context, request, body, false));
     return operate(context, request, responder, "Updating instance",
                    [&context, key = keyOf(request), definition](Task &) { return context.manager.redefine(key, definition); });

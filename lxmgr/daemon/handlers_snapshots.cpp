@@ -1,4 +1,4 @@
-// Snapshots of instances: list, get, make, change, rename, delete.
+// Snapshots of instances: list, get, make, change, rename, delete, mount.
 #include "daemon/context.h"
 #include "daemon/convert.h"
 
@@ -119,11 +119,27 @@ Status remove(Context &context, Request &request, const Responder &responder)
                    snapshotResources(key, name));
 }
 
+Status mount(Context &context, Request &request, const Responder &responder)
+{
+    api::SnapshotMount mounted;
+    mounted.path = TRY(context.manager.mountSnapshot(keyOf(request), request.param("snapshot")));
+    responder.sync(api::toJson(mounted));
+    return {};
+}
+
+Status unmount(Context &context, Request &request, const Responder &responder)
+{
+    TRY(context.manager.unmountSnapshot(keyOf(request), request.param("snapshot")));
+    responder.sync();
+    return {};
+}
+
 constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceSnapshotList, &list},     {api::RouteId::InstanceSnapshotCreate, &create},
     {api::RouteId::InstanceSnapshotGet, &get},       {api::RouteId::InstanceSnapshotPut, &change},
     {api::RouteId::InstanceSnapshotPatch, &change},  {api::RouteId::InstanceSnapshotPost, &post},
-    {api::RouteId::InstanceSnapshotDelete, &remove},
+    {api::RouteId::InstanceSnapshotDelete, &remove}, {api::RouteId::InstanceSnapshotMount, &mount},
+    {api::RouteId::InstanceSnapshotUnmount, &unmount},
 };
 
 } // namespace

@@ -111,6 +111,7 @@ std::shared_ptr<void> Manager::keepVolume(const InstanceKey &key)
 
 Status Manager::checkNotKept(const InstanceKey &key)
 {
+    TRY(checkNotMounted(key));
     const std::lock_guard guard(m_keptMutex);
     const auto found = m_kept.find(key);
     if (found == m_kept.end() || found->second.expired())

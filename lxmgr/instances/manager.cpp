@@ -129,12 +129,7 @@ Result<spec::FilesClient> Manager::files(const InstanceKey &key)
     }
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     const storage::RootTree tree = TRY(pool->root(key.project, key.name));
-    spec::Rootfs rootfs;
-    rootfs.kind = tree.kind == storage::RootTree::Kind::Overlay ? spec::Rootfs::Kind::Overlay : spec::Rootfs::Kind::Directory;
-    rootfs.directory = tree.directory;
-    rootfs.lower = tree.lower;
-    rootfs.layer = tree.layer;
-    return spec::FilesClient::forStopped(m_s.paths, rootfs, idMapOf(row));
+    return spec::FilesClient::forStopped(m_s.paths, rootfsOf(tree, false), idMapOf(row));
 }
 
 Result<std::string> Manager::consoleLog(const InstanceKey &key)

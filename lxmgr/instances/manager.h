@@ -45,6 +45,7 @@ namespace lxmgr::instances
 inline constexpr const char *kRenameOperation = "instance-rename";
 inline constexpr const char *kSnapshotRenameOperation = "snapshot-rename";
 inline constexpr const char *kRestoreOperation = "instance-restore";
+inline constexpr const char *kRestoreFilesOperation = "instance-restore-files";
 inline constexpr const char *kPauseOperation = "instance-pause";
 inline constexpr const char *kRefreshOperation = "instance-refresh";
 inline constexpr const char *kMoveOperation = "instance-move";
@@ -210,6 +211,15 @@ public:
     /// Files and definition as they were then; a running guest is stopped for it and started again. Where a profile it
     /// used is gone, what the profiles had brought becomes the instance's own. What it held is kept for a time.
     Status restore(const InstanceKey &key, const std::string &name, const Progress &progress);
+    /// Mounts the snapshot on the host, read-only, for root to look into. Where; mounted already is no error.
+    Result<std::string> mountSnapshot(const InstanceKey &key, const std::string &name);
+    /// NotFound: it is not mounted. WrongState: somebody is in there.
+    Status unmountSnapshot(const InstanceKey &key, const std::string &name);
+    /// Makes only `paths`, absolute inside, what they are in the snapshot, running or not, with the rights of the guest's
+    /// own root: each a file, or a folder with all below it. NotFound, before anything is touched: the snapshot has not all
+    /// of them.
+    Status restoreFiles(const InstanceKey &key, const std::string &name, const std::vector<std::string> &paths,
+                        Progress &progress);
 
     // Undoing; see UndoLog for what there is.
     Result<UndoPreview> previewUndo(const store::UndoEntry &entry);
@@ -311,6 +321,8 @@ private:
     /// While this is held the volume and the snapshots of the instance stay where they are; only the guest may come and go.
     std::shared_ptr<void> keepVolume(const InstanceKey &key);
     Status checkNotKept(const InstanceKey &key);
+    /// WrongState: a snapshot of it is mounted.
+    Status checkNotMounted(const InstanceKey &key) const;
     Status whilePaused(const InstanceKey &key, const std::function<Status(storage::InUse)> &work);
     void resume(const InstanceKey &key);
     Status recoverPause(const store::Operation &journal);
@@ -358,6 +370,7 @@ private:
     Status recoverInstance(const config::BackupDocument &document, storage::Driver &pool, std::vector<Found> &found);
     Status recoverSnapshotRename(const store::Operation &journal);
     Status recoverRestore(const store::Operation &journal);
+    Status recoverRestoreFiles(const store::Operation &journal);
     Status recoverSnapshots(const store::Instance &row);
     Result<KeptTree> keepTree(const store::Instance &row, storage::Driver &pool, std::unique_lock<std::mutex> &guard);
     Result<images::ExportJob> exportJob(const store::Instance &row, const ExportRequest &request, storage::Driver &pool);

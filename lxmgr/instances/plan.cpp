@@ -132,17 +132,6 @@ spec::Mount volumeMount(const config::DiskDevice &disk, const VolumeMount &volum
     return mount;
 }
 
-spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly)
-{
-    spec::Rootfs rootfs;
-    rootfs.kind = tree.kind == storage::RootTree::Kind::Overlay ? spec::Rootfs::Kind::Overlay : spec::Rootfs::Kind::Directory;
-    rootfs.directory = tree.directory;
-    rootfs.lower = tree.lower;
-    rootfs.layer = tree.layer;
-    rootfs.readOnly = readOnly;
-    return rootfs;
-}
-
 std::vector<std::pair<std::string, std::string>> environmentOf(const config::InstanceConfig &config)
 {
     std::vector<std::pair<std::string, std::string>> environment = {
@@ -265,6 +254,17 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
             limits.devices.push_back({'c', planned->major, planned->minor, "rwm"});
     }
     return limits;
+}
+
+spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly)
+{
+    spec::Rootfs rootfs;
+    rootfs.kind = tree.kind == storage::RootTree::Kind::Overlay ? spec::Rootfs::Kind::Overlay : spec::Rootfs::Kind::Directory;
+    rootfs.directory = tree.directory;
+    rootfs.lower = tree.lower;
+    rootfs.layer = tree.layer;
+    rootfs.readOnly = readOnly;
+    return rootfs;
 }
 
 spec::IdMap idMapOf(const store::Instance &instance)

@@ -51,6 +51,8 @@ Status checkDevices(const config::Effective &effective, const VolumeMounts &volu
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
 /// limits.* in the terms of kernel/cgroup_limits.
 cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices);
+/// What the monitor mounts as root file system.
+spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly);
 /// The ids of a guest: its own range, or empty when privileged.
 spec::IdMap idMapOf(const store::Instance &instance);
 /// Folder of the instance below each cgroup hierarchy.

@@ -57,6 +57,8 @@ Status Manager::recoverOperation(const store::Operation &journal)
         return recoverSnapshotRename(journal);
     if (journal.type == kRestoreOperation)
         return recoverRestore(journal);
+    if (journal.type == kRestoreFilesOperation)
+        return recoverRestoreFiles(journal);
     if (journal.type == kRefreshOperation)
         return recoverRefresh(journal);
     if (journal.type == kMoveOperation)

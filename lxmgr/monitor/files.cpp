@@ -6,6 +6,7 @@
 #include "kernel/path.h"
 #include "kernel/sys.h"
 #include "monitor/modes.h"
+#include "monitor/put_back.h"
 #include "runtime/ids.h"
 #include "runtime/trees.h"
 #include "spec/codec.h"
@@ -15,8 +16,10 @@
 #include <cerrno>
 #include <csignal>
 #include <linux/mount.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace lxmgr::monitor
@@ -67,13 +70,18 @@ Result<Fd> enterStopped(spec::Packet &packet)
     return root;
 }
 
-Result<Fd> enter(spec::Channel &daemon)
+struct Guest {
+    Fd root;
+    bool detached = false;
+};
+
+Result<Guest> enter(spec::Channel &daemon)
 {
     auto packet = TRY(daemon.receive());
     if (packet && packet->type == MessageType::EnterRunning)
-        return enterRunning(*packet);
+        return Guest{TRY(enterRunning(*packet)), false};
     if (packet && packet->type == MessageType::EnterStopped)
-        return enterStopped(*packet);
+        return Guest{TRY(enterStopped(*packet)), true};
     return Error(Code::Corrupt, "no guest was named");
 }
 
@@ -95,6 +103,9 @@ spec::FileStat describe(const struct stat &info)
 struct Served {
     FileReplyBody body;
     Fd fd;
+    const std::vector<Fd> &given; ///< What came with the request.
+    bool detached;                ///< The root is a mount of its own, with nothing mounted below.
+    const spec::Channel &daemon;
 };
 
 /// Owner and mode where they are given; the owner first, because a new owner takes set-id bits away.
@@ -230,11 +241,40 @@ Status changeFile(const Fd &root, const FileRequest &request, Served &)
     return apply(fd, request.mode, request.uid, request.gid);
 }
 
+/// The root file system without what the guest has mounted in it.
+Result<Fd> rootAlone(const Fd &root, const Served &served)
+{
+    return served.detached ? sys::openat(root, ".", O_PATH | O_DIRECTORY) : sys::open_tree(root, "", sys::Recursive::No);
+}
+
 Status mountRoot(const Fd &root, const FileRequest &, Served &served)
 {
-    served.fd = TRY(sys::open_tree(root, "", sys::Recursive::No));
+    served.fd = TRY(rootAlone(root, served));
+    if (struct statvfs info {}; served.detached) { // its flags are not for us to change any more
+        TRY(sys::call("fstatvfs", {}, [&] { return ::fstatvfs(served.fd.get(), &info); }));
+        return info.f_flag & ST_RDONLY ? Status() : Status(Error(Code::Unsupported, "the tree was not mounted for reading"));
+    }
     return sys::mount_setattr(served.fd, sys::Recursive::No,
                               MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+/// A daemon that has gone waits for nothing any more.
+bool hungUp(const spec::Channel &daemon)
+{
+    pollfd waiting{daemon.fd(), POLLRDHUP, 0};
+    return ::poll(&waiting, 1, 0) > 0;
+}
+
+Status restoreFile(const Fd &root, const FileRequest &request, Served &served)
+{
+    if (served.given.size() != 1)
+        return Error(Code::Corrupt, "no earlier state was named");
+    return putBack(TRY(rootAlone(root, served)), served.given.front(), request.path, [&] { return hungUp(served.daemon); });
+}
+
+Status dropRestore(const Fd &root, const FileRequest &request, Served &served)
+{
+    return dropHalfPutBack(TRY(rootAlone(root, served)), request.path);
 }
 
 struct Row {
@@ -242,16 +282,18 @@ struct Row {
     Status (*serve)(const Fd &root, const FileRequest &request, Served &served);
 };
 constexpr Row kRows[] = {
-    {MessageType::FileOpen,     &openFile  },
-    {MessageType::FileStat,     &statFile  },
-    {MessageType::FileList,     &listFolder},
-    {MessageType::FileMakeDir,  &makeFolder},
-    {MessageType::FileRemove,   &removeFile},
-    {MessageType::FileRename,   &renameFile},
-    {MessageType::FileSymlink,  &makeLink  },
-    {MessageType::FileReadLink, &readLink  },
-    {MessageType::FileChange,   &changeFile},
-    {MessageType::FileMount,    &mountRoot },
+    {MessageType::FileOpen,        &openFile   },
+    {MessageType::FileStat,        &statFile   },
+    {MessageType::FileList,        &listFolder },
+    {MessageType::FileMakeDir,     &makeFolder },
+    {MessageType::FileRemove,      &removeFile },
+    {MessageType::FileRename,      &renameFile },
+    {MessageType::FileSymlink,     &makeLink   },
+    {MessageType::FileReadLink,    &readLink   },
+    {MessageType::FileChange,      &changeFile },
+    {MessageType::FileMount,       &mountRoot  },
+    {MessageType::FileRestore,     &restoreFile},
+    {MessageType::FileDropRestore, &dropRestore},
 };
 
 /// What an errno means for a file that a user named.
@@ -281,14 +323,14 @@ Error userError(Error error, const std::string &path)
     return std::move(error).in(quoted(path));
 }
 
-Status serve(spec::Channel &daemon, const Fd &root, const spec::Packet &packet)
+Status serve(spec::Channel &daemon, const Guest &guest, const spec::Packet &packet)
 {
     const auto request = TRY(spec::decode<FileRequest>(packet.body));
     for (const Row &row : kRows) {
         if (row.type != packet.type)
             continue;
-        Served served;
-        if (Status status = row.serve(root, request, served); !status)
+        Served served{{}, {}, packet.fds, guest.detached, daemon};
+        if (Status status = row.serve(guest.root, request, served); !status)
             return userError(std::move(status.error()), request.path);
         return daemon.send(MessageType::FileReply, spec::encode(served.body),
                            served.fd ? std::vector<int>{served.fd.get()} : std::vector<int>{});
@@ -296,13 +338,13 @@ Status serve(spec::Channel &daemon, const Fd &root, const spec::Packet &packet)
     return Error(Code::Unsupported, "unknown message");
 }
 
-Status serveAll(spec::Channel &daemon, const Fd &root)
+Status serveAll(spec::Channel &daemon, const Guest &guest)
 {
     for (;;) {
         const auto packet = TRY(daemon.receive());
         if (!packet)
             return {};
-        if (Status served = serve(daemon, root, *packet); !served)
+        if (Status served = serve(daemon, guest, *packet); !served)
             TRY(daemon.send(MessageType::Failed, spec::encodeFailure(served.error())));
     }
 }
@@ -315,12 +357,12 @@ int files(std::span<char *const>)
     ::umask(0);
     (void)::signal(SIGPIPE, SIG_IGN);
     (void)sys::prctl("PR_SET_DUMPABLE", PR_SET_DUMPABLE, 0); // cannot fail: 0 is always allowed
-    auto root = enter(daemon);
+    auto guest = enter(daemon);
     const Status told =
-        root ? daemon.send(MessageType::Done) : daemon.send(MessageType::Failed, spec::encodeFailure(root.error()));
-    if (!root || !told)
+        guest ? daemon.send(MessageType::Done) : daemon.send(MessageType::Failed, spec::encodeFailure(guest.error()));
+    if (!guest || !told)
         return 1;
-    return serveAll(daemon, *root) ? 0 : 1;
+    return serveAll(daemon, *guest) ? 0 : 1;
 }
 
 } // namespace lxmgr::monitor

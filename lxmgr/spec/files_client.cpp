@@ -70,9 +70,9 @@ FilesClient::~FilesClient()
         waitFor(m_helper);
 }
 
-Result<Packet> FilesClient::ask(MessageType type, const FileRequest &request)
+Result<Packet> FilesClient::ask(MessageType type, const FileRequest &request, const std::vector<int> &fds)
 {
-    TRY(m_channel.send(type, encode(request)));
+    TRY(m_channel.send(type, encode(request), fds));
     return replyOf(m_channel);
 }
 
@@ -98,6 +98,22 @@ Result<Fd> FilesClient::mount()
     if (reply.fds.size() != 1)
         return Error(Code::Corrupt, "the helper sent no mount");
     return std::move(reply.fds[0]);
+}
+
+Status FilesClient::restore(const std::string &path, const Fd &source)
+{
+    FileRequest request;
+    request.path = path;
+    TRY(ask(MessageType::FileRestore, request, {source.get()}));
+    return {};
+}
+
+Status FilesClient::dropRestore(const std::string &path)
+{
+    FileRequest request;
+    request.path = path;
+    TRY(ask(MessageType::FileDropRestore, request));
+    return {};
 }
 
 Result<FileStat> FilesClient::stat(const std::string &path)

@@ -46,6 +46,11 @@ public:
     Result<std::string> readlink(const std::string &path);
     /// Owner and mode; -1 is left alone.
     Status change(const std::string &path, std::int64_t mode, std::int64_t uid, std::int64_t gid);
+    /// Makes `path` what it is below `source`, a mount() of an earlier state: a file, or a folder with all below it.
+    /// NotFound: it is not there.
+    Status restore(const std::string &path, const Fd &source);
+    /// Removes what a restore() of `path` left in the guest that was cut off.
+    Status dropRestore(const std::string &path);
     /// The root file system as a detached mount to read from, without what the guest has mounted in it.
     Result<Fd> mount();
 
@@ -58,7 +63,7 @@ private:
     FilesClient(Channel channel, pid_t helper) : m_channel(std::move(channel)), m_helper(helper) {}
     static Result<FilesClient> start(const Paths &paths, MessageType enter, std::string_view body,
                                      const std::vector<int> &fds);
-    Result<Packet> ask(MessageType type, const FileRequest &request);
+    Result<Packet> ask(MessageType type, const FileRequest &request, const std::vector<int> &fds = {});
     Channel m_channel;
     pid_t m_helper = 0;
 };

@@ -49,6 +49,8 @@ constexpr MessageRow kMessages[] = {
     {MessageType::FileChange,      "file-change"},
     {MessageType::FileReply,       "file-reply"},
     {MessageType::FileMount,       "file-mount"},
+    {MessageType::FileRestore,     "file-restore"},
+    {MessageType::FileDropRestore, "file-drop-restore"},
 };
 // clang-format on
 

@@ -54,6 +54,8 @@ enum class MessageType : std::uint32_t {
     FileChange = 60,   ///< Owner and mode.
     FileReply = 61,    ///<
     FileMount = 62,    ///< Reply: FileReply + a mount of the root alone, read-only.
+    FileRestore = 63,  ///< FileRequest + a mount of an earlier state that has the path.
+    FileDropRestore = 64, ///< What a FileRestore of the path left that was cut off.
 };
 
 std::string_view messageName(MessageType type);

@@ -28,7 +28,7 @@ constexpr std::string_view kOverlayMarks = "trusted.overlay.";
 Status mergeFolder(const std::vector<Fd> &layers, const Fd &to, const std::string &path, unsigned level, Copy &copy);
 
 /// What cannot be opened for reading (links, sockets, devices) is held by an O_PATH descriptor, which these calls
-/// refuse: it is reached by the descriptor's own name then.
+/// refuse: it is reached by the descriptor's own name then. ENOENT: a process in a guest has no /proc of its own.
 template <class ByFd, class ByPath> auto onFile(const Fd &file, ByFd byFd, ByPath byPath)
 {
     const auto result = byFd(file.get());
@@ -64,8 +64,9 @@ Result<Attributes> attributesOf(const Fd &file)
     };
     Attributes attributes;
     const ssize_t have = list(nullptr, 0);
-    if (have == 0 || (have < 0 && errno == EOPNOTSUPP))
-        return attributes; // as most files; the buffers below are large
+    // As most files; the buffers below are large. With ENOENT it is none that can have more than an ACL.
+    if (have == 0 || (have < 0 && (errno == EOPNOTSUPP || errno == ENOENT)))
+        return attributes;
     std::string buffer(64 * 1024, '\0');
     char *names = buffer.data();
     const ssize_t length = list(names, buffer.size());

@@ -62,6 +62,7 @@ QList<Operation> operations()
         {"snapshot rename", {create, snapshot}, {"rename", "t1/s0", "t1/s1"}, {"STOPPED"}},
         {"snapshot delete", {create, snapshot}, {"delete", "t1/s0"}, {"STOPPED"}},
         {"restore", {create, snapshot}, {"restore", "t1", "s0"}, {"STOPPED"}},
+        {"restore of files", {launch, snapshot}, {"restore", "t1", "s0", "--files", "/etc"}, {"RUNNING"}},
         {"restore of a running one", {launch, snapshot}, {"restore", "t1", "s0"}, {"STOPPED", "RUNNING"}},
         {"export", {create}, {"export", "t1", "/dev/null"}, {"STOPPED"}},
         {"export of a running one", {launch}, {"export", "t1", "/dev/null"}, {"RUNNING"}},

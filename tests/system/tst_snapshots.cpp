@@ -16,6 +16,11 @@ private slots:
     void restoreOfARunningGuestStartsItAgain();
     void aRestoreThatFailsLeavesTheGuestRunning();
     void aRestoreThatCannotBeDoesNotStopTheGuest();
+    void singleFilesComeBack_data();
+    void singleFilesComeBack();
+    void singleFilesThatCannotBeAreNamed();
+    void singleFilesCutOffLeaveNothingBeside();
+    void mountedOnesAreLookedInto();
     void theOthersOutliveARestore();
     void aGuestRunsOnAfterItsSnapshot();
     void aPausedGuestStaysPaused();
@@ -122,6 +127,125 @@ void TestSnapshots::aRestoreThatCannotBeDoesNotStopTheGuest()
     must({"delete", "-f", "t1"});
     for (const char *name : {"/1.0/profiles/web", "/1.0/profiles/same"})
         QCOMPARE(m_box.rest("DELETE", name).status, 200);
+}
+
+void TestSnapshots::singleFilesComeBack_data()
+{
+    QTest::addColumn<bool>("running");
+    QTest::newRow("into a running guest") << true;
+    QTest::newRow("into a stopped one") << false;
+}
+
+/// What is named is again as it was in every respect, what is not named stays as it is, what is mounted is not touched.
+void TestSnapshots::singleFilesComeBack()
+{
+    QFETCH(bool, running);
+    launch("t1");
+    giveProbe("t1");
+    must({"exec", "t1", "--", "sh", "-c",
+          "mkdir -p /srv/d/sub/deep /srv/way/down /mnt/over; cd /srv; echo one > d/a; chown 33:44 d/a; chmod 4750 d/a; ln d/a d/sub/b; "
+          "ln -s ../a d/sub/link; mkfifo d/fifo; echo same > d/same; echo x > way/down/file; chmod 711 way; chown 5:6 way/down; echo deep > d/sub/deep/f; "
+          "echo under > /mnt/over/f; touch -d @981158400 d/sub; echo alone > single; sync"});
+    must({"snapshot", "t1", "s"});
+    must({"exec", "t1", "--", "sh", "-c",
+          "cd /srv; echo two > d/a; chmod 600 d/a; rm d/sub/b d/fifo; rm -r d/sub/deep; echo file > d/sub/deep; mkdir d/sub/link2; rm d/sub/link; mkdir -p d/sub/link/x; "
+          "echo new > d/new; rm -r way; echo changed > single; echo stays > other; mount -t tmpfs none /mnt/over; echo over > /mnt/over/f; sync"});
+    const QByteArray same = inside("t1", {"stat", "-c", "%i", "/srv/d/same"});
+    const int pid = m_box.initPid("t1");
+    if (!running)
+        must({"stop", "--force", "t1"});
+    must({"restore", "t1", "s", "--files", "/srv/d", "/srv/way/down/file", "--files", "/mnt/over"});
+    if (running)
+        QCOMPARE(m_box.initPid("t1"), pid);
+    else
+        must({"start", "t1"});
+
+    const auto is = [&](const QByteArray &path) { return inside("t1", {"stat", "-c", "%F %a %u:%g %h", path}); };
+    QCOMPARE(is("/srv/d/a"), QByteArray("regular file 4750 33:44 2"));
+    QCOMPARE(inside("t1", {"cat", "/srv/d/sub/b", "/srv/d/same", "/srv/d/sub/deep/f", "/srv/way/down/file"}), QByteArray("one\nsame\ndeep\nx"));
+    QCOMPARE(inside("t1", {"readlink", "/srv/d/sub/link"}), QByteArray("../a"));
+    QCOMPARE(is("/srv/d/fifo"), QByteArray("fifo 644 0:0 1"));
+    QCOMPARE(inside("t1", {"stat", "-c", "%Y", "/srv/d/sub"}), QByteArray("981158400"));
+    QCOMPARE(is("/srv/way").left(20), QByteArray("directory 711 0:0 3"));
+    QCOMPARE(is("/srv/way/down"), QByteArray("directory 755 5:6 2"));
+    QCOMPARE(inside("t1", {"ls", "-A", "/srv/d"}), QByteArray("a\nfifo\nsame\nsub"));
+    QCOMPARE(inside("t1", {"ls", "-A", "/srv/d/sub"}), QByteArray("b\ndeep\nlink"));
+    QCOMPARE(inside("t1", {"stat", "-c", "%i", "/srv/d/same"}), same); // what has not changed is not made anew
+    QCOMPARE(inside("t1", {"cat", "/srv/single", "/srv/other"}), QByteArray("changed\nstays"));
+    QCOMPARE(inside("t1", {"ls", "-A", "/srv"}), QByteArray("d\nother\nsingle\nway"));
+    QCOMPARE(inside("t1", {"cat", "/mnt/over/f"}), QByteArray(running ? "over" : "under"));
+}
+
+void TestSnapshots::singleFilesThatCannotBeAreNamed()
+{
+    launch("t1");
+    must({"exec", "t1", "--", "sh", "-c", "echo one > /srv-file; ln -s / /up; sync"});
+    must({"snapshot", "t1", "s"});
+    must({"exec", "t1", "--", "sh", "-c", "echo two > /srv-file; echo new > /later"});
+    const QList<QPair<QStringList, QByteArray>> wrong = {
+        {{"--files", "/srv-file", "/later"}, "snapshot 's' of 't1' has no '/later'"},
+        {{"--files", "srv-file"}, "no absolute path"},
+        {{"--files", "/srv/../srv-file"}, "leads upwards"},
+        {{"--files", "/"}, "without naming any"},
+        {{"/srv-file"}, "--files"},
+    };
+    for (const auto &[words, said] : wrong) {
+        const Run refused = m_box.cli(QStringList{"restore", "t1", "s"} + words);
+        QVERIFY2(!refused.ok() && refused.err.contains(said), refused.told());
+        QCOMPARE(inside("t1", {"cat", "/srv-file", "/later"}), QByteArray("two\nnew"));
+    }
+    must({"restore", "t1", "s", "--files", "/up/srv-file"}); // links mean what they mean inside
+    QCOMPARE(inside("t1", {"cat", "/srv-file"}), QByteArray("one"));
+}
+
+void TestSnapshots::singleFilesCutOffLeaveNothingBeside()
+{
+    launch("t1");
+    must({"exec", "t1", "--", "sh", "-c", "mkdir -p /srv/d; echo one > /srv/d/a; sync"});
+    must({"snapshot", "t1", "s"});
+    must({"exec", "t1", "--", "sh", "-c", "echo two > /srv/d/a; mkdir /srv/.lxmgr-restore; echo half > /srv/.lxmgr-restore/d; sync"});
+    m_box.stopDaemon();
+    QVERIFY2(m_box.startDaemon({{"LXMGR_FAIL", "restore-files.path=kill"}}), m_box.daemonLog());
+    QVERIFY(!m_box.cli({"restore", "t1", "s", "--files", "/srv/d"}).ok());
+    m_box.stopDaemon();
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog());
+    QCOMPARE(inside("t1", {"ls", "-A", "/srv"}), QByteArray("d"));
+    QCOMPARE(inside("t1", {"cat", "/srv/d/a"}), QByteArray("two"));
+    QVERIFY2(m_box.daemonLog().contains("restoring files of it was cut off"), m_box.daemonLog());
+}
+
+void TestSnapshots::mountedOnesAreLookedInto()
+{
+    launch("t1");
+    giveProbe("t1");
+    must({"exec", "t1", "--", "sh", "-c", "echo one > /srv-file; chown 33:44 /srv-file; sync"});
+    must({"snapshot", "t1", "s"});
+    must({"exec", "t1", "--", "sh", "-c", "echo two > /srv-file; sync"});
+    const QString place = QString::fromUtf8(m_box.text({"snapshot", "mount", "t1", "s"}));
+    QCOMPARE(m_box.text({"snapshot", "mount", "t1", "s"}), place.toUtf8()); // it is mounted once
+    QFile file(place + "/srv-file");
+    QVERIFY(file.open(QIODevice::ReadOnly));
+    QCOMPARE(file.readAll(), QByteArray("one\n"));
+    QCOMPARE(QFileInfo(file).ownerId(), 33U);
+    QCOMPARE(QFileInfo(m_box.runDir() + "/snapshots").permissions() & (QFile::ReadGroup | QFile::ExeGroup | QFile::ReadOther | QFile::ExeOther), QFile::Permissions());
+    QVERIFY(!QFile(place + "/new").open(QIODevice::WriteOnly));
+    QVERIFY(run({place + "/probe"}).status != 0); // nothing can be started there
+
+    const QList<QStringList> refused = {{"snapshot", "delete", "t1", "s"}, {"snapshot", "rename", "t1", "s", "x"}, {"delete", "--force", "t1"}};
+    for (const QStringList &words : refused) {
+        const Run run = m_box.cli(words);
+        QVERIFY2(!run.ok() && run.err.contains("lxmgr snapshot unmount t1 s"), run.told());
+    }
+    Run busy = m_box.cli({"snapshot", "unmount", "t1", "s"});
+    QVERIFY2(!busy.ok() && busy.err.contains("files open"), busy.told());
+    file.close();
+    m_box.stopDaemon(); // the mount is the record
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog());
+    must({"snapshot", "unmount", "t1", "s"});
+    busy = m_box.cli({"snapshot", "unmount", "t1", "s"});
+    QVERIFY2(!busy.ok() && busy.err.contains("is not mounted"), busy.told());
+    QVERIFY(!QFileInfo::exists(place));
+    must({"snapshot", "delete", "t1", "s"});
 }
 
 void TestSnapshots::theOthersOutliveARestore()
