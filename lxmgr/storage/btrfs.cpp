@@ -5,9 +5,13 @@
 // it, so the root file system is tree/rootfs: not the top of a subvolume, or systemd in the guest would make subvolumes
 // for its own folders.
 #include "base/text.h"
+#include "kernel/sys.h"
+#include "storage/btrfs_quota.h"
 #include "storage/btrfs_subvolume.h"
 #include "storage/folder_pool.h"
 #include "storage/tree.h"
+
+#include <unistd.h>
 
 namespace lxmgr::storage
 {
@@ -84,7 +88,32 @@ protected:
         const Fd tree = TRY(openFolder(original.folder, kTree));
         TRY(btrfs::snapshot(tree, folder, kTree,
                             as == Holder::Snapshot ? btrfs::Access::ReadOnly : btrfs::Access::ReadWrite));
+        TRY(btrfs::setQuota(TRY(openFolder(folder, kTree)), std::nullopt)); // the kernel copies the limit along
         return Data::Settled;
+    }
+
+    /// Without subvolumes that a guest made inside, which are not counted with the one around them.
+    Result<Bytes> usageOf(const Fd &folder, Holder holder) const override
+    {
+        const auto quota = TRY(btrfs::quotaOf(TRY(openFolder(folder, kTree))));
+        return quota ? quota->used : FolderPool::usageOf(folder, holder);
+    }
+
+    Status checkLimits(const Fd &) const override { return {}; }
+    Status beginLimits(const Fd &pool) const override { return btrfs::beginQuotas(pool); }
+    Status limitTree(const Fd &folder, std::optional<Bytes> limit) const override
+    {
+        const Fd tree = TRY(openFolder(folder, kTree));
+        const auto before = TRY(btrfs::quotaOf(tree));
+        if (before && before->limit == limit)
+            return {};
+        if (before && limit) {
+            // Figures are those of the last commit.
+            TRY(sys::call("syncfs", {}, [&] { return ::syncfs(tree.get()); }));
+            if (const auto now = TRY(btrfs::quotaOf(tree)); now && now->used > *limit)
+                return overLimit(*limit, now->used);
+        }
+        return btrfs::setQuota(tree, limit);
     }
 };
 

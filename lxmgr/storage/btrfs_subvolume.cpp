@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "kernel/sys.h"
+#include "storage/btrfs_quota.h"
 
 #include <cerrno>
 #include <cstring>
@@ -38,14 +39,6 @@ Status control(const char *name, const std::string &object, const Fd &fd, unsign
 {
     TRY(sys::call(name, object, [&] { return ::ioctl(fd.get(), request, &argument); }));
     return {};
-}
-
-Result<std::uint64_t> idOf(const Fd &folder)
-{
-    btrfs_ioctl_ino_lookup_args lookup{};
-    lookup.objectid = BTRFS_FIRST_FREE_OBJECTID;
-    TRY(control("BTRFS_IOC_INO_LOOKUP", {}, folder, BTRFS_IOC_INO_LOOKUP, lookup));
-    return lookup.treeid;
 }
 
 Status setName(btrfs_ioctl_vol_args_v2 &arguments, const std::string &name)
@@ -112,7 +105,9 @@ Status destroyById(const Fd &anywhere, std::uint64_t id)
     btrfs_ioctl_vol_args_v2 arguments{};
     arguments.flags = BTRFS_SUBVOL_SPEC_BY_ID;
     arguments.subvolid = id;
-    return control("BTRFS_IOC_SNAP_DESTROY_V2", std::to_string(id), anywhere, BTRFS_IOC_SNAP_DESTROY_V2, arguments);
+    TRY(control("BTRFS_IOC_SNAP_DESTROY_V2", std::to_string(id), anywhere, BTRFS_IOC_SNAP_DESTROY_V2, arguments));
+    forgetQuota(anywhere, id);
+    return {};
 }
 
 Status snapshotOne(const Fd &source, const Fd &at, const std::string &name)
@@ -198,6 +193,14 @@ Status fillNested(const Fd &source, const Fd &copy)
 }
 
 } // namespace
+
+Result<std::uint64_t> idOf(const Fd &folder)
+{
+    btrfs_ioctl_ino_lookup_args lookup{};
+    lookup.objectid = BTRFS_FIRST_FREE_OBJECTID;
+    TRY(control("BTRFS_IOC_INO_LOOKUP", {}, folder, BTRFS_IOC_INO_LOOKUP, lookup));
+    return lookup.treeid;
+}
 
 bool isBtrfs(const Fd &folder)
 {

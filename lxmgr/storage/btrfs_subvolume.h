@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "base/types.h"
 
+#include <cstdint>
 #include <string>
 
 namespace lxmgr::storage::btrfs
@@ -17,6 +18,8 @@ enum class Access { ReadWrite, ReadOnly };
 bool isBtrfs(const Fd &folder);
 /// Whether `folder` is the top of a subvolume.
 bool isSubvolume(const Fd &folder);
+/// The number of the subvolume that `folder` is in.
+Result<std::uint64_t> idOf(const Fd &folder);
 /// Makes the empty subvolume `name` in `at`.
 Status createSubvolume(const Fd &at, const std::string &name);
 /// Makes the subvolume `name` in `at` as `source` is now; with its data on disk and committed when this returns.

@@ -20,7 +20,11 @@ public:
 
 protected:
     std::string ownPart(const Fd &) const override { return kTree; }
-    Status makeRoot(const Fd &volume, const Fd *image) const override { return makePlainRoot(volume, image); }
+    Status makeRoot(const Fd &volume, const Fd *image) const override
+    {
+        TRY(makeTreeFolder(volume, kTree));
+        return makePlainRoot(volume, image);
+    }
     Result<RootTree> rootOf(const Fd &, const std::string &path, const std::string &) const override
     {
         return plainRoot(path);
@@ -28,6 +32,7 @@ protected:
 
     Result<Data> draftCopy(const Original &original, const Fd &folder, Holder) const override
     {
+        TRY(makeTreeFolder(folder, kTree));
         TRY(copyPlainRoot(original.folder, folder, original.inUse));
         return Data::Fresh;
     }

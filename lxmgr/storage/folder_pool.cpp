@@ -3,6 +3,7 @@
 #include "base/failpoint.h"
 #include "base/text.h"
 #include "kernel/sys.h"
+#include "storage/project_quota.h"
 #include "storage/tree.h"
 
 #include <algorithm>
@@ -516,7 +517,14 @@ Result<RootTree> FolderPool::root(const std::string &project, const std::string 
 
 Result<Bytes> FolderPool::usageOf(const Fd &folder, Holder) const
 {
-    return treeUsage(TRY(openFolder(folder, ownPart(folder))));
+    return folderUsage(TRY(openFolder(folder, ownPart(folder))));
+}
+
+Result<Bytes> FolderPool::folderUsage(const Fd &tree)
+{
+    const auto project = projects::projectOf(tree);
+    const auto counted = project ? projects::quota(tree, *project) : Result<projects::Quota>(projects::Quota{});
+    return project && counted ? Result<Bytes>(counted->used) : treeUsage(tree);
 }
 
 Result<Bytes> FolderPool::usageOfAll(const Fd &folder) const { return treeUsage(folder); }

@@ -21,6 +21,7 @@ constexpr const char *kContainer = "container"; ///< In what newVolumeTrees() la
 /// In the folder of a volume or snapshot: what holds a root file system that is a tree of its own, as "rootfs". Not
 /// that itself is swapped by a restore, as xfs touches the time of a directory that comes to another parent.
 constexpr const char *kTree = "tree";
+constexpr const char *kLayer = "layer"; ///< The same where it is a layer on others.
 
 struct Scratch::State {
     std::shared_ptr<Trash> trash;
@@ -130,8 +131,8 @@ protected:
     enum class Holder { Volume, Snapshot };
     /// Makes the root file system in the new volume folder, from the folder of an image if there is one.
     virtual Status makeRoot(const Fd &volume, const Fd *image) const = 0;
-    /// Makes the empty folder `name` that a root file system is put into, and makes it the own part of the volume or
-    /// snapshot `folder` once it is whole.
+    /// Makes the empty folder `name` that a root file system is put into, counted on its own where the file system can,
+    /// and makes it the own part of the volume or snapshot `folder` once it is whole.
     virtual Status makeTreeFolder(const Fd &at, const std::string &name) const;
     virtual Status takeTree(const Fd &at, const std::string &name, const Fd &folder, Holder as) const;
     /// Makes a volume, with its snapshots, in its new folder from what newVolumeTrees() gave.
@@ -172,15 +173,19 @@ protected:
     virtual Result<Bytes> usageOfAll(const Fd &folder) const;
     /// What gives back what the trash holds beside files.
     virtual Trash::Reclaim reclaimer() const { return {}; }
+    /// What the file system counts for the tree; where it does not, the tree is walked.
+    static Result<Bytes> folderUsage(const Fd &tree);
 
     /// Unsupported: why no tree in the folder `pool` can be limited, and the cure.
     virtual Status checkLimits(const Fd &pool) const;
     /// What may take long before the first limit of a pool, without the mutex.
     virtual Status beginLimits(const Fd & /*pool*/) const { return {}; }
     /// Limits the own part of `folder` (of a volume, or one that is about to be one's), in use or not; none: lifts what
-    /// there is. In force when this returns; quick where it is so already. Invalid: overLimit(). With the mutex held,
-    /// and only where checkLimits() has nothing against it.
+    /// there is, if anything. In force when this returns; quick where it is so already. Invalid: overLimit(). With the
+    /// mutex held, and a limit only where checkLimits() has nothing against it.
     virtual Status limitTree(const Fd &folder, std::optional<Bytes> limit) const;
+    /// For drivers whose trees are plain folders: limits the one that is `tree`.
+    Status limitFolder(const Fd &tree, std::optional<Bytes> limit) const;
     static Error overLimit(Bytes limit, Bytes used);
     /// The limit of the volume whose folder is `volume`.
     static Result<std::optional<Bytes>> limitOf(const Fd &volume);

@@ -6,6 +6,7 @@
 #include "base/undo.h"
 #include "kernel/sys.h"
 #include "storage/folder_pool.h"
+#include "storage/project_quota.h"
 #include "storage/tree.h"
 
 #include <cerrno>
@@ -33,12 +34,34 @@ Error FolderPool::overLimit(Bytes limit, Bytes used)
                                " that the root file system takes; remove something inside, or give it more"};
 }
 
-Status FolderPool::checkLimits(const Fd & /*pool*/) const
+Status FolderPool::checkLimits(const Fd &pool) const
 {
-    return unsuitable(*this, "the driver " + quoted(driverName()) + " cannot limit the size of a volume");
+    Status limited = projects::check(pool);
+    if (!limited && limited.error().code == Code::Unsupported)
+        return unsuitable(*this, "volumes cannot be limited: " + limited.error().message);
+    return limited;
 }
 
-Status FolderPool::limitTree(const Fd &pool, std::optional<Bytes> /*limit*/) const { return checkLimits(pool); }
+Status FolderPool::limitTree(const Fd &folder, std::optional<Bytes> limit) const
+{
+    return limitFolder(TRY(openFolder(folder, ownPart(folder))), limit);
+}
+
+Status FolderPool::limitFolder(const Fd &tree, std::optional<Bytes> limit) const
+{
+    const auto project = projects::projectOf(tree);
+    if (!project && !limit)
+        return {};
+    if (!project)
+        return Error(Code::Unsupported, "it was made before its file system counted by projects; a snapshot of it, restored "
+                                        "at once, makes it anew, and then it can be limited");
+    const projects::Quota now = TRY(projects::quota(tree, *project));
+    if (now.limit == limit)
+        return {};
+    if (limit && now.used > *limit)
+        return overLimit(*limit, now.used);
+    return projects::limit(tree, *project, limit);
+}
 
 Status FolderPool::canLimit() const
 {
@@ -76,9 +99,8 @@ Status FolderPool::setLimit(const std::string &project, const std::string &name,
     const Fd folder = TRY_IN("volume " + quoted(volume), openFolder(m_folders.volumes, volume));
     if (!limit && !TRY(limitOf(folder)))
         return {};
-    const Status can = canLimit();
     if (limit) {
-        TRY(can);
+        TRY(canLimit());
         TRY(beginLimits(m_folders.pool));
     }
     const std::lock_guard lock(m_mutex);
@@ -90,8 +112,7 @@ Status FolderPool::setLimit(const std::string &project, const std::string &name,
     if (limit)
         TRY(recordLimit(folder, limit));
     TRY(failpoint("volume.limit.recorded"));
-    if (can) // else there is nothing in force to be lifted
-        TRY_IN("volume " + quoted(volume), limitTree(folder, limit));
+    TRY_IN("volume " + quoted(volume), limitTree(folder, limit));
     if (!limit)
         TRY(recordLimit(folder, limit));
     undo.keep();
@@ -107,8 +128,8 @@ Result<std::optional<Bytes>> FolderPool::limit(const std::string &project, const
 Status FolderPool::limitAs(const Fd &volume, const Fd &content) const
 {
     const auto limit = TRY(limitOf(volume));
-    if (!checkLimits(m_folders.pool))
-        return {}; // what was limited elsewhere and lies here now says so in mendLimits()
+    if (limit && !checkLimits(m_folders.pool))
+        return {}; // not in force since the pool was mounted in another way, as mendLimits() has told
     return limitTree(content, limit);
 }
 
@@ -120,6 +141,8 @@ Status FolderPool::mendLimits() const
         if (!limit)
             continue;
         Status limited = checkLimits(m_folders.pool);
+        if (limited)
+            limited = beginLimits(m_folders.pool); // somebody may have switched them off
         if (limited)
             limited = limitTree(folder, limit);
         if (!limited)

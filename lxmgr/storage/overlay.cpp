@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "kernel/sys.h"
 #include "storage/folder_pool.h"
+#include "storage/project_quota.h"
 #include "storage/tree.h"
 
 #include <cerrno>
@@ -61,7 +62,6 @@ constexpr UnfitFileSystem kUnfit[] = {
 constexpr std::size_t kMostLayers =
     64; ///< overlayfs takes 500, each costs a mount at every start and a look-up at every miss.
 constexpr std::size_t kMerged = kMostLayers / 2;
-constexpr const char *kLayer = "layer";
 constexpr const char *kBelow = "below";
 constexpr const char *kOf =
     "of"; ///< In a copy that is not published yet: the topmost layer of the volume at that time.
@@ -86,15 +86,6 @@ Result<std::optional<std::string>> readId(const Fd &layer, const char *name)
 }
 
 Status writeId(const Fd &layer, const char *name, const std::string &id) { return sys::symlinkat(id, layer, name); }
-
-/// An empty layer. `like`: the folder whose attributes "/" inside shows, which are always those of the topmost layer.
-Status makeLayer(const Fd &at, const std::string &name, const Fd &like, const Chain &chain)
-{
-    const Fd layer = TRY(makeFolder(at, name, 0700));
-    (void)TRY(makeFolder(layer, "work", 0700));
-    TRY(copyAttributes(like, TRY(makeFolder(layer, "upper", 0755))));
-    return chain.empty() ? Status() : writeId(layer, kBelow, chain.front());
-}
 
 /// Linux 5.19 is the first that takes id-mapped mounts as overlay layers.
 bool hasIdmappedLayers()
@@ -149,6 +140,7 @@ protected:
     {
         if (image)
             return makeLayer(volume, kLayer, TRY(openFolder(*image, "rootfs")), {});
+        TRY(makeTreeFolder(volume, kTree));
         return makePlainRoot(volume, nullptr);
     }
 
@@ -168,6 +160,7 @@ protected:
     Result<Data> draftCopy(const Original &original, const Fd &folder, Holder) const override
     {
         if (!exists(original.folder, kLayer)) {
+            TRY(makeTreeFolder(folder, kTree));
             TRY(copyPlainRoot(original.folder, folder, original.inUse));
             return Data::Fresh;
         }
@@ -260,7 +253,7 @@ protected:
     {
         Bytes total;
         for (const std::string &id : layers)
-            total.count += TRY(treeUsage(TRY(openFolder(m_layers, id)))).count;
+            total.count += TRY(folderUsage(TRY(openFolder(m_layers, id)))).count;
         return total;
     }
 
@@ -276,11 +269,31 @@ protected:
         Bytes alone = TRY(FolderPool::usageOf(folder, holder));
         for (const std::string &id : TRY(layersOf(folder)))
             if (users[id] <= 1)
-                alone.count += TRY(treeUsage(TRY(openFolder(m_layers, id)))).count;
+                alone.count += TRY(folderUsage(TRY(openFolder(m_layers, id)))).count;
         return alone;
     }
 
 private:
+    /// An empty layer of a volume. `like`: the folder whose attributes "/" inside shows, which are always those of the
+    /// topmost layer.
+    Status makeLayer(const Fd &at, const std::string &name, const Fd &like, const Chain &chain) const
+    {
+        TRY(makeTreeFolder(at, name));
+        const Fd layer = TRY(openFolder(at, name));
+        (void)TRY(makeFolder(layer, "work", 0700));
+        TRY(copyAttributes(like, TRY(makeFolder(layer, "upper", 0755))));
+        return chain.empty() ? Status() : writeId(layer, kBelow, chain.front());
+    }
+
+    /// The layer `name` in `at` takes the place of that of `volume`, which comes to lie there.
+    Status exchange(const Fd &at, const std::string &name, const Fd &volume) const
+    {
+        if (const auto limit = TRY(limitOf(volume)))
+            if (const Fd layer = TRY(openFolder(at, name)); projects::projectOf(layer))
+                TRY(limitFolder(layer, limit));
+        return sys::renameat2(at, name, volume, kLayer, RENAME_EXCHANGE);
+    }
+
     /// Layers on their way in, and the image they lie on.
     struct Received {
         Fd folder;
@@ -451,7 +464,7 @@ private:
             return changedMeanwhile();
         chain.insert(chain.begin(), randomName());
         TRY(makeLayer(m_layers, chain.front(), upper, chain));
-        TRY(sys::renameat2(m_layers, chain.front(), volume, kLayer, RENAME_EXCHANGE));
+        TRY(exchange(m_layers, chain.front(), volume));
         return chain;
     }
 
@@ -463,7 +476,7 @@ private:
         chain.erase(chain.begin(), chain.begin() + kMerged);
         chain.insert(chain.begin(), half);
         TRY(makeLayer(folder, kLayer, upper, chain));
-        TRY(sys::renameat2(folder, kLayer, volume, kLayer, RENAME_EXCHANGE));
+        TRY(exchange(folder, kLayer, volume));
         TRY(discard(folder, kLayer));
         TRY(flush()); // the short chain must not be lost after the layers of the long one
         TRY(dropUnused(merged));

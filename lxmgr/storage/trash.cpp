@@ -1,6 +1,7 @@
 #include "storage/trash.h"
 
 #include "base/log.h"
+#include "storage/project_quota.h"
 #include "storage/tree.h"
 
 #include <linux/ioprio.h>
@@ -72,6 +73,7 @@ Status Trash::empty()
         if (names.empty())
             return inUse;
         for (const std::string &name : names) {
+            projects::forget(m_folder, name);
             Status removed = remove(name);
             if (removed)
                 continue;

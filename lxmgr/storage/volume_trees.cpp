@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "kernel/sys.h"
 #include "storage/folder_pool.h"
+#include "storage/project_quota.h"
 #include "storage/tree.h"
 
 namespace lxmgr::storage
@@ -42,8 +43,8 @@ Status copyMetadata(const Fd &from, const Fd &folder)
 
 Status FolderPool::makeTreeFolder(const Fd &at, const std::string &name) const
 {
-    (void)TRY(makeFolder(at, name, 0700));
-    return {};
+    const Fd tree = TRY(makeFolder(at, name, 0700));
+    return projects::areLimited(tree) ? projects::begin(tree) : Status();
 }
 
 Status FolderPool::takeTree(const Fd &at, const std::string &name, const Fd &folder, Holder) const

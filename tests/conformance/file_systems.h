@@ -24,6 +24,8 @@ namespace lxmgr::test
 struct FileSystemKind {
     const char *name;
     QStringList make; ///< Program and options; none: mounted without a device.
+    const char *type = nullptr;   ///< Of the file system, where that is not its name.
+    const char *options = "";     ///< Of its mount.
 };
 
 inline const std::vector<FileSystemKind> &fileSystemKinds()
@@ -33,6 +35,10 @@ inline const std::vector<FileSystemKind> &fileSystemKinds()
         {"xfs",   {"mkfs.xfs", "-q", "-f"}                 },
         {"btrfs", {"mkfs.btrfs", "-q", "-f"}               },
         {"tmpfs", {}                                       },
+        {"ext4-projects",
+         {"mkfs.ext4", "-q", "-F", "-N", "400000", "-O", "project,quota", "-E", "quotatype=prjquota"},
+         "ext4", "prjquota"                                },
+        {"xfs-projects", {"mkfs.xfs", "-q", "-f"}, "xfs", "prjquota"},
     };
     return kinds;
 }
@@ -76,7 +82,7 @@ public:
             TRY(sys::mount("bed", path(name), kind.name, 0, "nr_inodes=400k,size=" + size));
         } else {
             const std::string device = TRY(attach(kind, path(name) + ".img", size));
-            TRY(sys::mount(device, path(name), kind.name, 0, ""));
+            TRY(mount(kind, device, name));
             m_devices[name] = device;
         }
         m_mounted.push_back(path(name));
@@ -97,10 +103,15 @@ public:
                 return std::move(stopped.error()).as(Code::Unsupported);
         }
         TRY(sys::umount2(path(name), 0));
-        return sys::mount(m_devices.at(name), path(name), kind.name, 0, "");
+        return mount(kind, m_devices.at(name), name);
     }
 
 private:
+    Status mount(const FileSystemKind &kind, const std::string &device, const std::string &name) const
+    {
+        return sys::mount(device, path(name), kind.type ? kind.type : kind.name, 0, kind.options);
+    }
+
     std::string top() const { return m_folder->path().toStdString(); }
 
     static Status run(QStringList command)
