@@ -30,17 +30,22 @@ private:
     std::string m_text;
 };
 
-void describeUsage(Sheet &sheet, const api::InstanceState &state)
+void describeDisks(Sheet &sheet, const api::InstanceState &state)
 {
-    sheet.line(1, "Processes", std::to_string(state.processes));
     bool disks = false;
     for (const auto &[name, disk] : state.disk)
-        disks = disks || disk.usage > 0;
+        disks = disks || disk.usage > 0 || disk.total > 0;
     if (disks) {
         sheet.title(1, "Disk usage");
         for (const auto &[name, disk] : state.disk)
-            sheet.line(2, name, sizeText(disk.usage));
+            sheet.line(2, name, sizeText(disk.usage) + (disk.total > 0 ? " of " + sizeText(disk.total) : ""));
     }
+}
+
+void describeUsage(Sheet &sheet, const api::InstanceState &state)
+{
+    sheet.line(1, "Processes", std::to_string(state.processes));
+    describeDisks(sheet, state);
     sheet.title(1, "CPU usage");
     sheet.line(2, "CPU usage (in seconds)", std::to_string(state.cpu.usage / 1000000000));
     sheet.title(1, "Memory usage");
@@ -95,6 +100,9 @@ std::string describe(const api::InstanceFull &instance)
         sheet.title(0, "\nResources");
         describeUsage(sheet, *instance.state);
         describeNetwork(sheet, *instance.state);
+    } else if (instance.state && !instance.state->disk.empty()) {
+        sheet.title(0, "\nResources");
+        describeDisks(sheet, *instance.state);
     }
     return sheet.text();
 }

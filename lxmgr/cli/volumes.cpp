@@ -199,7 +199,10 @@ Result<int> volumeInfo(Context &context, const Arguments &arguments)
     if (!volume.description.empty())
         text += "Description: " + escaped(volume.description) + "\n";
     text += "Type: " + volume.type + "\nContent type: " + volume.contentType + "\n";
-    text += "Usage: " + humanBytes(Bytes{state.usage.used}) + "\nCreated: " + dateText(volume.createdAt) + "\n";
+    text += "Usage: " + humanBytes(Bytes{state.usage.used});
+    if (state.usage.total > 0)
+        text += " of " + humanBytes(Bytes{state.usage.total});
+    text += "\nCreated: " + dateText(volume.createdAt) + "\n";
     if (!volume.usedBy.empty())
         text += "Used by:\n";
     for (const std::string &url : volume.usedBy)

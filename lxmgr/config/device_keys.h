@@ -28,6 +28,7 @@ inline constexpr Key<DiskDevice> kDiskKeys[] = {
     {"recursive", field<&DiskDevice::recursive>, Apply::Restart, "false", "With what is mounted below the source."},
     {"required",  field<&DiskDevice::required>,  Apply::Restart, "true",  "false: start without it when the source is missing."},
     {"shift",     field<&DiskDevice::shift>,     Apply::Restart, "false", "Owners on the host are the guest's own ids."},
+    {"size",      field<&DiskDevice::size>,      Apply::Live,    "the pool's volume.size, or no limit", "Most that the root may take; 0 is no limit."},
     {"source",    field<&DiskDevice::source>,    Apply::Restart, "",      "Folder or file of the host, or with pool the name of a custom volume."},
 };
 static_assert(std::ranges::is_sorted(kDiskKeys, {}, &Key<DiskDevice>::name));
@@ -53,7 +54,7 @@ inline constexpr std::string_view kUnsupportedNicKeys[] = {
 };
 inline constexpr std::string_view kUnsupportedDiskKeys[] = {
     "boot.priority", "ceph.*", "initial.*", "io.*", "limits.max", "limits.read", "limits.write", "optional", "propagation",
-    "raw.mount.options", "size", "size.state",
+    "raw.mount.options", "size.state",
 };
 inline constexpr std::string_view kUnsupportedUnixCharKeys[] = {"required"};
 inline constexpr std::string_view kUnsupportedDeviceTypes[] = {

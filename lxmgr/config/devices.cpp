@@ -116,6 +116,8 @@ void checkRootDisk(const DiskDevice &disk, Problems &problems)
 
 void checkVolumeDisk(const DiskDevice &disk, Problems &problems)
 {
+    if (disk.size)
+        add(problems, "size", "is for the root disk; that of a custom volume is its own key (lxmgr storage volume set <pool> <volume> size=…)");
     if (!disk.source)
         add(problems, "source", "is missing: the name of the custom volume");
     else if (const Status named = checkObjectName("storage volume", *disk.source); !named)
@@ -130,6 +132,8 @@ void checkVolumeDisk(const DiskDevice &disk, Problems &problems)
 
 void checkHostDisk(const DiskDevice &disk, Problems &problems)
 {
+    if (disk.size)
+        add(problems, "size", "is for the root disk; a folder of the host is as large as what it is on");
     if (!disk.source)
         add(problems, "source", "is missing: the folder or file of the host, or with pool the name of a custom volume");
     else if (const auto path = Codec<AbsolutePath>::parse(*disk.source); !path)

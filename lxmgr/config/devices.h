@@ -34,6 +34,7 @@ struct DiskDevice {
     std::optional<bool> recursive;
     std::optional<bool> required; ///< Unset means true.
     std::optional<bool> shift;    ///< Owners on the host are the guest's own numbers.
+    std::optional<Bytes> size;    ///< Of the root: the most it may take; 0: as much as the pool has.
 
     bool isRoot() const { return path && path->text == "/"; }
     bool isVolume() const { return pool && !isRoot(); }

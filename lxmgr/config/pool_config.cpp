@@ -5,6 +5,7 @@
 #include "config/findings.h"
 #include "config/key_names.h"
 #include "config/pool_keys.h"
+#include "config/volume_config.h"
 
 namespace lxmgr::config
 {
@@ -34,6 +35,14 @@ Status parseKey(PoolConfig &config, const std::string &driver, const std::string
     return {};
 }
 
+Status checkVolumeDefault(const std::string &name, const std::string &value)
+{
+    if (matchesKey("user.*", name))
+        return Error(Code::Invalid, "storage pool key " + quoted("volume." + name) + ": texts of a volume have no default");
+    TRY_IN("volume", parseVolumeConfig({{name, value}}));
+    return {};
+}
+
 using D = PoolDocument;
 constexpr DocumentKey<D> kKeys[] = {
     {"name",        &readText<&D::name, D>       },
@@ -59,6 +68,8 @@ Result<PoolConfig> parsePoolConfig(const std::string &driver, const StringMap &c
     Findings findings;
     for (const auto &[name, value] : config)
         findings.add(parseKey(typed, driver, name, value));
+    for (const auto &[name, value] : typed.volume)
+        findings.add(checkVolumeDefault(name, value));
     TRY(findings.status());
     return typed;
 }

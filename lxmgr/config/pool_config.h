@@ -12,6 +12,7 @@ struct PoolConfig {
     std::optional<Bytes> size;
     std::optional<std::string> mountOptions;
     std::map<std::string, std::string> user;
+    StringMap volume; ///< Keys of new volumes, without "volume."; checked.
     bool operator==(const PoolConfig &) const = default;
 };
 

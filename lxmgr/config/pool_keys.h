@@ -20,13 +20,14 @@ inline constexpr PoolKey kPoolKeys[] = {
     {{"source",              field<&PoolConfig::source>,       Apply::Daemon,  "below the state folder", "Folder the pool is in; with btrfs also a block device, or a file with a btrfs of a pool in it."}, ""},
     {{"source.wipe",         field<&PoolConfig::wipe>,         Apply::Daemon,  "false",              "At creation: make a new file system on the device whatever is on it now."}, "btrfs"},
     {{"user.*",              field<&PoolConfig::user>,         Apply::Live,    "",                   "Free text for people and tools."}, ""},
+    {{"volume.*",            field<&PoolConfig::volume>,       Apply::Live,    "",                   "Default of that key of new custom volumes, any but user.*; volume.size is that of new root disks, too."}, ""},
 };
 // clang-format on
 static_assert(std::ranges::is_sorted(kPoolKeys, {}, [](const PoolKey &row) { return row.key.name; }));
 
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedPoolKeys[] = {
-    "block.*", "ceph.*", "cephfs.*", "lvm.*", "rsync.*", "volatile.*", "volume.*", "zfs.*",
+    "block.*", "ceph.*", "cephfs.*", "lvm.*", "rsync.*", "volatile.*", "zfs.*",
 };
 static_assert(std::ranges::is_sorted(kUnsupportedPoolKeys));
 

@@ -13,6 +13,7 @@ struct VolumeConfig {
     std::optional<FileMode> mode;
     std::optional<bool> shifted;
     std::optional<bool> unmapped; ///< Owners are the host's numbers.
+    std::optional<Bytes> size; ///< The most it may take; 0: as much as the pool has.
     std::optional<SnapshotPattern> snapshotsPattern;
     std::map<std::string, std::string> user;
     bool operator==(const VolumeConfig &) const = default;

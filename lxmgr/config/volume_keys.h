@@ -17,6 +17,7 @@ inline constexpr Key<V> kVolumeKeys[] = {
     {"initial.uid",       field<&V::uid>,              Apply::Daemon,  "0",      "At creation: owner of its top folder, as guests see it."},
     {"security.shifted",  field<&V::shifted>,          Apply::Restart, "true",   "Every guest sees the owners as its own numbers; false is not offered (security.unmapped is)."},
     {"security.unmapped", field<&V::unmapped>,         Apply::Restart, "false",  "Owners are the host's numbers, which guests that have ids of their own see as nobody."},
+    {"size",              field<&V::size>,             Apply::Live,    "no limit", "Most that it may take; 0 is no limit."},
     {"snapshots.pattern", field<&V::snapshotsPattern>, Apply::Live,    "snap%d", "Names of snapshots made without one."},
     {"user.*",            field<&V::user>,             Apply::Live,    "",       "Free text for people and tools."},
 };
@@ -25,7 +26,7 @@ static_assert(std::ranges::is_sorted(kVolumeKeys, {}, &Key<V>::name));
 
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedVolumeKeys[] = {
-    "block.*", "lvm.*", "lvmcluster.*", "security.shared", "size", "snapshots.expiry", "snapshots.expiry.manual",
+    "block.*", "lvm.*", "lvmcluster.*", "security.shared", "snapshots.expiry", "snapshots.expiry.manual",
     "snapshots.schedule", "volatile.*", "zfs.*",
 };
 static_assert(std::ranges::is_sorted(kUnsupportedVolumeKeys));

@@ -129,6 +129,8 @@ api::InstanceState toApi(const instances::LiveState &state)
 {
     api::InstanceState out;
     out.setStatus(statusOf(state.guest));
+    if (!state.root.empty() && (state.rootUsage || state.rootLimit))
+        out.disk[state.root] = {numberOf(state.rootUsage), numberOf(state.rootLimit)};
     if (!state.guest)
         return out;
     out.pid = state.guest->initPid;

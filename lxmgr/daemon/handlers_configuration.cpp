@@ -4,6 +4,7 @@
 
 #include "api/envelope.h"
 #include "base/text.h"
+#include "instances/root_disk.h"
 #include "network/interfaces.h"
 #include "network/network.h"
 
@@ -75,7 +76,10 @@ Status profileCreate(Context &context, Request &request, const Responder &respon
     row.config = post.config.value_or(StringMap{});
     row.devices = post.devices.value_or(DeviceMap{});
     TRY(checkProfile(row));
-    TRY(store::insertProfile(context.db, row));
+    TRY(context.manager.changeProfile(row, [&]() -> Status {
+        TRY(store::insertProfile(context.db, row));
+        return {};
+    }));
     responder.created(urlOf("profiles", row.name, row.project));
     return {};
 }
@@ -86,9 +90,6 @@ Status profileChange(Context &context, Request &request, const Responder &respon
     const store::Profile before = row;
     TRY(api::checkEtag(request.ifMatch(), etagOfProfile(row)));
     const auto put = TRY(request.json<api::ProfilePut>());
-    for (const std::string &user : row.usedBy)
-        if (context.manager.guest({row.project, user}))
-            return Error(Code::WrongState, "profile " + quoted(row.name) + " is used by running instance " + quoted(user) + " (stop it first)");
     const bool replace = request.id() == api::RouteId::ProfilePut;
     if (put.description || replace)
         row.description = put.description.value_or("");
@@ -102,10 +103,16 @@ Status profileChange(Context &context, Request &request, const Responder &respon
             row.devices[name] = device;
     }
     TRY(checkProfile(row));
+    if (row.config != before.config || instances::withoutSize(row.devices) != instances::withoutSize(before.devices))
+        for (const std::string &user : row.usedBy)
+            if (context.manager.guest({row.project, user}))
+                return Error(Code::WrongState, "profile " + quoted(row.name) + " is used by running instance " + quoted(user) + " (stop it first)");
     if (row.description != before.description || row.config != before.config || row.devices != before.devices)
-        TRY(context.db.transaction([&]() -> Status {
-            TRY(context.undo.keepProfile(before));
-            return store::updateProfile(context.db, row);
+        TRY(context.manager.changeProfile(row, [&] {
+            return context.db.transaction([&]() -> Status {
+                TRY(context.undo.keepProfile(before));
+                return store::updateProfile(context.db, row);
+            });
         }));
     context.schedulesChanged();
     responder.sync();

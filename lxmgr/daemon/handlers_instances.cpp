@@ -60,9 +60,7 @@ Status list(Context &context, Request &request, const Responder &responder)
             for (instances::Described &described : TRY(context.manager.describeAll(everything ? "" : request.project()))) {
                 const InstanceKey key{described.row.project, described.row.name};
                 if (full) {
-                    instances::LiveState state;
-                    if (described.guest)
-                        state = TRY(context.manager.state(key));
+                    const instances::LiveState state = TRY(context.manager.state(key));
                     const auto own = snapshots.find(described.row.id);
                     const auto kept = exports.find(described.row.id);
                     appendMatching(writer, filter, fields,

@@ -418,9 +418,12 @@ Status volumeState(Context &context, Request &request, const Responder &responde
     if (request.param("type") == "container") {
         const instances::Pools::Use pool = TRY(context.pools.get(request.param("name")));
         state.usage.used = TRY(pool->usage(request.project(), request.param("volume"))).count;
+        state.usage.total = TRY(pool->limit(request.project(), request.param("volume"))).value_or(Bytes{}).count;
     } else {
         TRY(needCustom(request));
-        state.usage.used = TRY(context.volumes.usage(volumeKeyOf(request))).count;
+        const auto usage = TRY(context.volumes.usage(volumeKeyOf(request)));
+        state.usage.used = usage.used.count;
+        state.usage.total = usage.limit.value_or(Bytes{}).count;
     }
     responder.sync(state);
     return {};

@@ -7,6 +7,7 @@
 #include "config/backup.h"
 #include "instances/journal.h"
 #include "instances/names.h"
+#include "instances/root_disk.h"
 #include "kernel/files.h"
 
 namespace lxmgr::instances
@@ -54,10 +55,9 @@ Status Manager::redefine(const InstanceKey &key, const Definition &definition, s
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
     TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices))));
     TRY(planLimits(wanted, cgroup::PlanFor::Live));
-    const config::Expanded all = TRY(expanded(after));
+    const config::Expanded all = TRY(expanded(after)), old = TRY(expanded(before));
     if (m_running->find(key)) {
-        const config::Expanded old = TRY(expanded(before));
-        if (all.devices != old.devices)
+        if (withoutSize(all.devices) != withoutSize(old.devices))
             return Error(Code::WrongState, "devices of " + quoted(key.name) + " can be changed only while it is stopped");
     }
     for (const config::Device &device : wanted.devices) {
@@ -69,12 +69,22 @@ Status Manager::redefine(const InstanceKey &key, const Definition &definition, s
     }
     const auto entry = sameDefinition(before, after) ? std::nullopt : undoOf(store::UndoKind::Config, before);
     std::int64_t kept = 0;
-    TRY(m_s.db.transaction([&]() -> Status {
-        TRY(store::updateInstance(m_s.db, after));
-        kept = entry ? TRY(store::insertUndo(m_s.db, *entry)) : 0;
-        return {};
+    std::vector<Resize> resizes;
+    if (TRY(sizeIn(all.devices)) != TRY(sizeIn(old.devices)))
+        resizes.push_back({key, before.pool, TRY(rootLimit(all.devices, before.pool))});
+    const auto limit = TRY(TRY(m_s.pools.get(before.pool))->limit(key.project, key.name));
+    TRY(resize(key.name, resizes, [&] {
+        return m_s.db.transaction([&]() -> Status {
+            TRY(store::updateInstance(m_s.db, after));
+            kept = entry ? TRY(store::insertUndo(m_s.db, *entry)) : 0;
+            return {};
+        });
     }));
     Undo undo;
+    if (!resizes.empty())
+        undo.add("size of " + key.name, [&]() -> Status {
+            return TRY(m_s.pools.get(before.pool))->setLimit(key.project, key.name, limit);
+        });
     undo.add("update record", makingRoom(m_s.db, [&] {
                  return m_s.db.transaction([&]() -> Status {
                      TRY(store::updateInstance(m_s.db, before));

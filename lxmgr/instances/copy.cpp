@@ -151,6 +151,8 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
     TRY_IN("refresh " + quoted(target.name), m_s.undo.withRoom(row.pool, [&] {
                return copyFiles(request, source, pool, beside, target.name, progress);
            }));
+    TRY_IN("refresh " + quoted(target.name),
+           pool.setLimit(beside.project, beside.name, TRY(pool.limit(target.project, target.name))));
     TRY(failpoint("refresh.copied"));
     TRY(store::addOperationStep(m_s.db, journal.id, {"swap", TRY(identityOf(pool, beside))}));
     TRY_IN("refresh " + quoted(target.name), pool.swapVolumes(target.project, target.name, beside.name));

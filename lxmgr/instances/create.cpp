@@ -88,6 +88,7 @@ Result<Manager::NewInstance> Manager::checkNew(store::Instance wanted)
     NewInstance created;
     created.row = std::move(wanted);
     store::Instance &row = created.row;
+    created.devices = TRY(expanded(row)).devices;
     created.wanted = TRY(effective(row));
     const config::Device *root = config::rootDisk(created.wanted.devices);
     if (!root)
@@ -95,6 +96,8 @@ Result<Manager::NewInstance> Manager::checkNew(store::Instance wanted)
                                         ": no root disk (a profile or a device of type disk with path=/ and pool=… must give one)");
     row.pool = root->as<config::DiskDevice>()->pool->text;
     created.pool = TRY(m_s.pools.get(row.pool));
+    if (TRY(rootLimit(created.devices, row.pool)))
+        TRY_IN("root disk of " + quoted(row.name) + ": size", created.pool->canLimit());
     for (const NicPlan &nic : TRY(planNics(created.wanted)))
         if (!nic.network.empty())
             TRY(m_s.networks.find(nic.network));
@@ -125,6 +128,8 @@ Status Manager::build(NewInstance &created, std::vector<store::Snapshot> snapsho
     undo.add("create volume", makingRoom(m_s.db, [&] { return created.pool->deleteVolume(key.project, key.name); }));
     TRY_IN("create " + quoted(key.name), makeVolume());
     TRY(failpoint("create.volume"));
+    TRY_IN("create " + quoted(key.name), limitRoot(key, created.devices, *created.pool));
+    TRY(failpoint("create.limit"));
     TRY(writeBackup(key));
     TRY(failpoint("create.backup"));
     TRY(store::setInstanceStatus(m_s.db, row.id, store::InstanceStatus::Ready));

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "instances/root_disk.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 
@@ -95,10 +96,21 @@ Result<std::vector<Described>> Manager::describeAll(const std::string &project)
     return all;
 }
 
+Status Manager::addRootState(const InstanceKey &key, LiveState &state)
+{
+    const store::Instance row = TRY(find(key));
+    const Pools::Use pool = TRY(m_s.pools.get(row.pool));
+    state.rootUsage = TRY(pool->countedUsage(key.project, key.name));
+    state.rootLimit = TRY(pool->limit(key.project, key.name));
+    state.root = rootIn(TRY(expanded(row)).devices);
+    return {};
+}
+
 Result<LiveState> Manager::state(const InstanceKey &key)
 {
     LiveState state;
     state.guest = m_running->find(key);
+    (void)addRootState(key, state); // a pool that is not there says nothing of its disks
     if (!state.guest)
         return state;
     if (auto usage = cgroup::usage(*m_layout, cgroupOf(m_s.paths, key.project, key.name)))

@@ -49,6 +49,7 @@ inline constexpr const char *kRestoreFilesOperation = "instance-restore-files";
 inline constexpr const char *kPauseOperation = "instance-pause";
 inline constexpr const char *kRefreshOperation = "instance-refresh";
 inline constexpr const char *kMoveOperation = "instance-move";
+inline constexpr const char *kResizeOperation = "root-resize";
 
 /// Something happened to an instance, for the event stream: "instance-started".
 struct Lifecycle {
@@ -131,11 +132,14 @@ struct SnapshotRequest {
     std::optional<config::SnapshotExpiry> expiry; ///< Of that schedule, in place of snapshots.expiry.
 };
 
-/// What the kernel says of an instance; all zero while it is stopped.
+/// What the kernel says of an instance; all zero while it is stopped, but for its disk.
 struct LiveState {
     std::optional<Guest> guest;
     cgroup::Usage usage;
     std::vector<network::Interface> interfaces;
+    std::string root;                ///< Device of the root disk.
+    std::optional<Bytes> rootUsage;  ///< Where it is counted.
+    std::optional<Bytes> rootLimit;
 };
 
 /// A row with what its profiles make of it.
@@ -195,6 +199,9 @@ public:
     /// Checks the whole new definition, records it, and applies to a running guest what can be changed live. `undoes`: the
     /// entry of the undo log that is used up with it.
     Status redefine(const InstanceKey &key, const Definition &definition, std::int64_t undoes = 0);
+    /// `record` makes the profile become `after`; the root disks of the instances with it get the size it gives them, at once
+    /// and before it is recorded. Unsupported, Invalid: as Driver::setLimit(), with the name of the instance.
+    Status changeProfile(const store::Profile &after, const std::function<Status()> &record);
     /// False when it did not come up in time.
     Result<bool> waitBooted(const InstanceKey &key, std::chrono::milliseconds timeout);
 
@@ -289,11 +296,13 @@ private:
     Result<store::Instance> find(const InstanceKey &key) const;
     Result<config::Expanded> expanded(const store::Instance &row);
     Result<config::Effective> effective(const store::Instance &row);
+    Status addRootState(const InstanceKey &key, LiveState &state);
     Result<store::Instance> readyRow(const InstanceKey &key);
     /// A row that is checked but not recorded, and the pool its volume will lie in.
     struct NewInstance {
         store::Instance row;
         config::Effective wanted;
+        DeviceMap devices; ///< With those of its profiles.
         Pools::Use pool;
         Birth birth = Birth::Created;
     };
@@ -309,6 +318,19 @@ private:
     Result<std::vector<images::RenderedFile>> renderFiles(const store::Instance &row, const config::Expanded &expanded,
                                                           storage::Driver &pool);
     Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope);
+    struct Resize { ///< A root disk that is about to have another limit.
+        InstanceKey key;
+        std::string pool;
+        std::optional<Bytes> limit;
+    };
+    /// What the root disk among `devices` is limited to in `pool`: its size, or the pool's volume.size.
+    Result<std::optional<Bytes>> rootLimit(const DeviceMap &devices, const std::string &pool) const;
+    /// Limits the new volume of an instance as its definition, or the pool, says. `pool`: the one it lies in.
+    Status limitRoot(const InstanceKey &key, const DeviceMap &devices, storage::Driver &pool) const;
+    Status resize(const std::string &object, const std::vector<Resize> &resizes, const std::function<Status()> &record);
+    Status whileResized(const store::Instance &before, const store::Instance &after, storage::Driver &pool,
+                        const std::function<Status()> &replace);
+    Status recoverResize(const store::Operation &journal);
     Status applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after);
     Status finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo = std::nullopt);
     Status undoCreate(const store::Instance &row);

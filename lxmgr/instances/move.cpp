@@ -17,6 +17,8 @@ Status Manager::checkMove(const InstanceKey &key, const store::Instance &row, co
     if (m_running->find(key))
         return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (stop it before moving it)");
     TRY(checkNotKept(key));
+    if (TRY(rootLimit(TRY(expanded(row)).devices, request.pool)))
+        TRY_IN("root disk of " + quoted(key.name) + ": size", TRY(m_s.pools.get(request.pool))->canLimit());
     if (row.pool == request.pool)
         return Error(Code::AlreadyExists, "instance " + quoted(key.name) + " lies in storage pool " + quoted(row.pool) + " already");
     if (request.name.empty() || request.name == key.name)
@@ -57,6 +59,7 @@ Status Manager::movePool(const store::Instance &row, const std::string &pool, Pr
         return transfer(m_s.images, departure, {*to, key.project, key.name},
                         [&](const auto &work) { return whilePaused(key, work); }, progress);
     }));
+    TRY(limitRoot(key, TRY(expanded(row)).devices, *to));
     TRY(failpoint("move.copied"));
     TRY(recordPool(row, pool));
     undo.keep(); // from here on it goes forward

@@ -292,6 +292,7 @@ Status Pools::create(const store::StoragePool &request)
         TRY(removeFile(plan.backing.folder + "/" + config::kPoolFile)); // it may have had another name
     }
     Open open = TRY_IN("storage pool " + quoted(wanted.name), openPool(wanted, plan.backing));
+    TRY_IN("volume.size", checkVolumeSize(*open.driver, TRY(config::parsePoolConfig(wanted.driver, wanted.config))));
     TRY(failpoint("pool.create.folder"));
     TRY(m_db.transaction([&]() -> Status {
         TRY(store::insertPool(m_db, wanted));
@@ -332,6 +333,7 @@ Status Pools::change(const std::string &name, const std::string &description, co
                                             " cannot be made smaller (make another pool and move what is in it)");
     }
     const Use held = TRY(get(name));
+    TRY_IN("volume.size", checkVolumeSize(*held, now));
     TRY(store::updatePool(m_db, after));
     TRY(failpoint("pool.change.record"));
     if (now.size != was.size) {

@@ -219,6 +219,19 @@ std::vector<Pools::Use> Pools::all()
     return pools;
 }
 
+Result<StringMap> Pools::volumeDefaults(const std::string &name) const
+{
+    const store::StoragePool row = TRY(find(name));
+    return TRY(config::parsePoolConfig(row.driver, row.config)).volume;
+}
+
+/// volume.size where volumes cannot be limited would be a promise that nobody keeps.
+Status Pools::checkVolumeSize(storage::Driver &driver, const config::PoolConfig &config)
+{
+    const auto size = config.volume.find("size");
+    return size == config.volume.end() || TRY(parseBytes(size->second)).count == 0 ? Status() : driver.canLimit();
+}
+
 StringMap Pools::shownConfig(const store::StoragePool &row) const
 {
     StringMap config = row.config;

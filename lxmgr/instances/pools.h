@@ -52,6 +52,8 @@ public:
     /// Completes or takes back what a crash cut off. Before anything else uses pools.
     Status recover();
 
+    /// What volume.* of the pool says of new volumes, without that prefix. NotFound.
+    Result<StringMap> volumeDefaults(const std::string &name) const;
     /// The configuration as people see it: with the folder it is in.
     StringMap shownConfig(const store::StoragePool &row) const;
 
@@ -80,6 +82,7 @@ private:
     Result<Open> openPool(const store::StoragePool &row, const storage::Backing &backing) const;
 
     static Status checkPoolFile(const store::StoragePool &row, const std::string &folder);
+    static Status checkVolumeSize(storage::Driver &driver, const config::PoolConfig &config);
     static Status writePoolFile(const store::StoragePool &row, const std::string &folder);
 
     Result<Plan> planFile(store::StoragePool &wanted, const config::PoolConfig &config) const;

@@ -63,6 +63,8 @@ Status Manager::recoverOperation(const store::Operation &journal)
         return recoverRefresh(journal);
     if (journal.type == kMoveOperation)
         return recoverMove(journal);
+    if (journal.type == kResizeOperation)
+        return recoverResize(journal);
     return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
 }
 

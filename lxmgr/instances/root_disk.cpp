@@ -1,12 +1,11 @@
 #include "instances/root_disk.h"
 
+#include "base/text.h"
+
 namespace lxmgr::instances
 {
 
-namespace
-{
-
-std::string rootNameIn(const DeviceMap &devices)
+std::string rootIn(const DeviceMap &devices)
 {
     for (const auto &[name, keys] : devices) {
         const auto type = keys.find("type"), path = keys.find("path");
@@ -16,22 +15,36 @@ std::string rootNameIn(const DeviceMap &devices)
     return {};
 }
 
-} // namespace
-
 std::string poolIn(const DeviceMap &devices)
 {
-    const std::string root = rootNameIn(devices);
+    const std::string root = rootIn(devices);
     if (root.empty())
         return {};
     const auto pool = devices.at(root).find("pool");
     return pool == devices.at(root).end() ? std::string() : pool->second;
 }
 
+Result<std::optional<Bytes>> sizeIn(const DeviceMap &devices)
+{
+    const std::string root = rootIn(devices);
+    const auto size = root.empty() ? StringMap::const_iterator() : devices.at(root).find("size");
+    if (root.empty() || size == devices.at(root).end() || size->second.empty())
+        return std::optional<Bytes>();
+    return std::optional(TRY_IN("device " + quoted(root) + ": size", parseBytes(size->second)));
+}
+
+DeviceMap withoutSize(DeviceMap devices)
+{
+    if (const std::string root = rootIn(devices); !root.empty())
+        devices.at(root).erase("size");
+    return devices;
+}
+
 void settleRoot(DeviceMap &devices, const DeviceMap &expanded, const std::string &pool)
 {
     if (poolIn(expanded) == pool)
         return;
-    const std::string name = rootNameIn(expanded);
+    const std::string name = rootIn(expanded);
     StringMap root = name.empty() ? StringMap{{"type", "disk"}, {"path", "/"}} : expanded.at(name);
     root["pool"] = pool;
     devices[name.empty() ? "root" : name] = std::move(root);

@@ -1,4 +1,4 @@
-// Which pool the root disk of an instance lies in, as its devices say.
+// Which pool the root disk of an instance lies in and how large it may get, as its devices say.
 #pragma once
 
 #include "config/devices.h"
@@ -9,8 +9,14 @@
 namespace lxmgr::instances
 {
 
+/// The name of the root disk among `devices`; "" where there is none.
+std::string rootIn(const DeviceMap &devices);
 /// The pool that the root disk among `devices` names; "" where there is none.
 std::string poolIn(const DeviceMap &devices);
+/// The "size" of the root disk among `devices`; 0 is no limit. Invalid.
+Result<std::optional<Bytes>> sizeIn(const DeviceMap &devices);
+/// `devices` as if their root disk had no size.
+DeviceMap withoutSize(DeviceMap devices);
 /// Makes the root disk lie in `pool`, by a device of its own where `expanded` would say otherwise.
 void settleRoot(DeviceMap &devices, const DeviceMap &expanded, const std::string &pool);
 /// The same for what the snapshot remembers.

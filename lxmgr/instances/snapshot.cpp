@@ -318,8 +318,10 @@ Status Manager::finishRestore(const store::Instance &before, const store::Snapsh
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
     const store::FreeingSpace freeing(m_s.db); // once the files are back the rows must follow, on a full disk too
-    TRY(m_s.undo.withRoom(row.pool, [&] {
-        return pool.restoreSnapshot(key.project, key.name, snapshot.name, kept ? std::optional(kept->aside) : std::nullopt);
+    TRY(whileResized(before, row, pool, [&] {
+        return m_s.undo.withRoom(row.pool, [&] {
+            return pool.restoreSnapshot(key.project, key.name, snapshot.name, kept ? std::optional(kept->aside) : std::nullopt);
+        });
     }));
     TRY(failpoint("restore.volume"));
     TRY(m_s.db.transaction([&]() -> Status {

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/backup_rows.h"
+#include "instances/root_disk.h"
 #include "storage/tree.h"
 
 #include <algorithm>
@@ -386,7 +387,7 @@ Status Manager::finishExchange(const store::UndoEntry &entry, const store::UndoE
     const store::Instance after = TRY(restoredRow(row, snapshotOf(TRY(documentOf(entry)))));
     const Pools::Use pool = TRY(m_s.pools.get(entry.pool));
     const store::FreeingSpace freeing(m_s.db); // once the files are back the rows must follow, on a full disk too
-    TRY(pool->bringContentBack(entry.aside, row.project, row.name, now.aside));
+    TRY(whileResized(row, after, *pool, [&] { return pool->bringContentBack(entry.aside, row.project, row.name, now.aside); }));
     TRY(failpoint("undo.restore.volume"));
     return m_s.db.transaction([&]() -> Status {
         TRY(store::updateInstance(m_s.db, after));
@@ -417,8 +418,9 @@ Status Manager::applyProfile(const store::UndoEntry &entry)
         return row.error();
     const bool there = row.has_value();
     store::Profile profile = there ? *row : store::Profile{};
+    const bool onlySize = profile.config == then.config && withoutSize(profile.devices) == withoutSize(then.devices);
     for (const std::string &user : profile.usedBy)
-        if (m_running->find({entry.project, user}))
+        if (!onlySize && m_running->find({entry.project, user}))
             return Error(Code::WrongState, "profile " + quoted(entry.object) + " is used by running instance " + quoted(user) +
                                                " (stop it first)");
     profile.project = entry.project;
@@ -426,14 +428,16 @@ Status Manager::applyProfile(const store::UndoEntry &entry)
     profile.description = then.description;
     profile.config = then.config;
     profile.devices = then.devices;
-    return m_s.db.transaction([&]() -> Status {
-        if (there) {
-            TRY(m_s.undo.keepProfile(*row));
-            TRY(store::updateProfile(m_s.db, profile));
-        } else {
-            TRY(store::insertProfile(m_s.db, profile));
-        }
-        return store::deleteUndo(m_s.db, entry.id);
+    return changeProfile(profile, [&] {
+        return m_s.db.transaction([&]() -> Status {
+            if (there) {
+                TRY(m_s.undo.keepProfile(*row));
+                TRY(store::updateProfile(m_s.db, profile));
+            } else {
+                TRY(store::insertProfile(m_s.db, profile));
+            }
+            return store::deleteUndo(m_s.db, entry.id);
+        });
     });
 }
 

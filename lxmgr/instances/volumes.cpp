@@ -21,6 +21,7 @@ namespace
 {
 
 constexpr const char *kRename = "volume-rename";
+constexpr const char *kResize = "volume-resize";
 constexpr mode_t kMode = 0711; ///< Of a new volume's top folder.
 
 std::string titleOf(const VolumeKey &key)
@@ -90,11 +91,20 @@ Status Volumes::insert(store::Volume &row)
 {
     TRY(checkObjectName("storage volume", row.name));
     dropEmpty(row.config);
-    TRY_IN(titleOf(keyOf(row)), config::parseVolumeConfig(row.config));
+    for (const auto &[key, value] : TRY(m_pools.volumeDefaults(row.pool)))
+        row.config.emplace(key, value);
+    const config::VolumeConfig config = TRY_IN(titleOf(keyOf(row)), config::parseVolumeConfig(row.config));
+    if (limitOf(config))
+        TRY_IN(titleOf(keyOf(row)) + ": size", TRY(m_pools.custom(row.pool))->canLimit());
     row.status = store::VolumeStatus::Creating;
     row.createdAt = store::unixMillis();
     row.id = TRY(store::insertVolume(m_db, row));
     return {};
+}
+
+std::optional<Bytes> Volumes::limitOf(const config::VolumeConfig &config)
+{
+    return config.size && config.size->count != 0 ? config.size : std::nullopt;
 }
 
 Status Volumes::makeEmpty(const store::Volume &row, storage::Driver &pool)
@@ -119,6 +129,7 @@ Status Volumes::create(const store::Volume &wanted)
     undo.add("volume tree", makingRoom(m_db, [&] { return pool->deleteVolume(row.project, row.name); }));
     TRY_IN(titleOf(keyOf(row)), makeEmpty(row, *pool));
     TRY(failpoint("volume.tree"));
+    TRY(limitNew(row, *pool));
     TRY(writeDocument(row, *pool));
     TRY(store::setVolumeStatus(m_db, row.id, store::VolumeStatus::Ready));
     undo.keep();
@@ -194,6 +205,7 @@ Status Volumes::copy(const Source &from, store::Volume row, const Progress &prog
     undo.add("volume tree", makingRoom(m_db, [&] { return pool->deleteVolume(row.project, row.name); }));
     TRY_IN("copy of " + titleOf(from.key), makeCopy(from, row, *pool, progress));
     TRY(failpoint("volume-copy.tree"));
+    TRY(limitNew(row, *pool));
     if (!from.snapshot && from.with == storage::WithSnapshots::Yes)
         TRY(copySnapshotRows(from, row));
     TRY(writeDocument(row, *pool));
@@ -217,9 +229,53 @@ Status Volumes::update(const VolumeKey &key, const std::string &description, con
                          ": initial.* was settled when it was created (change owner and mode from inside a guest)");
     row.description = description;
     row.config = wanted;
-    TRY(store::updateVolume(m_db, row));
+    const Pools::Use pool = TRY(m_pools.custom(key.pool));
+    if (limitOf(was) == limitOf(now))
+        TRY(store::updateVolume(m_db, row));
+    else
+        TRY_IN(titleOf(key), resize(row, limitOf(now), *pool));
     TRY(failpoint("volume-update.record"));
-    return writeDocument(row, *TRY(m_pools.custom(key.pool)));
+    return writeDocument(row, *pool);
+}
+
+Status Volumes::limitNew(const store::Volume &row, storage::Driver &pool)
+{
+    const auto limit = limitOf(TRY(config::parseVolumeConfig(row.config)));
+    if (limit)
+        TRY_IN(titleOf(keyOf(row)), pool.setLimit(row.project, row.name, limit));
+    return failpoint("volume.limit");
+}
+
+/// The limit comes before the record, so that what cannot be is refused while nothing has changed.
+Status Volumes::resize(const store::Volume &row, std::optional<Bytes> limit, storage::Driver &pool)
+{
+    if (limit)
+        TRY_IN("size", pool.canLimit());
+    const auto before = TRY(pool.limit(row.project, row.name));
+    const store::Operation journal = newJournal(kResize, row.project, row.name, row.pool);
+    TRY(store::beginOperation(m_db, journal));
+    Undo undo;
+    undo.add("resize journal", makingRoom(m_db, [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); }));
+    TRY(failpoint("volume-resize.record"));
+    TRY(pool.setLimit(row.project, row.name, limit));
+    undo.add("size of " + row.name, [&] { return pool.setLimit(row.project, row.name, before); });
+    TRY(failpoint("volume-resize.set"));
+    TRY(m_db.transaction([&]() -> Status {
+        TRY(store::updateVolume(m_db, row));
+        return store::finishOperation(m_db, journal.id, store::OperationStatus::Success);
+    }));
+    undo.keep();
+    return {};
+}
+
+/// The row still has the old size, or the transaction would have ended the journal too.
+Status Volumes::recoverResize(const store::Operation &journal)
+{
+    const auto row = find({journal.arguments, journal.project, journal.object});
+    if (!row)
+        return {}; // gone
+    return TRY(m_pools.custom(row->pool))
+        ->setLimit(row->project, row->name, limitOf(TRY(config::parseVolumeConfig(row->config))));
 }
 
 Status Volumes::rename(const VolumeKey &key, const std::string &to)
@@ -272,10 +328,11 @@ Status Volumes::remove(const VolumeKey &key)
     return finishRemove(TRY(find(key)));
 }
 
-Result<Bytes> Volumes::usage(const VolumeKey &key)
+Result<Volumes::Usage> Volumes::usage(const VolumeKey &key)
 {
     TRY(find(key));
-    return TRY(m_pools.custom(key.pool))->usage(key.project, key.name);
+    const Pools::Use pool = TRY(m_pools.custom(key.pool));
+    return Usage{TRY(pool->usage(key.project, key.name)), TRY(pool->limit(key.project, key.name))};
 }
 
 Result<std::vector<store::VolumeSnapshot>> Volumes::snapshots(const VolumeKey &key)
@@ -516,9 +573,9 @@ Status Volumes::recoverOne(const store::Volume &row)
 Status Volumes::recover()
 {
     for (const store::Operation &journal : TRY(store::listUnfinished(m_db))) {
-        if (journal.type != kRename)
+        if (journal.type != kRename && journal.type != kResize)
             continue;
-        if (Status done = recoverRename(journal); !done)
+        if (Status done = journal.type == kRename ? recoverRename(journal) : recoverResize(journal); !done)
             log::error("storage volume '" + journal.object + "': " + done.error().message + ", ignoring");
         TRY(store::finishOperation(m_db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart"));
     }

@@ -48,8 +48,12 @@ public:
     /// The caller has made sure that nobody uses it; so with rename and restore.
     Status rename(const VolumeKey &key, const std::string &to);
     Status remove(const VolumeKey &key);
-    /// Walks the tree.
-    Result<Bytes> usage(const VolumeKey &key);
+    struct Usage {
+        Bytes used;
+        std::optional<Bytes> limit;
+    };
+    /// Walks the tree where nobody counts.
+    Result<Usage> usage(const VolumeKey &key);
 
     Result<std::vector<store::VolumeSnapshot>> snapshots(const VolumeKey &key);
     Result<store::VolumeSnapshot> snapshot(const VolumeKey &key, const std::string &name);
@@ -70,6 +74,10 @@ public:
 private:
     std::shared_ptr<std::mutex> lockFor(const VolumeKey &key) { return m_locks.get(key); }
     Status insert(store::Volume &row);
+    static std::optional<Bytes> limitOf(const config::VolumeConfig &config);
+    Status limitNew(const store::Volume &row, storage::Driver &pool);
+    Status resize(const store::Volume &row, std::optional<Bytes> limit, storage::Driver &pool);
+    Status recoverResize(const store::Operation &journal);
     Status makeEmpty(const store::Volume &row, storage::Driver &pool);
     Status makeCopy(const Source &from, const store::Volume &row, storage::Driver &to, const Progress &progress);
     Status copySnapshotRows(const Source &from, const store::Volume &row);

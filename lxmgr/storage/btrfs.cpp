@@ -93,10 +93,10 @@ protected:
     }
 
     /// Without subvolumes that a guest made inside, which are not counted with the one around them.
-    Result<Bytes> usageOf(const Fd &folder, Holder holder) const override
+    Result<std::optional<Bytes>> countedOf(const Fd &folder) const override
     {
         const auto quota = TRY(btrfs::quotaOf(TRY(openFolder(folder, kTree))));
-        return quota ? quota->used : FolderPool::usageOf(folder, holder);
+        return quota ? std::optional(quota->used) : std::optional<Bytes>();
     }
 
     Status checkLimits(const Fd &) const override { return {}; }

@@ -192,6 +192,9 @@ public:
     /// tree.
     virtual Result<Bytes> usage(const std::string &project, const std::string &name) const = 0;
 
+    /// What counts against the limit below, where that is known without a walk.
+    virtual Result<std::optional<Bytes>> countedUsage(const std::string &project, const std::string &name) const = 0;
+
     // Limits: the most that the root file system of a volume may take, without its snapshots (overlay: what was written
     // since the last of them). A limit stays with the volume under any name and whatever its content is replaced by. A
     // volume that is made has none until it is set; a copy, too.

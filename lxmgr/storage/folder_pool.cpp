@@ -517,7 +517,21 @@ Result<RootTree> FolderPool::root(const std::string &project, const std::string 
 
 Result<Bytes> FolderPool::usageOf(const Fd &folder, Holder) const
 {
-    return folderUsage(TRY(openFolder(folder, ownPart(folder))));
+    const auto counted = TRY(countedOf(folder));
+    return counted ? *counted : treeUsage(TRY(openFolder(folder, ownPart(folder))));
+}
+
+Result<std::optional<Bytes>> FolderPool::countedOf(const Fd &folder) const
+{
+    const Fd tree = TRY(openFolder(folder, ownPart(folder)));
+    const auto project = projects::projectOf(tree);
+    const auto quota = project ? projects::quota(tree, *project) : Result<projects::Quota>(Error(Code::NotFound, ""));
+    return quota ? std::optional(quota->used) : std::optional<Bytes>();
+}
+
+Result<std::optional<Bytes>> FolderPool::countedUsage(const std::string &project, const std::string &name) const
+{
+    return countedOf(TRY(openVolume(project, name)));
 }
 
 Result<Bytes> FolderPool::folderUsage(const Fd &tree)

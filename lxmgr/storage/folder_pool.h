@@ -69,6 +69,7 @@ public:
     Result<RootTree> root(const std::string &project, const std::string &name) const override;
     Result<std::optional<std::string>> volumeImage(const std::string &project, const std::string &name) const override;
     Result<Bytes> usage(const std::string &project, const std::string &name) const override;
+    Result<std::optional<Bytes>> countedUsage(const std::string &project, const std::string &name) const override;
     Status canLimit() const override;
     Status setLimit(const std::string &project, const std::string &name, std::optional<Bytes> limit) override;
     Result<std::optional<Bytes>> limit(const std::string &project, const std::string &name) const override;
@@ -173,7 +174,9 @@ protected:
     virtual Result<Bytes> usageOfAll(const Fd &folder) const;
     /// What gives back what the trash holds beside files.
     virtual Trash::Reclaim reclaimer() const { return {}; }
-    /// What the file system counts for the tree; where it does not, the tree is walked.
+    /// What the own part of `folder` counts with against a limit, where somebody counts.
+    virtual Result<std::optional<Bytes>> countedOf(const Fd &folder) const;
+    /// What its project counts for a tree that is a plain folder; where it is in none, the tree is walked.
     static Result<Bytes> folderUsage(const Fd &tree);
 
     /// Unsupported: why no tree in the folder `pool` can be limited, and the cure.

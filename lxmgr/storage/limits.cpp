@@ -55,9 +55,13 @@ Status FolderPool::limitFolder(const Fd &tree, std::optional<Bytes> limit) const
     if (!project)
         return Error(Code::Unsupported, "it was made before its file system counted by projects; a snapshot of it, restored "
                                         "at once, makes it anew, and then it can be limited");
-    const projects::Quota now = TRY(projects::quota(tree, *project));
+    projects::Quota now = TRY(projects::quota(tree, *project));
     if (now.limit == limit)
         return {};
+    if (limit && now.used > *limit) {
+        projects::settle(tree);
+        now = TRY(projects::quota(tree, *project));
+    }
     if (limit && now.used > *limit)
         return overLimit(*limit, now.used);
     return projects::limit(tree, *project, limit);

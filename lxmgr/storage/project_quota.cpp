@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <linux/dqblk_xfs.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
@@ -67,10 +66,9 @@ bool inProject(const Fd &folder)
 /// Whether the running kernel, or a module of it, has the function.
 bool kernelHas(const std::string &symbol, const std::string &module)
 {
-    std::ifstream symbols("/proc/kallsyms");
-    for (std::string line; std::getline(symbols, line);)
-        if (line.find(symbol) != std::string::npos)
-            return true;
+    const auto symbols = files::read("/proc/kallsyms", 256U << 20);
+    if (symbols && symbols->find(symbol) != std::string::npos)
+        return true;
     utsname host{};
     if (module.empty() || ::uname(&host) < 0)
         return false;
@@ -174,6 +172,17 @@ Result<Quota> quota(const Fd &anywhere, Id project)
     if (raw.d_blk_hardlimit != 0)
         quota.limit = Bytes{raw.d_blk_hardlimit * kBlock};
     return quota;
+}
+
+void settle(const Fd &anywhere)
+{
+    // XFS_IOC_FREE_EOFBLOCKS of <xfs/xfs_fs.h>: the one call that waits for inodes that are gone.
+    struct Blocks {
+        __u32 version = 1, flags = 0, uid = 0, gid = 0, project = 0, pad = 0;
+        __u64 smallest = 0, more[12] = {};
+    } all;
+    // Refused by all but xfs, which have nothing to wait for.
+    (void)sys::call("XFS_IOC_FREE_EOFBLOCKS", {}, [&] { return ::ioctl(anywhere.get(), _IOR('X', 58, Blocks), &all); });
 }
 
 Status limit(const Fd &anywhere, Id project, std::optional<Bytes> limit)

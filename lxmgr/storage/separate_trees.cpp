@@ -164,6 +164,8 @@ protected:
 
     Status limitTree(const Fd &folder, std::optional<Bytes> limit) const override
     {
+        if (!limit && !checkLimits(folder))
+            return {}; // there is none
         return m_holders->resize(TRY(openFolder(folder, kTree)), limit);
     }
 

@@ -19,6 +19,7 @@
 #include <QtCore/QTemporaryDir>
 #include <atomic>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <functional>
 #include <sched.h>
 #include <sys/mount.h>
@@ -231,12 +232,33 @@ test::Manifest manifestOf(const Result<RootTree> &tree)
     };
 }
 
+/// While it is there this thread has no CAP_SYS_RESOURCE, which lets the host's root go beyond quotas of ext4.
+class AsGuest
+{
+public:
+    AsGuest()
+    {
+        ::syscall(SYS_capget, &m_header, m_all);
+        __user_cap_data_struct fewer[2] = {m_all[0], m_all[1]};
+        fewer[0].effective &= ~(1U << CAP_SYS_RESOURCE);
+        ::syscall(SYS_capset, &m_header, fewer);
+    }
+    AsGuest(const AsGuest &) = delete;
+    AsGuest &operator=(const AsGuest &) = delete;
+    ~AsGuest() { ::syscall(SYS_capset, &m_header, m_all); }
+
+private:
+    __user_cap_header_struct m_header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct m_all[2] = {};
+};
+
 /// Writes `mebibytes` through to the disk as the volume's guest would, and takes them away again.
 Status writeInside(Driver &driver, const std::string &volume, unsigned mebibytes)
 {
     const Mounted mounted(TRY(driver.root("default", volume)));
     const Fd top = TRY(sys::open(mounted.path(), O_RDONLY | O_DIRECTORY));
     const auto written = [&]() -> Status {
+        const AsGuest guest;
         const std::string piece(1 << 20, 'q');
         const Fd file = TRY(sys::openat(top, "big", O_WRONLY | O_CREAT | O_EXCL, 0644));
         for (unsigned i = 0; i < mebibytes; ++i)

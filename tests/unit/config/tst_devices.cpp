@@ -36,7 +36,7 @@ const DeviceMap kGood = {
       {"gid", "104"},
       {"mode", "0660"}}                                                    },
     {"masked", {{"type", "none"}}                                          },
-    {"root",   {{"type", "disk"}, {"path", "/"}, {"pool", "default"}}      },
+    {"root",   {{"type", "disk"}, {"path", "/"}, {"pool", "default"}, {"size", "10GiB"}}},
 };
 
 StringMap keysOf(const QByteArray &text)
@@ -82,6 +82,7 @@ private slots:
             {"path=/x",                                                 "device 'd': type: is missing (disk, nic, none or unix-char)"                                            },
             {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, nic, none or unix-char)"                        },
             {"type=disk path=/",                                        "device 'd': pool: is missing: the root disk (path=/) lies in a storage pool"                            },
+            {"type=disk path=/x source=/x size=1GiB",                   "device 'd': size: is for the root disk; a folder of the host is as large as what it is on"              },
             {"type=disk path=/ pool=default source=/x",                 "device 'd': source: is not for the root disk (path=/)"                                                  },
             {"type=disk path=x source=/x",                              "device 'd': path: 'x' is not an absolute path"                                                          },
             {"type=disk path=/a/../b source=/x",
@@ -136,7 +137,7 @@ private slots:
         for (const char *keys :
              {"type=proxy listen=tcp:0.0.0.0:80", "type=gpu", "type=nic nictype=macvlan parent=eth0",
               "type=nic network=n vlan=5", "type=nic network=n security.mac_filtering=true",
-              "type=disk path=/ pool=default size=10GiB", "type=disk path=/x pool=default source=vol size=1GiB",
+              "type=disk path=/ pool=default size.state=10GiB", "type=disk path=/x pool=default source=vol io.bus=nvme",
               "type=unix-char source=/dev/x required=false"})
             QTest::newRow(keys) << QByteArray(keys);
     }

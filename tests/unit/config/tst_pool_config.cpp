@@ -35,6 +35,9 @@ void TestPoolConfig::keysAreTyped()
     QCOMPARE(config->size->count, std::uint64_t{2} << 30);
     QCOMPARE(config->wipe, std::optional(true));
     QCOMPARE(config->user.at("x"), std::string("y"));
+    const auto defaults = parsePoolConfig("dir", {{"volume.size", "10GiB"}, {"volume.initial.mode", "0700"}});
+    VERIFY_OK(defaults);
+    QCOMPARE(defaults->volume, (StringMap{{"initial.mode", "0700"}, {"size", "10GiB"}}));
     VERIFY_OK(parsePoolConfig("dir", {
                                          {"source", ""}
     }));
@@ -55,6 +58,10 @@ void TestPoolConfig::keysAreRefusedByName_data()
     row("value", "btrfs", "size", "much", Code::Invalid, "size: ");
     row("relative", "dir", "source", "a/b", Code::Invalid, "source: ");
     row("parent", "dir", "source", "/a/../b", Code::Invalid, "source: ");
+    row("default of a volume", "dir", "volume.size", "much", Code::Invalid, "volume: size: ");
+    row("unknown default", "dir", "volume.sise", "1GiB", Code::Invalid, "did you mean 'size'?");
+    row("unsupported default", "dir", "volume.zfs.blocksize", "8KiB", Code::Unsupported, "'zfs.blocksize'");
+    row("text as default", "dir", "volume.user.x", "1", Code::Invalid, "'volume.user.x'");
     row("bare prefix", "dir", "user.", "x", Code::Invalid, "'user.'");
 }
 
