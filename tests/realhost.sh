@@ -5,6 +5,10 @@
 # "-s FOLDER -t SECONDS COMMAND", show FOLDER as /host inside and end with COMMAND's status.
 #   LXMGR_REALHOST       that folder (default: realhost beside or below the folder above the tree)
 #   LXMGR_REALHOST_RUN   uml-run.sh (default) or vm-run.sh
+#   LXMGR_REALHOST_EXTRA a folder like /usr/local with programs and libraries of the bed's release that it lacks, and in
+#                        "modules" modules of its kernel, loaded in the order of their names: zfs comes so
+#   LXMGR_REALHOST_ROWS  arguments for each test, such as the names of its functions
+#   LXMGR_REALHOST_SECONDS  limit for all of them (default 3000) and for each (default 1500)
 # What the bed lacks is brought along: the programs, their libraries but the C library's, busybox, kept images.
 set -uo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -28,6 +32,7 @@ for test in "${tests[@]}"; do cp "$(find "$build/tests" -type f -name "$test" -p
 cp "$(command -v busybox)" "$host/bin/"
 cp -r "$top"/{templates,profiles,images,packaging} "$host/source/"
 cp -r "$top/tests/support" "$host/source/tests/"
+[ -z "${LXMGR_REALHOST_EXTRA:-}" ] || cp -a "$LXMGR_REALHOST_EXTRA" "$host/extra"
 cp "${LXMGR_TEST_CACHE:-/var/cache/lxmgr-tests}"/*.image* "$host/cache/" 2>/dev/null
 
 # The C library and its loader are the bed's, which are newer; everything else comes from here.
@@ -39,17 +44,25 @@ for file in "$host"/bin/* "$host"/tests/tst_* "$host"/lib/*; do
     patchelf --force-rpath --set-rpath "$path" "$file"
 done
 
+for name in LXMGR_REALHOST_ROWS LXMGR_REALHOST_SECONDS; do
+    [ -z "${!name:-}" ] || printf 'export %s=%q\n' "$name" "${!name}"
+done >"$host/environment"
 cat >"$host/inside.sh" <<'E2'
 # In the bed: its state on the disk, not on a tmpfs /tmp or the shared folder.
 export TMPDIR=/var/tmp PATH=/host/bin:$PATH LXMGR_TEST_BIN=/host/bin LXMGR_TEST_SOURCE=/host/source LXMGR_TEST_CACHE=/host/cache
 export QTEST_FUNCTION_TIMEOUT=900000 LXMGR_TEST_REQUIRE=root
+[ -s /host/environment ] && . /host/environment
+if [ -d /host/extra ]; then
+    cp -a /host/extra/. /usr/local/ && ldconfig
+    for module in /usr/local/modules/*.ko; do [ ! -e "$module" ] || insmod "$module" || exit 1; done
+fi
 # Packages that the bed's image lacks stand where they would be installed.
 [ -e /usr/bin/busybox ] || cp /host/bin/busybox /usr/bin/busybox
 . /etc/os-release
 echo "$PRETTY_NAME, Linux $(uname -r), $(cat /proc/1/comm) $(systemctl is-system-running), $(stat -f -c %T /sys/fs/cgroup), controllers: $(cat /sys/fs/cgroup/cgroup.controllers)"
 bad=0
 for test in "$@"; do
-    timeout -k 10 1500 /host/tests/$test -o /host/results/$test.txt,txt -o -,txt || bad=1
+    timeout -k 10 "${LXMGR_REALHOST_SECONDS:-1500}" /host/tests/$test $LXMGR_REALHOST_ROWS -o /host/results/$test.txt,txt -o -,txt || bad=1
 done
 exit $bad
 E2
