@@ -17,17 +17,19 @@ constexpr std::uint64_t kVersion = 1;
 
 Status parseKey(PoolConfig &config, const std::string &driver, const std::string &name, const std::string &value)
 {
-    const auto row =
-        std::ranges::find_if(kPoolKeys, [&](const PoolKey &each) { return matchesKey(each.key.name, name); });
+    auto row = std::ranges::find(kPoolKeys, name, [](const PoolKey &each) { return each.key.name; });
+    if (row == std::end(kPoolKeys)) // volume.block.filesystem is a key of the pool, not a default of "volume.*"
+        row = std::ranges::find_if(kPoolKeys, [&](const PoolKey &each) { return matchesKey(each.key.name, name); });
     if (row == std::end(kPoolKeys)) {
         std::vector<std::string_view> known;
         for (const PoolKey &each : kPoolKeys)
             known.push_back(each.key.name);
         return unknownKey("storage pool key", name, known, kUnsupportedPoolKeys);
     }
-    if (!row->drivers.empty() && row->drivers != driver)
+    const std::vector<std::string> drivers = words(row->drivers);
+    if (!drivers.empty() && std::ranges::find(drivers, driver) == drivers.end())
         return Error(Code::Invalid, "storage pool key " + quoted(name) + " is not for the driver " + quoted(driver) +
-                                        " (" + std::string(row->drivers) + ")");
+                                        " (" + join(drivers, ", ") + ")");
     const std::string_view suffix =
         row->key.isPrefix() ? std::string_view(name).substr(row->key.prefix().size()) : std::string_view();
     if (!value.empty())
@@ -40,6 +42,23 @@ Status checkVolumeDefault(const std::string &name, const std::string &value)
     if (matchesKey("user.*", name))
         return Error(Code::Invalid, "storage pool key " + quoted("volume." + name) + ": texts of a volume have no default");
     TRY_IN("volume", parseVolumeConfig({{name, value}}));
+    return {};
+}
+
+/// What a key alone cannot tell.
+Status checkTogether(PoolConfig &config, const std::string &driver)
+{
+    const bool isName = config.source && !config.source->starts_with('/') && driver == "lvm";
+    if (config.source && !isName)
+        config.source = TRY_IN("source", Codec<AbsolutePath>::parse(*config.source)).text;
+    if (config.useThinPool && !*config.useThinPool)
+        return Error(Code::Unsupported, "lvm.use_thinpool: volumes that are not thin are not offered (their snapshots and "
+                                        "copies would be whole ones; the driver dir does that)");
+    if (isName && driver == "lvm" && config.volumeGroup && config.volumeGroup != config.source)
+        return Error(Code::Invalid, "lvm.vg_name is for a volume group that is made; source names one already");
+    if (config.treeFileSystem && *config.treeFileSystem != "ext4" && *config.treeFileSystem != "xfs")
+        return Error(Code::Unsupported,
+                     "volume.block.filesystem: " + quoted(*config.treeFileSystem) + " is not offered (ext4, xfs)");
     return {};
 }
 
@@ -70,6 +89,7 @@ Result<PoolConfig> parsePoolConfig(const std::string &driver, const StringMap &c
         findings.add(parseKey(typed, driver, name, value));
     for (const auto &[name, value] : typed.volume)
         findings.add(checkVolumeDefault(name, value));
+    findings.add(checkTogether(typed, driver));
     TRY(findings.status());
     return typed;
 }

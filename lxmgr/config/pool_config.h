@@ -7,10 +7,16 @@ namespace lxmgr::config
 {
 
 struct PoolConfig {
-    std::optional<AbsolutePath> source;
+    std::optional<std::string> source; ///< An absolute path; of lvm also a volume group.
     std::optional<bool> wipe;
     std::optional<Bytes> size;
     std::optional<std::string> mountOptions;
+    std::optional<std::string> volumeGroup;
+    std::optional<std::string> thinPool;
+    std::optional<bool> useThinPool;
+    std::optional<Bytes> thinPoolMetadata;
+    std::optional<std::string> treeFileSystem; ///< "ext4" or "xfs".
+    std::optional<std::string> treeOptions;
     std::map<std::string, std::string> user;
     StringMap volume; ///< Keys of new volumes, without "volume."; checked.
     bool operator==(const PoolConfig &) const = default;

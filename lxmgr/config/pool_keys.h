@@ -10,17 +10,23 @@ namespace lxmgr::config
 
 struct PoolKey {
     Key<PoolConfig> key;
-    std::string_view drivers; ///< "btrfs", or "" for all.
+    std::string_view drivers; ///< "btrfs lvm", or "" for all.
 };
 
 // clang-format off
 inline constexpr PoolKey kPoolKeys[] = {
     {{"btrfs.mount_options", field<&PoolConfig::mountOptions>, Apply::Daemon,  "",                   "At creation: mount options of the pool's own file system, such as compress=zstd,noatime."}, "btrfs"},
-    {{"size",                field<&PoolConfig::size>,         Apply::Live,    "20% of what is free, 5GiB to 30GiB", "How large the file with the pool's file system is; it can grow."}, "btrfs"},
-    {{"source",              field<&PoolConfig::source>,       Apply::Daemon,  "below the state folder", "Folder the pool is in; with btrfs also a block device, or a file with a btrfs of a pool in it."}, ""},
-    {{"source.wipe",         field<&PoolConfig::wipe>,         Apply::Daemon,  "false",              "At creation: make a new file system on the device whatever is on it now."}, "btrfs"},
+    {{"lvm.thinpool_metadata_size", field<&PoolConfig::thinPoolMetadata>, Apply::Daemon, "as LVM sees fit", "At creation: how much of the volume group the metadata of the thin pool gets."}, "lvm"},
+    {{"lvm.thinpool_name",   field<&PoolConfig::thinPool>,     Apply::Daemon,  "lxmgr-thin",         "At creation: the thin pool, which is made if it is not there."}, "lvm"},
+    {{"lvm.use_thinpool",    field<&PoolConfig::useThinPool>,  Apply::Daemon,  "true",               "Volumes are thin; false is not offered."}, "lvm"},
+    {{"lvm.vg_name",         field<&PoolConfig::volumeGroup>,  Apply::Daemon,  "the pool's name",    "At creation: name of the volume group that is made; else the one that source names."}, "lvm"},
+    {{"size",                field<&PoolConfig::size>,         Apply::Live,    "20% of what is free, 5GiB to 30GiB", "How large the file with the pool's file system is; it can grow."}, "btrfs lvm"},
+    {{"source",              field<&PoolConfig::source>,       Apply::Daemon,  "below the state folder", "Folder the pool is in; with btrfs and lvm a block device, or a file with one of a pool in it; with lvm also a volume group."}, ""},
+    {{"source.wipe",         field<&PoolConfig::wipe>,         Apply::Daemon,  "false",              "At creation: make a new file system on the device whatever is on it now."}, "btrfs lvm"},
     {{"user.*",              field<&PoolConfig::user>,         Apply::Live,    "",                   "Free text for people and tools."}, ""},
     {{"volume.*",            field<&PoolConfig::volume>,       Apply::Live,    "",                   "Default of that key of new custom volumes, any but user.*; volume.size is that of new root disks, too."}, ""},
+    {{"volume.block.filesystem", field<&PoolConfig::treeFileSystem>, Apply::Daemon, "ext4",           "At creation: the file system of images and volumes, ext4 or xfs (which cannot be made smaller)."}, "lvm"},
+    {{"volume.block.mount_options", field<&PoolConfig::treeOptions>, Apply::Daemon, "discard",        "At creation: mount options of images and volumes."}, "lvm"},
 };
 // clang-format on
 static_assert(std::ranges::is_sorted(kPoolKeys, {}, [](const PoolKey &row) { return row.key.name; }));

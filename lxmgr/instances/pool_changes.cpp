@@ -8,9 +8,12 @@
 #include "kernel/files.h"
 #include "kernel/sys.h"
 #include "storage/btrfs_subvolume.h"
+#include "storage/lvm_command.h"
+#include "storage/lvm_group.h"
 #include "storage/tree.h"
 #include "store/undo.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <unistd.h>
 
@@ -76,6 +79,27 @@ Result<std::optional<config::PoolDocument>> whatIsIn(const std::string &path)
     return std::optional<config::PoolDocument>();
 }
 
+/// How the journal writes them.
+struct KindRow {
+    Backing::Kind kind;
+    char letter;
+};
+constexpr KindRow kKinds[] = {
+    {Backing::Kind::Folder, 'd'},
+    {Backing::Kind::Device, 'b'},
+    {Backing::Kind::File,   'f'},
+    {Backing::Kind::Group,  'g'},
+};
+
+/// Where a pool is, as paths and names that no other may be at or below.
+std::vector<std::string> placesOf(const Backing &backing)
+{
+    std::vector<std::string> places{backing.source, backing.folder};
+    if (backing.isLvm())
+        places.push_back(backing.group);
+    return places;
+}
+
 Status removeEmpty(const Fd &at, const char *name)
 {
     Status gone = sys::unlinkat(at, name, AT_REMOVEDIR);
@@ -128,12 +152,14 @@ Status checkSameDriver(const store::StoragePool &wanted, const config::PoolDocum
 
 } // namespace
 
-/// btrfs without a source: a file below the state folder, or a folder there if that is on a btrfs already.
+/// btrfs and lvm without a source: a file below the state folder, or a folder there if that is on a btrfs already.
 Result<Pools::Plan> Pools::planFile(store::StoragePool &wanted, const config::PoolConfig &config) const
 {
     Plan plan;
-    plan.backing = {Backing::Kind::File, diskFile(wanted.name), stateFolder(wanted.name),
-                    config.mountOptions.value_or("")};
+    plan.backing.kind = Backing::Kind::File;
+    plan.backing.source = diskFile(wanted.name);
+    plan.backing.folder = stateFolder(wanted.name);
+    plan.backing.options = config.mountOptions.value_or("");
     if (::access(plan.backing.source.c_str(), F_OK) == 0)
         return Error(Code::AlreadyExists, "the file " + quoted(plan.backing.source) +
                                               " is there already (source=… takes it over, or remove it)");
@@ -146,9 +172,10 @@ Result<Pools::Plan> Pools::planFile(store::StoragePool &wanted, const config::Po
 Result<Pools::Plan> Pools::planSource(store::StoragePool &wanted, const config::PoolConfig &config) const
 {
     Plan plan;
-    const std::string path = TRY(canonical(config.source->text));
+    const std::string path = TRY(canonical(*config.source));
     const auto info = sys::fstatat(sys::cwd(), path, 0);
-    plan.backing = {Backing::Kind::Folder, path, path, config.mountOptions.value_or("")};
+    plan.backing.source = plan.backing.folder = path;
+    plan.backing.options = config.mountOptions.value_or("");
     plan.wipe = config.wipe.value_or(false) ? storage::Wipe::Yes : storage::Wipe::No;
     if (!info && path.starts_with("/dev/"))
         return Error(Code::NotFound, "the device " + quoted(path) + " is not there");
@@ -159,7 +186,9 @@ Result<Pools::Plan> Pools::planSource(store::StoragePool &wanted, const config::
     plan.backing.kind = S_ISBLK(info->st_mode) ? Backing::Kind::Device : Backing::Kind::File;
     plan.backing.folder = stateFolder(wanted.name);
     if (plan.backing.kind == Backing::Kind::Device)
-        plan.backing.source = config.source->text; // a name below /dev/disk stays true when disks come in another order
+        plan.backing.source = *config.source; // a name below /dev/disk stays true when disks come in another order
+    if (wanted.driver == "lvm")
+        return plan;
     if (wanted.driver != "btrfs")
         return Error(Code::Invalid, "source " + quoted(path) + " is no folder, which is what the driver " +
                                         quoted(wanted.driver) + " takes");
@@ -170,19 +199,76 @@ Result<Pools::Plan> Pools::planSource(store::StoragePool &wanted, const config::
     return plan;
 }
 
+/// A volume group that the host has.
+Result<Pools::Plan> Pools::planGroup(const config::PoolConfig &config) const
+{
+    Plan plan;
+    plan.backing.kind = Backing::Kind::Group;
+    plan.backing.source = plan.backing.group = *config.source;
+    TRY(storage::lvm::checkName("volume group", plan.backing.group));
+    if (!TRY(storage::lvm::hasGroup(plan.backing.group)))
+        return Error(Code::NotFound, "this host has no volume group " + quoted(plan.backing.group) +
+                                         " (a block device as source makes one, no source one in a file)");
+    return plan;
+}
+
+/// Which volume group and thin pool it is: to be made, or found there.
+Status Pools::checkGroup(store::StoragePool &wanted, const config::PoolConfig &config, Plan &plan) const
+{
+    Backing &backing = plan.backing;
+    backing.folder = stateFolder(wanted.name);
+    backing.thinPool = config.thinPool.value_or(storage::lvm::kThinPool);
+    plan.metadata = config.thinPoolMetadata.value_or(Bytes{});
+    TRY(storage::lvm::checkName("thin pool", backing.thinPool));
+    const bool isThere = backing.kind != Backing::Kind::Group && ::access(backing.source.c_str(), F_OK) == 0;
+    const std::string found =
+        isThere && plan.wipe == storage::Wipe::No ? TRY(storage::lvm::groupOn(backing.source)) : std::string();
+    if (backing.kind != Backing::Kind::Group) {
+        backing.group = found.empty() ? config.volumeGroup.value_or(wanted.name) : found;
+        TRY(storage::lvm::checkName("volume group", backing.group));
+        if (found.empty() && TRY(storage::lvm::hasGroup(backing.group)))
+            return Error(Code::AlreadyExists, "this host has a volume group " + quoted(backing.group) +
+                                                  " (lvm.vg_name=… is another name, source=… takes it)");
+        if (!found.empty() && config.volumeGroup && *config.volumeGroup != found)
+            return Error(Code::Invalid, quoted(backing.source) + " holds the volume group " + quoted(found));
+        if (found.empty() && backing.kind == Backing::Kind::File && isThere)
+            return Error(Code::Invalid, "the file " + quoted(backing.source) +
+                                            " holds no volume group (without a source one is made)");
+    }
+    const auto home = storage::lvm::isHome(backing.group, found.empty() ? std::string() : backing.source);
+    plan.origin = TRY(home) ? Origin::Adopted : Origin::Made;
+    if (!found.empty() && plan.origin == Origin::Made)
+        return Error(Code::WrongState, quoted(backing.source) + " holds the volume group " + quoted(found) +
+                                           ", which is no storage pool of lxmgr (source=" + found + " makes one in it)");
+    if (plan.origin == Origin::Adopted)
+        backing.thinPool = TRY(storage::lvm::thinPoolOf(backing.group, found.empty() ? std::string() : backing.source));
+    wanted.config["lvm.vg_name"] = backing.group;
+    wanted.config["lvm.thinpool_name"] = backing.thinPool;
+    return {};
+}
+
 /// Fills in what the configuration leaves open. Nothing is touched yet.
 Result<Pools::Plan> Pools::plan(store::StoragePool &wanted) const
 {
     const config::PoolConfig config = TRY(config::parsePoolConfig(wanted.driver, wanted.config));
-    const bool inFile = wanted.driver == "btrfs" && !config.source && (config.size || !onBtrfs(m_paths.stateDir));
+    const bool isLvm = wanted.driver == "lvm";
+    const bool inFile =
+        !config.source && (isLvm || (wanted.driver == "btrfs" && (config.size || !onBtrfs(m_paths.stateDir))));
     Plan plan;
     if (inFile)
         plan = TRY(planFile(wanted, config));
+    else if (isLvm && !config.source->starts_with('/'))
+        plan = TRY(planGroup(config));
     else if (config.source)
         plan = TRY(planSource(wanted, config));
     else
-        plan.backing = {Backing::Kind::Folder, stateFolder(wanted.name), stateFolder(wanted.name), {}};
+        plan.backing.source = plan.backing.folder = stateFolder(wanted.name);
     const Backing::Kind kind = plan.backing.kind;
+    if (isLvm && kind == Backing::Kind::Folder)
+        return Error(Code::Invalid, "source " + quoted(plan.backing.source) + " is a folder, and the driver 'lvm' takes a "
+                                    "volume group, a block device or a file with a volume group in it");
+    if (isLvm)
+        TRY(checkGroup(wanted, config, plan));
     if (config.size && kind != Backing::Kind::File)
         return Error(Code::Invalid, "size is for a pool in a file; this one is as large as what it is on");
     if (config.wipe && kind != Backing::Kind::Device)
@@ -207,8 +293,8 @@ Status Pools::checkApart(const Backing &backing) const
         const auto other = backingOf(row);
         if (!other)
             continue; // not there, so not in the way
-        for (const std::string &mine : {backing.source, backing.folder})
-            for (const std::string &theirs : {other->source, other->folder})
+        for (const std::string &mine : placesOf(backing))
+            for (const std::string &theirs : placesOf(*other))
                 if (isBelow(mine, theirs) || isBelow(theirs, mine))
                     return Error(Code::AlreadyExists, "source " + quoted(backing.source) +
                                                           " is where the storage pool " + quoted(row.name) + " is");
@@ -235,7 +321,7 @@ Status Pools::makeBacking(const std::string &name, const Plan &plan) const
         (void)TRY(storage::makeFolderPath(m_paths.stateDir + "/disks", 0700));
         TRY(storage::makeFile(backing.source, plan.size));
     }
-    if (backing.kind == Backing::Kind::Device) {
+    if (backing.kind == Backing::Kind::Device && !(backing.isLvm() && plan.origin == Origin::Adopted)) {
         const auto alone = sys::open(backing.source, O_RDONLY | O_EXCL);
         if (!alone && alone.error().errnum == EBUSY)
             return Error(Code::WrongState,
@@ -244,8 +330,9 @@ Status Pools::makeBacking(const std::string &name, const Plan &plan) const
             return alone.error();
     }
     if (plan.origin == Origin::Made) {
-        Status made = storage::makeBtrfs(backing.source, name, plan.wipe);
-        if (!made && made.error().code == Code::WrongState)
+        Status made = backing.isLvm() ? storage::lvm::makePlace(backing, plan.wipe, plan.metadata)
+                                      : storage::makeBtrfs(backing.source, name, plan.wipe);
+        if (!made && made.error().code == Code::WrongState && backing.kind == Backing::Kind::Device)
             return std::move(made.error()).hint("source.wipe=true makes a new one in its place");
         TRY(made);
     }
@@ -258,6 +345,8 @@ Status Pools::takeAway(const Backing &backing, const std::string &name, Origin o
     if (backing.kind == Backing::Kind::Folder && origin == Origin::Made)
         TRY(clearFolder(backing.folder));
     TRY(storage::unmountBacking(backing));
+    if (backing.isLvm())
+        TRY(origin == Origin::Made ? storage::lvm::removePlace(backing) : storage::lvm::leavePlace(backing));
     if (backing.kind == Backing::Kind::File && origin == Origin::Made && backing.source == diskFile(name)) {
         TRY(removeFile(backing.source));
         (void)removeFolder(m_paths.stateDir + "/disks"); // unless another pool has its file there
@@ -321,7 +410,9 @@ Status Pools::change(const std::string &name, const std::string &description, co
     const config::PoolConfig was = TRY(config::parsePoolConfig(before.driver, before.config));
     const config::PoolConfig now =
         TRY_IN("storage pool " + quoted(name), config::parsePoolConfig(before.driver, after.config));
-    if (was.source != now.source || was.mountOptions != now.mountOptions || now.wipe)
+    if (was.source != now.source || was.mountOptions != now.mountOptions || was.volumeGroup != now.volumeGroup ||
+        was.thinPool != now.thinPool || was.thinPoolMetadata != now.thinPoolMetadata ||
+        was.treeFileSystem != now.treeFileSystem || was.treeOptions != now.treeOptions || now.wipe)
         return Error(Code::Invalid,
                      "storage pool " + quoted(name) + ": its place and mount options were settled when it was created");
     const Backing backing = TRY(backingOf(before));
@@ -455,18 +546,24 @@ Status Pools::detach(const std::string &name, const std::function<Status()> &for
 
 std::string Pools::encode(const Backing &backing, Origin origin)
 {
-    const char kind = backing.kind == Backing::Kind::Folder ? 'd' : backing.kind == Backing::Kind::Device ? 'b' : 'f';
-    return std::string(1, kind) + (origin == Origin::Made ? 'm' : 'a') + backing.source;
+    const auto row = std::ranges::find(kKinds, backing.kind, &KindRow::kind);
+    std::string text{row->letter, origin == Origin::Made ? 'm' : 'a'};
+    text += backing.source;
+    return backing.isLvm() ? text + "\n" + backing.group + "\n" + backing.thinPool : text; // no source has a "\n" in it
 }
 
 std::pair<Backing, Pools::Origin> Pools::decode(const store::Operation &journal) const
 {
     const std::string &text = journal.arguments;
     Backing backing;
-    backing.kind = text[0] == 'd'   ? Backing::Kind::Folder
-                   : text[0] == 'b' ? Backing::Kind::Device
-                                    : Backing::Kind::File;
-    backing.source = text.substr(2);
+    const auto row = std::ranges::find(kKinds, text[0], &KindRow::letter);
+    backing.kind = row == std::end(kKinds) ? Backing::Kind::File : row->kind;
+    const auto parts = split(std::string_view(text).substr(2), '\n');
+    backing.source = parts[0];
+    if (parts.size() == 3) {
+        backing.group = parts[1];
+        backing.thinPool = parts[2];
+    }
     backing.folder = backing.isMounted() ? stateFolder(journal.object) : backing.source;
     return {backing, text[1] == 'm' ? Origin::Made : Origin::Adopted};
 }

@@ -83,6 +83,15 @@ Result<storage::Backing> Pools::backingOf(const store::StoragePool &row) const
         backing.source = backing.folder = stateFolder(row.name);
         return backing;
     }
+    if (row.driver == "lvm") {
+        backing.group = valueOf(row, "lvm.vg_name");
+        backing.thinPool = valueOf(row, "lvm.thinpool_name");
+        if (!backing.source.starts_with('/')) {
+            backing.kind = storage::Backing::Kind::Group;
+            backing.folder = stateFolder(row.name);
+            return backing;
+        }
+    }
     const auto info = sys::fstatat(sys::cwd(), backing.source, 0);
     if (!info)
         return Error(Code::Unavailable, "storage pool " + quoted(row.name) + ": its source " + quoted(backing.source) +
@@ -121,6 +130,15 @@ Status Pools::writePoolFile(const store::StoragePool &row, const std::string &fo
     return files::replace(file, text);
 }
 
+Result<std::unique_ptr<storage::Driver>> Pools::openDriver(const store::StoragePool &row, const std::string &folder,
+                                                           storage::VolumeKind kind) const
+{
+    const std::string options = valueOf(row, "volume.block.mount_options");
+    return storage::Driver::open({row.name, row.driver, folder, kind, valueOf(row, "volume.block.filesystem"),
+                                  options.empty() ? "discard" : options},
+                                 m_paths.stateDir);
+}
+
 Result<Pools::Open> Pools::openPool(const store::StoragePool &row, const storage::Backing &backing) const
 {
     TRY(storage::mountBacking(backing));
@@ -135,7 +153,7 @@ Result<Pools::Open> Pools::openPool(const store::StoragePool &row, const storage
     Open open;
     open.lock = TRY(lockFolder(backing.folder));
     TRY(checkPoolFile(row, backing.folder));
-    open.driver = TRY(storage::Driver::open({row.name, row.driver, backing.folder}, m_paths.stateDir));
+    open.driver = TRY(openDriver(row, backing.folder, storage::VolumeKind::Instance));
     TRY(open.driver->prepare());
     if (Status written = writePoolFile(row, backing.folder); !written)
         log::warning("storage pool '" + row.name + "': " + written.error().message + ", ignoring until the next start");
@@ -183,8 +201,7 @@ Result<Pools::Use> Pools::custom(const std::string &name)
     Open &open = m_open.at(name);
     if (!open.custom) {
         const std::string folder = open.driver->directory() + "/custom";
-        std::unique_ptr<storage::Driver> driver = TRY(storage::Driver::open(
-            {name, std::string(open.driver->driverName()), folder, storage::VolumeKind::Custom}, m_paths.stateDir));
+        std::unique_ptr<storage::Driver> driver = TRY(openDriver(TRY(find(name)), folder, storage::VolumeKind::Custom));
         TRY_IN("storage pool " + quoted(name), driver->prepare());
         open.custom = std::move(driver);
     }

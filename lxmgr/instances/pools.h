@@ -69,7 +69,8 @@ private:
         storage::Backing backing;
         Origin origin = Origin::Made;
         storage::Wipe wipe = storage::Wipe::No;
-        Bytes size; ///< Of a file.
+        Bytes size;     ///< Of a file.
+        Bytes metadata; ///< Of a thin pool; 0: as LVM sees fit.
     };
 
     std::string stateFolder(const std::string &name) const { return m_paths.stateDir + "/storage-pools/" + name; }
@@ -79,6 +80,8 @@ private:
     Use lend(const std::shared_ptr<storage::Driver> &driver);
     Status checkNotClosing(const std::string &name) const;
     Result<Use> openLocked(const store::StoragePool &row);
+    Result<std::unique_ptr<storage::Driver>> openDriver(const store::StoragePool &row, const std::string &folder,
+                                                        storage::VolumeKind kind) const;
     Result<Open> openPool(const store::StoragePool &row, const storage::Backing &backing) const;
 
     static Status checkPoolFile(const store::StoragePool &row, const std::string &folder);
@@ -87,6 +90,8 @@ private:
 
     Result<Plan> planFile(store::StoragePool &wanted, const config::PoolConfig &config) const;
     Result<Plan> planSource(store::StoragePool &wanted, const config::PoolConfig &config) const;
+    Result<Plan> planGroup(const config::PoolConfig &config) const;
+    Status checkGroup(store::StoragePool &wanted, const config::PoolConfig &config, Plan &plan) const;
     Result<Plan> plan(store::StoragePool &wanted) const;
     Status checkApart(const storage::Backing &backing) const;
     Status makeBacking(const std::string &name, const Plan &plan) const;

@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "kernel/cgroup.h"
 #include "kernel/files.h"
+#include "kernel/mount.h"
 
 #include <algorithm>
 
@@ -13,21 +14,6 @@ namespace
 
 constexpr std::string_view kFirstController[] = {"blkio",   "cpu",    "cpuacct", "cpuset", "devices",
                                                  "freezer", "hugetlb", "memory",  "pids"};
-
-/// Mount points have blanks and the like as \040.
-std::string unescaped(std::string_view text)
-{
-    std::string plain;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '\\' && i + 3 < text.size()) {
-            plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-            i += 3;
-        } else {
-            plain += text[i];
-        }
-    }
-    return plain;
-}
 
 bool isController(const std::string &option)
 {
@@ -48,7 +34,7 @@ std::optional<Hierarchy> parseLine(const std::string &line, const std::string &r
         return {};
     Hierarchy found;
     found.unified = type == "cgroup2";
-    found.mountPoint = root + unescaped(fields[4]);
+    found.mountPoint = root + mount::unescaped(fields[4]);
     if (found.unified)
         return found;
     std::ranges::copy_if(split(dash[3], ','), std::back_inserter(found.controllers), isController);

@@ -2,8 +2,12 @@
 
 #include "kernel/sys.h"
 
+#include <dirent.h>
 #include <linux/loop.h>
+#include <memory>
+#include <string_view>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 namespace lxmgr::loop
 {
@@ -32,6 +36,24 @@ Result<Device> attach(const Fd &file)
         if (set.error().errnum != EBUSY || attempt == kAttempts)
             return set.error();
     }
+}
+
+Result<std::string> findFor(const std::string &file)
+{
+    const struct stat wanted = TRY(sys::fstatat(sys::cwd(), file, 0));
+    const auto close = [](DIR *folder) { ::closedir(folder); };
+    const std::unique_ptr<DIR, decltype(close)> devices(::opendir("/sys/block"), close);
+    while (const dirent *entry = devices ? ::readdir(devices.get()) : nullptr) {
+        if (std::string_view(entry->d_name).substr(0, 4) != "loop")
+            continue;
+        std::string path = std::string("/dev/") + entry->d_name;
+        const auto device = sys::open(path, O_RDONLY);
+        loop_info64 info{};
+        if (device && ::ioctl(device->get(), LOOP_GET_STATUS64, &info) == 0 && info.lo_inode == wanted.st_ino &&
+            info.lo_device == wanted.st_dev)
+            return path;
+    }
+    return std::string();
 }
 
 Status takeNewSize(const std::string &device)

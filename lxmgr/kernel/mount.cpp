@@ -1,11 +1,14 @@
 #include "kernel/mount.h"
 
 #include "base/text.h"
+#include "kernel/files.h"
 #include "kernel/process.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <linux/mount.h>
+#include <memory>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <sys/fsuid.h>
@@ -27,6 +30,38 @@ Options parseOptions(const std::string &text)
             options.emplace_back(part.substr(0, equals), equals == std::string::npos ? "" : part.substr(equals + 1));
     }
     return options;
+}
+
+std::string unescaped(std::string_view text)
+{
+    std::string plain;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '\\' && i + 3 < text.size()) {
+            plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
+            i += 3;
+        } else {
+            plain += text[i];
+        }
+    }
+    return plain;
+}
+
+Result<std::vector<std::string>> pointsAt(const std::string &folder)
+{
+    const std::unique_ptr<char, decltype(&std::free)> real(::realpath(folder.c_str(), nullptr), &std::free);
+    if (!real)
+        return Error::fromErrno(errno, "realpath", folder);
+    const std::string top = real.get();
+    std::vector<std::string> points;
+    for (const std::string &line : split(TRY(files::read("/proc/self/mountinfo")), '\n')) {
+        const auto fields = words(line);
+        if (fields.size() < 5)
+            continue;
+        const std::string point = unescaped(fields[4]);
+        if (point == top || point.starts_with(top + "/"))
+            points.insert(points.begin(), point);
+    }
+    return points;
 }
 
 Result<Fd> create(const std::string &type, const Options &options, unsigned attributes)

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,11 @@ namespace lxmgr::mount
 using Options = std::vector<std::pair<std::string, std::string>>;
 /// "size=1M,mode=755" → Options.
 Options parseOptions(const std::string &text);
+
+/// A path of /proc/self/mountinfo as it is: blanks are written "\\040" there.
+std::string unescaped(std::string_view text);
+/// Where something is mounted on `folder` and below it, the last mounted first.
+Result<std::vector<std::string>> pointsAt(const std::string &folder);
 
 /// A new detached mount of `type`; `attributes` are MOUNT_ATTR_*.
 Result<Fd> create(const std::string &type, const Options &options, unsigned attributes);

@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,16 +94,22 @@ Result<Output> run(const std::vector<std::string> &argv, const std::vector<std::
 {
     Pipe output = TRY(Pipe::create());
     const Fd null = TRY(sys::open("/dev/null", O_RDWR));
+    // A file rather than a second pipe: nobody need read it while the program runs.
+    const Fd apart = errors == Errors::Apart ? TRY(sys::memfd_create("errors", MFD_CLOEXEC)) : Fd();
     FileActions actions;
     TRY(actions.inherit(null, STDIN_FILENO));
     TRY(actions.inherit(output.write, STDOUT_FILENO));
-    TRY(actions.inherit(errors == Errors::Keep ? output.write : null, STDERR_FILENO));
+    TRY(actions.inherit(apart ? apart : errors == Errors::Keep ? output.write : null, STDERR_FILENO));
     const pid_t pid = TRY(spawn(argv, environment, actions));
     output.write.reset();
     auto text = files::readAll(output.read, 1 << 20);
     output.read.reset();
-    Output ended{waitFor(pid), {}};
+    Output ended{waitFor(pid), {}, {}};
     ended.text = TRY(std::move(text));
+    if (apart) {
+        TRY(sys::call("lseek", "", [&] { return ::lseek(apart.get(), 0, SEEK_SET); }));
+        ended.errors = TRY(files::readAll(apart, 1 << 20));
+    }
     return ended;
 }
 

@@ -41,10 +41,11 @@ Result<pid_t> spawn(const std::vector<std::string> &argv, const std::vector<std:
 /// Waits for it; the status as waitpid(2) gives it.
 int waitFor(pid_t pid);
 
-enum class Errors { Drop, Keep };
+enum class Errors { Drop, Keep, Apart };
 struct Output {
-    int status = 0;   ///< As waitpid(2) gives it.
-    std::string text; ///< At most 1 MiB.
+    int status = 0;     ///< As waitpid(2) gives it.
+    std::string text;   ///< At most 1 MiB.
+    std::string errors; ///< Of Errors::Apart.
 };
 /// Runs it to its end and gives what it prints on standard output, and with Errors::Keep on standard error too.
 Result<Output> run(const std::vector<std::string> &argv, const std::vector<std::string> &environment, Errors errors);

@@ -23,14 +23,16 @@ bool has(const std::string &file, std::string_view text)
     return content && content->find(text) != std::string::npos;
 }
 
-/// In the kernel, or as a module that it loads at the first mount.
-bool kernelHasBtrfs()
+/// As a module that it loads at first use, or built in.
+bool kernelHasModule(const std::string &name)
 {
     utsname host{};
     ::uname(&host);
-    return has("/proc/filesystems", "\tbtrfs\n") ||
-           has(std::string("/lib/modules/") + host.release + "/modules.dep", "/btrfs.ko");
+    const std::string folder = std::string("/lib/modules/") + host.release;
+    return has(folder + "/modules.dep", "/" + name + ".ko") || has(folder + "/modules.builtin", "/" + name + ".ko");
 }
+
+bool kernelHasBtrfs() { return has("/proc/filesystems", "\tbtrfs\n") || kernelHasModule("btrfs"); }
 
 /// What keeps btrfs from being made in a file or on a device; a folder on a btrfs needs neither.
 std::string lackOfBtrfs(const std::string &stateDir)
@@ -43,6 +45,22 @@ std::string lackOfBtrfs(const std::string &stateDir)
         return "mkfs.btrfs is not installed (package btrfs-progs); a folder on a btrfs works without";
     if (::access("/dev/loop-control", R_OK | W_OK) < 0 && !onBtrfs)
         return "this host has no loop devices for a pool in a file; a block device or a folder on a btrfs works";
+    return {};
+}
+
+/// What keeps thin volumes from being made.
+std::string lackOfLvm()
+{
+    if (!program::find("lvcreate"))
+        return "lvcreate is not installed (package lvm2)";
+    if (!program::find("thin_check"))
+        return "thin_check is not installed (package thin-provisioning-tools)";
+    if (!program::find("mkfs.ext4"))
+        return "mkfs.ext4 is not installed (package e2fsprogs)";
+    if (!has("/proc/misc", "device-mapper") && !kernelHasModule("dm-mod"))
+        return "this kernel has no device mapper";
+    if (!kernelHasModule("dm-thin-pool") && ::access("/sys/module/dm_thin_pool", F_OK) < 0)
+        return "this kernel has no thin volumes (dm_thin_pool)";
     return {};
 }
 
@@ -68,7 +86,7 @@ std::vector<DriverState> driverStates(const std::string &stateDir)
     return {
         state("btrfs", "subvolumes; snapshots and copies cost what changes", lackOfBtrfs(stateDir)),
         state("dir", "folders on any file system; snapshots and copies are whole trees", {}),
-        state("lvm", "thin volumes", "this version has no lvm driver"),
+        state("lvm", "thin volumes; snapshots and copies cost what changes", lackOfLvm()),
         state("overlay", "layers on the image; snapshots cost what changed, copies nothing", lackOfOverlay(stateDir)),
         state("zfs", "datasets", "this version has no zfs driver"),
     };

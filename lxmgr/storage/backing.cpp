@@ -6,6 +6,7 @@
 #include "kernel/program.h"
 #include "kernel/sys.h"
 #include "storage/btrfs_subvolume.h"
+#include "storage/lvm_group.h"
 #include "storage/tree.h"
 
 #include <algorithm>
@@ -48,8 +49,18 @@ constexpr Attribute kAttributes[] = {
     {"relatime",   MOUNT_ATTR_RELATIME  },
 };
 
-/// Takes the mount's attributes out of the options.
-unsigned attributesOf(mount::Options &options)
+/// A pool and its file may lie anywhere an administrator chose.
+Result<Fd> openSource(const Backing &backing)
+{
+    auto source = sys::open(backing.source, O_RDWR);
+    if (!source && source.error().errnum == ENOENT)
+        return std::move(source.error()).as(Code::Unavailable).hint("the pool's source is missing");
+    return source;
+}
+
+} // namespace
+
+unsigned takeMountAttributes(mount::Options &options)
 {
     unsigned attributes = 0;
     std::erase_if(options, [&](const auto &option) {
@@ -61,17 +72,6 @@ unsigned attributesOf(mount::Options &options)
     });
     return attributes;
 }
-
-/// A pool and its file may lie anywhere an administrator chose.
-Result<Fd> openSource(const Backing &backing)
-{
-    auto source = sys::open(backing.source, O_RDWR);
-    if (!source && source.error().errnum == ENOENT)
-        return std::move(source.error()).as(Code::Unavailable).hint("the pool's source is missing");
-    return source;
-}
-
-} // namespace
 
 Result<Bytes> defaultFileSize(const std::string &folder)
 {
@@ -135,12 +135,14 @@ Status mountBacking(const Backing &backing)
 {
     if (!backing.isMounted() || isMountPoint(backing.folder))
         return {};
+    if (backing.isLvm())
+        return lvm::mountPlace(backing);
     const Fd source = TRY(openSource(backing));
     loop::Device loop;
     if (backing.kind == Backing::Kind::File)
         loop = TRY(loop::attach(source));
     mount::Options options = mount::parseOptions(backing.options);
-    const unsigned attributes = attributesOf(options);
+    const unsigned attributes = takeMountAttributes(options);
     options.insert(options.begin(), {"source", loop.fd ? loop.path : backing.source});
     const Fd fs = TRY_IN(backing.source, mount::create("btrfs", options, attributes));
     return sys::move_mount(fs, TRY(makeFolderPath(backing.folder, 0700)), "");
@@ -150,10 +152,13 @@ Status unmountBacking(const Backing &backing)
 {
     if (!backing.isMounted() || !isMountPoint(backing.folder))
         return {};
-    Status gone = sys::umount2(backing.folder, UMOUNT_NOFOLLOW);
-    if (!gone && gone.error().errnum == EBUSY)
-        return std::move(gone.error()).as(Code::WrongState).hint("a program of the host has files open in it");
-    return gone;
+    for (const std::string &folder : TRY(mount::pointsAt(backing.folder))) {
+        Status gone = sys::umount2(folder, UMOUNT_NOFOLLOW);
+        if (!gone && gone.error().errnum == EBUSY)
+            return std::move(gone.error()).as(Code::WrongState).hint("a program of the host has files open in it");
+        TRY(gone);
+    }
+    return {};
 }
 
 Result<Bytes> fileSize(const std::string &path)
@@ -172,6 +177,8 @@ Status growFile(const Backing &backing, Bytes size)
                                         " large and cannot be made smaller (make another pool and move what is in it)");
     if (size > now)
         TRY(sys::ftruncate(file, static_cast<off_t>(size.count)));
+    if (backing.isLvm())
+        return lvm::growPlace(backing);
     const Fd folder = TRY(sys::open(backing.folder, O_RDONLY | O_DIRECTORY));
     const btrfs::DeviceInfo device = TRY(btrfs::deviceOf(folder));
     // btrfs leaves what is less than a sector at the end.

@@ -1,10 +1,11 @@
-// What the folder of a pool stands on: a folder of the host, or a btrfs of the pool's own on a device or in a file,
-// which is mounted at <state>/storage-pools/<pool> for as long as the pool exists.
+// What the folder of a pool stands on: a folder of the host, or a file system of the pool's own on a device, in a file or
+// in a volume group, which is mounted at <state>/storage-pools/<pool> for as long as the pool exists.
 #pragma once
 
 #include "base/fd.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "kernel/mount.h"
 
 #include <string>
 
@@ -12,13 +13,16 @@ namespace lxmgr::storage
 {
 
 struct Backing {
-    enum class Kind { Folder, Device, File };
+    enum class Kind { Folder, Device, File, Group };
     Kind kind = Kind::Folder;
-    std::string source;  ///< The folder, device or file.
+    std::string source;  ///< The folder, device or file, or the volume group that was named.
     std::string folder;  ///< Where the pool is.
     std::string options; ///< Mount options of the file system: "compress=zstd,noatime".
+    std::string group = {};    ///< Of lvm: the volume group; "" for any other.
+    std::string thinPool = {}; ///< Of lvm: in the group.
 
     bool isMounted() const { return kind != Kind::Folder; }
+    bool isLvm() const { return !group.empty(); }
 };
 
 /// "20% of what is free at `folder`, at least 5 GiB and at most 30 GiB"; NoSpace where 5 GiB are more than there is.
@@ -36,10 +40,12 @@ bool isMountPoint(const std::string &folder);
 
 /// Makes sure that the backing is mounted where it belongs; a Folder needs nothing. Done already is no error.
 Status mountBacking(const Backing &backing);
-/// WrongState while something uses it. Not mounted is no error.
+/// With all that is mounted below it. WrongState while something uses it. Not mounted is no error.
 Status unmountBacking(const Backing &backing);
 /// A mounted File becomes `size` large; smaller than it is is Invalid, as large is nothing to do.
 Status growFile(const Backing &backing, Bytes size);
 Result<Bytes> fileSize(const std::string &path);
+/// Takes the options out that are of a mount rather than of a file system: as MOUNT_ATTR_*.
+unsigned takeMountAttributes(mount::Options &options);
 
 } // namespace lxmgr::storage

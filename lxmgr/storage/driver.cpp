@@ -17,6 +17,7 @@ struct DriverRow {
 constexpr DriverRow kDrivers[] = {
     {"btrfs",   &makeBtrfsDriver  },
     {"dir",     &makeDirDriver    },
+    {"lvm",     &makeLvmDriver    },
     {"overlay", &makeOverlayDriver},
 };
 
@@ -48,7 +49,8 @@ Result<std::unique_ptr<Driver>> Driver::open(const PoolConfig &config, const std
     std::string folder = TRY(poolFolder(config, stateDir));
     for (const DriverRow &row : kDrivers)
         if (row.name == config.driver)
-            return row.make({config.name, std::move(folder), stateDir, config.kind});
+            return row.make({config.name, std::move(folder), stateDir, config.kind, config.treeFileSystem,
+                             config.treeOptions});
     return Error(Code::Invalid,
                  "storage driver " + quoted(config.driver) + " is not known (there are: " + knownDrivers() + ")");
 }

@@ -42,6 +42,8 @@ struct PoolConfig {
     std::string driver = "overlay"; ///< A name of driverNames().
     std::string source;             ///< The pool's folder; empty: <state>/storage-pools/<name>.
     VolumeKind kind = VolumeKind::Instance;
+    std::string treeFileSystem = {}; ///< Of lvm: what new trees are, "ext4" (or "") or "xfs".
+    std::string treeOptions = {};    ///< Of lvm: mount options of the trees.
 };
 
 /// A root file system as the monitor mounts it (instances turns it into spec::Rootfs). Paths are absolute.

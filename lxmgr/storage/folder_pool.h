@@ -38,6 +38,8 @@ struct Place {
     std::string
         databaseDir; ///< Of the database, whose commits make our renames durable if it is on the same file system.
     VolumeKind kind = VolumeKind::Instance;
+    std::string treeFileSystem = {}; ///< See PoolConfig.
+    std::string treeOptions = {};
 };
 
 class FolderPool : public Driver
@@ -292,5 +294,6 @@ Error unsuitable(const FolderPool &pool, const std::string &why);
 std::unique_ptr<Driver> makeOverlayDriver(Place place);
 std::unique_ptr<Driver> makeBtrfsDriver(Place place);
 std::unique_ptr<Driver> makeDirDriver(Place place);
+std::unique_ptr<Driver> makeLvmDriver(Place place);
 
 } // namespace lxmgr::storage

@@ -31,7 +31,7 @@ void TestPoolConfig::keysAreTyped()
                                                      {"user.x",              "y"            }
     });
     VERIFY_OK(config);
-    QCOMPARE(config->source->text, std::string("/dev/sdb"));
+    QCOMPARE(config->source, std::optional<std::string>("/dev/sdb"));
     QCOMPARE(config->size->count, std::uint64_t{2} << 30);
     QCOMPARE(config->wipe, std::optional(true));
     QCOMPARE(config->user.at("x"), std::string("y"));
@@ -40,6 +40,17 @@ void TestPoolConfig::keysAreTyped()
     QCOMPARE(defaults->volume, (StringMap{{"initial.mode", "0700"}, {"size", "10GiB"}}));
     VERIFY_OK(parsePoolConfig("dir", {
                                          {"source", ""}
+    }));
+    const auto group = parsePoolConfig("lvm", {
+                                                  {"source",                  "vg0" },
+                                                  {"volume.block.filesystem", "xfs" },
+                                                  {"lvm.use_thinpool",        "true"}
+    });
+    VERIFY_OK(group);
+    QCOMPARE(group->source, std::optional<std::string>("vg0"));
+    VERIFY_FAILS(Code::Invalid, parsePoolConfig("lvm", {
+                                                           {"source",      "vg0"},
+                                                           {"lvm.vg_name", "vg1"}
     }));
 }
 
@@ -62,6 +73,11 @@ void TestPoolConfig::keysAreRefusedByName_data()
     row("unknown default", "dir", "volume.sise", "1GiB", Code::Invalid, "did you mean 'size'?");
     row("unsupported default", "dir", "volume.zfs.blocksize", "8KiB", Code::Unsupported, "'zfs.blocksize'");
     row("text as default", "dir", "volume.user.x", "1", Code::Invalid, "'volume.user.x'");
+    row("lvm for others", "btrfs", "lvm.vg_name", "x", Code::Invalid, "not for the driver 'btrfs' (lvm)");
+    row("thick volumes", "lvm", "lvm.use_thinpool", "false", Code::Unsupported, "lvm.use_thinpool: ");
+    row("file system", "lvm", "volume.block.filesystem", "btrfs", Code::Unsupported, "volume.block.filesystem: ");
+    row("file system for others", "dir", "volume.block.filesystem", "ext4", Code::Invalid, "not for the driver 'dir'");
+    row("reuse", "lvm", "lvm.vg.force_reuse", "true", Code::Unsupported, "'lvm.vg.force_reuse'");
     row("bare prefix", "dir", "user.", "x", Code::Invalid, "'user.'");
 }
 
