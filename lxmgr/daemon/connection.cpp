@@ -1,12 +1,16 @@
 #include "daemon/connection.h"
 
 #include "base/log.h"
+#include "base/text.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 namespace lxmgr::daemon
 {
@@ -47,12 +51,40 @@ Status writeAll(int fd, std::string_view bytes)
     return {};
 }
 
-Result<Fd> openSpool(const std::string &folder)
+std::uint64_t freeAt(const std::string &folder)
 {
+    struct statvfs info {
+    };
+    return ::statvfs(folder.c_str(), &info) == 0 && info.f_blocks > 0 ? std::uint64_t{info.f_bavail} * info.f_frsize
+                                                                      : UINT64_MAX;
+}
+
+/// `expected`: how much is to come, where the client says so.
+Result<Fd> openSpool(const std::string &folder, std::optional<std::uint64_t> expected)
+{
+    const std::uint64_t free = freeAt(folder);
+    if (expected && *expected > free)
+        return Error(Code::NoSpace, "the upload takes " + humanBytes(Bytes{*expected}) + ", " + humanBytes(Bytes{*expected - free}) +
+                                        " more than the " + humanBytes(Bytes{free}) + " free at " + folder);
     Fd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (!file)
         return Error::fromErrno(errno, "open a temporary file in", folder);
     return file;
+}
+
+/// A full disk's error with what was missing, as far as that is known.
+Error withMissing(Error error, const Fd &file, const std::string &folder, std::optional<std::uint64_t> expected)
+{
+    struct stat info {
+    };
+    if (error.code != Code::NoSpace || ::fstat(file.get(), &info) < 0)
+        return error;
+    const auto received = static_cast<std::uint64_t>(info.st_size);
+    if (::ftruncate(file.get(), 0) < 0) // nobody reads it any more, and what is free is asked next
+        return error;
+    const std::string missing = expected && *expected > received ? ", " + humanBytes(Bytes{*expected - received}) + " were still to come" : "";
+    return std::move(error).hint(humanBytes(Bytes{received}) + " of the upload were stored" + missing + "; " +
+                                 humanBytes(Bytes{freeAt(folder)}) + " are free at " + folder + " without it");
 }
 } // namespace
 
@@ -369,7 +401,7 @@ void Connection::startUpload(bool askSink)
     request->peer = m_request.peer;
     m_hub.disk.start([self = shared_from_this(), upload = m_upload, opened, request, askSink] {
         Hub &hub = self->m_hub;
-        *opened = askSink ? hub.sinks[static_cast<std::size_t>(request->id())](*request) : openSpool(hub.options.spoolDir);
+        *opened = askSink ? hub.sinks[static_cast<std::size_t>(request->id())](*request) : openSpool(hub.options.spoolDir, request->head.contentLength);
         hub.poller.post([self, upload, opened] {
             if (self->m_upload != upload || self->m_phase == Phase::Ended)
                 return;
@@ -392,6 +424,7 @@ void Connection::startUpload(bool askSink)
 
 void Connection::uploadFailed(const Error &error)
 {
+    m_keepAlive = false; // the rest of the body may still come: nothing else can follow
     refuse({api::httpStatus(error), error.message, error.code});
     pumpUpload();
     updateEvents();
@@ -406,8 +439,10 @@ void Connection::pumpUpload()
         m_upload->busy = true;
         auto bytes = std::make_shared<std::string>(std::exchange(m_upload->pending, {}));
         auto outcome = std::make_shared<Status>();
-        m_hub.disk.start([self = shared_from_this(), upload = m_upload, bytes, outcome] {
+        m_hub.disk.start([self = shared_from_this(), upload = m_upload, bytes, outcome, expected = m_request.head.contentLength] {
             *outcome = writeAll(upload->file.get(), *bytes);
+            if (!*outcome && upload->spooled)
+                *outcome = withMissing(outcome->error(), upload->file, self->m_hub.options.spoolDir, expected);
             self->m_hub.poller.post([self, upload, outcome] {
                 if (self->m_upload != upload || self->m_phase == Phase::Ended)
                     return;
@@ -421,8 +456,9 @@ void Connection::pumpUpload()
         });
         return;
     }
-    // A client that waits for "100 Continue" sends nothing more when it is refused.
-    if (m_bodyEnded || (m_refusal && m_request.head.expectContinue))
+    // A client that waits for "100 Continue" sends nothing more when it is refused; of one whose upload failed the rest is
+    // taken out after the answer.
+    if (m_bodyEnded || (m_refusal && (m_request.head.expectContinue || !m_keepAlive)))
         dispatch();
 }
 

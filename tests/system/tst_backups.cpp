@@ -20,6 +20,7 @@ private slots:
     void pruneKeepsWhatItIsTold();
     void damageIsNoticed();
     void aDaemonThatDiesLeavesTheRepositoryWhole();
+    void cancellingLeavesTheRepositoryWhole();
     void aFolderOfSomethingElseIsLeftAlone();
     void whatIsNotThereIsNamed();
     void namesAreMadeUpAndChecked();
@@ -231,6 +232,34 @@ void TestBackups::aDaemonThatDiesLeavesTheRepositoryWhole()
     must({"backup", "t1", "b"});
     must({"backup", "verify"});
     QCOMPARE(names("t1"), (QStringList{"a", "b"}));
+}
+
+/// While borg writes: it is seen at work before it is called off.
+void TestBackups::cancellingLeavesTheRepositoryWhole()
+{
+    useRepository("cancelled");
+    must({"storage", "create", "p1", "dir"});
+    must({"create", "--empty", "t1", "-s", "p1"});
+    must({"backup", "t1", "b0"});
+    const QString file = m_box.stateDir() + "/storage-pools/p1/containers/t1/tree/rootfs/large";
+    RUN_OK(run({"dd", "if=/dev/urandom", "of=" + file, "bs=1M", "count=120", "status=none"}));
+    const Reply begun = m_box.rest("POST", "/1.0/lxmgr/backups", {{"instance", "t1"}, {"name", "b1"}});
+    QCOMPARE(begun.status, 202);
+    const QByteArray operation = begun.body["operation"].toString().toUtf8();
+    QVERIFY(Sandbox::eventually([&] {
+        return m_box.rest("GET", operation).body["metadata"].toObject()["metadata"].toObject().contains("backup_progress");
+    }));
+    QCOMPARE(m_box.rest("DELETE", operation).status, 200);
+    const QJsonObject ended = m_box.rest("GET", operation + "/wait").body["metadata"].toObject();
+    QCOMPARE(ended["status"].toString(), QString("Cancelled"));
+    QCOMPARE(names("t1"), QStringList("b0"));
+    RUN_OK(m_box.cli({"backup", "verify"})); // nobody holds it locked
+    must({"backup", "t1", "b1"});
+    QCOMPARE(names("t1"), (QStringList{"b0", "b1"}));
+    for (const char *name : {"t1/b0", "t1/b1"})
+        must({"backup", "delete", name});
+    deleteAll();
+    must({"storage", "delete", "p1"});
 }
 
 void TestBackups::aFolderOfSomethingElseIsLeftAlone()

@@ -7,6 +7,7 @@
 #include <QJsonArray>
 #include <QRegularExpression>
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -38,6 +39,8 @@ private slots:
     void badArchivesLeaveNothing();
     void whatIsNotSupportedIsNamed();
     void aFailedExportLeavesTheOldFile();
+    void oneThatIsCancelledLeavesNothing();
+    void anUploadThatFindsNoRoomSaysHowMuch();
     void templatesComeAlong();
 
 private:
@@ -377,6 +380,52 @@ void TestExport::aFailedExportLeavesTheOldFile()
 }
 
 /// The templates of an instance that came without an image work as those of an image do.
+void TestExport::oneThatIsCancelledLeavesNothing()
+{
+    must({"create", "busybox", "t1"});
+    const QString fifo = path("fifo"), file = path("cancelled.tar.gz");
+    // A reader that never reads: the packer stands still with its pipe full, and so does the export.
+    QCOMPARE(::mkfifo(fifo.toUtf8().constData(), 0600), 0);
+    const int reader = ::open(fifo.toUtf8().constData(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    QProcess exporting;
+    exporting.setProcessEnvironment(m_box.environment());
+    exporting.start(Sandbox::program("lxmgr"), {"export", "t1", fifo, "--compression", "none"});
+    QByteArray operation;
+    QVERIFY(Sandbox::eventually([&] {
+        const QJsonObject all = m_box.rest("GET", "/1.0/operations").body["metadata"].toObject();
+        const QJsonArray running = all["running"].toArray();
+        operation = running.isEmpty() ? QByteArray() : running.first().toString().toUtf8();
+        return !operation.isEmpty();
+    }));
+    QCOMPARE(m_box.rest("DELETE", operation).status, 200);
+    QVERIFY(exporting.waitForFinished(20000));
+    QCOMPARE(exporting.exitCode(), 12);
+    ::close(reader);
+    must({"export", "t1", file}); // nothing holds it
+    must({"delete", "t1"});
+    QVERIFY(QFile::remove(fifo) && QFile::remove(file));
+}
+
+void TestExport::anUploadThatFindsNoRoomSaysHowMuch()
+{
+    NEEDS("curl", QFile::exists("/usr/bin/curl"));
+    const QString small = path("small"), large = path("large");
+    QVERIFY(QDir().mkdir(small));
+    QCOMPARE(::mount("none", small.toUtf8().constData(), "tmpfs", 0, "size=48m"), 0);
+    RUN_OK(run({"truncate", "-s", "100M", large}));
+    m_box.stopDaemon();
+    QVERIFY2(m_box.startDaemon({{"LXMGR_DIR", small}}), m_box.daemonLog());
+    const QStringList ask{"curl", "-s", "--unix-socket", m_box.socket(), "-H", "Content-Type: application/octet-stream", "-X", "POST"};
+    const Run announced = run(ask + QStringList{"--data-binary", "@" + large, "http://x/1.0/instances"});
+    const Run chunked = run(ask + QStringList{"-H", "Transfer-Encoding: chunked", "-T", large, "http://x/1.0/instances"});
+    m_box.stopDaemon();
+    QCOMPARE(::umount(small.toUtf8().constData()), 0);
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog());
+    QVERIFY(QDir().rmdir(small) && QFile::remove(large));
+    QVERIFY2(announced.out.contains("the upload takes 100.00MiB") && announced.out.contains("more than the"), announced.told());
+    QVERIFY2(chunked.out.contains("of the upload were stored") && chunked.out.contains("are free at"), chunked.told());
+}
+
 void TestExport::templatesComeAlong()
 {
     must({"create", "busybox", "t1"});
