@@ -1,5 +1,6 @@
 // The command table: everything a user can type, in the order the help shows it.
 #include "cli/handlers.h"
+#include "cli/volume_handlers.h"
 
 #include "base/text.h"
 
@@ -28,6 +29,9 @@ constexpr Flag kProperty     = {"-p,--property", "", "The key is a field of the 
 constexpr Flag kVolumeProperty = {"-p,--property", "", "The key is a field of the volume (description), not a configuration key."};
 constexpr Flag kExportInstanceOnly = {"--instance-only", "", "Without its snapshots."};
 constexpr Flag kExportCompression  = {"--compression", "name", "gzip (the default), zstd, xz, bzip2, lzma or none."};
+constexpr Flag kKeptCompression = {"--compression", "name", "gzip, zstd, xz, bzip2, lzma or none; without it, as backups.compression_algorithm says."};
+constexpr Flag kKeptExpires = {"--expires", "span", "How long to keep it: 2w, '1d 12H'; without it, until it is deleted."};
+constexpr Flag kVolumeOnly = {"--volume-only", "", "Without its snapshots."};
 constexpr Flag kPurgeFlag   = {"--purge", "", "Keep nothing of it: the space comes free at once, and it cannot be undone."};
 constexpr Flag kReadonlyFlag = {"--readonly", "", "No writing from inside."};
 constexpr Flag kPoolProperty = {"-p,--property", "", "The key is a field of the pool (description), not a configuration key."};
@@ -66,6 +70,7 @@ constexpr CommandGroup kGroups[] = {
     {"storage",       "", "Pools that hold the disks of instances"},
     {"storage volume", "", "Volumes that instances share or that outlive them"},
     {"storage volume snapshot", "", "Snapshots of storage volumes"},
+    {"storage volume export", "", "Storage volumes as archives: files, or kept by the server", "create"},
     {"operation",     "", "Work going on in the daemon"},
 };
 
@@ -169,8 +174,7 @@ constexpr Command kCommands[] = {
      {{"lxmgr export keep web1", ""},
       {"lxmgr export keep web1 before-upgrade --expires 2w", "Gone after two weeks."}},
      {kExportInstanceOnly,
-      {"--compression", "name", "gzip, zstd, xz, bzip2, lzma or none; without it, as backups.compression_algorithm says."},
-      {"--expires", "span", "How long to keep it: 2w, '1d 12H'; without it, until it is deleted."}}},
+      kKeptCompression, kKeptExpires}},
     {"export list", "ls", "[<instance>]", Group::Instances, &exportList,
      "List the exports that the server keeps of an instance, or of all",
      "",
@@ -717,6 +721,49 @@ constexpr Command kCommands[] = {
      "It must not be attached. Its snapshots come along.",
      {{"lxmgr storage volume move default/data fast/data", ""}},
      {}},
+    {"storage volume export create", "", "<pool> <volume> [<file>]", Group::Objects, &volumeExport,
+     "Write a storage volume with its snapshots to an archive",
+     "In the layout of LXD and Incus, which both import. Of a volume that a running instance has, the files are taken as they are at one moment. The file gets its name when all of it is there, was read back and compared; '-' is standard output. Without a file it is called after the volume, in the current folder. 'create' may be left out.",
+     {{"lxmgr storage volume export default data", "To data.tar.gz."},
+      {"lxmgr storage volume export default data - --volume-only | ssh other lxmgr storage volume import default -", "To another host, without snapshots."}},
+     {kVolumeOnly, kExportCompression,
+      {"--optimized-storage", "", "In the storage driver's own form; refused, as no driver has one here."}}},
+    {"storage volume export keep", "", "<pool> <volume> [<export>]", Group::Objects, &volumeExportKeep,
+     "Have the server keep an export of a storage volume",
+     "The same archive, in the server's state folder; it goes when the volume is deleted. Without a name it is called backup0, then backup1, which is printed.",
+     {{"lxmgr storage volume export keep default data before-upgrade --expires 2w", ""}},
+     {kVolumeOnly, kKeptCompression, kKeptExpires}},
+    {"storage volume export list", "ls", "<pool> <volume>", Group::Objects, &volumeExportList,
+     "List the exports that the server keeps of a storage volume",
+     "",
+     {{"lxmgr storage volume export list default data", ""}},
+     {kColumnsFlag, kFormatFlag}},
+    {"storage volume export show", "", "<pool> <volume> <export>", Group::Objects, &volumeExportShow,
+     "Print what is known of a kept export of a storage volume as YAML",
+     "",
+     {{"lxmgr storage volume export show default data backup0", ""}},
+     {kShowFormat}},
+    {"storage volume export get", "", "<pool> <volume> <export> [<file>]", Group::Objects, &volumeExportGet,
+     "Write a kept export of a storage volume to a file",
+     "'-' is standard output. Without a file it is called after the volume, in the current folder.",
+     {{"lxmgr storage volume export get default data backup0", "To data.tar.gz."}},
+     {}},
+    {"storage volume export rename", "mv", "<pool> <volume> <export> <new-name>", Group::Objects, &volumeExportRename,
+     "Rename a kept export of a storage volume",
+     "",
+     {{"lxmgr storage volume export rename default data backup0 before-upgrade", ""}},
+     {}},
+    {"storage volume export delete", "rm", "<pool> <volume> <export>", Group::Objects, &volumeExportDelete,
+     "Delete a kept export of a storage volume",
+     "",
+     {{"lxmgr storage volume export delete default data backup0", ""}},
+     {}},
+    {"storage volume import", "", "<pool> <file> [<name>]", Group::Objects, &volumeImport,
+     "Create a storage volume from an archive",
+     "Takes what 'lxmgr storage volume export' writes, and what LXD and Incus write of volumes with a file system. '-' is standard input. Its snapshots come along; device nodes are left out, as a volume is mounted without them.",
+     {{"lxmgr storage volume import default data.tar.gz", "Under the name it had."},
+      {"lxmgr storage volume import fast data.tar.gz data2 --config size=", "Under another, without a key that it has."}},
+     {{"-c,--config", "key=value", "A configuration key in place of the archive's; without a value it is left out.", Repeat::Yes}}},
     {"storage volume snapshot create", "", "<pool> <volume> [<snapshot>]", Group::Objects, &volumeSnapshotCreate,
      "Snapshot a storage volume",
      "Also while instances use it: what they have not written to disk yet is not in it. Without a name snapshots.pattern gives one.",

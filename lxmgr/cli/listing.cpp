@@ -1,11 +1,14 @@
 #include "cli/listing.h"
 
+#include "cli/volume_handlers.h"
+
 namespace lxmgr::cli
 {
 
 std::vector<ColumnSet> columnSets()
 {
-    return {instanceColumns(), snapshotColumns(), undoColumns(),   exportColumns(), backupColumns(), imageColumns(),  aliasColumns(),          profileColumns(),
+    return {instanceColumns(), snapshotColumns(), undoColumns(),   exportColumns(),         volumeExportColumns(),
+            backupColumns(),   imageColumns(),    aliasColumns(),  profileColumns(),
             networkColumns(),  storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns()};
 }
 

@@ -2,70 +2,21 @@
 
 #include "base/text.h"
 #include "config/documents.h"
+#include "config/export_parts.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
-#include <ctime>
 #include <optional>
 #include <set>
 
 namespace lxmgr::config
 {
 
+using namespace export_parts;
+
 namespace
 {
 
-constexpr const char *kIndexFile = "backup/index.yaml";
 constexpr const char *kBackupFile = "backup/container/backup.yaml";
-constexpr std::size_t kMostSnapshots = 10'000;
-constexpr std::int64_t kSecond = 1000;
-
-// --- points in time, "2026-11-25T18:57:43.361102599Z" or with an offset; the years 1 and 1970 say "none" ---
-
-Result<std::int64_t> readTime(const YamlNode &node, const std::string &file, const std::string &what)
-{
-    const std::string text = TRY(yamlText(node, file, what));
-    if (text.empty())
-        return 0;
-    tm parts{};
-    const char *rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-    if (!rest)
-        rest = ::strptime(text.c_str(), "%Y-%m-%d %H:%M:%S", &parts); // as older YAML writers put it
-    if (!rest)
-        return yamlError(file, node, what + " " + quoted(text) + " is not a time");
-    std::int64_t millis = 0;
-    if (*rest == '.') {
-        int scale = 100;
-        for (++rest; *rest >= '0' && *rest <= '9'; ++rest, scale /= 10)
-            millis += (*rest - '0') * scale;
-    }
-    std::int64_t offset = 0;
-    int hours = 0;
-    int minutes = 0;
-    char sign = 0;
-    if (std::sscanf(rest, " %c%2d:%2d", &sign, &hours, &minutes) == 3 && (sign == '+' || sign == '-'))
-        offset = (sign == '+' ? 1 : -1) * (hours * 60 + minutes) * 60;
-    const std::int64_t seconds = static_cast<std::int64_t>(::timegm(&parts)) - offset;
-    return seconds <= 0 ? 0 : seconds * kSecond + millis;
-}
-
-std::string timeText(std::int64_t millis, const char *none)
-{
-    if (millis <= 0)
-        return none;
-    const time_t seconds = millis / kSecond;
-    tm parts{};
-    ::gmtime_r(&seconds, &parts);
-    std::array<char, 64> text{};
-    const std::size_t length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &parts);
-    std::array<char, 8> fraction{};
-    std::snprintf(fraction.data(), fraction.size(), ".%03dZ", static_cast<int>(millis % kSecond));
-    return std::string(text.data(), length) + fraction.data();
-}
-
-constexpr const char *kNever = "1970-01-01T00:00:00Z";
-constexpr const char *kNoTime = "0001-01-01T00:00:00Z";
 
 // --- reading; keys that are not here are passed over, as every release adds some ---
 
@@ -207,12 +158,6 @@ Status readConfig(ExportIndex &index, const YamlNode &node, const std::string &f
     return {};
 }
 
-Result<std::string> textOf(const YamlNode &node, const std::string &file, const std::string &key)
-{
-    const YamlNode *value = node.find(key);
-    return value ? TRY(yamlText(*value, file, key)) : std::string();
-}
-
 Status checkKind(const YamlNode &root)
 {
     const std::string type = TRY(textOf(root, kIndexFile, "type"));
@@ -221,15 +166,10 @@ Status checkKind(const YamlNode &root)
     if (type == "custom" || type == "bucket")
         return Error(Code::Unsupported, "the archive holds a " +
                                             std::string(type == "bucket" ? "bucket" : "storage volume") +
-                                            ", not an instance");
+                                            ", not an instance" + (type == "custom" ? " (lxmgr storage volume import)" : ""));
     if (!type.empty() && type != "container")
         return Error(Code::Unsupported, "the archive holds a " + quoted(type) + ", which is not known here");
-    const YamlNode *optimized = root.find("optimized");
-    if (optimized && TRY(yamlBool(*optimized, kIndexFile, "optimized")))
-        return Error(Code::Unsupported, "the archive holds the own stream of the storage driver " +
-                                            quoted(TRY(textOf(root, kIndexFile, "backend"))) +
-                                            "; export it again without --optimized-storage");
-    return {};
+    return checkNotOptimized(root);
 }
 
 /// Exactly the snapshots that index.yaml lists, in its order, which is that of their age.
@@ -252,18 +192,7 @@ Status orderSnapshots(ExportIndex &index, const YamlNode &root)
     return {};
 }
 
-Result<YamlNode> parseIndex(std::string_view text, const std::string &file)
-{
-    YamlNode root = TRY(parseYaml(text, file));
-    if (root.kind != YamlNode::Kind::Map)
-        return yamlError(file, root, "it is not the index of an export");
-    return root;
-}
-
 // --- writing, in the order of keys LXD has ---
-
-YamlNode flag(bool value) { return YamlNode::word(value ? "true" : "false"); }
-YamlNode emptyList() { return YamlNode::sequence(); }
 
 void addDefinition(YamlNode &node, const InstanceDocument &definition)
 {

@@ -5,6 +5,7 @@
 #include "daemon/server.h"
 #include "instances/backups.h"
 #include "instances/manager.h"
+#include "instances/volume_exchange.h"
 
 #include <atomic>
 
@@ -22,6 +23,7 @@ struct Context {
     instances::KeptExports &exports;
     instances::Manager &manager;
     instances::Backups &backups;
+    instances::VolumeExchange &volumeExchange;
     Operations &operations;
     Events &events;
     Server &server;
@@ -54,8 +56,16 @@ std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> storageHandlers();
 /// The other form of creating one: from an archive that is uploaded.
 Status importInstance(Context &context, Request &request, const Responder &responder);
-/// Of an export that the server keeps.
-std::string urlOfBackup(const instances::InstanceKey &key, const std::string &backup);
+std::span<const HandlerRow> volumeExchangeHandlers();
+/// The same of a custom volume.
+Status importVolume(Context &context, Request &request, const Responder &responder);
+/// The custom volume that the request names. NotFound: no such pool; Invalid: of another type.
+Result<instances::VolumeKey> customVolumeOf(Context &context, const Request &request);
+std::string urlOfCustomVolume(const instances::VolumeKey &key);
+/// Whether an instance that runs has it.
+Result<storage::InUse> volumeInUse(Context &context, const instances::VolumeKey &key);
+/// A lifecycle event.
+void announceVolume(Context &context, const api::Requestor &by, const char *action, const instances::VolumeKey &key);
 /// What kept exports are compressed with where nobody says: backups.compression_algorithm.
 Result<std::string> keptCompression(store::Database &db);
 std::span<const HandlerRow> volumeHandlers();

@@ -86,6 +86,12 @@ api::InstanceBackup toApi(const store::Export &row)
             row.optimized, row.compression,       row.size};
 }
 
+api::StorageVolumeBackup toVolumeBackup(const store::Export &row)
+{
+    return {row.name,      timeOf(row.createdAt), timeOf(row.expiresAt), row.withoutSnapshots,
+            row.optimized, row.compression,       row.size};
+}
+
 api::Snapshot toApi(const store::Snapshot &row)
 {
     api::Snapshot snapshot;

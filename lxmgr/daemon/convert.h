@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/objects.h"
+#include "api/volume_backups.h"
 #include "instances/manager.h"
 
 namespace lxmgr::daemon
@@ -14,6 +15,7 @@ api::InstanceFull toApiFull(instances::Described described, const instances::Liv
 api::InstanceState toApi(const instances::LiveState &state);
 api::Snapshot toApi(const store::Snapshot &snapshot);
 api::InstanceBackup toApi(const store::Export &row);
+api::StorageVolumeBackup toVolumeBackup(const store::Export &row);
 api::NicState nicState(const network::Interface &interface);
 api::Image toApi(const store::Image &image);
 api::Profile toApi(const store::Profile &profile);

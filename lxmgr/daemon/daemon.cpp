@@ -145,8 +145,10 @@ private:
                                               [this](const instances::Lifecycle &event) { publish(event); },
                                               [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }};
         m_manager = TRY(instances::Manager::create(std::move(services)));
+        m_volumeExchange = std::make_unique<instances::VolumeExchange>(m_options.paths, *m_db, *m_volumes, *m_exports);
         m_backups = std::make_unique<instances::Backups>(m_options.paths, *m_db, *m_manager);
-        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports, *m_manager, *m_backups,
+        m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports, *m_manager,
+                                    *m_backups, *m_volumeExchange,
                                     *m_operations, *m_events, *m_server,
                                     false, {}, {}, {}});
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
@@ -234,6 +236,7 @@ private:
     std::unique_ptr<instances::Networks> m_networks;
     std::unique_ptr<images::ImageStore> m_imageFiles;
     std::unique_ptr<instances::ImageService> m_images;
+    std::unique_ptr<instances::VolumeExchange> m_volumeExchange;
     std::unique_ptr<Events> m_events;
     std::unique_ptr<Server> m_server;
     std::unique_ptr<Operations> m_operations;

@@ -70,6 +70,7 @@ inline constexpr std::string_view kExtensions[] = {
     "storage_api_local_volume_handling",
     "storage_volume_state",
     "custom_volume_snapshot_expiry",
+    "custom_volume_backup",
     "projects",
     "image_types",
     "image_compression_algorithm",

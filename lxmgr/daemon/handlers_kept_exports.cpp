@@ -1,4 +1,5 @@
-// Exports that the server keeps: list, get, rename, delete, download. handlers_exchange.cpp makes them.
+// Exports that the server keeps, of instances and of custom volumes: list, get, rename, delete, download.
+// handlers_exchange.cpp and handlers_volume_exchange.cpp make them.
 #include "base/text.h"
 #include "config/server_config.h"
 #include "daemon/context.h"
@@ -12,26 +13,75 @@ namespace lxmgr::daemon
 namespace
 {
 
-using instances::InstanceKey;
+/// Whose exports a request is about.
+struct Subject {
+    store::ExportOwner owner;
+    std::string project;
+    std::string url; ///< Of the instance or volume.
+    std::map<std::string, std::vector<std::string>> resources;
+    instances::InstanceKey instance; ///< Where it is one.
+    bool isVolume() const { return owner.kind == store::ExportOwner::Kind::Volume; }
+};
 
-std::map<std::string, std::vector<std::string>> resourcesOf(const InstanceKey &key, const std::string &backup)
+Result<Subject> subjectOf(Context &context, const Request &request)
 {
-    return {
-        {"backups", {urlOfBackup(key, backup)}}
-    };
+    Subject subject;
+    subject.project = request.project();
+    if (request.params.size() > 1 && request.params[1].first == "type") {
+        const instances::VolumeKey key = TRY(customVolumeOf(context, request));
+        subject.owner = TRY(context.volumeExchange.ownerOf(key));
+        subject.url = api::routePath(api::RouteId::VolumeGet, {key.pool, "custom", key.name});
+        subject.resources = {
+            {"storage_volumes", {urlOfCustomVolume(key)}}
+        };
+    } else {
+        subject.instance = keyOf(request);
+        subject.owner = {store::ExportOwner::Kind::Instance, TRY(context.manager.describe(subject.instance)).row.id};
+        subject.url = api::routePath(api::RouteId::InstanceGet, {subject.instance.name});
+        subject.resources = instanceResources(subject.instance);
+    }
+    return subject;
+}
+
+std::string urlOfBackup(const Subject &subject, const std::string &backup)
+{
+    std::string url = subject.url + "/backups/" + http::percentEncode(backup);
+    if (subject.project != store::kDefaultProject)
+        url += "?project=" + http::percentEncode(subject.project);
+    return url;
+}
+
+void writeBackup(api::JsonWriter &writer, const Subject &subject, const store::Export &row)
+{
+    if (subject.isVolume())
+        writeJson(writer, toVolumeBackup(row));
+    else
+        writeJson(writer, toApi(row));
+}
+
+void publish(Context &context, const Request &request, const Subject &subject, const std::string &verb,
+             const std::string &backup, const StringMap &details = {})
+{
+    api::Lifecycle event;
+    event.action = (subject.isVolume() ? "storage-volume-backup-" : "instance-backup-") + verb;
+    event.source = urlOfBackup(subject, backup);
+    event.requestor = request.peer.requestor();
+    for (const auto &[name, value] : details)
+        event.context[name] = value;
+    context.events.lifecycle(event, subject.project);
 }
 
 Status list(Context &context, Request &request, const Responder &responder)
 {
-    const InstanceKey key = keyOf(request);
+    const Subject subject = TRY(subjectOf(context, request));
     std::string json;
     api::JsonWriter writer(json);
     writer.beginArray();
-    for (const store::Export &row : TRY(context.manager.keptExports(key))) {
+    for (const store::Export &row : TRY(context.exports.list(subject.owner))) {
         if (request.recursion() == 0)
-            writer.string(urlOfBackup(key, row.name));
+            writer.string(urlOfBackup(subject, row.name));
         else
-            writeJson(writer, toApi(row));
+            writeBackup(writer, subject, row);
     }
     writer.endArray();
     responder.sync(std::move(json));
@@ -40,37 +90,60 @@ Status list(Context &context, Request &request, const Responder &responder)
 
 Status get(Context &context, Request &request, const Responder &responder)
 {
-    responder.sync(toApi(TRY(context.manager.keptExport(keyOf(request), request.param("backup")))));
+    const Subject subject = TRY(subjectOf(context, request));
+    std::string json;
+    api::JsonWriter writer(json);
+    writeBackup(writer, subject, TRY(context.exports.find(subject.owner, request.param("backup"))));
+    responder.sync(std::move(json));
+    return {};
+}
+
+/// `work` as an operation on the export that the request names.
+Status operateOn(Context &context, const Subject &subject, const std::string &backup, const Responder &responder,
+                 std::string description, std::function<Status()> work)
+{
+    TRY(context.exports.find(subject.owner, backup));
+    TaskOptions options;
+    options.project = subject.project;
+    options.description = std::move(description);
+    options.resources = subject.resources;
+    options.resources["backups"] = {urlOfBackup(subject, backup)};
+    const auto task = context.operations.run(std::move(options), [work = std::move(work)](Task &) { return work(); });
+    responder.async(task->snapshot(), subject.project);
     return {};
 }
 
 Status rename(Context &context, Request &request, const Responder &responder)
 {
-    const InstanceKey key = keyOf(request);
+    const Subject subject = TRY(subjectOf(context, request));
     const std::string from = request.param("backup");
     const std::string to = TRY(request.json<api::RenamePost>()).name;
     TRY(checkObjectName("backup", to));
-    TRY(context.manager.keptExport(key, from));
-    return operate(context, request, responder, "Renaming instance backup",
-                   [&context, key, from, to](Task &) { return context.manager.renameKeptExport(key, from, to); }, false,
-                   resourcesOf(key, from));
+    const auto asked = std::make_shared<Request>(std::move(request));
+    return operateOn(context, subject, from, responder, "Renaming backup", [&context, asked, subject, from, to]() -> Status {
+        TRY(context.exports.rename(subject.owner, from, to));
+        publish(context, *asked, subject, "renamed", to, {{"old_name", from}});
+        return {};
+    });
 }
 
 Status remove(Context &context, Request &request, const Responder &responder)
 {
-    const InstanceKey key = keyOf(request);
+    const Subject subject = TRY(subjectOf(context, request));
     const std::string name = request.param("backup");
-    TRY(context.manager.keptExport(key, name));
-    return operate(context, request, responder, "Deleting instance backup",
-                   [&context, key, name](Task &) { return context.manager.deleteKeptExport(key, name); }, false,
-                   resourcesOf(key, name));
+    const auto asked = std::make_shared<Request>(std::move(request));
+    return operateOn(context, subject, name, responder, "Deleting backup", [&context, asked, subject, name]() -> Status {
+        TRY(context.exports.remove(subject.owner, name));
+        publish(context, *asked, subject, "deleted", name);
+        return {};
+    });
 }
 
 /// It stays whole for who reads it, though it be deleted meanwhile.
 Status download(Context &context, Request &request, const Responder &responder)
 {
-    const InstanceKey key = keyOf(request);
-    const store::Export row = TRY(context.manager.keptExport(key, request.param("backup")));
+    const Subject subject = TRY(subjectOf(context, request));
+    const store::Export row = TRY(context.exports.find(subject.owner, request.param("backup")));
     std::vector<BodyPart> parts;
     parts.emplace_back(FileRange{TRY(context.exports.openFile(row)), 0, static_cast<std::uint64_t>(row.size)});
     responder.raw(200,
@@ -78,6 +151,7 @@ Status download(Context &context, Request &request, const Responder &responder)
                       {"Content-Type", "application/octet-stream"}
     },
                   std::move(parts));
+    publish(context, request, subject, "retrieved", row.name);
     return {};
 }
 
@@ -87,17 +161,14 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceBackupPost,   &rename  },
     {api::RouteId::InstanceBackupDelete, &remove  },
     {api::RouteId::InstanceBackupExport, &download},
+    {api::RouteId::VolumeBackupList,     &list    },
+    {api::RouteId::VolumeBackupGet,      &get     },
+    {api::RouteId::VolumeBackupPost,     &rename  },
+    {api::RouteId::VolumeBackupDelete,   &remove  },
+    {api::RouteId::VolumeBackupExport,   &download},
 };
 
 } // namespace
-
-std::string urlOfBackup(const InstanceKey &key, const std::string &backup)
-{
-    std::string url = api::routePath(api::RouteId::InstanceBackupGet, {key.name, backup});
-    if (key.project != store::kDefaultProject)
-        url += "?project=" + http::percentEncode(key.project);
-    return url;
-}
 
 Result<std::string> keptCompression(store::Database &db)
 {

@@ -286,6 +286,10 @@ Status copyVolume(Context &context, const Request &request, const Responder &res
 
 Status volumeCreate(Context &context, Request &request, const Responder &responder)
 {
+    if (request.header("Content-Type").starts_with("application/octet-stream")) {
+        TRY(needPool(context, request.param("name")));
+        return importVolume(context, request, responder);
+    }
     const auto post = TRY(request.json<api::StorageVolumesPost>());
     TRY(needPool(context, request.param("name")));
     const std::string type = request.param("type").empty() ? post.type : request.param("type");
@@ -406,6 +410,7 @@ Status volumeDelete(Context &context, Request &request, const Responder &respond
     TRY(context.volumes.find(key));
     TRY(refuseUsed(context, key));
     TRY(context.volumes.remove(key));
+    context.exports.sweep();
     publish(context, request.peer.requestor(), "storage-volume-deleted", key);
     responder.sync();
     return {};
@@ -567,5 +572,24 @@ constexpr HandlerRow kRows[] = {
 } // namespace
 
 std::span<const HandlerRow> volumeHandlers() { return kRows; }
+
+Result<VolumeKey> customVolumeOf(Context &context, const Request &request)
+{
+    TRY(needPool(context, request.param("name")));
+    TRY(needCustom(request));
+    return volumeKeyOf(request);
+}
+
+std::string urlOfCustomVolume(const VolumeKey &key) { return urlOfVolume(key); }
+
+Result<storage::InUse> volumeInUse(Context &context, const VolumeKey &key)
+{
+    return TRY(UserIndex::create(context)).of(key).running ? storage::InUse::Yes : storage::InUse::No;
+}
+
+void announceVolume(Context &context, const api::Requestor &by, const char *action, const VolumeKey &key)
+{
+    publish(context, by, action, key);
+}
 
 } // namespace lxmgr::daemon

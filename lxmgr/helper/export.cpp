@@ -1,8 +1,10 @@
-// lxmgr-helper export texts|hash|unpack|pack LIMIT=N…: looks into an exported instance or unpacks it, shut in a
-// sandbox; or writes one, or an image, of trees that it mounts for itself and then has nothing but the right to read.
+// lxmgr-helper export texts|hash|unpack|pack LIMIT=N…: looks into an exported instance (or, as texts-volume and
+// unpack-volume, into an exported volume) or unpacks it, shut in a sandbox; or writes one, or an image, of trees that it
+// mounts for itself and then has nothing but the right to read.
 #include "config/export.h"
 
 #include "base/text.h"
+#include "config/volume_export.h"
 #include "helper/modes.h"
 #include "images/archive.h"
 #include "images/content_hash.h"
@@ -12,7 +14,6 @@
 #include "images/report.h"
 #include "images/sandbox.h"
 #include "images/unpack.h"
-#include "kernel/caps.h"
 #include "kernel/files.h"
 #include "kernel/mount.h"
 #include "kernel/path.h"
@@ -20,10 +21,6 @@
 
 #include <archive_entry.h>
 #include <algorithm>
-#include <csignal>
-#include <linux/capability.h>
-#include <sched.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 namespace lxmgr::helper
@@ -36,6 +33,7 @@ using namespace images;
 
 struct Job {
     std::string work;
+    Layout layout = Layout::Export;
     UnpackLimits limits;
     Fd report{kReportFd};
     Fd file{kFirstFd};
@@ -45,8 +43,12 @@ struct Job {
 Status parseArguments(std::span<char *const> args, Job &job)
 {
     if (args.empty())
-        return Error(Code::Usage, "export texts|hash|unpack|pack LIMIT=N…");
+        return Error(Code::Usage, "export texts|texts-volume|hash|unpack|unpack-volume|pack LIMIT=N…");
     job.work = args[0];
+    if (const std::size_t ending = job.work.find("-volume"); ending != std::string::npos) {
+        job.work.resize(ending);
+        job.layout = Layout::VolumeExport;
+    }
     if (job.work == "unpack" || job.work == "pack")
         job.target = Fd(kTargetFd);
     for (char *const argument : args.subspan(1))
@@ -71,6 +73,12 @@ Status checkKind(const Fd &file)
     }
 }
 
+Error noIndex(const Job &job)
+{
+    return {Code::Invalid, std::string("the archive holds no backup/index.yaml, so it is no export of ") +
+                               (job.layout == Layout::VolumeExport ? "a storage volume" : "an instance")};
+}
+
 /// index.yaml comes first; where it holds no configuration, what follows is read up to the instance's backup.yaml.
 Result<Texts> readTexts(const Job &job)
 {
@@ -78,7 +86,7 @@ Result<Texts> readTexts(const Job &job)
     TarReader tar = TRY(TarReader::open(job.file));
     while (archive_entry *entry = TRY(tar.next())) {
         const std::string name = TRY(entryName(entry));
-        const Place place = TRY_IN("entry " + quoted(name), exportPlaceOf(TRY(checkedParts(name, job.limits.depth))));
+        const Place place = TRY_IN("entry " + quoted(name), exportPlaceOf(TRY(checkedParts(name, job.limits.depth)), job.layout));
         const bool isIndex = place.kind == Place::Kind::Index;
         if (!isIndex && !(place.kind == Place::Kind::Backup && place.part == "container"))
             continue;
@@ -86,34 +94,44 @@ Result<Texts> readTexts(const Job &job)
         text = TRY(tar.read(kLongestExportText + 1));
         if (text.size() > kLongestExportText)
             return Error(Code::Invalid, "entry " + quoted(name) + " is too long");
-        const bool whole = isIndex && TRY(config::exportHasConfig(text, name));
+        const bool whole = isIndex && (job.layout == Layout::VolumeExport || TRY(config::exportHasConfig(text, name)));
         if (whole || (!texts.index.empty() && !texts.backup.empty()))
             return texts;
     }
     if (texts.index.empty())
-        return Error(Code::Invalid, "the archive holds no backup/index.yaml, so it is no export of an instance");
+        return noIndex(job);
     return Error(Code::Invalid,
                  "the archive holds no configuration of its instance, neither in index.yaml nor in backup.yaml");
 }
 
-/// Parsed here, where it can do no harm, before the daemon does.
-Result<config::ExportIndex> sendTexts(const Job &job, const Texts &texts)
+/// Parsed here, where it can do no harm, before the daemon does. Names of the snapshots.
+Result<std::vector<std::string>> sendTexts(const Job &job, const Texts &texts)
 {
-    config::ExportIndex index = TRY(config::readExport(texts.index, texts.backup));
+    std::vector<std::string> snapshots;
+    if (job.layout == Layout::VolumeExport) {
+        const config::VolumeExportIndex index = TRY(config::readVolumeExport(texts.index));
+        for (const config::VolumeSnapshotDocument &one : index.volume.snapshots)
+            snapshots.push_back(one.name);
+    } else {
+        const config::ExportIndex index = TRY(config::readExport(texts.index, texts.backup));
+        for (const config::ExportedInstance &one : index.snapshots)
+            snapshots.push_back(one.name);
+    }
     sendReport(job.report, ReportKind::Metadata, texts.index);
     sendReport(job.report, ReportKind::Backup, texts.backup);
-    return index;
+    return snapshots;
 }
 
 /// What index.yaml lists is there, and nothing else.
-Status checkParts(const config::ExportIndex &index, std::set<std::string> parts)
+Status checkParts(const Job &job, const std::vector<std::string> &snapshots, std::set<std::string> parts)
 {
     if (parts.erase("container") == 0)
-        return Error(Code::Invalid, "the archive holds no root file system of the instance");
-    for (const config::ExportedInstance &snapshot : index.snapshots)
-        if (parts.erase("snapshots/" + snapshot.name) == 0)
+        return Error(Code::Invalid, job.layout == Layout::VolumeExport ? "the archive holds no files of the volume"
+                                                                       : "the archive holds no root file system of the instance");
+    for (const std::string &snapshot : snapshots)
+        if (parts.erase("snapshots/" + snapshot) == 0)
             return Error(Code::Invalid,
-                         "snapshot " + quoted(snapshot.name) + " is listed in index.yaml and not in the archive");
+                         "snapshot " + quoted(snapshot) + " is listed in index.yaml and not in the archive");
     if (!parts.empty())
         return Error(Code::Invalid, quoted(*parts.begin()) + " is in the archive and not listed in index.yaml");
     return {};
@@ -123,12 +141,12 @@ Status unpackInto(const Job &job, const Fd &target)
 {
     Extractor extractor(target, job.limits,
                         [&](const std::string &line) { sendReport(job.report, ReportKind::Progress, line); });
-    TRY(extractor.unpack(job.file, Layout::Export));
+    TRY(extractor.unpack(job.file, job.layout));
     TRY(extractor.finish());
     if (extractor.index().empty())
-        return Error(Code::Invalid, "the archive holds no backup/index.yaml, so it is no export of an instance");
-    const config::ExportIndex index = TRY(sendTexts(job, {extractor.index(), extractor.backup()}));
-    TRY(checkParts(index, extractor.parts()));
+        return noIndex(job);
+    const std::vector<std::string> snapshots = TRY(sendTexts(job, {extractor.index(), extractor.backup()}));
+    TRY(checkParts(job, snapshots, extractor.parts()));
     if (!extractor.metadata().empty())
         TRY(files::writeAll(
             TRY(sys::openat(target, "container/metadata.yaml", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644)),
@@ -176,17 +194,6 @@ Result<std::vector<OpenedSource>> openSources(const ExportJob &wanted)
     return opened;
 }
 
-/// Of all rights only that to read what a guest has closed, in namespaces where nobody else is.
-Status keepOnlyReading()
-{
-    TRY(sys::unshare(CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
-    constexpr std::uint64_t kKeep = 1ULL << CAP_DAC_READ_SEARCH;
-    TRY(caps::limitBoundingSet(kKeep));
-    TRY(caps::clearInheritable(kKeep));
-    TRY(sys::prctl("PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS, 1));
-    return sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL);
-}
-
 class HelperProgress final : public Progress
 {
 public:
@@ -204,8 +211,11 @@ Result<Exported> packInstance(const Fd &to, const ExportJob &wanted, const std::
     const auto writer = TRY(ExportWriter::open(to, wanted.compression, wanted.index, progress));
     for (std::size_t i = 0; i < sources.size(); ++i) {
         const ExportSource &part = wanted.parts[i];
-        TRY(writer->add({part.folder, part.backup, part.metadata,
-                         sources[i].templates ? &sources[i].templates : nullptr, sources[i].rootfs}));
+        if (wanted.layout == Layout::VolumeExport)
+            TRY(writer->addVolume(part.folder, sources[i].rootfs));
+        else
+            TRY(writer->add({part.folder, part.backup, part.metadata,
+                             sources[i].templates ? &sources[i].templates : nullptr, sources[i].rootfs}));
     }
     return writer->close();
 }
@@ -230,7 +240,12 @@ Status pack(const Job &job)
     TRY(sys::call("lseek", {}, [&] { return ::lseek(job.file.get(), 0, SEEK_SET); }));
     const ExportJob wanted = TRY(decodeExportJob(TRY(files::readAll(job.file, kLongestJob))));
     const std::vector<OpenedSource> sources = TRY(openSources(wanted));
-    TRY_IN("sandbox", keepOnlyReading());
+    std::vector<const Fd *> trees;
+    for (const OpenedSource &source : sources)
+        for (const Fd *tree : {&source.rootfs, &source.templates})
+            if (*tree)
+                trees.push_back(tree);
+    TRY(shutInPacker(trees));
     HelperProgress progress(job.report);
     const Exported done = TRY(wanted.layout == Layout::Unified ? packImage(job.target, wanted, sources, progress)
                                                                : packInstance(job.target, wanted, sources, progress));

@@ -26,7 +26,8 @@ struct ExportJob {
     Compression compression = Compression::Gzip;
     std::string index;
     std::vector<ExportSource> parts; ///< In the order of the archive.
-    Layout layout = Layout::Export; ///< Or Unified: an image, of its one part's metadata, templates and tree.
+    /// Or Unified: an image, of its one part's metadata, templates and tree; or VolumeExport, of trees alone.
+    Layout layout = Layout::Export;
 };
 
 void putSource(PieceWriter &pieces, const ExportSource &part);

@@ -26,6 +26,12 @@ Status ExportWriter::add(const ExportPart &part)
     return {};
 }
 
+Status ExportWriter::addVolume(const std::string &folder, const Fd &tree)
+{
+    TRY_IN(folder, m_tar.addTree(tree, "backup/" + folder));
+    return {};
+}
+
 Result<Exported> finish(TarWriter &tar)
 {
     TRY(tar.close());

@@ -1,5 +1,5 @@
-// Writing an instance as one tar archive in the layout of LXD and Incus: index.yaml, then each snapshot, then the
-// instance.
+// Writing an instance, or a volume, as one tar archive in the layout of LXD and Incus: index.yaml, then each snapshot,
+// then the instance.
 #pragma once
 
 #include "base/fd.h"
@@ -39,6 +39,8 @@ public:
                                                       Progress &progress);
     /// The snapshots first, the oldest of them foremost, the instance last. Cancelled; NoSpace.
     Status add(const ExportPart &part);
+    /// The same of a volume: its tree is all there is. `folder` is "volume", or "volume-snapshots/<name>".
+    Status addVolume(const std::string &folder, const Fd &tree);
     Result<Exported> close() { return finish(m_tar); }
 
 private:

@@ -117,18 +117,18 @@ Extractor::Extractor(const Fd &target, UnpackLimits limits, std::function<void(c
 Status Extractor::unpack(const Fd &file, Layout layout)
 {
     TarReader tar = TRY(TarReader::open(file));
-    m_countHoles = layout != Layout::Export;
+    m_countHoles = !isExport(layout);
     while (archive_entry *entry = TRY(tar.next())) {
         m_name = TRY(entryName(entry));
         TRY(countEntry(tar));
-        Status done = layout == Layout::Export ? unpackExportEntry(tar, entry) : unpackEntry(tar, entry, layout);
+        Status done = isExport(layout) ? unpackExportEntry(tar, entry, layout) : unpackEntry(tar, entry, layout);
         if (!done && done.error().code == Code::NoSpace)
             return std::move(done.error()).in("entry " + quoted(m_name)).hint(stillNeeded(tar, file));
         if (!done)
             return asRefusal(std::move(done.error())).in("entry " + quoted(m_name));
         reportNow(false);
     }
-    if (layout == Layout::Export)
+    if (isExport(layout))
         TRY(checkWhole(tar));
     m_packedBefore += tar.packedBytes();
     m_expandedBefore += tar.expandedBytes();
@@ -156,9 +156,9 @@ Status Extractor::unpackEntry(TarReader &tar, archive_entry *entry, Layout layou
     }
 }
 
-Status Extractor::unpackExportEntry(TarReader &tar, archive_entry *entry)
+Status Extractor::unpackExportEntry(TarReader &tar, archive_entry *entry, Layout layout)
 {
-    const Place place = TRY(exportPlaceOf(TRY(checkedParts(m_name, m_limits.depth))));
+    const Place place = TRY(exportPlaceOf(TRY(checkedParts(m_name, m_limits.depth)), layout));
     const bool isInstance = place.part == "container";
     switch (place.kind) {
     case Place::Kind::Index:
@@ -181,7 +181,7 @@ Status Extractor::unpackExportEntry(TarReader &tar, archive_entry *entry)
         return isInstance ? takeTemplate(tar, entry, place.path) : Status();
     case Place::Kind::Rootfs:
         m_parts.insert(place.part);
-        return takeRootfsEntry(tar, entry, place, Layout::Export);
+        return takeRootfsEntry(tar, entry, place, layout);
     default:
         return ::archive_entry_filetype(entry) == AE_IFDIR ? Status() : Status(Error(Code::Invalid, "is not a folder"));
     }
@@ -252,7 +252,7 @@ Status Extractor::takeRootfsEntry(TarReader &tar, archive_entry *entry, const Pl
         return makeNode(entry, *folder, name);
     case AE_IFCHR:
     case AE_IFBLK:
-        if (layout == Layout::Export)
+        if (isExport(layout))
             return takeDevice(entry, *folder, name, path);
         ++m_devicesLeftOut; // a guest gets its devices from us
         return {};
@@ -381,7 +381,7 @@ Status Extractor::makeHardLink(archive_entry *entry, const Fd &folder, const std
     Place place;
     if (!target.empty()) {
         const auto parts = TRY(checkedParts(target, m_limits.depth));
-        place = layout == Layout::Export ? exportPlaceOf(parts).value_or(Place()) : placeOf(parts, layout);
+        place = isExport(layout) ? exportPlaceOf(parts, layout).value_or(Place()) : placeOf(parts, layout);
     }
     if (place.kind != Place::Kind::Rootfs || place.part != part)
         return Error(Code::Invalid, "is a hard link to " + quoted(target) + ", which is not in the root file system");

@@ -62,7 +62,7 @@ private:
     };
 
     Status unpackEntry(TarReader &tar, archive_entry *entry, Layout layout);
-    Status unpackExportEntry(TarReader &tar, archive_entry *entry);
+    Status unpackExportEntry(TarReader &tar, archive_entry *entry, Layout layout);
     Result<std::string> takeText(TarReader &tar, archive_entry *entry);
     Status takeDevice(archive_entry *entry, const Fd &folder, const std::string &name, const std::string &path);
     Status takeMetadata(TarReader &tar, archive_entry *entry);

@@ -47,6 +47,47 @@ Result<Place> inPart(const std::string &part, const std::vector<std::string> &re
 
 } // namespace
 
+namespace
+{
+
+/// The tree of a volume or a snapshot is the root file system of `part`.
+Place inVolume(const std::string &part, const std::vector<std::string> &rest)
+{
+    Place place = placeOf(rest, Layout::Rootfs);
+    return {place.kind, part + "/" + place.path, part};
+}
+
+} // namespace
+
+Result<Place> volumeExportPlaceOf(const std::vector<std::string> &parts)
+{
+    if (parts.empty() || parts.front() != "backup")
+        return Error(Code::Invalid, "is outside of backup/, so the archive is no export of a storage volume");
+    const std::string second = parts.size() > 1 ? parts[1] : "";
+    if (parts.size() == 1 || (parts.size() == 2 && second == "volume-snapshots"))
+        return Place{Place::Kind::Folder, second, {}};
+    if (parts.size() == 2 && second == "index.yaml")
+        return Place{Place::Kind::Index, second, {}};
+    if (second.ends_with(".bin") || second == "optimized_header.yaml" ||
+        (parts.size() == 3 && second == "volume-snapshots" && parts[2].ends_with(".bin")))
+        return Error(Code::Unsupported, "is the own stream of a storage driver; export again without --optimized-storage");
+    if (second.ends_with(".img"))
+        return Error(Code::Unsupported, "is a volume of blocks; only file systems can be imported");
+    if (second == "container" || second == "snapshots" || second.starts_with("virtual-machine"))
+        return Error(Code::Unsupported, "belongs to an instance, not to a storage volume (lxmgr import)");
+    if (second == "volume")
+        return inVolume("container", {parts.begin() + 2, parts.end()});
+    if (second != "volume-snapshots")
+        return Error(Code::Invalid, "belongs to no part of an export");
+    TRY(checkObjectName("snapshot", parts[2]));
+    return inVolume("snapshots/" + parts[2], {parts.begin() + 3, parts.end()});
+}
+
+Result<Place> exportPlaceOf(const std::vector<std::string> &parts, Layout layout)
+{
+    return layout == Layout::VolumeExport ? volumeExportPlaceOf(parts) : exportPlaceOf(parts);
+}
+
 Result<Place> exportPlaceOf(const std::vector<std::string> &parts)
 {
     if (parts.empty() || parts.front() != "backup")

@@ -18,7 +18,10 @@ enum class Layout {
     Metadata, ///< metadata.yaml, templates/: first file of a split image
     Rootfs,   ///< the root file system at the top
     Export,   ///< backup/index.yaml, then backup/snapshots/<name>/ and backup/container/, each like a unified image
+    VolumeExport, ///< backup/index.yaml, then backup/volume-snapshots/<name>/ and backup/volume/: trees of a custom volume
 };
+/// Of an instance, or of a volume.
+constexpr bool isExport(Layout layout) { return layout == Layout::Export || layout == Layout::VolumeExport; }
 
 /// Of index.yaml and backup.yaml; both grow with the number of snapshots.
 inline constexpr std::size_t kLongestExportText = 8 << 20;
@@ -37,5 +40,9 @@ struct Place {
 Place placeOf(const std::vector<std::string> &parts, Layout layout);
 /// The same for an export. Invalid: outside the layout; Unsupported: the stream of another storage driver, a volume.
 Result<Place> exportPlaceOf(const std::vector<std::string> &parts);
+/// The same for an export of a volume, whose trees are given the places that those of an instance have.
+Result<Place> volumeExportPlaceOf(const std::vector<std::string> &parts);
+/// Either of the two.
+Result<Place> exportPlaceOf(const std::vector<std::string> &parts, Layout layout);
 
 } // namespace lxmgr::images

@@ -36,6 +36,8 @@ constexpr bool kSanitized = true; // its shadow memory and its own system calls 
 constexpr bool kSanitized = false;
 #endif
 
+bool looksAtTrees(SandboxUse use) { return use == SandboxUse::Trees || use == SandboxUse::Packer; }
+
 struct Limit {
     __rlimit_resource resource;
     rlim_t value;
@@ -50,6 +52,7 @@ rlim_t openFiles(SandboxUse use)
     case SandboxUse::Program:
         return 8192; // unsquashfs has hundreds open at once
     case SandboxUse::Trees:
+    case SandboxUse::Packer:
         return 65'536; // two trees and a few layers, as deep as folders may be
     default:
         return 256;
@@ -66,6 +69,8 @@ Status setLimits(SandboxUse use, const UnpackLimits &limits)
         {RLIMIT_AS, use == SandboxUse::Program ? 4 * kMemory : kMemory}, // unsquashfs has threads and caches
     };
     for (const Limit &row : rows) {
+        if (use == SandboxUse::Packer && row.resource != RLIMIT_CORE && row.resource != RLIMIT_NOFILE)
+            continue;
         if (kSanitized && row.resource == RLIMIT_AS)
             continue;
         rlimit now{};
@@ -142,8 +147,8 @@ Status dropCapabilities(SandboxUse use)
 {
     std::uint64_t keep = 0;
     for (const unsigned capability : kCapabilities)
-        keep |= use == SandboxUse::Reader || use == SandboxUse::Trees ? 0 : 1ULL << capability;
-    if (use == SandboxUse::Trees)
+        keep |= use == SandboxUse::Reader || looksAtTrees(use) ? 0 : 1ULL << capability;
+    if (looksAtTrees(use))
         keep = 1ULL << CAP_DAC_READ_SEARCH;
     return keepCapabilities(keep);
 }
@@ -180,7 +185,7 @@ Status allow(const Fd &rules, const Fd &at, std::uint64_t rights)
 std::uint64_t landlockRights(SandboxUse use)
 {
     const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-    if (abi < (use == SandboxUse::Trees ? 1 : 2))
+    if (abi < (looksAtTrees(use) ? 1 : 2))
         return 0;
     std::uint64_t rights = kAllRights;
     if (abi < 3)
@@ -293,6 +298,11 @@ constexpr const char *kTreeCalls[] = {
     "tgkill",    "time",          "write",      "writev",
 };
 
+/// What packing takes beside those: attributes of what it has open, and threads.
+constexpr const char *kPackerCalls[] = {
+    "fadvise64", "fgetxattr", "flistxattr", "sched_getaffinity", "set_robust_list",
+};
+
 /// What a program must not be able to call however it was taken over: other processes, other namespaces, new kernel surface.
 constexpr const char *kProgramDenied[] = {
     "acct",          "add_key",    "bpf",         "chroot",     "delete_module",  "fanotify_init", "finit_module", "fsconfig",
@@ -324,10 +334,18 @@ Status shutOutCalls(SandboxUse use)
         addAll(kProgramDenied, SCMP_ACT_ERRNO(EPERM));
     else if (use == SandboxUse::Library)
         addAll(kLibraryCalls, SCMP_ACT_ALLOW);
-    else if (use == SandboxUse::Trees)
+    else if (looksAtTrees(use))
         addAll(kTreeCalls, SCMP_ACT_ALLOW);
     else
         addAll(kReaderCalls, SCMP_ACT_ALLOW);
+    if (use == SandboxUse::Packer) {
+        addAll(kPackerCalls, SCMP_ACT_ALLOW);
+        // Threads, not processes. The flags of clone3(2) lie in memory, where a filter cannot see them: it answers ENOSYS,
+        // and the C library uses clone(2).
+        if (failed == 0)
+            failed = ::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                                        SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+    }
     if (failed == 0)
         failed = ::seccomp_load(filter.get());
     return failed == 0 ? Status() : Status(Error::fromErrno(-failed, "seccomp"));
@@ -360,6 +378,26 @@ Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector
     return box;
 }
 
+namespace
+{
+
+/// With nothing but `trees` to open, owning nothing, with the right to read there whatever a guest has closed.
+Status shutInWith(SandboxUse use, const Fd *userns, const std::vector<const Fd *> &trees)
+{
+    TRY_IN("sandbox", enterNamespaces(userns));
+    if (!userns) // another user namespace's mounts are its own anyhow
+        TRY_IN("sandbox", sys::mount("none", "/", {}, MS_REC | MS_PRIVATE)); // first, or our mounts reach the host
+    TRY_IN("sandbox", leaveHostFiles());
+    TRY_IN("sandbox", becomeNobody());
+    TRY_IN("sandbox", dropCapabilities(use));
+    TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL)); // after the ids changed, which clears it
+    TRY_IN("sandbox", shutOutAllBut(trees));
+    TRY_IN("sandbox", shutOutCalls(use)); // last: the filter forbids the rows above
+    return {};
+}
+
+} // namespace
+
 Status shutInTreeReader(const std::vector<const Fd *> &trees)
 {
     TRY(setLimits(SandboxUse::Trees, {}));
@@ -368,14 +406,13 @@ Status shutInTreeReader(const std::vector<const Fd *> &trees)
     const auto userns = idmap::makeNamespace(std::span(&all, 1), std::span(&all, 1));
     if (!userns)
         return Error(userns.error()).as(Code::Unsupported).hint("trees are looked at in a user namespace; is user.max_user_namespaces 0?");
-    TRY_IN("sandbox", enterNamespaces(&*userns));
-    TRY_IN("sandbox", leaveHostFiles());
-    TRY_IN("sandbox", becomeNobody());
-    TRY_IN("sandbox", dropCapabilities(SandboxUse::Trees));
-    TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL)); // after the ids changed, which clears it
-    TRY_IN("sandbox", shutOutAllBut(trees));
-    TRY_IN("sandbox", shutOutCalls(SandboxUse::Trees)); // last: the filter forbids the rows above
-    return {};
+    return shutInWith(SandboxUse::Trees, &*userns, trees);
+}
+
+Status shutInPacker(const std::vector<const Fd *> &trees)
+{
+    TRY(setLimits(SandboxUse::Packer, {}));
+    return shutInWith(SandboxUse::Packer, nullptr, trees);
 }
 
 Status shutInProgram(std::uint64_t keep)

@@ -20,6 +20,7 @@ enum class SandboxUse {
     Program, ///< Starts one outside program (unsquashfs), which inherits all restrictions.
     Reader,  ///< Computes on what it has read, writes to descriptors it has, opens nothing.
     Trees,   ///< Looks at trees it has open, whoever owns what is in them.
+    Packer,  ///< The same, and writes what it compresses on all cores to a descriptor it has.
 };
 
 struct Sandbox {
@@ -40,6 +41,10 @@ Status shutInReader();
 /// it to open, it owns nothing, and may read there whatever a guest has closed. Ids stay as they are. No way back.
 /// Unsupported: no user namespaces.
 Status shutInTreeReader(const std::vector<const Fd *> &trees);
+
+/// The same for one that packs them, with threads to compress; it needs no user namespace, so none may be there. What it
+/// writes may be as large as it gets, and takes the time it takes.
+Status shutInPacker(const std::vector<const Fd *> &trees);
 
 /// Takes from a process that is about to become a program of the host what such a program never needs: other processes,
 /// other namespaces, sockets, new kernel surface; and of its capabilities all but `keep`. No way back.

@@ -47,6 +47,10 @@ std::vector<std::string> workArguments(const UnpackJob &job)
         return {"export", "unpack"};
     case UnpackWork::ExportTexts:
         return {"export", "texts"};
+    case UnpackWork::VolumeExport:
+        return {"export", "unpack-volume"};
+    case UnpackWork::VolumeExportTexts:
+        return {"export", "texts-volume"};
     case UnpackWork::ContentHash:
         return {"export", "hash"};
     case UnpackWork::Pack:

@@ -21,6 +21,8 @@ enum class UnpackWork {
     Image,       ///< An image, unpacked into the target, or only its metadata.
     Export,      ///< An exported instance, unpacked into the target as container/ and snapshots/<name>/.
     ExportTexts, ///< What an exported instance says of itself.
+    VolumeExport,      ///< The same two of an exported volume, whose trees are laid out as those of an instance.
+    VolumeExportTexts, ///<
     ContentHash, ///< ContentHash of any archive, read to its end.
     Pack,        ///< The other way: `first` is the job of an export, the target is the file it becomes.
 };

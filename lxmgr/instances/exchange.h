@@ -40,6 +40,8 @@ struct NewTrees {
     bool privileged = false; ///< Only then may there be device nodes.
     std::vector<std::string> &warnings;
 };
+/// What unpacking an archive into `pool` may cost: most of what is free there.
+Result<images::UnpackLimits> importLimits(storage::Driver &pool);
 /// What is said of those that it may not have.
 std::string nodesLeftOut(std::uint64_t count);
 using FillTrees = std::function<Status(const NewTrees &trees)>;

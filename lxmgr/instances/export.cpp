@@ -227,23 +227,4 @@ Result<std::vector<store::Export>> Manager::keptExports(const InstanceKey &key)
     return m_s.exports.list({store::ExportOwner::Kind::Instance, TRY(find(key)).id});
 }
 
-Result<store::Export> Manager::keptExport(const InstanceKey &key, const std::string &name)
-{
-    return m_s.exports.find({store::ExportOwner::Kind::Instance, TRY(find(key)).id}, name);
-}
-
-Status Manager::renameKeptExport(const InstanceKey &key, const std::string &from, const std::string &to)
-{
-    TRY(m_s.exports.rename({store::ExportOwner::Kind::Instance, TRY(find(key)).id}, from, to));
-    m_s.emit({"instance-backup-renamed", key, {{"old_name", from}, {"backup", to}}});
-    return {};
-}
-
-Status Manager::deleteKeptExport(const InstanceKey &key, const std::string &name)
-{
-    TRY(m_s.exports.remove({store::ExportOwner::Kind::Instance, TRY(find(key)).id}, name));
-    m_s.emit({"instance-backup-deleted", key, {{"backup", name}}});
-    return {};
-}
-
 } // namespace lxmgr::instances

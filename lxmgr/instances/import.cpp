@@ -69,6 +69,16 @@ Status makeDevice(const Fd &trees, const images::DeviceEntry &device)
 
 } // namespace
 
+Result<images::UnpackLimits> importLimits(storage::Driver &pool)
+{
+    images::UnpackLimits limits;
+    const std::uint64_t free = TRY(pool.space()).available.count;
+    limits.room = Bytes{free - free / 20}; // the rest is for those who run
+    limits.total = limits.perFile = Bytes{kLargest};
+    limits.entries = kMostEntries;
+    return limits;
+}
+
 std::string nodesLeftOut(std::uint64_t count)
 {
     return std::to_string(count) + " device nodes left out: only a privileged instance can have them";
@@ -181,11 +191,7 @@ Result<Imported> Manager::importInstance(ImportRequest request, const config::Ex
                                          Progress &progress)
 {
     return importTrees(std::move(request), index, [&](const NewTrees &trees) -> Status {
-        images::UnpackLimits limits;
-        const std::uint64_t free = TRY(trees.pool.space()).available.count;
-        limits.room = Bytes{free - free / 20}; // the rest is for those who run
-        limits.total = limits.perFile = Bytes{kLargest};
-        limits.entries = kMostEntries;
+        const images::UnpackLimits limits = TRY(importLimits(trees.pool));
         const images::Unpacked unpacked = TRY(images::unpackArchive(
             {m_s.paths.helper, file, nullptr, &trees.folder, limits, images::UnpackWork::Export}, progress));
         if (TRY(config::readExport(unpacked.metadata, unpacked.backup)) != index)

@@ -244,9 +244,6 @@ public:
     Result<images::Exported> keepExport(const InstanceKey &key, const ExportRequest &request, const store::Export &reserved,
                                         Progress &progress);
     Result<std::vector<store::Export>> keptExports(const InstanceKey &key);
-    Result<store::Export> keptExport(const InstanceKey &key, const std::string &name);
-    Status renameKeptExport(const InstanceKey &key, const std::string &from, const std::string &to);
-    Status deleteKeptExport(const InstanceKey &key, const std::string &name);
     /// Makes an image of an instance or a snapshot, and records it. A running guest stands still only until its files
     /// are held.
     Result<store::Image> publish(const PublishRequest &request, Progress &progress);

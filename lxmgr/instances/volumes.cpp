@@ -8,6 +8,7 @@
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
+#include "store/exports.h"
 #include "storage/tree.h"
 
 #include <algorithm>
@@ -118,7 +119,11 @@ Status Volumes::makeEmpty(const store::Volume &row, storage::Driver &pool)
 
 Status Volumes::create(const store::Volume &wanted)
 {
-    store::Volume row = wanted;
+    return make(wanted, {}, [this](storage::Driver &pool, const store::Volume &row) { return makeEmpty(row, pool); });
+}
+
+Status Volumes::make(store::Volume row, std::vector<store::VolumeSnapshot> snapshots, const MakeTrees &makeTrees)
+{
     const auto lock = lockFor(keyOf(row));
     const std::lock_guard guard(*lock);
     const Pools::Use pool = TRY(m_pools.custom(row.pool));
@@ -127,9 +132,14 @@ Status Volumes::create(const store::Volume &wanted)
     undo.add("volume record", makingRoom(m_db, [&] { return store::deleteVolume(m_db, row.id); }));
     TRY(failpoint("volume.record"));
     undo.add("volume tree", makingRoom(m_db, [&] { return pool->deleteVolume(row.project, row.name); }));
-    TRY_IN(titleOf(keyOf(row)), makeEmpty(row, *pool));
+    TRY_IN(titleOf(keyOf(row)), makeTrees(*pool, row));
     TRY(failpoint("volume.tree"));
     TRY(limitNew(row, *pool));
+    for (store::VolumeSnapshot &snapshot : snapshots) {
+        snapshot.volumeId = row.id;
+        snapshot.status = store::VolumeStatus::Ready;
+        TRY(store::insertVolumeSnapshot(m_db, snapshot));
+    }
     TRY(writeDocument(row, *pool));
     TRY(store::setVolumeStatus(m_db, row.id, store::VolumeStatus::Ready));
     undo.keep();
@@ -317,7 +327,10 @@ Status Volumes::finishRemove(const store::Volume &row)
     TRY(failpoint("volume-delete.record"));
     TRY_IN(titleOf(keyOf(row)), freeing.attempt([&] { return pool->deleteVolume(row.project, row.name); }));
     TRY(failpoint("volume-delete.tree"));
-    TRY(store::deleteVolume(m_db, row.id));
+    TRY(m_db.transaction([&]() -> Status {
+        TRY(store::dropExportsOf(m_db, {store::ExportOwner::Kind::Volume, row.id}));
+        return store::deleteVolume(m_db, row.id);
+    }));
     return failpoint("volume-delete.done");
 }
 
@@ -453,13 +466,28 @@ Status Volumes::restore(const VolumeKey &key, const std::string &name)
     return failpoint("volume-restore.tree");
 }
 
-Status Volumes::writeDocument(const store::Volume &row, storage::Driver &pool)
+Status Volumes::whileHeld(const VolumeKey &key, const Work &work)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Volume row = TRY(find(key));
+    const Pools::Use pool = TRY(m_pools.custom(key.pool));
+    return work(row, *pool);
+}
+
+Result<config::VolumeDocument> Volumes::describe(const store::Volume &row)
 {
     config::VolumeDocument document{row.project, row.name, row.description, row.createdAt, row.config, {}};
     for (const store::VolumeSnapshot &snapshot : TRY(store::listVolumeSnapshots(m_db, row.id)))
         if (snapshot.status == store::VolumeStatus::Ready)
             document.snapshots.push_back(
                 {snapshot.name, snapshot.description, snapshot.createdAt, snapshot.expiresAt, snapshot.config});
+    return document;
+}
+
+Status Volumes::writeDocument(const store::Volume &row, storage::Driver &pool)
+{
+    const config::VolumeDocument document = TRY(describe(row));
     return files::replace(TRY(pool.openVolume(row.project, row.name)), config::kVolumeFile,
                           config::writeVolumeDocument(document));
 }

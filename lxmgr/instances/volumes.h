@@ -10,6 +10,7 @@
 #include "instances/pools.h"
 #include "store/volumes.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,6 +38,14 @@ public:
     /// Those that are ready; "" gives all projects.
     Result<std::vector<store::Volume>> list(const std::string &pool, const std::string &project);
     Status create(const store::Volume &wanted);
+    /// The same of what `makeTrees` puts into the pool: the volume and the trees of `snapshots`.
+    using MakeTrees = std::function<Status(storage::Driver &pool, const store::Volume &row)>;
+    Status make(store::Volume wanted, std::vector<store::VolumeSnapshot> snapshots, const MakeTrees &makeTrees);
+    /// Runs `work` on a volume to which nothing else happens meanwhile.
+    using Work = std::function<Status(const store::Volume &row, storage::Driver &pool)>;
+    Status whileHeld(const VolumeKey &key, const Work &work);
+    /// What there is to say of it, with its snapshots.
+    Result<config::VolumeDocument> describe(const store::Volume &row);
     struct Source {
         VolumeKey key;
         std::optional<std::string> snapshot;

@@ -2,7 +2,9 @@
 # LXD as a peer of export and import: made to run in namespaces of its own, with all it has below one folder.
 #   peer-export.sh record DIR OUT     exports a small instance with two snapshots and everything a tree can hold to OUT
 #   peer-export.sh import DIR FILE    imports FILE as "back" and prints its snapshots, configuration and tree
-# tests/data/exports/lxd-5.0.2.tar.gz is what `record` gave; incus-6.0.4.tar.gz the same steps with that program.
+#   peer-export.sh recordVolume DIR OUT   the same of a custom volume with two snapshots
+#   peer-export.sh importVolume DIR FILE  imports FILE as volume "back" and prints its snapshots, configuration and tree
+# tests/data/exports/lxd-5.0.2.tar.gz (and volume-lxd-5.0.2.tar.gz) is what `record` gave; incus-6.0.4.tar.gz the same steps with that program.
 set -eu
 work=$1 dir=$2 file=$3
 here=$(cd "$(dirname "$0")" && pwd)
@@ -53,6 +55,30 @@ import() {
         python3 "$here/odd-tree.py" --show "/var/lib/lxd/storage-pools/pool/$part/rootfs" "$part"
     done
     lxc delete back
+}
+
+recordVolume() {
+    lxc storage volume create pool v1 user.note="first: 'quoted'" >/dev/null
+    local root=/var/lib/lxd/storage-pools/pool/custom/default_v1
+    mkdir "$root"/{bin,etc,root}
+    python3 "$here/odd-tree.py" "$root"
+    lxc storage volume snapshot pool v1 s0
+    rm "$root/root/attr"
+    echo second > "$root/etc/app.conf"
+    lxc storage volume set pool v1 user.note=later
+    lxc storage volume snapshot pool v1 s1
+    echo third > "$root/etc/app.conf"
+    lxc storage volume export pool v1 "$file" >/dev/null
+}
+
+importVolume() {
+    lxc storage volume import pool "$file" back >/dev/null
+    lxc query '/1.0/storage-pools/pool/volumes/custom/back' | jq -c '{config, content_type}'
+    lxc query '/1.0/storage-pools/pool/volumes/custom/back/snapshots?recursion=1' | jq -c '[.[] | {name, config}]'
+    for part in custom/default_back custom-snapshots/default_back/s0 custom-snapshots/default_back/s1; do
+        python3 "$here/odd-tree.py" --show "/var/lib/lxd/storage-pools/pool/$part" "$part"
+    done
+    lxc storage volume delete pool back
 }
 
 "$work"

@@ -17,6 +17,7 @@ private slots:
     void snapshots();
     void publish();
     void exportAndImport();
+    void volumesAreExportedAndImported();
     void errorsAreRead();
 
 private:
@@ -24,6 +25,9 @@ private:
     {
         if (QStandardPaths::findExecutable("lxc").isEmpty())
             QSKIP("needs the lxc client of package lxd-client");
+        // The folders for custom volumes come with the first one and stay.
+        must({"storage", "volume", "create", "default", "first"});
+        must({"storage", "volume", "delete", "default", "first"});
     }
     Run lxc(const QStringList &args, const QByteArray &input = {});
 };
@@ -164,6 +168,21 @@ void TestLxcClient::exportAndImport()
     QVERIFY2(refused.status == 1 && refused.err.contains("optimized_storage"), refused.told());
     for (const QString &file : {whole, alone})
         QFile::remove(file);
+}
+
+void TestLxcClient::volumesAreExportedAndImported()
+{
+    const QString file = m_box.directory() + "/v1.tar.gz";
+    must({"storage", "volume", "create", "default", "v1", "user.note=kept"});
+    must({"storage", "volume", "snapshot", "create", "default", "v1", "s0"});
+    RUN_OK(lxc({"storage", "volume", "export", "default", "v1", file}));
+    QCOMPARE(m_box.text({"storage", "volume", "export", "list", "default", "v1", "-f", "csv"}), QByteArray());
+    RUN_OK(lxc({"storage", "volume", "import", "default", file, "v2"}));
+    QCOMPARE(m_box.text({"storage", "volume", "get", "default", "v2", "user.note"}), QByteArray("kept"));
+    QCOMPARE(m_box.text({"storage", "volume", "snapshot", "list", "default", "v2", "-c", "n", "-f", "csv"}), QByteArray("s0"));
+    for (const char *volume : {"v1", "v2"})
+        must({"storage", "volume", "delete", "default", volume});
+    QFile::remove(file);
 }
 
 void TestLxcClient::errorsAreRead()
