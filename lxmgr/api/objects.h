@@ -1151,7 +1151,8 @@ struct StorageVolumeSnapshot {
     std::string name; ///< "<volume>/<snapshot>".
     std::string description, contentType = "filesystem";
     StringMap config;
-    Time createdAt, expiresAt;
+    Time createdAt;
+    std::optional<Time> expiresAt; ///< None: never.
 };
 template <> struct Fields<StorageVolumeSnapshot> {
     using T = StorageVolumeSnapshot;

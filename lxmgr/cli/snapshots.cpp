@@ -29,19 +29,6 @@ constexpr Column<Snapshot> kColumns[] = {
 };
 // clang-format on
 
-Result<std::optional<api::Time>> expiryOf(const Arguments &arguments)
-{
-    if (arguments.has("no-expiry") && arguments.has("expires"))
-        return Error(Code::Usage, "either --no-expiry or --expires, not both");
-    if (arguments.has("no-expiry"))
-        return std::optional(api::Time{});
-    const auto span = arguments.value("expires");
-    if (!span)
-        return std::optional<api::Time>();
-    const auto expiry = TRY_IN("--expires", config::Codec<config::SnapshotExpiry>::parse(*span));
-    return std::optional(api::Time::fromUnix(expiry.after(std::time(nullptr))));
-}
-
 /// The name that the daemon gave, from ".../snapshots/<name>".
 std::string givenName(const api::Operation &done)
 {
@@ -56,6 +43,19 @@ std::string givenName(const api::Operation &done)
 }
 
 } // namespace
+
+Result<std::optional<api::Time>> expiryOf(const Arguments &arguments)
+{
+    if (arguments.has("no-expiry") && arguments.has("expires"))
+        return Error(Code::Usage, "either --no-expiry or --expires, not both");
+    if (arguments.has("no-expiry"))
+        return std::optional(api::Time{});
+    const auto span = arguments.value("expires");
+    if (!span)
+        return std::optional<api::Time>();
+    const auto expiry = TRY_IN("--expires", config::Codec<config::SnapshotExpiry>::parse(*span));
+    return std::optional(api::Time::fromUnix(expiry.after(std::time(nullptr))));
+}
 
 ColumnSet snapshotColumns() { return describe<Snapshot>("snapshot list", "nTEs", kColumns); }
 

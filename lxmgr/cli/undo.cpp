@@ -32,7 +32,7 @@ constexpr Column<Undo> kColumns[] = {
     {'i', "NUMBER", "What names it.", [](const Undo &u) { return std::to_string(u.id); }},
     {'a', "AGE", "How long ago it was done.", [](const Undo &u) { return ageOf(u.createdAt); }},
     {'d', "WHAT", "What was done.", [](const Undo &u) { return u.description; }},
-    {'t', "TYPE", "delete, snapshot, restore, config or profile.", [](const Undo &u) { return u.kind; }},
+    {'t', "TYPE", "delete, snapshot, restore, config, profile, volume, volume-snapshot or volume-restore.", [](const Undo &u) { return u.kind; }},
     {'o', "OBJECT", "What it was done to.", [](const Undo &u) { return u.object; }},
     {'c', "DONE AT", "When it was done.", [](const Undo &u) { return dateText(u.createdAt); }},
     {'E', "EXPIRES AT", "Until when it can be undone.", [](const Undo &u) { return dateText(u.expiresAt); }},

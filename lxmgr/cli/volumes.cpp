@@ -6,6 +6,7 @@
 #include "cli/keys.h"
 #include "cli/listing.h"
 #include "cli/output.h"
+#include "cli/snapshots.h"
 #include "cli/yaml.h"
 
 namespace lxmgr::cli
@@ -35,7 +36,7 @@ constexpr Column<StorageVolumeSnapshot> kSnapshotColumns[] = {
     {'n', "NAME", "Its name.", [](const StorageVolumeSnapshot &s) { return s.name.substr(s.name.find('/') + 1); }},
     {'d', "DESCRIPTION", "What it is for.", [](const StorageVolumeSnapshot &s) { return s.description; }},
     {'T', "TAKEN AT", "When it was made.", [](const StorageVolumeSnapshot &s) { return dateText(s.createdAt); }},
-    {'E', "EXPIRES AT", "When it may go; empty: never.", [](const StorageVolumeSnapshot &s) { return dateText(s.expiresAt); }},
+    {'E', "EXPIRES AT", "When it may go; empty: never.", [](const StorageVolumeSnapshot &s) { return s.expiresAt ? dateText(*s.expiresAt) : std::string(); }},
 };
 // clang-format on
 
@@ -260,7 +261,8 @@ Result<int> volumeRename(Context &context, const Arguments &arguments)
 
 Result<int> volumeDelete(Context &context, const Arguments &arguments)
 {
-    TRY(context.client().request("DELETE", volumePath(arguments.word(0), arguments.word(1))));
+    const std::string path = volumePath(arguments.word(0), arguments.word(1));
+    TRY(context.client().request("DELETE", arguments.has("purge") ? path + "?purge=1" : path));
     context.say("Storage volume " + arguments.word(1) + " deleted");
     return 0;
 }
@@ -301,8 +303,14 @@ Result<int> volumeCopy(Context &context, const Arguments &arguments)
     post.source.name = from.volume + (from.snapshot.empty() ? "" : "/" + from.snapshot);
     post.source.pool = from.pool;
     post.source.volumeOnly = arguments.has("volume-only");
-    TRY(runWithProgress(context, "POST", client::path(kPools, {to.pool, "volumes", "custom"}), api::toJson(post),
-                        "Copying " + from.volume));
+    post.source.refresh = arguments.has("refresh");
+    std::string path = client::path(kPools, {to.pool, "volumes", "custom"});
+    if (const auto project = arguments.value("target-project")) {
+        TRY(checkObjectName("project", *project));
+        post.source.project = context.globals().project.empty() ? "default" : context.globals().project;
+        path += "?project=" + *project;
+    }
+    TRY(runWithProgress(context, "POST", path, api::toJson(post), "Copying " + from.volume));
     return 0;
 }
 
@@ -314,6 +322,7 @@ Result<int> volumeMove(Context &context, const Arguments &arguments)
     api::StorageVolumePost post;
     post.name = to.volume;
     post.pool = to.pool == from.pool ? "" : to.pool;
+    post.project = arguments.value("target-project", "");
     TRY(runWithProgress(context, "POST", volumePath(from.pool, from.volume), api::toJson(post),
                         "Moving " + from.volume));
     return 0;
@@ -324,7 +333,16 @@ Result<int> volumeSnapshotCreate(Context &context, const Arguments &arguments)
     api::StorageVolumeSnapshotsPost post;
     post.name = arguments.word(2);
     post.description = arguments.value("description", "");
+    post.expiresAt = TRY(expiryOf(arguments));
     const std::string path = volumePath(arguments.word(0), arguments.word(1), {"snapshots"});
+    if (arguments.has("reuse") && post.name.empty())
+        return Error(Code::Usage, "--reuse needs the name of the snapshot to make anew");
+    if (arguments.has("reuse")) {
+        const std::string older = volumePath(arguments.word(0), arguments.word(1), {"snapshots", post.name});
+        const auto gone = runWithProgress(context, "DELETE", older, {}, "Deleting " + post.name);
+        if (!gone && gone.error().code != Code::NotFound)
+            return gone.error();
+    }
     const api::Operation done =
         TRY(runWithProgress(context, "POST", path, api::toJson(post), "Snapshotting " + arguments.word(1)));
     if (!post.name.empty() || !done.resources)
@@ -368,9 +386,8 @@ Result<int> volumeSnapshotRename(Context &context, const Arguments &arguments)
 
 Result<int> volumeSnapshotDelete(Context &context, const Arguments &arguments)
 {
-    TRY(runWithProgress(context, "DELETE",
-                        volumePath(arguments.word(0), arguments.word(1), {"snapshots", arguments.word(2)}), {},
-                        "Deleting"));
+    const std::string path = volumePath(arguments.word(0), arguments.word(1), {"snapshots", arguments.word(2)});
+    TRY(runWithProgress(context, "DELETE", arguments.has("purge") ? path + "?purge=1" : path, {}, "Deleting"));
     return 0;
 }
 

@@ -12,7 +12,7 @@ namespace lxmgr::config
 namespace
 {
 
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kVersion = 2; // 2: uuid, schedule
 
 Status parseKey(VolumeConfig &config, const std::string &name, const std::string &value)
 {
@@ -37,6 +37,7 @@ constexpr DocumentKey<S> kSnapshotKeys[] = {
     {"created_at",  &readMillis<&S::createdAt, S>},
     {"expires_at",  &readMillis<&S::expiresAt, S>},
     {"config",      &readTexts<&S::config, S>    },
+    {"schedule",    &readText<&S::schedule, S>   },
 };
 
 using D = VolumeDocument;
@@ -58,6 +59,7 @@ constexpr DocumentKey<D> kKeys[] = {
     {"created_at",  &readMillis<&D::createdAt, D>},
     {"config",      &readTexts<&D::config, D>    },
     {"snapshots",   &readSnapshots               },
+    {"uuid",        &readText<&D::uuid, D>       },
 };
 
 Result<D> readChecked(std::string_view text, const std::string &file)
@@ -91,6 +93,10 @@ Result<VolumeConfig> parseVolumeConfig(const StringMap &config)
         findings.add(Error(Code::Unsupported,
                            "security.shifted: 'false' is not offered: every guest sees the owners in "
                            "a volume as its own numbers"));
+    for (const Schedule &schedule : typed.snapshotsSchedule.value_or(ScheduleList{}).schedules)
+        if (schedule.when == Schedule::When::Startup)
+            findings.add(Error(Code::Invalid, "snapshots.schedule: '@startup' is for instances: a volume does not start (@daily, @hourly, "
+                                              "or a line of crontab(5))"));
     if (typed.shifted && typed.unmapped.value_or(false))
         findings.add(Error(Code::Invalid, "security.shifted does not go together with security.unmapped"));
     TRY(findings.status());
@@ -103,11 +109,14 @@ std::string writeVolumeDocument(const VolumeDocument &document)
     for (const VolumeSnapshotDocument &snapshot : document.snapshots) {
         YamlNode node = commonNode(YamlNode::map(), snapshot);
         node.add("expires_at", YamlNode::word(std::to_string(snapshot.expiresAt)));
+        if (!snapshot.schedule.empty())
+            node.add("schedule", YamlNode::text(snapshot.schedule));
         snapshots.items.push_back(std::move(node));
     }
     YamlNode root = YamlNode::map();
     root.add("version", YamlNode::word(std::to_string(kVersion))).add("project", YamlNode::text(document.project));
     root = commonNode(std::move(root), document);
+    root.add("uuid", YamlNode::text(document.uuid));
     root.add("snapshots", std::move(snapshots)).add("complete", YamlNode::word("true"));
     return "# Written by lxmgr after each change, to rebuild a lost database from. Editing it changes nothing.\n" +
            formatYaml(root);

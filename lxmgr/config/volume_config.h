@@ -14,7 +14,10 @@ struct VolumeConfig {
     std::optional<bool> shifted;
     std::optional<bool> unmapped; ///< Owners are the host's numbers.
     std::optional<Bytes> size; ///< The most it may take; 0: as much as the pool has.
+    std::optional<SnapshotExpiry> snapshotsExpiry;
+    std::optional<SnapshotExpiry> snapshotsExpiryManual;
     std::optional<SnapshotPattern> snapshotsPattern;
+    std::optional<ScheduleList> snapshotsSchedule;
     std::map<std::string, std::string> user;
     bool operator==(const VolumeConfig &) const = default;
 };
@@ -28,9 +31,10 @@ struct VolumeSnapshotDocument {
     std::int64_t createdAt = 0; ///< Unix milliseconds.
     std::int64_t expiresAt = 0; ///< 0: never.
     StringMap config;
+    std::string schedule; ///< That asked for it, "" for none.
     bool operator==(const VolumeSnapshotDocument &) const = default;
 };
-/// volume.yaml: what a lost database can be rebuilt from.
+/// volume.yaml: what a lost database can be rebuilt from, and a deletion undone.
 struct VolumeDocument {
     std::string project;
     std::string name;
@@ -38,6 +42,7 @@ struct VolumeDocument {
     std::int64_t createdAt = 0;
     StringMap config;
     std::vector<VolumeSnapshotDocument> snapshots; ///< The oldest first.
+    std::string uuid;
     bool operator==(const VolumeDocument &) const = default;
 };
 inline constexpr const char *kVolumeFile = "volume.yaml";

@@ -69,6 +69,8 @@ void announceVolume(Context &context, const api::Requestor &by, const char *acti
 /// What kept exports are compressed with where nobody says: backups.compression_algorithm.
 Result<std::string> keptCompression(store::Database &db);
 std::span<const HandlerRow> volumeHandlers();
+/// Tells who listens, and looks anew for when snapshots fall due or expire.
+void publishVolume(Context &context, const api::Requestor &by, const instances::VolumeEvent &event);
 std::span<const HandlerRow> undoHandlers();
 /// All of them; Internal where a route has no handler.
 Result<HandlerTable> handlerTable();

@@ -87,10 +87,11 @@ public:
         m_db = TRY(store::Database::open(paths.database()));
         m_pools = std::make_unique<instances::Pools>(paths, *m_db);
         TRY(m_pools->recover());
-        m_volumes = std::make_unique<instances::Volumes>(*m_pools, *m_db);
-        TRY(m_volumes->recover());
         m_undo = std::make_unique<instances::UndoLog>(*m_pools, *m_db);
         m_exports = TRY(instances::KeptExports::open(paths, *m_db));
+        m_volumes = std::make_unique<instances::Volumes>(
+            instances::Volumes::Services{*m_pools, *m_db, *m_undo, [this](const instances::VolumeEvent &event) { publish(event); }});
+        TRY(m_volumes->recover());
         m_networks = std::make_unique<instances::Networks>(paths, *m_db);
         if (m_options.defaults) {
             TRY(fillDefaultProfile(*m_db));
@@ -202,6 +203,12 @@ private:
             m_scheduler->changed();
     }
 
+    void publish(const instances::VolumeEvent &event)
+    {
+        if (m_context)
+            publishVolume(*m_context, {}, event);
+    }
+
     void whenReady(std::function<void()> callback)
     {
         {
@@ -230,9 +237,9 @@ private:
     Fd m_lock;
     std::unique_ptr<store::Database> m_db;
     std::unique_ptr<instances::Pools> m_pools;
-    std::unique_ptr<instances::Volumes> m_volumes;
     std::unique_ptr<instances::UndoLog> m_undo;
     std::unique_ptr<instances::KeptExports> m_exports;
+    std::unique_ptr<instances::Volumes> m_volumes;
     std::unique_ptr<instances::Networks> m_networks;
     std::unique_ptr<images::ImageStore> m_imageFiles;
     std::unique_ptr<instances::ImageService> m_images;

@@ -20,9 +20,12 @@ std::string describe(const store::UndoEntry &entry)
     case store::UndoKind::Snapshot: return "deletion of snapshot " + entry.object;
     case store::UndoKind::Restore: return "restore of instance " + entry.object;
     case store::UndoKind::Config: return "change of instance " + entry.object;
-    case store::UndoKind::Profile: break;
+    case store::UndoKind::Profile: return "change of profile " + entry.object;
+    case store::UndoKind::Volume: return "deletion of storage volume " + entry.object;
+    case store::UndoKind::VolumeSnapshot: return "deletion of snapshot " + entry.object + " of a storage volume";
+    case store::UndoKind::VolumeRestore: break;
     }
-    return "change of profile " + entry.object;
+    return "restore of storage volume " + entry.object;
 }
 
 void fill(api::Undo &undo, const store::UndoEntry &entry)
@@ -72,16 +75,10 @@ Status get(Context &context, Request &request, const Responder &responder)
         full.size = static_cast<std::int64_t>(preview.usage->count);
     for (const instances::UndoChange &change : preview.changes)
         full.changes.push_back({change.key, change.now, change.then});
-    for (const config::BackupSnapshot &snapshot : preview.document.snapshots)
-        full.snapshots.push_back(snapshot.name);
-    if (entry.kind == store::UndoKind::Profile) {
-        full.config = preview.document.profiles.front().config;
-        full.devices = preview.document.profiles.front().devices;
-    } else {
-        full.config = preview.document.instance.config;
-        full.devices = preview.document.instance.devices;
-        full.profiles = preview.document.instance.profiles;
-    }
+    full.snapshots = preview.snapshots;
+    full.config = preview.config;
+    full.devices = preview.devices;
+    full.profiles = preview.profiles;
     responder.sync(full);
     return {};
 }

@@ -35,13 +35,7 @@ std::string urlOfVolume(const VolumeKey &key) { return urlOfVolume(key.pool, "cu
 void publish(Context &context, const api::Requestor &by, const char *action, const VolumeKey &key,
              const std::string &snapshot = {}, const StringMap &details = {})
 {
-    api::Lifecycle event;
-    event.action = action;
-    event.source = urlOfVolume(key.pool, "custom", key.name, key.project, snapshot);
-    event.requestor = by;
-    for (const auto &[name, value] : details)
-        event.context[name] = value;
-    context.events.lifecycle(event, key.project);
+    publishVolume(context, by, {action, key, snapshot, details});
 }
 
 Status needPool(Context &context, const std::string &pool)
@@ -63,20 +57,6 @@ Status needCustom(const Request &request)
     return Error(Code::Invalid, "volumes of type " + quoted(type) + " are not supported by this version (custom)");
 }
 
-bool usesVolume(const DeviceMap &devices, const VolumeKey &key)
-{
-    return std::ranges::any_of(devices, [&](const auto &device) {
-        const auto pool = device.second.find("pool"), source = device.second.find("source");
-        return pool != device.second.end() && source != device.second.end() && pool->second == key.pool &&
-               source->second == key.name;
-    });
-}
-
-struct Users {
-    std::vector<std::string> urls;
-    std::optional<std::string> running; ///< One of the instances that run.
-};
-
 /// Instances with a device of the volume, their own or a profile's, and such profiles.
 class UserIndex
 {
@@ -88,20 +68,17 @@ public:
         index.m_profiles = TRY(store::listProfiles(context.db, ""));
         return index;
     }
-    Users of(const VolumeKey &key) const
+    std::vector<std::string> of(const VolumeKey &key) const
     {
-        Users users;
+        std::vector<std::string> urls;
         for (const instances::Described &instance : m_instances) {
-            if (instance.row.project != key.project || !usesVolume(instance.expanded.devices, key))
-                continue;
-            users.urls.push_back(urlOf("instances", instance.row.name, instance.row.project));
-            if (instance.guest)
-                users.running = instance.row.name;
+            if (instance.row.project == key.project && instances::usesVolume(instance.expanded.devices, key))
+                urls.push_back(urlOf("instances", instance.row.name, instance.row.project));
         }
         for (const store::Profile &profile : m_profiles)
-            if (profile.project == key.project && usesVolume(profile.devices, key))
-                users.urls.push_back(urlOf("profiles", profile.name, profile.project));
-        return users;
+            if (profile.project == key.project && instances::usesVolume(profile.devices, key))
+                urls.push_back(urlOf("profiles", profile.name, profile.project));
+        return urls;
     }
 
 private:
@@ -111,10 +88,10 @@ private:
 
 Status refuseUsed(Context &context, const VolumeKey &key)
 {
-    const Users users = TRY(UserIndex::create(context)).of(key);
-    if (users.urls.empty())
+    const std::vector<std::string> users = TRY(UserIndex::create(context)).of(key);
+    if (users.empty())
         return {};
-    return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by " + join(users.urls, ", ") +
+    return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by " + join(users, ", ") +
                                        " (lxmgr storage volume detach)");
 }
 
@@ -137,19 +114,28 @@ api::StorageVolumeSnapshot toApi(const VolumeKey &key, const store::VolumeSnapsh
     snapshot.description = row.description;
     snapshot.config = row.config;
     snapshot.createdAt = timeOf(row.createdAt);
-    snapshot.expiresAt = timeOf(row.expiresAt);
+    if (row.expiresAt > 0)
+        snapshot.expiresAt = timeOf(row.expiresAt);
     return snapshot;
+}
+/// That of an instance: what its root disk was.
+api::StorageVolumeSnapshot toApi(const std::string &instance, const store::Snapshot &row)
+{
+    store::VolumeSnapshot disk;
+    disk.name = row.name;
+    disk.createdAt = row.createdAt;
+    disk.expiresAt = row.expiresAt;
+    return toApi(VolumeKey{"", "", instance}, disk);
 }
 
 /// A snapshot among the volumes.
-api::StorageVolume asVolume(const VolumeKey &key, const store::VolumeSnapshot &row)
+api::StorageVolume asVolume(api::StorageVolume volume, const api::StorageVolumeSnapshot &snapshot)
 {
-    api::StorageVolume volume;
-    volume.name = key.name + "/" + row.name;
-    volume.description = row.description;
-    volume.config = row.config;
-    volume.project = key.project;
-    volume.createdAt = timeOf(row.createdAt);
+    volume.name = snapshot.name;
+    volume.description = snapshot.description;
+    volume.config = snapshot.config;
+    volume.createdAt = snapshot.createdAt;
+    volume.usedBy.clear();
     return volume;
 }
 
@@ -168,16 +154,19 @@ Status appendCustom(Context &context, const Request &request, std::vector<api::S
     const UserIndex users = TRY(UserIndex::create(context));
     for (const store::Volume &row : TRY(context.volumes.list(request.param("name"), all ? "" : request.project()))) {
         const VolumeKey key{row.pool, row.project, row.name};
-        volumes.push_back(toApi(row, users.of(key).urls));
+        const api::StorageVolume volume = toApi(row, users.of(key));
+        volumes.push_back(volume);
         for (const store::VolumeSnapshot &snapshot : TRY(context.volumes.snapshots(key)))
-            volumes.push_back(asVolume(key, snapshot));
+            volumes.push_back(asVolume(volume, toApi(key, snapshot)));
     }
     return {};
 }
 
 Status appendInstances(Context &context, const Request &request, std::vector<api::StorageVolume> &volumes)
 {
-    for (const store::Instance &row : TRY(store::listInstances(context.db, request.project()))) {
+    const bool all = request.query.value("all-projects") == "true";
+    const instances::SnapshotsByInstance snapshots = TRY(context.manager.snapshotsOfAll());
+    for (const store::Instance &row : TRY(store::listInstances(context.db, all ? "" : request.project()))) {
         if (row.pool != request.param("name"))
             continue;
         api::StorageVolume volume;
@@ -186,7 +175,10 @@ Status appendInstances(Context &context, const Request &request, std::vector<api
         volume.project = row.project;
         volume.createdAt = timeOf(row.createdAt);
         volume.usedBy = {urlOf("instances", row.name, row.project)};
-        volumes.push_back(std::move(volume));
+        volumes.push_back(volume);
+        if (const auto own = snapshots.find(row.id); own != snapshots.end())
+            for (const store::Snapshot &snapshot : own->second)
+                volumes.push_back(asVolume(volume, toApi(row.name, snapshot)));
     }
     return {};
 }
@@ -248,7 +240,7 @@ Status volumeGet(Context &context, Request &request, const Responder &responder)
     TRY(needCustom(request));
     const VolumeKey key = volumeKeyOf(request);
     const store::Volume row = TRY(context.volumes.find(key));
-    responder.sync(api::toJson(toApi(row, TRY(UserIndex::create(context)).of(key).urls)), etagOfVolume(row));
+    responder.sync(api::toJson(toApi(row, TRY(UserIndex::create(context)).of(key))), etagOfVolume(row));
     return {};
 }
 
@@ -262,22 +254,23 @@ Status copyVolume(Context &context, const Request &request, const Responder &res
     if (slash != std::string::npos)
         from.snapshot = source.name.substr(slash + 1);
     from.with = source.volumeOnly || from.snapshot ? storage::WithSnapshots::No : storage::WithSnapshots::Yes;
-    if (source.refresh)
-        return Error(Code::Unsupported,
-                     "refreshing a storage volume is not supported by this version (delete it and copy again)");
+    from.refresh = source.refresh;
     TRY(context.volumes.find(from.key));
     const VolumeKey key{wanted.pool, wanted.project, wanted.name};
+    const bool refresh = from.refresh && store::findVolume(context.db, key.pool, key.project, key.name);
+    if (refresh)
+        TRY(context.manager.checkVolumeIdle(key, "stop it before refreshing it"));
     TaskOptions options;
     options.project = key.project;
-    options.description = "Copying storage volume";
+    options.description = refresh ? "Refreshing storage volume" : "Copying storage volume";
     options.mayCancel = true;
     options.resources = {
         {"storage_volumes", {urlOfVolume(key)}}
     };
     const auto task = context.operations.run(
-        std::move(options), [&context, by = request.peer.requestor(), from, wanted, key](Task &running) -> Status {
+        std::move(options), [&context, by = request.peer.requestor(), from, wanted, key, refresh](Task &running) -> Status {
             TRY(context.volumes.copy(from, wanted, running));
-            publish(context, by, "storage-volume-created", key);
+            publish(context, by, refresh ? "storage-volume-updated" : "storage-volume-created", key);
             return {};
         });
     responder.async(task->snapshot(), key.project);
@@ -325,10 +318,7 @@ Status volumeChange(Context &context, Request &request, const Responder &respond
     TRY(api::checkEtag(request.ifMatch(), etagOfVolume(row)));
     const auto put = TRY(request.json<api::StorageVolumePut>());
     if (!put.restore.empty()) {
-        const Users users = TRY(UserIndex::create(context)).of(key);
-        if (users.running)
-            return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by running instance " +
-                                               quoted(*users.running) + " (stop it before restoring)");
+        TRY(context.manager.checkVolumeIdle(key, "stop it before restoring"));
         TRY(context.volumes.restore(key, put.restore));
         publish(context, request.peer.requestor(), "storage-volume-restored", key,
                 {
@@ -347,7 +337,6 @@ Status volumeChange(Context &context, Request &request, const Responder &respond
     return {};
 }
 
-/// Into another pool: copied there whole, then deleted here.
 Status moveVolume(Context &context, const Request &request, const Responder &responder, const VolumeKey &from,
                   const VolumeKey &to)
 {
@@ -360,13 +349,7 @@ Status moveVolume(Context &context, const Request &request, const Responder &res
     };
     const auto task = context.operations.run(
         std::move(options), [&context, by = request.peer.requestor(), from, to](Task &running) -> Status {
-            store::Volume wanted;
-            wanted.pool = to.pool;
-            wanted.project = to.project;
-            wanted.name = to.name;
-            TRY(context.volumes.copy({from, {}, storage::WithSnapshots::Yes}, wanted, running));
-            TRY(refuseUsed(context, from));
-            TRY(context.volumes.remove(from));
+            TRY(context.volumes.move(from, to, running));
             publish(context, by, "storage-volume-renamed", to,
                     {
             },
@@ -391,6 +374,8 @@ Status volumePost(Context &context, Request &request, const Responder &responder
                        post.name.empty() ? key.name : post.name};
     if (to.pool != key.pool || to.project != key.project) {
         TRY(needPool(context, to.pool));
+        if (!store::findProject(context.db, to.project))
+            return Error(Code::NotFound, "Project not found: " + quoted(to.project));
         return moveVolume(context, request, responder, key, to);
     }
     TRY(context.volumes.rename(key, to.name));
@@ -409,7 +394,7 @@ Status volumeDelete(Context &context, Request &request, const Responder &respond
     const VolumeKey key = volumeKeyOf(request);
     TRY(context.volumes.find(key));
     TRY(refuseUsed(context, key));
-    TRY(context.volumes.remove(key));
+    TRY(context.volumes.remove(key, keepOf(request)));
     context.exports.sweep();
     publish(context, request.peer.requestor(), "storage-volume-deleted", key);
     responder.sync();
@@ -436,19 +421,35 @@ Status volumeState(Context &context, Request &request, const Responder &responde
 
 // --- snapshots ---
 
-Status snapshotList(Context &context, Request &request, const Responder &responder)
+/// Of a custom volume, or of the instance whose root disk it is.
+Result<std::vector<api::StorageVolumeSnapshot>> snapshotsOf(Context &context, const Request &request)
 {
     TRY(needPool(context, request.param("name")));
+    const VolumeKey key = volumeKeyOf(request);
+    std::vector<api::StorageVolumeSnapshot> snapshots;
+    if (request.param("type") == "container") {
+        for (const store::Snapshot &row : TRY(context.manager.snapshots({key.project, key.name})))
+            snapshots.push_back(toApi(key.name, row));
+        return snapshots;
+    }
     TRY(needCustom(request));
+    for (const store::VolumeSnapshot &row : TRY(context.volumes.snapshots(key)))
+        snapshots.push_back(toApi(key, row));
+    return snapshots;
+}
+
+Status snapshotList(Context &context, Request &request, const Responder &responder)
+{
     const VolumeKey key = volumeKeyOf(request);
     std::string json;
     api::JsonWriter writer(json);
     writer.beginArray();
-    for (const store::VolumeSnapshot &row : TRY(context.volumes.snapshots(key))) {
+    for (const api::StorageVolumeSnapshot &snapshot : TRY(snapshotsOf(context, request))) {
         if (request.recursion() == 0)
-            writer.string(urlOfVolume(key.pool, "custom", key.name, key.project, row.name));
+            writer.string(urlOfVolume(key.pool, request.param("type"), key.name, key.project,
+                                      snapshot.name.substr(key.name.size() + 1)));
         else
-            writeJson(writer, toApi(key, row));
+            writeJson(writer, snapshot);
     }
     writer.endArray();
     responder.sync(std::move(json));
@@ -457,8 +458,17 @@ Status snapshotList(Context &context, Request &request, const Responder &respond
 
 Status snapshotGet(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needCustom(request));
     const VolumeKey key = volumeKeyOf(request);
+    if (request.param("type") == "container") {
+        const std::string name = key.name + "/" + request.param("snapshot");
+        const auto all = TRY(snapshotsOf(context, request));
+        const auto found = std::ranges::find(all, name, &api::StorageVolumeSnapshot::name);
+        if (found == all.end())
+            return Error(Code::NotFound, "Snapshot not found: " + quoted(name));
+        responder.sync(*found);
+        return {};
+    }
+    TRY(needCustom(request));
     const store::VolumeSnapshot row = TRY(context.volumes.snapshot(key, request.param("snapshot")));
     responder.sync(api::toJson(toApi(key, row)), etagOfSnapshot(row));
     return {};
@@ -486,13 +496,13 @@ Status snapshotCreate(Context &context, Request &request, const Responder &respo
     TRY(context.volumes.find(key));
     if (!post.name.empty())
         TRY(checkObjectName("snapshot", post.name));
-    store::VolumeSnapshot wanted;
+    instances::SnapshotRequest wanted;
     wanted.name = post.name;
-    wanted.description = post.description;
-    wanted.expiresAt = post.expiresAt ? millisOf(*post.expiresAt) : 0;
+    if (post.expiresAt)
+        wanted.expiresAt = millisOf(*post.expiresAt);
     return run(context, request, responder, "Snapshotting storage volume",
-               [&context, by = request.peer.requestor(), key, wanted](Task &task) -> Status {
-                   const std::string name = TRY(context.volumes.createSnapshot(key, wanted));
+               [&context, by = request.peer.requestor(), key, wanted, description = post.description](Task &task) -> Status {
+                   const std::string name = TRY(context.volumes.createSnapshot(key, wanted, description));
                    task.setResources({
                        {"storage_volume_snapshots", {urlOfVolume(key.pool, "custom", key.name, key.project, name)}}
                    });
@@ -542,8 +552,8 @@ Status snapshotDelete(Context &context, Request &request, const Responder &respo
     const std::string name = request.param("snapshot");
     TRY(context.volumes.snapshot(key, name));
     return run(context, request, responder, "Deleting storage volume snapshot",
-               [&context, by = request.peer.requestor(), key, name](Task &) -> Status {
-                   TRY(context.volumes.deleteSnapshot(key, name));
+               [&context, by = request.peer.requestor(), key, name, keep = keepOf(request)](Task &) -> Status {
+                   TRY(context.volumes.deleteSnapshot(key, name, keep));
                    publish(context, by, "storage-volume-snapshot-deleted", key, name);
                    return {};
                });
@@ -584,12 +594,28 @@ std::string urlOfCustomVolume(const VolumeKey &key) { return urlOfVolume(key); }
 
 Result<storage::InUse> volumeInUse(Context &context, const VolumeKey &key)
 {
-    return TRY(UserIndex::create(context)).of(key).running ? storage::InUse::Yes : storage::InUse::No;
+    for (const instances::Described &instance : TRY(context.manager.describeAll(key.project)))
+        if (instance.row.project == key.project && instances::usesVolume(instance.expanded.devices, key) &&
+            context.manager.guest({instance.row.project, instance.row.name}))
+            return storage::InUse::Yes;
+    return storage::InUse::No;
 }
 
 void announceVolume(Context &context, const api::Requestor &by, const char *action, const VolumeKey &key)
 {
-    publish(context, by, action, key);
+    publishVolume(context, by, {action, key, {}, {}});
+}
+
+void publishVolume(Context &context, const api::Requestor &by, const instances::VolumeEvent &event)
+{
+    api::Lifecycle told;
+    told.action = event.action;
+    told.source = urlOfVolume(event.key.pool, "custom", event.key.name, event.key.project, event.snapshot);
+    told.requestor = by;
+    for (const auto &[name, value] : event.context)
+        told.context[name] = value;
+    context.events.lifecycle(told, event.key.project);
+    context.schedulesChanged();
 }
 
 } // namespace lxmgr::daemon

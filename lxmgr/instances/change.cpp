@@ -8,6 +8,7 @@
 #include "instances/journal.h"
 #include "instances/names.h"
 #include "instances/root_disk.h"
+#include "instances/space.h"
 #include "kernel/files.h"
 
 namespace lxmgr::instances
@@ -161,14 +162,7 @@ Status Manager::writeBackup(const InstanceKey &key)
     const store::Instance row = TRY(find(key));
     const std::string text = config::writeBackup(TRY(backupOf(row)));
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
-    Status written = files::replace(TRY(pool->openVolume(row.project, row.name)), "backup.yaml", text);
-    if (written || written.error().code != Code::NoSpace)
-        return written;
-    const auto space = pool->space();
-    if (!space)
-        return written;
-    return std::move(written.error())
-        .hint(humanBytes(space->available) + " and " + std::to_string(space->inodesFree) + " inodes free in storage pool " + quoted(row.pool));
+    return withFreeSpace(files::replace(TRY(pool->openVolume(row.project, row.name)), "backup.yaml", text), *pool);
 }
 
 } // namespace lxmgr::instances

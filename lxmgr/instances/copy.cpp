@@ -38,13 +38,7 @@ CreateRequest completed(CreateRequest target, const StringMap &config, const Dev
 /// Whether all of the source is wanted, or only the files of one state of it.
 bool wantsAll(const CopyRequest &request) { return request.withSnapshots && request.snapshot.empty(); }
 
-/// Snapshots do not change, and a copy keeps the time at which its original was made.
-bool isSame(const store::Snapshot &one, const store::Snapshot &other)
-{
-    return one.name == other.name && one.createdAt == other.createdAt;
-}
-
-/// In the journal of a refresh, after the name of the volume beside and that of the source.
+/// In the journal of a refresh, after the name of the volume beside and the source as "<project>:<name>".
 constexpr const char *kOnlyFiles = "files";
 
 /// Tells one folder of a volume from another that has its name later.
@@ -142,7 +136,7 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
     const InstanceKey beside{target.project, "refresh-" + newUuid().substr(0, 8)};
     const store::Operation journal = newJournal(
         kRefreshOperation, target.project, target.name,
-        beside.name + "/" + request.source.name + (wantsAll(request) ? std::string() : std::string("/") + kOnlyFiles));
+        beside.name + "/" + request.source.project + ":" + request.source.name + (wantsAll(request) ? std::string() : std::string("/") + kOnlyFiles));
     TRY(store::beginOperation(m_s.db, journal));
     Undo undo;
     undo.add("refresh journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
@@ -185,12 +179,14 @@ Status Manager::finishRefresh(store::Instance row, const store::Instance &source
     const InstanceKey key{row.project, row.name};
     const Pools::Use held = TRY(m_s.pools.get(row.pool));
     storage::Driver &pool = *held;
+    const store::FreeingSpace freeing(m_s.db); // once the files are there the rows must follow, on a full disk too
     const std::vector<std::string> arguments = split(journal.arguments, '/');
     if (arguments.back() != kOnlyFiles || arguments.size() < 3)
         TRY(takeSnapshotRows(row, source, pool));
-    TRY(writeBackup(key));
     TRY(failpoint("refresh.rows"));
     TRY(pool.deleteVolume(row.project, arguments.front()));
+    TRY(makingRoom(m_s.db, [&] { return writeBackup(key); })());
+    TRY(failpoint("refresh.backup"));
     TRY(store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success));
     TRY(failpoint("refresh.done"));
     m_s.emit({"instance-updated", key, {}});
@@ -203,7 +199,9 @@ Status Manager::recoverRefresh(const store::Operation &journal)
     const std::vector<std::string> arguments = split(journal.arguments, '/');
     const InstanceKey beside{journal.project, arguments.at(0)};
     const auto row = find({journal.project, journal.object});
-    const auto source = find({journal.project, arguments.at(1)});
+    const std::size_t colon = arguments.at(1).find(':'); // an older version wrote no project: it was the target's
+    const auto source = find({colon == std::string::npos ? journal.project : arguments.at(1).substr(0, colon),
+                              arguments.at(1).substr(colon + 1)});
     if (row) {
         const Pools::Use held = TRY(m_s.pools.get(row->pool));
         storage::Driver &pool = *held;

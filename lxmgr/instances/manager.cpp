@@ -179,4 +179,13 @@ Result<bool> Manager::waitBooted(const InstanceKey &key, std::chrono::millisecon
     return m_running->waitBooted(key, std::chrono::steady_clock::now() + timeout);
 }
 
+Status Manager::checkVolumeIdle(const VolumeKey &key, const std::string &cure)
+{
+    for (const Described &instance : TRY(describeAll(key.project)))
+        if (instance.guest && usesVolume(instance.expanded.devices, key))
+            return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by running instance " +
+                                               quoted(instance.row.name) + " (" + cure + ")");
+    return {};
+}
+
 } // namespace lxmgr::instances

@@ -19,6 +19,7 @@
 #include "instances/plan.h"
 #include "instances/pools.h"
 #include "instances/running.h"
+#include "instances/schedules.h"
 #include "instances/transfer.h"
 #include "instances/undo_log.h"
 #include "instances/volumes.h"
@@ -50,6 +51,7 @@ inline constexpr const char *kPauseOperation = "instance-pause";
 inline constexpr const char *kRefreshOperation = "instance-refresh";
 inline constexpr const char *kMoveOperation = "instance-move";
 inline constexpr const char *kResizeOperation = "root-resize";
+inline constexpr const char *kBackupFileOperation = "instance-backup-file"; ///< backup.yaml is to be written after a change.
 
 /// Something happened to an instance, for the event stream: "instance-started".
 struct Lifecycle {
@@ -106,30 +108,6 @@ struct Definition {
 struct StopRequest {
     bool force = false;
     std::optional<std::chrono::seconds> timeout; ///< nullopt: for as long as it takes.
-};
-
-/// Whether what is deleted can be brought back for a time.
-enum class Keep { No, Yes };
-
-/// One key of what undoing changes.
-struct UndoChange {
-    std::string key; ///< "limits.memory", "eth0: mtu", "description"
-    std::string now, then;
-};
-
-/// What undoing would do now.
-struct UndoPreview {
-    config::BackupDocument document; ///< What was; of a profile only `profiles`.
-    std::vector<UndoChange> changes; ///< Of a definition that is there.
-    std::optional<Bytes> usage;      ///< Of its files, which are walked for it.
-    std::string obstacle;            ///< What keeps it from being done, "" for nothing.
-};
-
-struct SnapshotRequest {
-    std::string name;                             ///< "": as snapshots.pattern says.
-    std::optional<std::int64_t> expiresAt;        ///< Unix milliseconds, 0 never; nullopt: as the configuration says.
-    std::string schedule;                         ///< Which schedule asks for it, "" for a person.
-    std::optional<config::SnapshotExpiry> expiry; ///< Of that schedule, in place of snapshots.expiry.
 };
 
 /// What the kernel says of an instance; all zero while it is stopped, but for its disk.
@@ -204,6 +182,9 @@ public:
     Status changeProfile(const store::Profile &after, const std::function<Status()> &record);
     /// False when it did not come up in time.
     Result<bool> waitBooted(const InstanceKey &key, std::chrono::milliseconds timeout);
+
+    /// WrongState: an instance with the custom volume runs. `cure`: "stop it before restoring".
+    Status checkVolumeIdle(const VolumeKey &key, const std::string &cure);
 
     // Snapshots. Of one instance the oldest first.
     Result<std::vector<store::Snapshot>> snapshots(const InstanceKey &key);

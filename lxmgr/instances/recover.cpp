@@ -2,6 +2,7 @@
 #include "instances/manager.h"
 
 #include "base/log.h"
+#include "instances/volume_journal.h"
 #include "base/text.h"
 #include "kernel/path.h"
 
@@ -63,6 +64,10 @@ Status Manager::recoverOperation(const store::Operation &journal)
         return recoverRefresh(journal);
     if (journal.type == kMoveOperation)
         return recoverMove(journal);
+    if (journal.type == kBackupFileOperation && find({journal.project, journal.object})) {
+        TRY(writeBackup({journal.project, journal.object}));
+        return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success);
+    }
     if (journal.type == kResizeOperation)
         return recoverResize(journal);
     return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
@@ -72,7 +77,9 @@ Status Manager::recover()
 {
     std::vector<store::Operation> pauses; // of guests, which are found again further down
     for (const store::Operation &journal : TRY(store::listUnfinished(m_s.db)))
-        if (journal.type == kPauseOperation)
+        if (isOfVolumes(journal))
+            continue; // Volumes will try again at the next start
+        else if (journal.type == kPauseOperation)
             pauses.push_back(journal);
         else if (Status done = recoverOperation(journal); !done)
             log::error(journal.type + " of '" + journal.object + "' was cut off: " + done.error().message + ", ignoring");

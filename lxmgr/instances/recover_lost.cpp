@@ -31,6 +31,21 @@ Result<config::BackupDocument> readBackupOf(storage::Driver &pool, const Instanc
     return document;
 }
 
+/// What brings back the deleted instance of `document`, whose `text` lies aside with it.
+store::UndoEntry undoneBy(const config::BackupDocument &document, const std::string &text, const std::string &pool,
+                          const std::string &aside)
+{
+    const auto uuid = document.instance.config.find("volatile.uuid");
+    store::UndoEntry entry;
+    entry.project = document.project;
+    entry.object = document.name;
+    entry.uuid = uuid == document.instance.config.end() ? "" : uuid->second;
+    entry.pool = pool;
+    entry.aside = aside;
+    entry.document = text;
+    return entry;
+}
+
 } // namespace
 
 InstanceKey keyOfVolume(const std::string &volume)
@@ -165,7 +180,7 @@ Status Manager::recoverAside(Apply apply, storage::Driver &pool, std::vector<Fou
             entry.name = document->name;
         }
         if (document && apply == Apply::Yes)
-            done = m_s.undo.adopt(*document, *text, pool.name(), aside);
+            done = m_s.undo.adopt(undoneBy(*document, *text, pool.name(), aside));
         found.push_back(outcome(std::move(entry), done, apply));
     }
     return {};

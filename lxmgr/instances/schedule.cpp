@@ -18,15 +18,6 @@ void logged(const Status &done, const InstanceKey &key, const std::string &what)
         log::error("instance '" + key.name + "': " + what + ": " + done.error().message + ", ignoring");
 }
 
-/// Read from the text alone: of a thousand instances few have one, and a key that is wrong elsewhere must not stop it.
-config::ScheduleList schedulesOf(const config::Expanded &expanded)
-{
-    const auto found = expanded.config.find("snapshots.schedule");
-    if (found == expanded.config.end() || found->second.empty())
-        return {};
-    return config::Codec<config::ScheduleList>::parse(found->second).value_or(config::ScheduleList{});
-}
-
 std::uint64_t spreadKey(const store::Instance &row) { return static_cast<std::uint64_t>(row.id); }
 
 } // namespace
@@ -52,8 +43,10 @@ std::optional<std::time_t> Manager::nextScheduled(std::time_t now)
         earlier(*tidy);
     if (const auto expiry = m_s.exports.next())
         earlier(*expiry);
+    if (const auto volumes = m_s.volumes.nextScheduled(now))
+        earlier(*volumes);
     for (const Described &described : scheduled())
-        for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules)
+        for (const config::Schedule &schedule : schedulesOf(described.expanded.config).schedules)
             if (const auto at = schedule.next(now, spreadKey(described.row)))
                 earlier(*at);
     return next;
@@ -69,8 +62,9 @@ void Manager::runScheduled(std::time_t since, std::time_t now)
             const InstanceKey key{row->project, row->name};
             logged(deleteSnapshot(key, snapshot.name, Keep::No), key, "deleting expired snapshot '" + snapshot.name + "'");
         }
+    m_s.volumes.runScheduled(since, now);
     for (const Described &described : scheduled())
-        for (const config::Schedule &schedule : schedulesOf(described.expanded).schedules) {
+        for (const config::Schedule &schedule : schedulesOf(described.expanded.config).schedules) {
             const auto at = schedule.next(since, spreadKey(described.row));
             if (at && *at <= now)
                 logged(runSchedule(described, schedule), {described.row.project, described.row.name},
@@ -96,10 +90,8 @@ Status Manager::runSchedule(const Described &described, const config::Schedule &
 /// Of the snapshots that `schedule` made the newest `keep` stay.
 Status Manager::dropBeyond(const InstanceKey &key, const std::string &schedule, std::uint32_t keep)
 {
-    std::vector<store::Snapshot> own = TRY(snapshots(key)); // the oldest first
-    std::erase_if(own, [&](const store::Snapshot &snapshot) { return snapshot.schedule != schedule; });
-    for (std::size_t i = 0; i + keep < own.size(); ++i)
-        TRY(deleteSnapshot(key, own[i].name, Keep::No));
+    for (const std::string &name : namesBeyond(TRY(snapshots(key)), schedule, keep))
+        TRY(deleteSnapshot(key, name, Keep::No));
     return {};
 }
 
@@ -111,7 +103,7 @@ void Manager::snapshotAtStartup(const InstanceKey &key)
     const auto described = describe(key);
     if (!described)
         return; // start itself says why
-    for (const config::Schedule &schedule : schedulesOf(described->expanded).schedules)
+    for (const config::Schedule &schedule : schedulesOf(described->expanded.config).schedules)
         if (schedule.when == config::Schedule::When::Startup)
             logged(runSchedule(*described, schedule), key, "snapshot of schedule '" + schedule.name + "'");
 }

@@ -22,16 +22,6 @@ Error notThere(const InstanceKey &key, const std::string &snapshot)
     return Error(Code::NotFound, "Snapshot not found: " + quoted(snapshot) + " of " + quoted(key.name));
 }
 
-/// When a snapshot made at `now` expires, in Unix milliseconds; 0: never.
-std::int64_t expiryOf(const config::InstanceConfig &config, const SnapshotRequest &request, std::int64_t now)
-{
-    if (request.expiresAt)
-        return *request.expiresAt;
-    const bool manual = request.schedule.empty() && config.snapshotsExpiryManual;
-    const auto &expiry = request.expiry ? request.expiry : manual ? config.snapshotsExpiryManual : config.snapshotsExpiry;
-    return expiry ? std::int64_t{expiry->after(now / 1000)} * 1000 : 0;
-}
-
 /// The definition of `row` as it was; what the daemon remembers (addresses, id range) stays the instance's own.
 void takeDefinition(store::Instance &row, const store::Snapshot &snapshot, const std::vector<std::string> &profilesThere)
 {
@@ -131,7 +121,7 @@ Result<std::string> Manager::createSnapshot(const InstanceKey &key, const Snapsh
     snapshot.profiles = row.profiles;
     snapshot.schedule = request.schedule;
     snapshot.createdAt = store::unixMillis();
-    snapshot.expiresAt = expiryOf(now.config, request, snapshot.createdAt);
+    snapshot.expiresAt = expiryOf(request, now.config.snapshotsExpiry, now.config.snapshotsExpiryManual, snapshot.createdAt);
 
     snapshot.id = TRY(store::insertSnapshot(m_s.db, snapshot));
     Undo undo;
@@ -233,8 +223,18 @@ Status Manager::setSnapshotExpiry(const InstanceKey &key, const std::string &nam
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
     const store::Instance row = TRY(readyRow(key));
-    TRY(store::setSnapshotExpiry(m_s.db, TRY(readySnapshot(key, row.id, name)).id, at));
-    TRY(writeBackup(key));
+    const store::Snapshot snapshot = TRY(readySnapshot(key, row.id, name));
+    const store::Operation journal = newJournal(kBackupFileOperation, key.project, key.name);
+    TRY(m_s.db.transaction([&]() -> Status {
+        TRY(store::setSnapshotExpiry(m_s.db, snapshot.id, at));
+        return store::beginOperation(m_s.db, journal);
+    }));
+    TRY(failpoint("snapshot-expiry.record"));
+    TRY(makingRoom(m_s.db, [&]() -> Status { // the row is changed by now
+        TRY(writeBackup(key));
+        return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success);
+    })());
+    TRY(failpoint("snapshot-expiry.done"));
     m_s.emit({"instance-snapshot-updated", key, {{"snapshot", name}}});
     return {};
 }

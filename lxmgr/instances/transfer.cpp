@@ -44,13 +44,12 @@ Result<Ground> groundOf(ImageService &images, const Departure &from, const Desti
 
 } // namespace
 
-Status transfer(ImageService &images, const Departure &from, const Destination &to, const WhileStill &whileStill,
-                Progress &progress)
+Status receive(const Departure &from, const Destination &to, const std::optional<std::string> &image,
+               const WhileStill &whileStill, Progress &progress)
 {
-    const Ground ground = TRY(groundOf(images, from, to, progress));
     const Fd beside = TRY(from.pool.openVolume(from.project, from.name));
     storage::Arrival arrival;
-    arrival.image = ground.image;
+    arrival.image = image;
     arrival.beside = &beside;
     arrival.like = to.like;
     arrival.withSnapshotsOfLike = to.withSnapshotsOfLike;
@@ -58,14 +57,11 @@ Status transfer(ImageService &images, const Departure &from, const Destination &
         arrival.snapshots.push_back({snapshot, TRY(from.pool.snapshotRoot(from.project, from.name, snapshot)),
                                      std::ranges::find(from.known, snapshot) != from.known.end()});
     std::unique_ptr<storage::Held> held;
-    const auto receive = [&]() -> Status {
-        progress.report("copy: " + from.name);
-        return to.pool.receiveVolume(to.project, to.name, arrival, progress);
-    };
-    Status received;
     if (from.snapshot) {
         arrival.now.tree = TRY(from.pool.snapshotRoot(from.project, from.name, *from.snapshot));
-        received = receive();
+    } else if (!whileStill) {
+        arrival.now.tree = TRY(from.pool.root(from.project, from.name));
+        arrival.inUse = storage::InUse::Yes;
     } else {
         TRY(whileStill([&](storage::InUse inUse) -> Status {
             arrival.now.tree = TRY(from.pool.root(from.project, from.name));
@@ -76,8 +72,16 @@ Status transfer(ImageService &images, const Departure &from, const Destination &
             arrival.now.tree = held->tree();
             return {};
         }));
-        received = receive();
     }
+    progress.report("copy: " + from.name);
+    return to.pool.receiveVolume(to.project, to.name, arrival, progress);
+}
+
+Status transfer(ImageService &images, const Departure &from, const Destination &to, const WhileStill &whileStill,
+                Progress &progress)
+{
+    const Ground ground = TRY(groundOf(images, from, to, progress));
+    Status received = receive(from, to, ground.image, whileStill, progress);
     if (ground.kept == Kept::ForItsVolumes)
         TRY(to.pool.deleteImage(*ground.image));
     return received;

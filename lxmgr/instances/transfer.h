@@ -1,4 +1,4 @@
-// Transfer: what a volume of an instance holds, with its snapshots, is brought into another pool or beside another
+// Transfer: what a volume holds, with its snapshots, is brought into another pool or beside another
 // volume. Layers and images that are there already are not copied.
 #pragma once
 
@@ -32,7 +32,12 @@ struct Destination {
 /// Runs what it is given while no guest writes to the volume.
 using WhileStill = std::function<Status(const std::function<Status(storage::InUse)> &)>;
 
-/// Makes the new volume, whole or not at all. NotFound, AlreadyExists, Cancelled.
+/// Makes the new volume, whole or not at all, on `image` if it has one, which is in the pool. NotFound, AlreadyExists,
+/// Cancelled. Without `whileStill` nobody is kept from writing, and what is written meanwhile is in it or not.
+Status receive(const Departure &from, const Destination &to, const std::optional<std::string> &image,
+               const WhileStill &whileStill, Progress &progress);
+
+/// The same for the volume of an instance: its image is brought along where that is needed.
 Status transfer(ImageService &images, const Departure &from, const Destination &to, const WhileStill &whileStill,
                 Progress &progress);
 

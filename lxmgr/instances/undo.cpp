@@ -97,12 +97,6 @@ Status checkSamePool(const store::UndoEntry &entry, const store::Instance &row)
                                        " --storage " + entry.pool + ")");
 }
 
-Error poolMissing(const store::UndoEntry &entry, Error error)
-{
-    return std::move(error).hint("its files are in that pool; attach it again: lxmgr storage create " + entry.pool +
-                                 " <driver> source=…");
-}
-
 } // namespace
 
 /// What undoing a change of `row` will need; none where it is not kept, or cannot be.
@@ -144,18 +138,27 @@ Result<store::Instance> Manager::instanceOf(const store::UndoEntry &entry)
 
 Result<UndoPreview> Manager::previewUndo(const store::UndoEntry &entry)
 {
+    if (store::isOfVolume(entry.kind))
+        return m_s.volumes.previewUndo(entry);
+    const config::BackupDocument document = TRY(documentOf(entry));
+    const bool ofProfile = entry.kind == store::UndoKind::Profile;
     UndoPreview preview;
-    preview.document = TRY(documentOf(entry));
+    preview.config = ofProfile ? document.profiles.front().config : document.instance.config;
+    preview.devices = ofProfile ? document.profiles.front().devices : document.instance.devices;
+    if (!ofProfile)
+        preview.profiles = document.instance.profiles;
+    for (const config::BackupSnapshot &snapshot : document.snapshots)
+        preview.snapshots.push_back(snapshot.name);
     if (!entry.pool.empty()) {
-        const auto pool = m_s.pools.get(entry.pool);
+        const auto pool = m_s.undo.poolOf(entry);
         if (pool)
             preview.usage = TRY((*pool)->asideUsage(entry.aside));
         else
             preview.obstacle = poolMissing(entry, pool.error()).message;
     }
-    if (entry.kind == store::UndoKind::Profile) {
+    if (ofProfile) {
         if (const auto profile = store::findProfile(m_s.db, entry.project, entry.object))
-            preview.changes = changesOf(*profile, preview.document.profiles.front());
+            preview.changes = changesOf(*profile, document.profiles.front());
     } else if (entry.kind == store::UndoKind::Delete) {
         if (const Status free = checkFree({entry.project, entry.object}, "give it another name: lxmgr undo apply <number> <name>"); !free)
             preview.obstacle = free.error().message;
@@ -164,7 +167,7 @@ Result<UndoPreview> Manager::previewUndo(const store::UndoEntry &entry)
     } else if (const Status near = checkSamePool(entry, *row); !near) {
         preview.obstacle = near.error().message;
     } else if (entry.kind != store::UndoKind::Snapshot) {
-        preview.changes = changesOf(*row, preview.document.instance);
+        preview.changes = changesOf(*row, document.instance);
     }
     return preview;
 }
@@ -176,16 +179,22 @@ Status Manager::applyUndo(const std::string &project, std::int64_t id, const std
     const store::UndoEntry entry = TRY(m_s.undo.find(project, id));
     if (!guard.owns_lock() || entry.status != store::UndoStatus::Kept)
         return Error(Code::WrongState, "number " + std::to_string(id) + " is being worked on; try again");
-    if (!name.empty() && entry.kind != store::UndoKind::Delete && entry.kind != store::UndoKind::Snapshot)
-        return Error(Code::Invalid, "only a deleted instance or snapshot can come back under another name");
+    if (!name.empty() && entry.kind != store::UndoKind::Delete && entry.kind != store::UndoKind::Snapshot &&
+        entry.kind != store::UndoKind::Volume && entry.kind != store::UndoKind::VolumeSnapshot)
+        return Error(Code::Invalid, "only a deleted instance, volume or snapshot can come back under another name");
     switch (entry.kind) {
     case store::UndoKind::Delete: return applyDelete(entry, name.empty() ? entry.object : name);
     case store::UndoKind::Snapshot: return applySnapshot(entry, name.empty() ? nameOfSnapshot(entry) : name);
     case store::UndoKind::Restore: return applyRestore(entry, progress);
     case store::UndoKind::Config: return applyConfig(entry);
-    case store::UndoKind::Profile: break;
+    case store::UndoKind::Profile: return applyProfile(entry);
+    case store::UndoKind::VolumeRestore:
+        TRY(checkVolumeIdle(TRY(m_s.volumes.keyOf(entry)), "stop it before its volume is changed"));
+        [[fallthrough]];
+    case store::UndoKind::Volume:
+    case store::UndoKind::VolumeSnapshot: break;
     }
-    return applyProfile(entry);
+    return m_s.volumes.applyUndo(entry, name);
 }
 
 // --- a deleted instance
@@ -447,7 +456,7 @@ Status Manager::applyProfile(const store::UndoEntry &entry)
 Status Manager::recoverUndo()
 {
     for (const store::UndoEntry &entry : TRY(store::listUndo(m_s.db, ""))) {
-        if (entry.status != store::UndoStatus::Applying)
+        if (entry.status != store::UndoStatus::Applying || store::isOfVolume(entry.kind))
             continue;
         log::info("undo " + std::to_string(entry.id) + " of '" + entry.object + "' was cut off; completing it");
         const auto complete = [&]() -> Status {

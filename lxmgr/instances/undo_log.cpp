@@ -37,6 +37,17 @@ bool isShort(storage::Driver &pool)
 
 } // namespace
 
+Error poolMissing(const store::UndoEntry &entry, Error error)
+{
+    return std::move(error).hint("its files are in that pool; attach it again: lxmgr storage create " + entry.pool +
+                                 " <driver> source=…");
+}
+
+Result<Pools::Use> UndoLog::poolOf(const store::UndoEntry &entry)
+{
+    return store::isOfVolume(entry.kind) ? m_pools.custom(entry.pool) : m_pools.get(entry.pool);
+}
+
 std::optional<std::int64_t> UndoLog::keptUntil(const std::string &pool)
 {
     const auto keys = store::serverConfig(m_db);
@@ -76,7 +87,7 @@ Status UndoLog::dropLocked(const store::UndoEntry &entry)
 {
     const store::FreeingSpace freeing(m_db);
     if (!entry.pool.empty()) {
-        const auto pool = m_pools.get(entry.pool);
+        const auto pool = poolOf(entry);
         if (pool)
             TRY((*pool)->deleteAside(entry.aside));
         else if (pool.error().code != Code::NotFound)
@@ -136,7 +147,7 @@ std::size_t UndoLog::dropOldest(const std::string &pool, std::size_t most)
             break;
         if (entry.pool != pool)
             continue;
-        const auto held = m_pools.get(pool);
+        const auto held = poolOf(entry);
         if (held && drop(entry.project, entry.id) && (*held)->emptyTrash())
             ++dropped;
     }
@@ -160,7 +171,7 @@ Status UndoLog::withRoom(const std::string &pool, const std::function<Status()> 
 
 Status UndoLog::settle(const store::UndoEntry &entry)
 {
-    const auto pool = m_pools.get(entry.pool);
+    const auto pool = poolOf(entry);
     if (!pool && pool.error().code != Code::NotFound)
         return pool.error();
     if (pool && (*pool)->hasAside(entry.aside))
@@ -177,17 +188,8 @@ Status UndoLog::recover()
     return {};
 }
 
-Status UndoLog::adopt(const config::BackupDocument &document, const std::string &text, const std::string &pool,
-                      const std::string &aside)
+Status UndoLog::adopt(store::UndoEntry entry)
 {
-    const auto uuid = document.instance.config.find("volatile.uuid");
-    store::UndoEntry entry;
-    entry.project = document.project;
-    entry.object = document.name;
-    entry.uuid = uuid == document.instance.config.end() ? "" : uuid->second;
-    entry.pool = pool;
-    entry.aside = aside;
-    entry.document = text;
     entry.expiresAt = keptUntil().value_or(store::unixMillis());
     TRY(store::insertUndo(m_db, entry));
     return {};

@@ -19,6 +19,28 @@
 namespace lxmgr::instances
 {
 
+/// Whether what is deleted can be brought back for a time.
+enum class Keep { No, Yes };
+
+/// One key of what undoing changes.
+struct UndoChange {
+    std::string key; ///< "limits.memory", "eth0: mtu", "description"
+    std::string now, then;
+};
+
+/// What undoing would do now.
+struct UndoPreview {
+    StringMap config; ///< What was, …
+    DeviceMap devices;
+    std::vector<std::string> profiles, snapshots;
+    std::vector<UndoChange> changes; ///< … against a definition that is there.
+    std::optional<Bytes> usage;      ///< Of its files, which are walked for it.
+    std::string obstacle;            ///< What keeps it from being done, "" for nothing.
+};
+
+/// "its files are in that pool; attach it again: …"
+Error poolMissing(const store::UndoEntry &entry, Error error);
+
 class UndoLog
 {
 public:
@@ -30,7 +52,9 @@ public:
 
     /// NotFound: also one of another project.
     Result<store::UndoEntry> find(const std::string &project, std::int64_t id);
-    /// What work on the instance `uuid` that was cut off had begun to keep.
+    /// The driver that its files lie with.
+    Result<Pools::Use> poolOf(const store::UndoEntry &entry);
+    /// What work on the instance or volume `uuid` that was cut off had begun to keep.
     Result<std::optional<store::UndoEntry>> unfinished(store::UndoKind kind, const std::string &uuid);
     /// Held while an entry is applied or dropped.
     std::shared_ptr<std::mutex> lockFor(std::int64_t id) { return m_locks.get(id); }
@@ -48,9 +72,8 @@ public:
     /// What a profile was before it is changed or deleted, in the transaction that does it.
     Status keepProfile(const store::Profile &before);
 
-    /// A deleted instance that lies aside and no entry knows: it can be undone again. `text`: of its backup.yaml.
-    Status adopt(const config::BackupDocument &document, const std::string &text, const std::string &pool,
-                 const std::string &aside);
+    /// Something deleted that lies aside and no entry knows: it can be undone again, for as long as if it were deleted now.
+    Status adopt(store::UndoEntry entry);
 
     /// Of work that ended early: what it began to keep is kept if its files are aside, else forgotten.
     Status settle(const store::UndoEntry &entry);

@@ -19,8 +19,6 @@ namespace lxmgr::instances
 namespace
 {
 
-std::string titleOf(const VolumeKey &key) { return "storage volume " + quoted(key.name); }
-
 /// A file of somebody's who lets us read it back.
 Result<bool> canBeReadBack(const Fd &to)
 {
@@ -63,7 +61,7 @@ Status VolumeExchange::withJob(const VolumeKey &key, const ExportRequest &reques
                                const std::function<Status(const images::ExportJob &)> &work)
 {
     return m_volumes.whileHeld(key, [&](const store::Volume &row, storage::Driver &pool) -> Status {
-        config::VolumeExportIndex index{std::string(pool.driverName()), row.pool, TRY(m_volumes.describe(row))};
+        config::VolumeExportIndex index{std::string(pool.driverName()), row.pool, TRY(m_volumes.documentOf(row))};
         if (request.instanceOnly)
             index.volume.snapshots.clear();
         images::ExportJob job;

@@ -16,11 +16,14 @@ constexpr std::string_view kInsert =
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 constexpr std::pair<UndoKind, std::string_view> kKinds[] = {
-    {UndoKind::Delete,   "delete"  },
-    {UndoKind::Snapshot, "snapshot"},
-    {UndoKind::Restore,  "restore" },
-    {UndoKind::Config,   "config"  },
-    {UndoKind::Profile,  "profile" },
+    {UndoKind::Delete,         "delete"         },
+    {UndoKind::Snapshot,       "snapshot"       },
+    {UndoKind::Restore,        "restore"        },
+    {UndoKind::Config,         "config"         },
+    {UndoKind::Profile,        "profile"        },
+    {UndoKind::Volume,         "volume"         },
+    {UndoKind::VolumeSnapshot, "volume-snapshot"},
+    {UndoKind::VolumeRestore,  "volume-restore" },
 };
 constexpr std::pair<UndoStatus, std::string_view> kStatuses[] = {
     {UndoStatus::Keeping,  "keeping" },

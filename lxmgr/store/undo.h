@@ -15,8 +15,12 @@ enum class UndoKind {
     Restore,  ///< Of an instance, to a snapshot.
     Config,   ///< A changed definition of an instance.
     Profile,  ///< A changed or deleted profile.
+    Volume,         ///< Deletion of a custom volume.
+    VolumeSnapshot, ///< Deletion of a snapshot of one.
+    VolumeRestore,  ///< Of one, to a snapshot.
 };
 std::string_view undoKindName(UndoKind kind);
+inline bool isOfVolume(UndoKind kind) { return kind >= UndoKind::Volume; }
 
 enum class UndoStatus {
     Keeping,  ///< What it undoes is not through yet.
@@ -29,11 +33,11 @@ struct UndoEntry {
     std::string project = kDefaultProject;
     UndoKind kind = UndoKind::Delete;
     UndoStatus status = UndoStatus::Kept;
-    std::string object;   ///< Name of the instance, "web1/snap0", or of the profile.
-    std::string uuid;     ///< Of the instance, whatever it is called by now; "" for a profile.
+    std::string object;   ///< Name of the instance or volume, "web1/snap0", or of the profile.
+    std::string uuid;     ///< Of the instance or volume, whatever it is called by now; "" for a profile.
     std::string pool;     ///< Where its files lie aside, "" where none belong to it.
     std::string aside;    ///< Their id there.
-    std::string target;   ///< While it is applied: name of the instance it becomes.
+    std::string target;   ///< While it is applied: name of what it becomes.
     std::string document; ///< YAML: what was.
     std::int64_t createdAt = 0;
     std::int64_t expiresAt = 0;

@@ -10,15 +10,15 @@ namespace
 {
 
 constexpr std::string_view kSelect =
-    "SELECT v.id, p.name, s.name, v.name, v.description, v.status, v.created_at FROM volumes v "
+    "SELECT v.id, p.name, s.name, v.name, v.description, v.status, v.created_at, v.uuid FROM volumes v "
     "JOIN projects p ON p.id = v.project_id JOIN storage_pools s ON s.id = v.pool_id ";
-constexpr std::string_view kInsert = "INSERT INTO volumes (project_id, pool_id, name, description, status, created_at) "
-                                     "VALUES (?, ?, ?, ?, ?, ?)";
+constexpr std::string_view kInsert = "INSERT INTO volumes (project_id, pool_id, name, description, status, created_at, uuid) "
+                                     "VALUES (?, ?, ?, ?, ?, ?, ?)";
 constexpr std::string_view kSelectSnapshots =
-    "SELECT id, volume_id, name, description, status, created_at, expires_at FROM volume_snapshots ";
+    "SELECT id, volume_id, name, description, status, created_at, expires_at, schedule FROM volume_snapshots ";
 constexpr std::string_view kInsertSnapshot =
-    "INSERT INTO volume_snapshots (volume_id, name, description, status, created_at, expires_at) "
-    "VALUES (?, ?, ?, ?, ?, ?)";
+    "INSERT INTO volume_snapshots (volume_id, name, description, status, created_at, expires_at, schedule) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)";
 constexpr PartTable kConfig = {"volume_config", "volume_id"};
 constexpr PartTable kSnapshotConfig = {"volume_snapshot_config", "snapshot_id"};
 
@@ -88,7 +88,8 @@ Result<std::vector<Volume>> select(Database &db, std::string_view where, const V
                                row.text(4),
                                statusOf(row.text(5)),
                                row.integer(6),
-                               {}});
+                               {},
+                               row.text(7)});
     }
     TRY(readConfig(db, kConfig, volumes));
     sortByName(volumes);
@@ -110,9 +111,11 @@ Result<std::vector<VolumeSnapshot>> selectSnapshots(Database &db, std::string_vi
                                  statusOf(row.text(4)),
                                  row.integer(5),
                                  row.integer(6),
-                                 {}});
+                                 {},
+                                 row.text(7)});
     }
     TRY(readConfig(db, kSnapshotConfig, snapshots));
+    std::ranges::stable_sort(snapshots, {}, &VolumeSnapshot::createdAt); // one that came back is the last in the table
     return snapshots;
 }
 
@@ -124,7 +127,7 @@ Result<std::int64_t> insertVolume(Database &db, const Volume &volume)
         const std::int64_t project = TRY(projectId(db, volume.project));
         const std::int64_t pool = TRY(poolId(db, volume.pool));
         TRY(named(run(db, kInsert, project, pool, volume.name, volume.description, statusName(volume.status),
-                      volume.createdAt == 0 ? unixMillis() : volume.createdAt),
+                      volume.createdAt == 0 ? unixMillis() : volume.createdAt, volume.uuid),
                   taken(volume.name)));
         const std::int64_t id = db.lastInsertId();
         TRY(writeStrings(db, kConfig, id, volume.config));
@@ -136,6 +139,13 @@ Result<Volume> findVolume(Database &db, const std::string &pool, const std::stri
 {
     return onlyRow(select(db, "WHERE s.name=? AND p.name=? AND v.name=?", pool, project, name),
                    titled("storage volume", project, name) + " does not exist in pool " + quoted(pool));
+}
+
+Result<Volume> findVolume(Database &db, std::int64_t id) { return onlyRow(select(db, "WHERE v.id=?", id), missing(id)); }
+
+Result<std::vector<Volume>> listScheduledVolumes(Database &db)
+{
+    return select(db, "WHERE v.id IN (SELECT volume_id FROM volume_config WHERE key='snapshots.schedule')");
 }
 
 Result<std::vector<Volume>> listVolumes(Database &db, const std::string &pool, const std::string &project)
@@ -164,6 +174,15 @@ Status renameVolume(Database &db, std::int64_t id, const std::string &name)
         [&] { return named(change(db, missing(id), "UPDATE volumes SET name=? WHERE id=?", name, id), taken(name)); });
 }
 
+Status moveVolume(Database &db, std::int64_t id, const std::string &pool, const std::string &project, const std::string &name)
+{
+    return db.transaction([&]() -> Status {
+        const std::int64_t to = TRY(poolId(db, pool)), in = TRY(projectId(db, project));
+        return named(change(db, missing(id), "UPDATE volumes SET pool_id=?, project_id=?, name=? WHERE id=?", to, in, name, id),
+                     taken(name));
+    });
+}
+
 Status deleteVolume(Database &db, std::int64_t id)
 {
     return db.transaction([&] { return change(db, missing(id), "DELETE FROM volumes WHERE id=?", id); });
@@ -174,7 +193,7 @@ Result<std::int64_t> insertVolumeSnapshot(Database &db, const VolumeSnapshot &sn
     return db.transaction([&]() -> Result<std::int64_t> {
         TRY(named(run(db, kInsertSnapshot, snapshot.volumeId, snapshot.name, snapshot.description,
                       statusName(snapshot.status), snapshot.createdAt == 0 ? unixMillis() : snapshot.createdAt,
-                      snapshot.expiresAt),
+                      snapshot.expiresAt, snapshot.schedule),
                   takenSnapshot(snapshot.name)));
         const std::int64_t id = db.lastInsertId();
         TRY(writeStrings(db, kSnapshotConfig, id, snapshot.config));
@@ -191,6 +210,18 @@ Result<VolumeSnapshot> findVolumeSnapshot(Database &db, std::int64_t volumeId, c
 Result<std::vector<VolumeSnapshot>> listVolumeSnapshots(Database &db, std::int64_t volumeId)
 {
     return selectSnapshots(db, "WHERE volume_id=?", volumeId);
+}
+
+Result<std::vector<VolumeSnapshot>> listExpiredVolumeSnapshots(Database &db, std::int64_t now)
+{
+    return selectSnapshots(db, "WHERE expires_at > 0 AND expires_at <= ? AND status='ready'", now);
+}
+
+Result<std::int64_t> nextVolumeSnapshotExpiry(Database &db)
+{
+    Statement row =
+        TRY(query(db, "SELECT coalesce(min(expires_at), 0) FROM volume_snapshots WHERE expires_at > 0 AND status='ready'"));
+    return TRY(row.next()) ? row.integer(0) : 0;
 }
 
 Status updateVolumeSnapshot(Database &db, const VolumeSnapshot &snapshot)

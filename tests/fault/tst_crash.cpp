@@ -26,6 +26,10 @@ QList<Operation> operations()
     const QStringList snapshot{"snapshot", "t1", "s0"}, backup{"backup", "t1"};
     const QStringList volume{"storage", "volume", "create", "p1", "v1"};
     const QStringList snapshotOfVolume{"storage", "volume", "snapshot", "create", "p1", "v1", "s0"};
+    const QStringList copyOfVolume{"storage", "volume", "copy", "p1/v1", "default/v2"}, copyBeside{"storage", "volume", "copy", "p1/v1", "p1/v2"};
+    const QStringList deleteVolume{"storage", "volume", "delete", "p1", "v1"};
+    const QStringList deleteSnapshot{"storage", "volume", "snapshot", "delete", "p1", "v1", "s0"};
+    const QStringList restoreVolume{"storage", "volume", "snapshot", "restore", "p1", "v1", "s0"}, undo{"undo", "apply"}, purge{"--purge"};
     const QStringList pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
     return {
         {"pool", {}, pool, {""}},
@@ -46,6 +50,15 @@ QList<Operation> operations()
         {"pool of an exported volume", {pool, volume, snapshotOfVolume}, {"storage", "volume", "export", "p1", "v1", "/dev/null"}, {""}},
         {"pool of a kept volume", {pool, volume, snapshotOfVolume}, {"storage", "volume", "export", "keep", "p1", "v1", "b1"}, {""}},
         {"pool of an imported volume", {pool}, {"storage", "volume", "import", "p1", LXMGR_SOURCE_DIR "/tests/data/exports/volume-lxd-5.0.2.tar.gz", "v1"}, {""}},
+        {"pool of a volume deleted for good", {pool, volume}, deleteVolume + purge, {""}},
+        {"pool of a refreshed volume", {pool, volume, snapshotOfVolume, copyOfVolume}, copyOfVolume + QStringList{"--refresh"}, {""}},
+        {"pool of a volume refreshed in it", {pool, volume, snapshotOfVolume, copyBeside}, copyBeside + QStringList{"--refresh", "--volume-only"}, {""}},
+        {"pool of a moved volume", {pool, volume, snapshotOfVolume}, {"storage", "volume", "move", "p1/v1", "default/v2"}, {""}},
+        {"pool of a snapshot with another text", {pool, volume, snapshotOfVolume},
+         {"query", "-X", "PATCH", "-d", R"({"description":"x"})", "/1.0/storage-pools/p1/volumes/custom/v1/snapshots/s0"}, {""}},
+        {"pool of an undone delete", {pool, volume, snapshotOfVolume, deleteVolume}, undo, {""}},
+        {"pool of a snapshot's undone delete", {pool, volume, snapshotOfVolume, deleteSnapshot}, undo, {""}},
+        {"pool of an undone restore", {pool, volume, snapshotOfVolume, restoreVolume}, undo, {""}},
         {"pool in a file", {}, file, {""}},
         {"pool change", {file}, {"storage", "set", "p1", "size=400MiB"}, {""}},
         {"pool delete", {pool}, {"storage", "delete", "p1"}, {""}},
@@ -67,6 +80,8 @@ QList<Operation> operations()
         {"snapshot", {create}, {"snapshot", "t1", "s1"}, {"STOPPED"}},
         {"snapshot of a running one", {launch}, {"snapshot", "t1", "s1"}, {"RUNNING"}},
         {"snapshot rename", {create, snapshot}, {"rename", "t1/s0", "t1/s1"}, {"STOPPED"}},
+        {"snapshot expiry", {create, snapshot},
+         {"query", "-X", "PATCH", "-d", R"({"expires_at":"2090-01-01T00:00:00Z"})", "/1.0/instances/t1/snapshots/s0"}, {"STOPPED"}},
         {"snapshot delete", {create, snapshot}, {"delete", "t1/s0"}, {"STOPPED"}},
         {"restore", {create, snapshot}, {"restore", "t1", "s0"}, {"STOPPED"}},
         {"restore of files", {launch, snapshot}, {"restore", "t1", "s0", "--files", "/etc"}, {"RUNNING"}},
@@ -262,7 +277,7 @@ void TestCrash::deleteRest(const Operation &operation)
     for (const char *instance : {"t1", "t2"})
         (void)m_box.cli({"delete", "--force", instance});
     for (const char *place : {"p1 v1", "p1 v2", "default v2"})
-        (void)m_box.cli(QStringList{"storage", "volume", "delete"} + QString(place).split(' '));
+        (void)m_box.cli(QStringList{"storage", "volume", "delete", "--purge"} + QString(place).split(' '));
     must({"storage", "delete", "p1"});
 }
 

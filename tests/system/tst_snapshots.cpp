@@ -450,7 +450,14 @@ void TestSnapshots::theClockMakesThem()
 {
     launch("t1", {"-c", "snapshots.schedule=each: * * * * * expiry=1d"});
     must({"create", "busybox", "t2", "-c", "snapshots.schedule=* * * * *"}); // stands still: none is made
+    must({"storage", "volume", "create", "default", "data", "snapshots.schedule=each: * * * * * keep=1 expiry=1d", "snapshots.expiry=1y"});
+    RUN_OK(m_box.cli({"storage", "volume", "snapshot", "create", "default", "data", "by-hand"})); // not the schedule's to delete
     QVERIFY(Sandbox::eventually([&] { return names("t1").contains("snap0"); }, 70000));
+    const QStringList ofVolume{"storage", "volume", "snapshot", "list", "default", "data", "-f", "csv", "-c"};
+    QVERIFY(Sandbox::eventually([&] { return m_box.text(ofVolume + QStringList{"n"}) == "by-hand\nsnap0"; }));
+    const QByteArray until = m_box.text(ofVolume + QStringList{"E"});
+    QVERIFY2(until.split('\n').last() < until.split('\n').first(), until); // as the schedule says
+    must({"storage", "volume", "delete", "default", "data"});
     const QJsonArray list = QJsonDocument::fromJson(m_box.text({"snapshot", "list", "t1", "-f", "json"})).array();
     QVERIFY(list[0]["expires_at"].toString() > list[0]["created_at"].toString());
     QVERIFY(names("t2").isEmpty());

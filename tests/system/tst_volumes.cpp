@@ -1,6 +1,8 @@
 // Custom storage volumes: made, shared by guests, snapshotted, copied, moved; what would lose data is refused.
 #include "support/system_test.h"
 
+#include <QDateTime>
+#include <QDir>
 #include <QJsonArray>
 #include <QJsonDocument>
 #include <sys/stat.h>
@@ -22,6 +24,11 @@ private slots:
     void copiesStandAlone_data() { pools(); }
     void copiesStandAlone();
     void volumesMoveBetweenPools();
+    void aRefreshedCopyIsAsItsSource_data() { pools(); }
+    void aRefreshedCopyIsAsItsSource();
+    void whatIsUsedIsNotRefreshed();
+    void expiredSnapshotsGo();
+    void aFullDiskIsSaid();
     void listsShowAllTypes();
     void keysAndFieldsChange();
     void whatIsUsedStays();
@@ -38,7 +45,7 @@ private:
     void prepare() override
     {
         must({"storage", "volume", "create", "default", "first"});
-        must({"storage", "volume", "delete", "default", "first"});
+        must({"storage", "volume", "delete", "default", "first", "--purge"});
     }
     void pools()
     {
@@ -228,6 +235,120 @@ void TestVolumes::volumesMoveBetweenPools()
     must({"storage", "volume", "rename", "p1", "again", "last"});
     must({"storage", "volume", "delete", "p1", "last"});
     must({"storage", "delete", "p1"});
+}
+
+/// Within its pool and in another.
+void TestVolumes::aRefreshedCopyIsAsItsSource()
+{
+    QFETCH(QStringList, pool);
+    NEEDS_POOL(pool);
+    must({"storage", "volume", "create", "default", "data"});
+    must({"create", "busybox", "t1"});
+    must({"storage", "volume", "attach", "default", "data", "t1", "/data"});
+    must({"start", "t1"});
+    QCOMPARE(inside("t1", {"sh", "-c", "echo one > /data/a; echo gone > /data/b; chown 7:8 /data/a; sync; echo ok"}), "ok");
+    for (const char *snapshot : {"s1", "s2"})
+        must({"storage", "volume", "snapshot", "create", "default", "data", snapshot});
+    const QStringList copies{"default/copy", "p1/copy"};
+    for (const QString &copy : copies) {
+        must({"storage", "volume", "copy", "default/data", copy, "--refresh"}); // the first time it is a plain copy
+        must(QStringList{"storage", "volume", "set"} + copy.split('/') + QStringList{"user.own=1"});
+    }
+    QCOMPARE(inside("t1", {"sh", "-c", "echo two > /data/a; rm /data/b; mkdir /data/c; echo x > /data/c/d; sync; echo ok"}), "ok");
+    must({"storage", "volume", "snapshot", "delete", "default", "data", "s1"});
+    must({"storage", "volume", "snapshot", "create", "default", "data", "s3", "--description", "Newest"});
+    for (const QString &copy : copies) {
+        must({"storage", "volume", "copy", "default/data", copy, "--refresh"});
+        const QStringList words = copy.split('/');
+        QCOMPARE(m_box.text(QStringList{"storage", "volume", "snapshot", "list"} + words + QStringList{"-f", "csv", "-c", "nd"}),
+                 "s2,\ns3,Newest");
+        QCOMPARE(m_box.text(QStringList{"storage", "volume", "get"} + words + QStringList{"user.own"}), "1");
+    }
+    must({"stop", "--force", "t1"});
+    must({"storage", "volume", "attach", "default", "copy", "t1", "d1", "/d1"});
+    must({"storage", "volume", "attach", "p1", "copy", "t1", "d2", "/d2"});
+    must({"start", "t1"});
+    for (const char *at : {"/d1", "/d2"}) {
+        QCOMPARE(inside("t1", {"sh", "-c", QString("cd %1 && find . | sort && cat a c/d").arg(at)}), ".\n./a\n./c\n./c/d\ntwo\nx");
+        QCOMPARE(ownersIn("t1", QString(at) + "/a"), "7:8 644");
+    }
+    must({"stop", "--force", "t1"});
+    // Only the files, which keep their snapshots; and a state that was.
+    must({"storage", "volume", "copy", "default/data/s2", "p1/copy", "--refresh"});
+    must({"start", "t1"});
+    QCOMPARE(inside("t1", {"sh", "-c", "cat /d2/a /d2/b"}), "one\ngone");
+    must({"stop", "--force", "t1"});
+    must({"storage", "volume", "snapshot", "restore", "p1", "copy", "s3"});
+    must({"start", "t1"});
+    QCOMPARE(inside("t1", {"sh", "-c", "cat /d2/a"}), "two");
+    deleteAll();
+    for (const char *one : {"default/data", "default/copy", "p1/copy"})
+        must(QStringList{"storage", "volume", "delete"} + QString(one).split('/'));
+    deleteAll();
+    must({"storage", "delete", "p1"});
+}
+
+void TestVolumes::whatIsUsedIsNotRefreshed()
+{
+    must({"storage", "volume", "create", "default", "data"});
+    must({"storage", "volume", "create", "default", "copy"});
+    must({"create", "busybox", "t1"});
+    must({"storage", "volume", "attach", "default", "copy", "t1", "/copy"});
+    must({"start", "t1"});
+    const QByteArray refused = refusal({"storage", "volume", "copy", "default/data", "default/copy", "--refresh"});
+    QVERIFY2(refused.contains("used by running instance 't1' (stop it before refreshing it)"), refused);
+    deleteAll();
+    for (const char *name : {"data", "copy"})
+        must({"storage", "volume", "delete", "default", name});
+}
+
+void TestVolumes::expiredSnapshotsGo()
+{
+    const QByteArray url = "/1.0/storage-pools/default/volumes/custom/data/snapshots";
+    const auto names = [&] { return m_box.text({"storage", "volume", "snapshot", "list", "default", "data", "-f", "csv", "-c", "n"}); };
+    const auto expiry = [&](const QByteArray &name) {
+        return m_box.rest("GET", url + "/" + name).body["metadata"].toObject()["expires_at"].toString();
+    };
+    must({"storage", "volume", "create", "default", "data", "snapshots.expiry=2w", "snapshots.expiry.manual=1d"});
+    for (const QStringList &extra : {QStringList{"soon"}, QStringList{"kept", "--no-expiry"}, QStringList{"later", "--expires", "1y"}})
+        must(QStringList{"storage", "volume", "snapshot", "create", "default", "data"} + extra);
+    QVERIFY(expiry("soon") < expiry("later"));
+    QCOMPARE(expiry("kept"), QString());
+    must({"storage", "volume", "snapshot", "create", "default", "data", "later", "--reuse"}); // a day by its key now
+    QVERIFY(expiry("later").left(10) == expiry("soon").left(10));
+    const QString past = QDateTime::currentDateTimeUtc().addSecs(1).toString(Qt::ISODate);
+    QCOMPARE(m_box.rest("PATCH", url + "/soon", {{"expires_at", past}}).status, 200);
+    QVERIFY(Sandbox::eventually([&] { return names() == "kept\nlater"; }));
+    QCOMPARE(m_box.rest("PUT", url + "/kept", {{"expires_at", past}}).status, 200);
+    QVERIFY(Sandbox::eventually([&] { return names() == "later"; }));
+    QVERIFY(refusal({"storage", "volume", "set", "default", "data", "snapshots.schedule=@startup"}).contains("does not start"));
+    must({"storage", "volume", "delete", "default", "data"});
+}
+
+void TestVolumes::aFullDiskIsSaid()
+{
+    const QString image = m_box.directory() + "/small.img", small = m_box.directory() + "/small";
+    QDir().mkpath(small);
+    RUN_OK(run({"truncate", "-s", "24M", image}));
+    RUN_OK(run({"mkfs.ext4", "-q", "-m", "0", image}));
+    RUN_OK(run({"mount", "-o", "loop", image, small}));
+    must({"storage", "create", "p1", "dir", "source=" + small + "/p1"});
+    must({"storage", "volume", "create", "p1", "data"});
+    (void)run({"dd", "if=/dev/zero", "of=" + small + "/fill", "bs=4k"}); // ends full
+    const Run created = m_box.cli({"storage", "volume", "create", "p1", "more"});
+    QCOMPARE(created.status, 10);
+    QVERIFY2(created.err.contains("free in storage pool 'p1'"), created.told());
+    const Run copied = m_box.cli({"storage", "volume", "copy", "p1/data", "p1/more"});
+    QVERIFY2(copied.status == 10 && copied.err.contains("free in storage pool 'p1'"), copied.told());
+    QCOMPARE(m_box.text({"storage", "volume", "list", "p1", "-f", "csv", "-c", "n"}), "data");
+    must({"storage", "volume", "delete", "p1", "data"});
+    QFile::remove(small + "/fill");
+    must({"storage", "volume", "create", "p1", "more"});
+    must({"storage", "volume", "delete", "p1", "more"});
+    must({"storage", "delete", "p1"});
+    RUN_OK(run({"umount", small}));
+    QFile::remove(image);
+    QDir(small).removeRecursively();
 }
 
 void TestVolumes::listsShowAllTypes()

@@ -31,6 +31,10 @@ void TestVolumeConfig::keysAreTyped()
     });
     VERIFY_OK(config);
     QCOMPARE(config->uid, std::optional<std::uint32_t>(33));
+    const auto clock = parseVolumeConfig({{"snapshots.schedule", "night: 0 3 * * * keep=7"}, {"snapshots.expiry", "2w"}, {"snapshots.expiry.manual", "1d"}});
+    VERIFY_OK(clock);
+    QCOMPARE(clock->snapshotsSchedule->schedules.front().keep, std::optional<std::uint32_t>(7));
+    QVERIFY(clock->snapshotsExpiry && clock->snapshotsExpiryManual);
     QCOMPARE(config->mode->bits, 0750U);
     QCOMPARE(config->unmapped, std::optional(true));
     QCOMPARE(config->user.at("x"), std::string("y"));
@@ -52,6 +56,8 @@ void TestVolumeConfig::keysAreRefusedByName_data()
     row("unsupported", "zfs.delegate", "true", Code::Unsupported, "'zfs.delegate'");
     row("not shifted", "security.shifted", "false", Code::Unsupported, "security.shifted");
     row("value", "initial.mode", "rwx", Code::Invalid, "initial.mode: ");
+    row("startup", "snapshots.schedule", "@daily, @startup", Code::Invalid, "a volume does not start");
+    row("span", "snapshots.expiry", "3q", Code::Invalid, "snapshots.expiry: ");
     row("pattern", "snapshots.pattern", "a/b", Code::Invalid, "snapshots.pattern: ");
 }
 
@@ -76,7 +82,8 @@ void TestVolumeConfig::documentComesBack()
         "Uploads: \"all\"",
         12,
         {{"user.x", "true"}                    },
-        { {"s1", "first", 13, 0, {}}, {"s2", "", 14, 15, {{"user.x", "1"}}}}
+        { {"s1", "first", 13, 0, {}}, {"s2", "", 14, 15, {{"user.x", "1"}}, "nightly"}},
+        "620d0de5-6df3-4ca9-b760-b5fb450bf6c2"
     };
     const auto read = readVolumeDocument(writeVolumeDocument(document), "volume.yaml");
     VERIFY_OK(read);
@@ -89,7 +96,7 @@ void TestVolumeConfig::brokenDocumentsAreRefused_data()
     QTest::addColumn<int>("code");
     QTest::newRow("empty") << "" << int(Code::Corrupt);
     QTest::newRow("cut") << "version: 1\nproject: default\nname: a\n" << int(Code::Corrupt);
-    QTest::newRow("newer") << "version: 2\nname: a\ncomplete: true\n" << int(Code::Unsupported);
+    QTest::newRow("newer") << "version: 3\nname: a\ncomplete: true\n" << int(Code::Unsupported);
     QTest::newRow("a path for a name") << "version: 1\nproject: default\nname: ../a\ncomplete: true\n"
                                        << int(Code::Corrupt);
     QTest::newRow("a path for a snapshot")

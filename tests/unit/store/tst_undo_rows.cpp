@@ -39,10 +39,30 @@ class TestUndoRows : public QObject
 {
     Q_OBJECT
 private slots:
+    /// A newer version rebuilds the table: what is kept stays, under its number, and no number is given twice.
+    void numbersOutliveANewVersion()
+    {
+        QTemporaryDir folder;
+        const std::string path = folder.filePath("lxmgr.db").toStdString();
+        {
+            auto older = Database::open(path, migrations().first(6));
+            VERIFY_OK(older);
+            for (const char *object : {"web1", "web2", "web3"})
+                VERIFY_OK(insertUndo(**older, entryOf(UndoKind::Delete, object, "p1")));
+            VERIFY_OK(deleteUndo(**older, 3));
+        }
+        auto db = Database::open(path);
+        VERIFY_OK(db);
+        QCOMPARE(objectsOf(*listUndo(**db, "")), (std::vector<std::string>{"web1", "web2"}));
+        QCOMPARE(findUndo(**db, 2)->object, std::string("web2"));
+        QCOMPARE(*insertUndo(**db, entryOf(UndoKind::Volume, "data", "p1")), std::int64_t{4});
+    }
+
     void entriesComeBack()
     {
         StoreFixture f;
-        for (const UndoKind kind : {UndoKind::Delete, UndoKind::Snapshot, UndoKind::Restore, UndoKind::Config, UndoKind::Profile}) {
+        for (const UndoKind kind : {UndoKind::Delete, UndoKind::Snapshot, UndoKind::Restore, UndoKind::Config, UndoKind::Profile,
+                                    UndoKind::Volume, UndoKind::VolumeSnapshot, UndoKind::VolumeRestore}) {
             const auto id = insertUndo(*f.db, entryOf(kind, "web1", "p1"));
             VERIFY_OK(id);
             const auto found = findUndo(*f.db, *id);

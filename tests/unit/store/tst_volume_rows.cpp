@@ -120,6 +120,52 @@ private slots:
         VERIFY_FAILS(Code::NotFound, deleteVolume(*f.db, id));
     }
 
+    void volumesMove()
+    {
+        Fixture f;
+        Volume volume = volumeNamed("p1", "data");
+        volume.uuid = "u1";
+        volume.id = *insertVolume(*f.db, volume);
+        VERIFY_OK(insertVolume(*f.db, volumeNamed("p2", "taken")));
+        VERIFY_FAILS(Code::AlreadyExists, moveVolume(*f.db, volume.id, "p2", "default", "taken"));
+        VERIFY_FAILS(Code::NotFound, moveVolume(*f.db, volume.id, "p3", "default", "data"));
+        VERIFY_FAILS(Code::NotFound, moveVolume(*f.db, volume.id, "p2", "other", "data"));
+        VERIFY_OK(moveVolume(*f.db, volume.id, "p2", "default", "moved"));
+        QCOMPARE(findVolume(*f.db, "p2", "default", "moved")->uuid, std::string("u1"));
+        QCOMPARE(findVolume(*f.db, volume.id)->name, std::string("moved"));
+        VERIFY_FAILS(Code::NotFound, findVolume(*f.db, 99));
+    }
+
+    void theClockFindsItsRows()
+    {
+        Fixture f;
+        Volume volume = volumeNamed("p1", "data");
+        const std::int64_t id = *insertVolume(*f.db, volume);
+        QCOMPARE(listScheduledVolumes(*f.db)->size(), std::size_t{0});
+        QCOMPARE(*nextVolumeSnapshotExpiry(*f.db), std::int64_t{0});
+        volume.name = "other";
+        volume.config["snapshots.schedule"] = "@daily";
+        VERIFY_OK(insertVolume(*f.db, volume));
+        QCOMPARE(listScheduledVolumes(*f.db)->front().name, std::string("other"));
+        for (const std::int64_t at : {0, 30, 20}) { // the last was made first
+            VolumeSnapshot snapshot;
+            snapshot.volumeId = id;
+            snapshot.name = "s" + std::to_string(at);
+            snapshot.status = VolumeStatus::Ready;
+            snapshot.createdAt = 100 - at;
+            snapshot.expiresAt = at;
+            snapshot.schedule = "nightly";
+            VERIFY_OK(insertVolumeSnapshot(*f.db, snapshot));
+        }
+        QCOMPARE(*nextVolumeSnapshotExpiry(*f.db), std::int64_t{20});
+        QCOMPARE(listExpiredVolumeSnapshots(*f.db, 25)->size(), std::size_t{1});
+        QCOMPARE(listExpiredVolumeSnapshots(*f.db, 30)->size(), std::size_t{2});
+        const auto all = listVolumeSnapshots(*f.db, id);
+        VERIFY_OK(all);
+        QCOMPARE(all->front().name, std::string("s30")); // by age
+        QCOMPARE(all->front().schedule, std::string("nightly"));
+    }
+
     void poolsWithVolumesStay()
     {
         Fixture f;
