@@ -44,7 +44,7 @@ for file in "$host"/bin/* "$host"/tests/tst_* "$host"/lib/*; do
     patchelf --force-rpath --set-rpath "$path" "$file"
 done
 
-for name in LXMGR_REALHOST_ROWS LXMGR_REALHOST_SECONDS; do
+for name in LXMGR_REALHOST_ROWS LXMGR_REALHOST_SECONDS LXMGR_TEST_DRIVER; do
     [ -z "${!name:-}" ] || printf 'export %s=%q\n' "$name" "${!name}"
 done >"$host/environment"
 cat >"$host/inside.sh" <<'E2'

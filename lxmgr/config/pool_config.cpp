@@ -48,7 +48,7 @@ Status checkVolumeDefault(const std::string &name, const std::string &value)
 /// What a key alone cannot tell.
 Status checkTogether(PoolConfig &config, const std::string &driver)
 {
-    const bool isName = config.source && !config.source->starts_with('/') && driver == "lvm";
+    const bool isName = config.source && !config.source->starts_with('/') && (driver == "lvm" || driver == "zfs");
     if (config.source && !isName)
         config.source = TRY_IN("source", Codec<AbsolutePath>::parse(*config.source)).text;
     if (config.useThinPool && !*config.useThinPool)
@@ -59,6 +59,11 @@ Status checkTogether(PoolConfig &config, const std::string &driver)
     if (config.treeFileSystem && *config.treeFileSystem != "ext4" && *config.treeFileSystem != "xfs")
         return Error(Code::Unsupported,
                      "volume.block.filesystem: " + quoted(*config.treeFileSystem) + " is not offered (ext4, xfs)");
+    if (config.cloneCopy && !*config.cloneCopy)
+        return Error(Code::Unsupported, "zfs.clone_copy: whole copies are not offered (a clone depends on nothing that is "
+                                        "deleted later)");
+    if (isName && driver == "zfs" && config.zpool && config.zpool != config.source)
+        return Error(Code::Invalid, "zfs.pool_name is for a zpool that is made; source names one already");
     return {};
 }
 

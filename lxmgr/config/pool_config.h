@@ -7,7 +7,7 @@ namespace lxmgr::config
 {
 
 struct PoolConfig {
-    std::optional<std::string> source; ///< An absolute path; of lvm also a volume group.
+    std::optional<std::string> source; ///< An absolute path; of lvm also a volume group, of zfs a zpool or dataset.
     std::optional<bool> wipe;
     std::optional<Bytes> size;
     std::optional<std::string> mountOptions;
@@ -17,6 +17,9 @@ struct PoolConfig {
     std::optional<Bytes> thinPoolMetadata;
     std::optional<std::string> treeFileSystem; ///< "ext4" or "xfs".
     std::optional<std::string> treeOptions;
+    std::optional<std::string> zpool;
+    std::optional<bool> zpoolExport;
+    std::optional<bool> cloneCopy;
     std::map<std::string, std::string> user;
     StringMap volume; ///< Keys of new volumes, without "volume."; checked.
     bool operator==(const PoolConfig &) const = default;

@@ -11,6 +11,7 @@
 #include "storage/lvm_command.h"
 #include "storage/lvm_group.h"
 #include "storage/tree.h"
+#include "storage/zfs_pool.h"
 #include "store/undo.h"
 
 #include <algorithm>
@@ -89,14 +90,19 @@ constexpr KindRow kKinds[] = {
     {Backing::Kind::Device, 'b'},
     {Backing::Kind::File,   'f'},
     {Backing::Kind::Group,  'g'},
+    {Backing::Kind::Dataset, 'z'},
 };
 
 /// Where a pool is, as paths and names that no other may be at or below.
 std::vector<std::string> placesOf(const Backing &backing)
 {
-    std::vector<std::string> places{backing.source, backing.folder};
+    std::vector<std::string> places{backing.folder};
+    if (backing.kind != Backing::Kind::Dataset) // of a zpool that was named we take a part only
+        places.push_back(backing.source);
     if (backing.isLvm())
         places.push_back(backing.group);
+    if (backing.isZfs())
+        places.push_back(backing.dataset);
     return places;
 }
 
@@ -152,7 +158,7 @@ Status checkSameDriver(const store::StoragePool &wanted, const config::PoolDocum
 
 } // namespace
 
-/// btrfs and lvm without a source: a file below the state folder, or a folder there if that is on a btrfs already.
+/// btrfs, lvm and zfs without a source: a file below the state folder, or a folder there if that is on a btrfs already.
 Result<Pools::Plan> Pools::planFile(store::StoragePool &wanted, const config::PoolConfig &config) const
 {
     Plan plan;
@@ -167,6 +173,52 @@ Result<Pools::Plan> Pools::planFile(store::StoragePool &wanted, const config::Po
     wanted.config["source"] = plan.backing.source;
     wanted.config["size"] = formatBytes(plan.size);
     return plan;
+}
+
+/// A dataset of a zpool that the host has.
+Result<Pools::Plan> Pools::planDataset(store::StoragePool &wanted, const config::PoolConfig &config) const
+{
+    Plan plan;
+    plan.backing.kind = Backing::Kind::Dataset;
+    plan.backing.source = *config.source;
+    plan.backing.folder = stateFolder(wanted.name);
+    plan.backing.dataset = storage::zfs::homeIn(*config.source);
+    TRY(storage::zfs::checkDatasetName(plan.backing.dataset));
+    const std::string zpool = storage::zfs::poolOf(*config.source);
+    if (!TRY(storage::zfs::hasPool(zpool)))
+        return Error(Code::NotFound, "this host has no zpool " + quoted(zpool) +
+                                         " (zpool import; without a source one is made in a file)");
+    if (config.zpoolExport)
+        return Error(Code::Invalid, "zfs.export is for a zpool of the pool's own; " + quoted(zpool) + " is the host's");
+    plan.origin = TRY(storage::zfs::isHome(plan.backing.dataset)) ? Origin::Adopted : Origin::Made;
+    return plan;
+}
+
+/// Which zpool it is: to be made in a file or on a device, or found there.
+Status Pools::checkZpool(store::StoragePool &wanted, const config::PoolConfig &config, Plan &plan) const
+{
+    std::string zpool = config.zpool.value_or(wanted.name);
+    const bool isThere = ::access(plan.backing.source.c_str(), F_OK) == 0;
+    const auto found = isThere ? TRY(storage::zfs::poolsOn(plan.backing.source)) : std::vector<std::string>();
+    if (!found.empty() && plan.wipe == storage::Wipe::No) {
+        if (found.size() > 1 || (config.zpool && *config.zpool != found.front()))
+            return Error(Code::Invalid, quoted(plan.backing.source) + " holds the zpool " + quoted(found.front()) +
+                                            " (import it, and give it as source)");
+        zpool = found.front();
+        plan.origin = Origin::Adopted;
+    } else if (plan.backing.kind == Backing::Kind::File && isThere) {
+        return Error(Code::Invalid, "the file " + quoted(plan.backing.source) +
+                                        " holds no zpool that can be imported (without a source one is made)");
+    }
+    if (zpool.find('/') != std::string::npos || !storage::zfs::checkDatasetName(zpool))
+        return Error(Code::Invalid, quoted(zpool) + " cannot be the name of a zpool: a letter first, then letters, digits, "
+                                                    "'-', '_', '.' and ':' (zfs.pool_name=… is another name)");
+    if (TRY(storage::zfs::hasPool(zpool)))
+        return Error(Code::AlreadyExists, "this host has a zpool " + quoted(zpool) + " (zfs.pool_name=… is another name)");
+    plan.backing.dataset = storage::zfs::homeIn(zpool);
+    plan.backing.exports = config.zpoolExport.value_or(true);
+    wanted.config["zfs.pool_name"] = zpool;
+    return {};
 }
 
 Result<Pools::Plan> Pools::planSource(store::StoragePool &wanted, const config::PoolConfig &config) const
@@ -187,7 +239,7 @@ Result<Pools::Plan> Pools::planSource(store::StoragePool &wanted, const config::
     plan.backing.folder = stateFolder(wanted.name);
     if (plan.backing.kind == Backing::Kind::Device)
         plan.backing.source = *config.source; // a name below /dev/disk stays true when disks come in another order
-    if (wanted.driver == "lvm")
+    if (wanted.driver == "lvm" || wanted.driver == "zfs")
         return plan;
     if (wanted.driver != "btrfs")
         return Error(Code::Invalid, "source " + quoted(path) + " is no folder, which is what the driver " +
@@ -251,14 +303,16 @@ Status Pools::checkGroup(store::StoragePool &wanted, const config::PoolConfig &c
 Result<Pools::Plan> Pools::plan(store::StoragePool &wanted) const
 {
     const config::PoolConfig config = TRY(config::parsePoolConfig(wanted.driver, wanted.config));
-    const bool isLvm = wanted.driver == "lvm";
-    const bool inFile =
-        !config.source && (isLvm || (wanted.driver == "btrfs" && (config.size || !onBtrfs(m_paths.stateDir))));
+    const bool isLvm = wanted.driver == "lvm", isZfs = wanted.driver == "zfs";
+    const bool inFile = !config.source &&
+                        (isLvm || isZfs || (wanted.driver == "btrfs" && (config.size || !onBtrfs(m_paths.stateDir))));
     Plan plan;
     if (inFile)
         plan = TRY(planFile(wanted, config));
     else if (isLvm && !config.source->starts_with('/'))
         plan = TRY(planGroup(config));
+    else if (isZfs && !config.source->starts_with('/'))
+        plan = TRY(planDataset(wanted, config));
     else if (config.source)
         plan = TRY(planSource(wanted, config));
     else
@@ -269,6 +323,11 @@ Result<Pools::Plan> Pools::plan(store::StoragePool &wanted) const
                                     "volume group, a block device or a file with a volume group in it");
     if (isLvm)
         TRY(checkGroup(wanted, config, plan));
+    if (isZfs && kind == Backing::Kind::Folder)
+        return Error(Code::Invalid, "source " + quoted(plan.backing.source) + " is a folder, and the driver 'zfs' takes a "
+                                    "zpool, a dataset, a block device or a file with a zpool in it");
+    if (isZfs && kind != Backing::Kind::Dataset)
+        TRY(checkZpool(wanted, config, plan));
     if (config.size && kind != Backing::Kind::File)
         return Error(Code::Invalid, "size is for a pool in a file; this one is as large as what it is on");
     if (config.wipe && kind != Backing::Kind::Device)
@@ -330,7 +389,8 @@ Status Pools::makeBacking(const std::string &name, const Plan &plan) const
             return alone.error();
     }
     if (plan.origin == Origin::Made) {
-        Status made = backing.isLvm() ? storage::lvm::makePlace(backing, plan.wipe, plan.metadata)
+        Status made = backing.isLvm()   ? storage::lvm::makePlace(backing, plan.wipe, plan.metadata)
+                      : backing.isZfs() ? storage::zfs::makePlace(backing, plan.wipe)
                                       : storage::makeBtrfs(backing.source, name, plan.wipe);
         if (!made && made.error().code == Code::WrongState && backing.kind == Backing::Kind::Device)
             return std::move(made.error()).hint("source.wipe=true makes a new one in its place");
@@ -347,6 +407,8 @@ Status Pools::takeAway(const Backing &backing, const std::string &name, Origin o
     TRY(storage::unmountBacking(backing));
     if (backing.isLvm())
         TRY(origin == Origin::Made ? storage::lvm::removePlace(backing) : storage::lvm::leavePlace(backing));
+    if (backing.isZfs())
+        TRY(origin == Origin::Made ? storage::zfs::removePlace(backing) : storage::zfs::leavePlace(backing));
     if (backing.kind == Backing::Kind::File && origin == Origin::Made && backing.source == diskFile(name)) {
         TRY(removeFile(backing.source));
         (void)removeFolder(m_paths.stateDir + "/disks"); // unless another pool has its file there
@@ -412,7 +474,7 @@ Status Pools::change(const std::string &name, const std::string &description, co
         TRY_IN("storage pool " + quoted(name), config::parsePoolConfig(before.driver, after.config));
     if (was.source != now.source || was.mountOptions != now.mountOptions || was.volumeGroup != now.volumeGroup ||
         was.thinPool != now.thinPool || was.thinPoolMetadata != now.thinPoolMetadata ||
-        was.treeFileSystem != now.treeFileSystem || was.treeOptions != now.treeOptions || now.wipe)
+        was.treeFileSystem != now.treeFileSystem || was.treeOptions != now.treeOptions || was.zpool != now.zpool || now.wipe)
         return Error(Code::Invalid,
                      "storage pool " + quoted(name) + ": its place and mount options were settled when it was created");
     const Backing backing = TRY(backingOf(before));
@@ -549,6 +611,8 @@ std::string Pools::encode(const Backing &backing, Origin origin)
     const auto row = std::ranges::find(kKinds, backing.kind, &KindRow::kind);
     std::string text{row->letter, origin == Origin::Made ? 'm' : 'a'};
     text += backing.source;
+    if (backing.isZfs())
+        text += "\n" + backing.dataset;
     return backing.isLvm() ? text + "\n" + backing.group + "\n" + backing.thinPool : text; // no source has a "\n" in it
 }
 
@@ -560,6 +624,8 @@ std::pair<Backing, Pools::Origin> Pools::decode(const store::Operation &journal)
     backing.kind = row == std::end(kKinds) ? Backing::Kind::File : row->kind;
     const auto parts = split(std::string_view(text).substr(2), '\n');
     backing.source = parts[0];
+    if (parts.size() == 2)
+        backing.dataset = parts[1];
     if (parts.size() == 3) {
         backing.group = parts[1];
         backing.thinPool = parts[2];

@@ -5,6 +5,7 @@
 #include "kernel/files.h"
 #include "kernel/sys.h"
 #include "storage/tree.h"
+#include "storage/zfs_pool.h"
 
 #include <algorithm>
 #include <sys/file.h>
@@ -79,6 +80,17 @@ Result<storage::Backing> Pools::backingOf(const store::StoragePool &row) const
     storage::Backing backing;
     backing.source = valueOf(row, "source");
     backing.options = valueOf(row, "btrfs.mount_options");
+    if (row.driver == "zfs") {
+        const std::string named = valueOf(row, "zfs.pool_name");
+        const bool isPath = backing.source.starts_with('/');
+        backing.dataset = storage::zfs::homeIn(isPath ? named.empty() ? row.name : named : backing.source);
+        backing.exports = parseBool(valueOf(row, "zfs.export")).value_or(true);
+        if (!isPath) {
+            backing.kind = storage::Backing::Kind::Dataset;
+            backing.folder = stateFolder(row.name);
+            return backing;
+        }
+    }
     if (backing.source.empty()) {
         backing.source = backing.folder = stateFolder(row.name);
         return backing;
@@ -122,7 +134,8 @@ Status Pools::checkPoolFile(const store::StoragePool &row, const std::string &fo
 Status Pools::writePoolFile(const store::StoragePool &row, const std::string &folder)
 {
     config::PoolDocument document{row.name, row.driver, row.description, row.config};
-    document.config.erase("source");
+    for (const char *place : {"source", "zfs.pool_name"})
+        document.config.erase(place);
     const std::string text = config::writePoolDocument(document);
     const std::string file = folder + "/" + config::kPoolFile;
     if (const auto now = files::read(file, 1 << 20); now && *now == text)

@@ -89,11 +89,13 @@ private:
     static Status writePoolFile(const store::StoragePool &row, const std::string &folder);
 
     Result<Plan> planFile(store::StoragePool &wanted, const config::PoolConfig &config) const;
+    Result<Plan> planDataset(store::StoragePool &wanted, const config::PoolConfig &config) const;
     Result<Plan> planSource(store::StoragePool &wanted, const config::PoolConfig &config) const;
     Result<Plan> planGroup(const config::PoolConfig &config) const;
     Status checkGroup(store::StoragePool &wanted, const config::PoolConfig &config, Plan &plan) const;
     Result<Plan> plan(store::StoragePool &wanted) const;
     Status checkApart(const storage::Backing &backing) const;
+    Status checkZpool(store::StoragePool &wanted, const config::PoolConfig &config, Plan &plan) const;
     Status makeBacking(const std::string &name, const Plan &plan) const;
     Status takeAway(const storage::Backing &backing, const std::string &name, Origin origin) const;
     Status close(const std::string &name);

@@ -74,6 +74,22 @@ std::string lackOfOverlay(const std::string &stateDir)
     return fits ? std::string() : fits.error().message;
 }
 
+/// zfs comes apart from the kernel: the module may be missing, there but not loaded, or too old.
+DriverState stateOfZfs()
+{
+    DriverState zfs{"zfs", "datasets; snapshots and copies cost what changes", false, {}};
+    const bool loaded = has("/proc/filesystems", "\tzfs\n");
+    if (!program::find("zfs") || !program::find("zpool"))
+        zfs.reason = "zfs and zpool are not installed (package zfsutils-linux)";
+    else if (!loaded && !kernelHasModule("zfs"))
+        zfs.reason = "this kernel has no zfs (package zfs-dkms, or the kernel's own package of the module)";
+    else
+        zfs.available = true;
+    if (zfs.available && !loaded)
+        zfs.reason = "the kernel module is not loaded; the first pool loads it";
+    return zfs;
+}
+
 DriverState state(std::string_view name, std::string_view summary, std::string lack)
 {
     return {name, summary, lack.empty(), std::move(lack)};
@@ -88,7 +104,7 @@ std::vector<DriverState> driverStates(const std::string &stateDir)
         state("dir", "folders on any file system; snapshots and copies are whole trees", {}),
         state("lvm", "thin volumes; snapshots and copies cost what changes", lackOfLvm()),
         state("overlay", "layers on the image; snapshots cost what changed, copies nothing", lackOfOverlay(stateDir)),
-        state("zfs", "datasets", "this version has no zfs driver"),
+        stateOfZfs(),
     };
 }
 

@@ -8,6 +8,7 @@
 #include "storage/btrfs_subvolume.h"
 #include "storage/lvm_group.h"
 #include "storage/tree.h"
+#include "storage/zfs_pool.h"
 
 #include <algorithm>
 #include <cstring>
@@ -137,6 +138,8 @@ Status mountBacking(const Backing &backing)
         return {};
     if (backing.isLvm())
         return lvm::mountPlace(backing);
+    if (backing.isZfs())
+        return zfs::mountPlace(backing);
     const Fd source = TRY(openSource(backing));
     loop::Device loop;
     if (backing.kind == Backing::Kind::File)
@@ -179,6 +182,8 @@ Status growFile(const Backing &backing, Bytes size)
         TRY(sys::ftruncate(file, static_cast<off_t>(size.count)));
     if (backing.isLvm())
         return lvm::growPlace(backing);
+    if (backing.isZfs())
+        return zfs::growPlace(backing);
     const Fd folder = TRY(sys::open(backing.folder, O_RDONLY | O_DIRECTORY));
     const btrfs::DeviceInfo device = TRY(btrfs::deviceOf(folder));
     // btrfs leaves what is less than a sector at the end.

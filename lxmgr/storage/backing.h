@@ -1,5 +1,5 @@
-// What the folder of a pool stands on: a folder of the host, or a file system of the pool's own on a device, in a file or
-// in a volume group, which is mounted at <state>/storage-pools/<pool> for as long as the pool exists.
+// What the folder of a pool stands on: a folder of the host, or a file system of the pool's own on a device, in a file, in a
+// volume group or zpool, which is mounted at <state>/storage-pools/<pool> for as long as the pool exists.
 #pragma once
 
 #include "base/fd.h"
@@ -13,16 +13,19 @@ namespace lxmgr::storage
 {
 
 struct Backing {
-    enum class Kind { Folder, Device, File, Group };
+    enum class Kind { Folder, Device, File, Group, Dataset };
     Kind kind = Kind::Folder;
-    std::string source;  ///< The folder, device or file, or the volume group that was named.
+    std::string source;  ///< The folder, device or file, or the volume group, zpool or dataset that was named.
     std::string folder;  ///< Where the pool is.
     std::string options; ///< Mount options of the file system: "compress=zstd,noatime".
     std::string group = {};    ///< Of lvm: the volume group; "" for any other.
     std::string thinPool = {}; ///< Of lvm: in the group.
+    std::string dataset = {};  ///< Of zfs: what is mounted at the folder; "" for any other.
+    bool exports = true;       ///< Of a zpool of the pool's own: whether it is exported when the pool is let go of.
 
     bool isMounted() const { return kind != Kind::Folder; }
     bool isLvm() const { return !group.empty(); }
+    bool isZfs() const { return !dataset.empty(); }
 };
 
 /// "20% of what is free at `folder`, at least 5 GiB and at most 30 GiB"; NoSpace where 5 GiB are more than there is.

@@ -19,6 +19,7 @@ constexpr DriverRow kDrivers[] = {
     {"dir",     &makeDirDriver    },
     {"lvm",     &makeLvmDriver    },
     {"overlay", &makeOverlayDriver},
+    {"zfs",     &makeZfsDriver    },
 };
 
 std::string knownDrivers()

@@ -295,5 +295,6 @@ std::unique_ptr<Driver> makeOverlayDriver(Place place);
 std::unique_ptr<Driver> makeBtrfsDriver(Place place);
 std::unique_ptr<Driver> makeDirDriver(Place place);
 std::unique_ptr<Driver> makeLvmDriver(Place place);
+std::unique_ptr<Driver> makeZfsDriver(Place place);
 
 } // namespace lxmgr::storage

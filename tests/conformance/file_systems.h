@@ -6,8 +6,10 @@
 #include "base/result.h"
 #include "kernel/sys.h"
 
+#include <QtCore/QDir>
 #include <QtCore/QProcess>
 #include <QtCore/QTemporaryDir>
+#include <QtCore/QTemporaryFile>
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <map>
@@ -43,6 +45,13 @@ inline const std::vector<FileSystemKind> &fileSystemKinds()
     return kinds;
 }
 
+/// Of the zpool that is the bed of "zfs": each pool has a dataset of its own in it, and its state in a folder in memory.
+inline const std::string &zpoolName()
+{
+    static const std::string name = "lxmgr-test-" + std::to_string(::getpid()); // a child of ours has its parent's
+    return name;
+}
+
 class FileSystems
 {
 public:
@@ -59,12 +68,16 @@ public:
         for (const FileSystemKind &kind : fileSystemKinds())
             if (const Status made = make(kind, kind.name, "2G"); !made)
                 m_lacks[kind.name] = made.error().message;
+        if (const Status made = makeZpool(); !made)
+            qInfo("no zfs: %s", (m_lacks["zfs"] = made.error().message).c_str());
         return {};
     }
     ~FileSystems()
     {
         for (auto path = m_mounted.rbegin(); path != m_mounted.rend(); ++path)
             ::umount2(path->c_str(), MNT_DETACH);
+        if (!m_zpool.empty())
+            (void)run({"zpool", "destroy", "-f", QString::fromStdString(m_zpool)});
         if (m_folder)
             ::umount2(top().c_str(), MNT_DETACH);
     }
@@ -107,6 +120,19 @@ public:
     }
 
 private:
+    Status makeZpool()
+    {
+        TRY(sys::mkdirat(sys::cwd(), path("zfs"), 0755));
+        // The kernel opens the file by its path in the host's mount namespace, which has none of ours.
+        m_zpoolFile = std::make_unique<QTemporaryFile>(QDir::tempPath() + "/lxmgr-zpool-XXXXXX");
+        if (!m_zpoolFile->open() || !m_zpoolFile->resize(qint64(2) << 30))
+            return Error(Code::Unsupported, m_zpoolFile->errorString().toStdString());
+        const QString file = m_zpoolFile->fileName();
+        TRY(run({"zpool", "create", "-m", "none", "-o", "cachefile=none", QString::fromStdString(zpoolName()), file}));
+        m_zpool = zpoolName();
+        return {};
+    }
+
     Status mount(const FileSystemKind &kind, const std::string &device, const std::string &name) const
     {
         return sys::mount(device, path(name), kind.type ? kind.type : kind.name, 0, kind.options);
@@ -119,7 +145,7 @@ private:
         QProcess process;
         const QString program = command.takeFirst();
         process.start(program, command);
-        if (process.waitForFinished() && process.exitStatus() == QProcess::NormalExit && process.exitCode() == 0)
+        if (process.waitForFinished(120000) && process.exitStatus() == QProcess::NormalExit && process.exitCode() == 0)
             return {};
         return Error(Code::Unsupported,
                      (program + ": " + process.errorString() + process.readAllStandardError()).toStdString());
@@ -162,6 +188,8 @@ private:
     std::vector<std::string> m_mounted;
     std::map<std::string, std::string> m_lacks;
     std::map<std::string, std::string> m_devices;
+    std::string m_zpool;
+    std::unique_ptr<QTemporaryFile> m_zpoolFile;
 };
 
 } // namespace lxmgr::test

@@ -12,6 +12,7 @@
 #include "storage/driver.h"
 #include "storage/lvm_group.h"
 #include "storage/tree.h"
+#include "storage/zfs_pool.h"
 #include "support/require.h"
 #include "support/verify.h"
 
@@ -48,6 +49,16 @@ const std::string kOther(64, 'b');
 
 test::FileSystems g_fileSystems;
 
+/// A dataset of the zpool that is the bed of "zfs".
+Backing datasetFor(const std::string &state)
+{
+    Backing backing;
+    backing.kind = Backing::Kind::Dataset;
+    backing.source = backing.dataset = test::zpoolName() + state.substr(state.rfind('/'));
+    backing.folder = state + "/storage-pools/default";
+    return backing;
+}
+
 /// "separate" is the frame of drivers whose trees are file systems of their own, over mounted folders.
 Result<std::unique_ptr<Driver>> openDriver(const std::string &driverName, const std::string &state,
                                            VolumeKind kind = VolumeKind::Instance)
@@ -57,6 +68,10 @@ Result<std::unique_ptr<Driver>> openDriver(const std::string &driverName, const 
         return makeSeparateTreesDriver({"default", folder, state, kind},
                                        std::make_unique<test::FolderTrees>(state + "/trees"));
     const std::string fileSystem = driverName == "lvm-xfs" ? "xfs" : "";
+    if (driverName == "zfs" && kind == VolumeKind::Instance) {
+        TRY(zfs::makePlace(datasetFor(state), Wipe::No));
+        TRY(zfs::mountPlace(datasetFor(state)));
+    }
     return Driver::open({"default", driverName.substr(0, driverName.find('-')), folder, kind, fileSystem, "discard"}, state);
 }
 
@@ -95,9 +110,15 @@ struct Pool {
     {
         if (driver)
             clear(); // QTemporaryDir removes no read-only subvolumes and no names that are not UTF-8
+        driver.reset();
+        if (driverName == "zfs") {
+            const Backing backing = datasetFor(folder.path().toStdString());
+            for (const auto &step : {&unmountBacking, &zfs::removePlace})
+                if (const Status gone = step(backing); !gone)
+                    qWarning("%s", gone.error().message.c_str());
+        }
         if (!isLvm())
             return;
-        driver.reset();
         const Backing backing = groupIn(folder.path().toStdString());
         for (const auto &step : {&unmountBacking, &lvm::removePlace})
             if (const Status gone = step(backing); !gone)
@@ -118,7 +139,7 @@ struct Pool {
     }
     std::string path(const std::string &below) const { return driver->directory() + "/" + below; }
     /// Where a tree lies in the folder that holds it.
-    std::string inHolder() const { return driverName == "separate" || isLvm() ? "/fs" : ""; }
+    std::string inHolder() const { return driverName == "separate" || driverName == "zfs" || isLvm() ? "/fs" : ""; }
     std::string imagePath(const std::string &image) const { return path("images/" + image) + inHolder(); }
 
 private:
@@ -326,7 +347,7 @@ class TestStorage : public QObject
     {
         QTest::addColumn<QByteArray>("driver");
         for (const char *tag : {"dir/ext4", "dir/xfs", "dir/btrfs", "dir/tmpfs", "overlay/ext4", "overlay/xfs",
-                                "overlay/btrfs", "overlay/tmpfs", "btrfs/btrfs", "separate/ext4", "lvm/ext4", "lvm-xfs/ext4"})
+                                "overlay/btrfs", "overlay/tmpfs", "btrfs/btrfs", "separate/ext4", "lvm/ext4", "lvm-xfs/ext4", "zfs/zfs"})
             QTest::newRow(tag) << QByteArray(tag);
         // Everything holds as well where trees are counted by projects; without such a kernel one set of skips is enough.
         for (const char *kind : {"ext4-projects", "xfs-projects"})
@@ -369,6 +390,10 @@ private slots:
         NEEDS("project quotas of xfs", can("xfs-projects"));
         if (tag.find("lvm") != std::string::npos)
             NEEDS("lvm", lackOf("lvm", "/").empty());
+        NEEDS("zfs", can("zfs"));
+        const QByteArray wanted = qgetenv("LXMGR_TEST_DRIVER"); // slow beds are asked for one
+        if (!wanted.isEmpty() && tag.find(wanted.toStdString() + "/") == std::string::npos)
+            QSKIP("not asked for");
     }
 
     void unknownDriverNamesThoseThereAre()
@@ -958,7 +983,7 @@ private slots:
         QTest::addColumn<bool>("inUse");
         QTest::addColumn<bool>("image");
         for (const char *tag : {"dir/ext4", "dir/xfs", "dir/btrfs", "dir/tmpfs", "overlay/ext4", "overlay/xfs",
-                                "overlay/btrfs", "overlay/tmpfs", "btrfs/btrfs", "separate/ext4", "lvm/ext4", "lvm-xfs/ext4"})
+                                "overlay/btrfs", "overlay/tmpfs", "btrfs/btrfs", "separate/ext4", "lvm/ext4", "lvm-xfs/ext4", "zfs/zfs"})
             for (const auto &[name, inUse, image] : {
                      std::tuple("stopped ", false, true), {"running ",  true,  true },
                         {"no image ", false, false}
@@ -1158,8 +1183,8 @@ private slots:
     {
         QTest::addColumn<QByteArray>("driver");
         QTest::addColumn<QByteArray>("to");
-        for (const char *from : {"dir/ext4", "overlay/xfs", "btrfs/btrfs", "separate/ext4", "lvm/ext4"})
-            for (const char *to : {"dir/tmpfs", "dir/xfs", "overlay/ext4", "btrfs/btrfs", "separate/xfs", "lvm/ext4"})
+        for (const char *from : {"dir/ext4", "overlay/xfs", "btrfs/btrfs", "separate/ext4", "lvm/ext4", "zfs/zfs"})
+            for (const char *to : {"dir/tmpfs", "dir/xfs", "overlay/ext4", "btrfs/btrfs", "separate/xfs", "lvm/ext4", "zfs/zfs"})
                 for (const char *kind : {"image", "empty"})
                     QTest::addRow("%s %s to %s", kind, from, to) << QByteArray(from) << QByteArray(to);
     }
@@ -1255,7 +1280,7 @@ private slots:
     void deathAtAnyCallHarmsNothing_data()
     {
         QTest::addColumn<QByteArray>("driver");
-        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs", "separate/ext4", "lvm/ext4"}) // the calls are the same on any other
+        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs", "separate/ext4", "lvm/ext4", "zfs/zfs"}) // the calls are the same on any other
             QTest::newRow(tag) << QByteArray(tag);
     }
     void deathAtAnyCallHarmsNothing()
@@ -1405,7 +1430,7 @@ private slots:
     void deathAtAnyCallLosesNothingAside_data()
     {
         QTest::addColumn<QByteArray>("driver");
-        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs", "separate/ext4", "lvm/ext4"}) // the calls are the same on any other
+        for (const char *tag : {"dir/ext4", "overlay/ext4", "btrfs/btrfs", "separate/ext4", "lvm/ext4", "zfs/zfs"}) // the calls are the same on any other
             QTest::newRow(tag) << QByteArray(tag);
     }
     void deathAtAnyCallLosesNothingAside()

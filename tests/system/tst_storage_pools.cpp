@@ -99,7 +99,8 @@ void TestStoragePools::driversSayWhatKeepsThem()
 {
     const QByteArray all = m_box.text({"storage", "drivers", "-f", "csv"});
     QVERIFY2(all.contains("dir,YES"), all);
-    QVERIFY2(all.contains("zfs,NO") && all.contains("this version has no zfs driver"), all);
+    const QByteArray zfs = all.mid(all.indexOf("zfs,")).split('\n').first();
+    QVERIFY2(zfs.startsWith("zfs,YES") || zfs.contains("(package zfsutils-linux)") || zfs.contains("this kernel has no zfs"), zfs);
     const QByteArray lvm = all.mid(all.indexOf("lvm,")).split('\n').first();
     QVERIFY2(lvm.startsWith("lvm,YES") || lvm.contains("is not installed (package ") || lvm.contains("this kernel has no "), all);
 }
@@ -397,7 +398,7 @@ void TestStoragePools::whatCannotBeIsRefused_data()
 {
     QTest::addColumn<QStringList>("words");
     QTest::addColumn<QByteArray>("reason");
-    QTest::newRow("driver") << QStringList{"zfs"} << QByteArray("storage driver 'zfs' is not known");
+    QTest::newRow("driver") << QStringList{"zebra"} << QByteArray("storage driver 'zebra' is not known");
     QTest::newRow("key") << QStringList{"dir", "sorce=/x"} << QByteArray("did you mean 'source'?");
     QTest::newRow("key of another driver")
         << QStringList{"dir", "size=1GiB"} << QByteArray("is not for the driver 'dir'");

@@ -52,6 +52,15 @@ void TestPoolConfig::keysAreTyped()
                                                            {"source",      "vg0"},
                                                            {"lvm.vg_name", "vg1"}
     }));
+    const auto zfs = parsePoolConfig("zfs", {
+                                                {"source",         "tank/guests"},
+                                                {"zfs.pool_name",  "tank/guests"},
+                                                {"zfs.clone_copy", "true"       },
+                                                {"zfs.export",     "no"         }
+    });
+    VERIFY_OK(zfs);
+    QCOMPARE(*zfs->source, std::string("tank/guests"));
+    QCOMPARE(zfs->zpoolExport, std::optional(false));
 }
 
 void TestPoolConfig::keysAreRefusedByName_data()
@@ -78,6 +87,10 @@ void TestPoolConfig::keysAreRefusedByName_data()
     row("file system", "lvm", "volume.block.filesystem", "btrfs", Code::Unsupported, "volume.block.filesystem: ");
     row("file system for others", "dir", "volume.block.filesystem", "ext4", Code::Invalid, "not for the driver 'dir'");
     row("reuse", "lvm", "lvm.vg.force_reuse", "true", Code::Unsupported, "'lvm.vg.force_reuse'");
+    row("name of a dataset", "btrfs", "source", "tank/lxmgr", Code::Invalid, "source: ");
+    row("whole copies", "zfs", "zfs.clone_copy", "false", Code::Unsupported, "zfs.clone_copy: ");
+    row("no such zfs key", "zfs", "zfs.poolname", "x", Code::Invalid, "did you mean 'zfs.pool_name'?");
+    row("key of zfs", "lvm", "zfs.export", "true", Code::Invalid, "not for the driver 'lvm' (zfs)");
     row("bare prefix", "dir", "user.", "x", Code::Invalid, "'user.'");
 }
 
