@@ -216,8 +216,19 @@ Result<Resolved> resolve(const std::vector<std::string> &words)
     Resolved found;
     std::string_view otherwise;
     for (const std::string &word : words) {
-        if (word.starts_with('-'))
-            break;
+        if (word.starts_with('-')) {
+            // "export --instance-only web1": flags of the command that is meant, unless help or another one follows.
+            const bool named = std::ranges::any_of(words, [&](const std::string &other) {
+                return other == "-h" || other == "--help" || std::ranges::any_of(commands(), [&](const Command &one) {
+                           return isChild(one.path, one.aliases, found.path, other);
+                       });
+            });
+            if (!otherwise.empty() && !named) {
+                found.path += " " + std::string(otherwise);
+                found.command = &*std::ranges::find(commands(), found.path, &Command::path);
+            }
+            return found;
+        }
         for (const Command &command : commands()) {
             if (isChild(command.path, command.aliases, found.path, word)) {
                 found.command = &command;

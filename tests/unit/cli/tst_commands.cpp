@@ -200,6 +200,15 @@ private slots:
         VERIFY_OK(written);
         QCOMPARE(written->command->path, std::string_view("snapshot list"));
         VERIFY_FAILS(Code::Usage, parseCommandLine(line("snapshot")));
+        for (const char *flagsFirst : {"export --instance-only web1", "-q export --compression zstd web1", "--project p export web1",
+                                       "-q export web1 x.tar"}) {
+            const auto found = parseCommandLine(line(flagsFirst));
+            VERIFY_OK(found);
+            QVERIFY2(found->command && found->command->path == "export create" && found->arguments.word(0) == "web1", flagsFirst);
+        }
+        const auto named = parseCommandLine(line("-q export list web1"));
+        VERIFY_OK(named);
+        QCOMPARE(named->command->path, std::string_view("export list"));
     }
     void helpIsForCommandsGroupsAndEverything()
     {
