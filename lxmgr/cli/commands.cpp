@@ -238,7 +238,7 @@ constexpr Command kCommands[] = {
     {"snapshot mount", "", "<instance> <snapshot>", Group::Instances, &snapshotMount,
      "Mount a snapshot on the host to look into it",
      "Read-only, below the run folder, where root alone gets to; the folder is printed. Owners are those of the files on disk, counted from 0 as inside; nothing in it can be started. It stays until it is unmounted or the host restarts, and as long the snapshot and its instance are neither deleted nor renamed.",
-     {{"cp -a $(lxmgr snapshot mount web1 snap0)/etc/nginx /root/", ""}},
+     {{"lxmgr snapshot mount web1 snap0", ""}},
      {}},
     {"snapshot unmount", "umount", "<instance> <snapshot>", Group::Instances, &snapshotUnmount,
      "Take a mounted snapshot away",

@@ -40,7 +40,6 @@ void TestServerConfig::keysAreRefusedByName_data()
     row("trash.expiry", "3q", Code::Invalid, "trash.expiry: ");
     row("backups.repository", "relative", Code::Invalid, "backups.repository: ");
     row("core.https_address", ":8443", Code::Unsupported, "'core.https_address'");
-    row("backups.compression_algorithm", "gzip", Code::Unsupported, "'backups.compression_algorithm'");
     row("user.", "x", Code::Invalid, "'user.'");
 }
 
