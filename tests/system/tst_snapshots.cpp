@@ -455,8 +455,8 @@ void TestSnapshots::theClockMakesThem()
     QVERIFY(Sandbox::eventually([&] { return names("t1").contains("snap0"); }, 70000));
     const QStringList ofVolume{"storage", "volume", "snapshot", "list", "default", "data", "-f", "csv", "-c"};
     QVERIFY(Sandbox::eventually([&] { return m_box.text(ofVolume + QStringList{"n"}) == "by-hand\nsnap0"; }));
-    const QByteArray until = m_box.text(ofVolume + QStringList{"E"});
-    QVERIFY2(until.split('\n').last() < until.split('\n').first(), until); // as the schedule says
+    const QByteArray until = m_box.text(ofVolume + QStringList{"nE"});
+    QVERIFY2(until.split('\n').last().split(',').last() < until.split('\n').first().split(',').last(), until); // as the schedule says
     must({"storage", "volume", "delete", "default", "data"});
     const QJsonArray list = QJsonDocument::fromJson(m_box.text({"snapshot", "list", "t1", "-f", "json"})).array();
     QVERIFY(list[0]["expires_at"].toString() > list[0]["created_at"].toString());
