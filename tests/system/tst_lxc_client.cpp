@@ -27,7 +27,7 @@ private:
             QSKIP("needs the lxc client of package lxd-client");
         // The folders for custom volumes come with the first one and stay.
         must({"storage", "volume", "create", "default", "first"});
-        must({"storage", "volume", "delete", "default", "first"});
+        must({"storage", "volume", "delete", "default", "first", "--purge"});
     }
     Run lxc(const QStringList &args, const QByteArray &input = {});
 };

@@ -28,7 +28,7 @@ private:
     {
         // The pool's folder of custom volumes is made with the first one.
         must({"storage", "volume", "create", "default", "v0"});
-        must({"storage", "volume", "delete", "default", "v0"});
+        must({"storage", "volume", "delete", "default", "v0", "--purge"});
     }
     void loseDatabase();
     QByteArray volume(const QString &name) { return (m_box.stateDir() + "/storage-pools/default/containers/" + name).toUtf8(); }

@@ -25,7 +25,7 @@ private:
     void prepare() override
     {
         must({"storage", "volume", "create", "default", "first"});
-        must({"storage", "volume", "delete", "default", "first"});
+        must({"storage", "volume", "delete", "default", "first", "--purge"});
     }
     QString path(const QString &name) const { return m_box.directory() + "/" + name; }
     QString sample(const QString &name) const { return Sandbox::sourceDir() + "/tests/data/exports/" + name; }
