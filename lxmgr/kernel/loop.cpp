@@ -38,7 +38,7 @@ Result<Device> attach(const Fd &file)
     }
 }
 
-Result<std::string> findFor(const std::string &file)
+Result<Device> findFor(const std::string &file)
 {
     const struct stat wanted = TRY(sys::fstatat(sys::cwd(), file, 0));
     const auto close = [](DIR *folder) { ::closedir(folder); };
@@ -47,13 +47,13 @@ Result<std::string> findFor(const std::string &file)
         if (std::string_view(entry->d_name).substr(0, 4) != "loop")
             continue;
         std::string path = std::string("/dev/") + entry->d_name;
-        const auto device = sys::open(path, O_RDONLY);
+        auto device = sys::open(path, O_RDWR);
         loop_info64 info{};
         if (device && ::ioctl(device->get(), LOOP_GET_STATUS64, &info) == 0 && info.lo_inode == wanted.st_ino &&
             info.lo_device == wanted.st_dev)
-            return path;
+            return Device{std::move(*device), std::move(path)};
     }
-    return std::string();
+    return Device();
 }
 
 Status takeNewSize(const std::string &device)

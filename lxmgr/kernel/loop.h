@@ -16,8 +16,9 @@ struct Device {
 };
 /// The file behind `file` (open for reading and writing) as a device, past the page cache where its file system can.
 Result<Device> attach(const Fd &file);
-/// The path of the device that has the file behind it; "" where none has.
-Result<std::string> findFor(const std::string &file);
+/// The device that has the file behind it, held from before it was asked: else it might clear itself meanwhile. Without a
+/// descriptor where none has.
+Result<Device> findFor(const std::string &file);
 /// The device takes notice that its file has grown.
 Status takeNewSize(const std::string &device);
 

@@ -35,11 +35,9 @@ Result<Attached> attach(const Backing &backing)
     if (backing.kind != Backing::Kind::File)
         return Attached{};
     // Attached once more it would be a second device of the same content.
-    if (auto there = TRY(loop::findFor(backing.source)); !there.empty()) {
-        Fd held = TRY(sys::open(there, O_RDWR));
-        return Attached{{std::move(held), there}, there};
-    }
-    loop::Device loop = TRY(loop::attach(TRY(sys::open(backing.source, O_RDWR))));
+    loop::Device loop = TRY(loop::findFor(backing.source));
+    if (!loop.fd)
+        loop = TRY(loop::attach(TRY(sys::open(backing.source, O_RDWR))));
     std::string path = loop.path;
     return Attached{std::move(loop), std::move(path)};
 }
