@@ -81,7 +81,7 @@ QList<Operation> operations()
         {"snapshot of a running one", {launch}, {"snapshot", "t1", "s1"}, {"RUNNING"}},
         {"snapshot rename", {create, snapshot}, {"rename", "t1/s0", "t1/s1"}, {"STOPPED"}},
         {"snapshot expiry", {create, snapshot},
-         {"query", "-X", "PATCH", "-d", R"({"expires_at":"2090-01-01T00:00:00Z"})", "/1.0/instances/t1/snapshots/s0"}, {"STOPPED"}},
+         {"query", "--wait", "-X", "PATCH", "-d", R"({"expires_at":"2090-01-01T00:00:00Z"})", "/1.0/instances/t1/snapshots/s0"}, {"STOPPED"}},
         {"snapshot delete", {create, snapshot}, {"delete", "t1/s0"}, {"STOPPED"}},
         {"restore", {create, snapshot}, {"restore", "t1", "s0"}, {"STOPPED"}},
         {"restore of files", {launch, snapshot}, {"restore", "t1", "s0", "--files", "/etc"}, {"RUNNING"}},
