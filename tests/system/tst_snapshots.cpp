@@ -39,6 +39,14 @@ private slots:
     void theClockMakesThem();
     void aSnapshotCutOffLeavesTheGuestRunning();
 
+protected:
+    void prepare() override
+    {
+        // The folders for custom volumes come with the first one and stay.
+        must({"storage", "volume", "create", "default", "first"});
+        must({"storage", "volume", "delete", "default", "first", "--purge"});
+    }
+
 private:
     QStringList names(const QString &instance);
 };
