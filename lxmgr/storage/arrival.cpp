@@ -144,7 +144,7 @@ Status FolderPool::receiveVolume(const std::string &project, const std::string &
         return {};
     }();
     if (!drafted)
-        return withMissing(drafted.error(), scratch.directory(), [&] { return usageOfState(arrival.now.tree, !layersOnImage()); });
+        return withMissing(drafted.error(), std::move(scratch), [&] { return usageOfState(arrival.now.tree, !layersOnImage()); });
     TRY(failpoint("volume.arrival.drafted"));
     TRY(flush());
     {

@@ -183,17 +183,23 @@ Error FolderPool::withFreeSpace(Error error) const
     return std::move(error).hint(text);
 }
 
-/// Of a copy that was cut off in `scratch`, which goes now. `need`: what the copy takes, as a walk says; asked only here.
-Error FolderPool::withMissing(Error error, const Fd &scratch, const Need &need) const
+/// Of a copy that was cut off in `scratch`, which is gone when this returns: whoever asks next, the caller too, finds free
+/// what it had taken. `need`: what the copy takes, as a walk says; asked only here.
+Error FolderPool::withMissing(Error error, Scratch scratch, const Need &need) const
 {
     if (error.code != Code::NoSpace)
         return error;
+    (void)m_folders.trash->empty(); // what is being removed at this moment counts as free
     const auto takes = need();
-    const auto begun = treeUsage(scratch);
+    const auto begun = treeUsage(scratch.directory());
     const auto free = space();
     if (takes && begun && free && takes->count > begun->count + free->available.count)
         error = std::move(error).hint("it takes some " + humanBytes(*takes) + ", " +
                                       humanBytes(Bytes{takes->count - begun->count - free->available.count}) + " more than there are");
+    {
+        const Scratch cutOff = std::move(scratch);
+    }
+    (void)m_folders.trash->empty();
     return withFreeSpace(std::move(error));
 }
 
@@ -395,7 +401,7 @@ Status FolderPool::createVolume(const std::string &project, const std::string &n
         lock.lock();
     Scratch scratch = TRY(newPlainScratch());
     if (Status made = makeVolume(scratch.directory(), image); !made)
-        return withMissing(std::move(made.error()), scratch.directory(), [&]() -> Result<Bytes> {
+        return withMissing(std::move(made.error()), std::move(scratch), [&]() -> Result<Bytes> {
             return image ? treeUsage(TRY(openFolder(m_folders.images, *image))) : Bytes{};
         });
     TRY(failpoint("volume.create.made"));

@@ -216,7 +216,7 @@ protected:
     Status needPrepared() const;
     Error withFreeSpace(Error error) const;
     using Need = std::function<Result<Bytes>()>;
-    Error withMissing(Error error, const Fd &scratch, const Need &need) const;
+    Error withMissing(Error error, Scratch scratch, const Need &need) const;
     const Fd &folder() const { return m_folders.pool; }
     VolumeKind kind() const { return m_place.kind; }
 

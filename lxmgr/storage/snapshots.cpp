@@ -47,7 +47,7 @@ Status FolderPool::createSnapshot(const std::string &project, const std::string 
     const Original original{place.volumeFolder, Holder::Volume, inUse};
     const auto data = draftCopy(original, scratch.directory(), Holder::Snapshot);
     if (!data)
-        return withMissing(data.error(), scratch.directory(), [&] { return FolderPool::usageOf(original.folder, original.holder); });
+        return withMissing(data.error(), std::move(scratch), [&] { return FolderPool::usageOf(original.folder, original.holder); });
     if (*data == Data::Fresh)
         TRY(flush());
     {
@@ -128,11 +128,11 @@ Status FolderPool::restoreSnapshot(const std::string &project, const std::string
     }
     const Fd source = TRY(openSnapshot(project, name, snapshot));
     const SnapshotPlace place = TRY(snapshotPlace(project, name, snapshot));
-    const Scratch scratch = TRY(newPlainScratch());
+    Scratch scratch = TRY(newPlainScratch());
     const Original original{source, Holder::Snapshot, InUse::No};
     const auto data = draftCopy(original, scratch.directory(), Holder::Volume);
     if (!data)
-        return withMissing(data.error(), scratch.directory(), [&] { return FolderPool::usageOf(original.folder, original.holder); });
+        return withMissing(data.error(), std::move(scratch), [&] { return FolderPool::usageOf(original.folder, original.holder); });
     if (*data == Data::Fresh)
         TRY(flush());
     const std::lock_guard lock(m_mutex);
@@ -212,7 +212,7 @@ Status FolderPool::copyVolume(const VolumeSource &from, const std::string &proje
         return data == Data::Fresh ? data : ofSnapshots;
     }();
     if (!drafted)
-        return withMissing(drafted.error(), scratch.directory(), [&] {
+        return withMissing(drafted.error(), std::move(scratch), [&] {
             return with == WithSnapshots::Yes ? usageOfAll(sourceFolder) : FolderPool::usageOf(original.folder, original.holder);
         });
     if (*drafted == Data::Fresh)

@@ -459,7 +459,7 @@ private slots:
         QCOMPARE(::write(stream->get(), "\n", 1), ssize_t(1));
         QVERIFY(!readUntil(*stream, "# ").isEmpty());
         QCOMPARE(::write(stream->get(), "stty size; echo con''sole\n", 26), ssize_t(26));
-        const QByteArray text = readUntil(*stream, "console");
+        const QByteArray text = readUntil(*stream, "console\r\n/ # "); // with the prompt: nothing comes any more
         QVERIFY2(text.contains("25 90") && text.contains("console"), text);
         const auto log = client->consoleLog();
         VERIFY_OK(log);
