@@ -7,6 +7,7 @@
 #include "cli/help.h"
 #include "cli/output.h"
 #include "config/keys.h"
+#include "config/network_keys.h"
 #include "version.h"
 
 #include <algorithm>
@@ -138,6 +139,13 @@ std::string keyTable(std::string_view group)
             text.append(keyTerm(key));
     return text;
 }
+std::string networkKeyTable()
+{
+    std::string text;
+    for (const config::NetworkKeyText &key : config::kNetworkKeys)
+        text.append(term(key.name, std::string(key.summary) + (key.fallback.empty() ? "" : " (without: " + std::string(key.fallback) + ")")));
+    return text + term("user.*", "Free text for people and tools.");
+}
 std::string instanceKeyTable() { return keyTable("instance"); }
 std::string poolKeyTable() { return keyTable("pool"); }
 std::string serverKeyTable() { return keyTable("server"); }
@@ -199,6 +207,7 @@ constexpr DocTable kTables[] = {
     {"columns",       &columnTable     },
     {"instance-keys", &instanceKeyTable},
     {"device-keys",   &deviceKeyTable  },
+    {"network-keys",  &networkKeyTable },
     {"pool-keys",     &poolKeyTable    },
     {"volume-keys",   &volumeKeyTable  },
     {"server-keys",   &serverKeyTable  },

@@ -102,11 +102,25 @@ Result<int> templateBuild(Context &context, const Arguments &arguments);
 // objects.cpp
 Result<int> profileList(Context &context, const Arguments &arguments);
 Result<int> profileShow(Context &context, const Arguments &arguments);
-Result<int> networkList(Context &context, const Arguments &arguments);
-Result<int> networkShow(Context &context, const Arguments &arguments);
 Result<int> operationList(Context &context, const Arguments &arguments);
 Result<int> operationShow(Context &context, const Arguments &arguments);
 Result<int> operationDelete(Context &context, const Arguments &arguments);
+// networks.cpp
+Result<int> networkList(Context &context, const Arguments &arguments);
+Result<int> networkListLeases(Context &context, const Arguments &arguments);
+Result<int> networkShow(Context &context, const Arguments &arguments);
+Result<int> networkInfo(Context &context, const Arguments &arguments);
+Result<int> networkCreate(Context &context, const Arguments &arguments);
+Result<int> networkGet(Context &context, const Arguments &arguments);
+Result<int> networkSet(Context &context, const Arguments &arguments);
+Result<int> networkUnset(Context &context, const Arguments &arguments);
+Result<int> networkEdit(Context &context, const Arguments &arguments);
+Result<int> networkRename(Context &context, const Arguments &arguments);
+Result<int> networkDelete(Context &context, const Arguments &arguments);
+Result<int> networkAttach(Context &context, const Arguments &arguments);
+Result<int> networkAttachProfile(Context &context, const Arguments &arguments);
+Result<int> networkDetach(Context &context, const Arguments &arguments);
+Result<int> networkDetachProfile(Context &context, const Arguments &arguments);
 // storage.cpp
 Result<int> storageList(Context &context, const Arguments &arguments);
 Result<int> storageShow(Context &context, const Arguments &arguments);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/output.h"
+#include "cli/sheet.h"
 #include "cli/yaml.h"
 
 namespace lxmgr::cli
@@ -11,24 +12,6 @@ namespace lxmgr::cli
 
 namespace
 {
-
-/// "  Name: value" lines, deeper by two blanks a level.
-class Sheet
-{
-public:
-    void line(int level, std::string_view name, std::string_view value)
-    {
-        m_text.append(static_cast<std::size_t>(level) * 2, ' ').append(name).append(":");
-        if (!value.empty())
-            m_text.append(" ").append(escaped(value));
-        m_text.append("\n");
-    }
-    void title(int level, std::string_view name) { line(level, name, {}); }
-    const std::string &text() const { return m_text; }
-
-private:
-    std::string m_text;
-};
 
 void describeDisks(Sheet &sheet, const api::InstanceState &state)
 {

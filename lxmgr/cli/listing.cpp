@@ -9,7 +9,7 @@ std::vector<ColumnSet> columnSets()
 {
     return {instanceColumns(), snapshotColumns(), undoColumns(),   exportColumns(),         volumeExportColumns(),
             backupColumns(),   imageColumns(),    aliasColumns(),  profileColumns(),
-            networkColumns(),  storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns()};
+            networkColumns(),  leaseColumns(),    storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns()};
 }
 
 } // namespace lxmgr::cli

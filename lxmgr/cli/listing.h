@@ -14,7 +14,8 @@ ColumnSet undoColumns();      // undo.cpp
 ColumnSet imageColumns();     // images.cpp
 ColumnSet aliasColumns();     // images.cpp
 ColumnSet profileColumns();   // objects.cpp
-ColumnSet networkColumns();   // objects.cpp
+ColumnSet networkColumns();   // networks.cpp
+ColumnSet leaseColumns();
 ColumnSet volumeColumns();         // volumes.cpp
 ColumnSet volumeSnapshotColumns(); // volumes.cpp
 ColumnSet storageColumns();   // storage.cpp

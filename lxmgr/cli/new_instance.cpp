@@ -36,8 +36,11 @@ Status addOptions(api::InstancesPost &post, const Arguments &arguments)
         post.profiles = arguments.values("profile");
     if (arguments.has("no-profiles"))
         post.profiles = std::vector<std::string>();
-    if (const auto network = arguments.value("network"))
-        post.devices["eth0"] = {{"type", "nic"}, {"name", "eth0"}, {"network", *network}};
+    if (const auto network = arguments.value("network")) {
+        api::StringMap &nic = post.devices["eth0"];
+        nic.insert({{"type", "nic"}, {"name", "eth0"}}); // what --device says of it stays
+        nic["network"] = *network;
+    }
     if (const auto pool = arguments.value("storage")) {
         api::StringMap &root = post.devices["root"];
         root.insert({{"type", "disk"}, {"path", "/"}});

@@ -1,4 +1,4 @@
-// Profiles, networks and operations: what there is, and cancelling.
+// Profiles and operations: what there is, and cancelling.
 #include "cli/handlers.h"
 
 #include "base/text.h"
@@ -12,33 +12,16 @@ namespace lxmgr::cli
 namespace
 {
 
-using api::Network;
 using api::Operation;
 using api::Profile;
 
 std::string count(const std::vector<std::string> &list) { return std::to_string(list.size()); }
-
-std::string configValue(const Network &network, const std::string &key)
-{
-    const auto found = network.config.find(key);
-    return found == network.config.end() ? std::string() : found->second;
-}
 
 // clang-format off
 constexpr Column<Profile> kProfileColumns[] = {
     {'n', "NAME", "Its name.", [](const Profile &p) { return p.name; }},
     {'d', "DESCRIPTION", "What it is for.", [](const Profile &p) { return p.description; }},
     {'u', "USED BY", "How many instances use it.", [](const Profile &p) { return count(p.usedBy); }},
-};
-constexpr Column<Network> kNetworkColumns[] = {
-    {'n', "NAME", "Its name.", [](const Network &n) { return n.name; }},
-    {'t', "TYPE", "bridge, physical, loopback, ...", [](const Network &n) { return n.type; }},
-    {'m', "MANAGED", "Whether lxmgr looks after it.", [](const Network &n) { return yesNo(n.managed); }},
-    {'4', "IPV4", "Its address and range.", [](const Network &n) { return configValue(n, "ipv4.address"); }},
-    {'6', "IPV6", "Its address and range.", [](const Network &n) { return configValue(n, "ipv6.address"); }},
-    {'d', "DESCRIPTION", "What it is for.", [](const Network &n) { return n.description; }},
-    {'u', "USED BY", "How many instances and profiles use it.", [](const Network &n) { return count(n.usedBy); }},
-    {'s', "STATE", "CREATED where it is managed.", [](const Network &n) { return upperStatus(n.status); }},
 };
 constexpr Column<Operation> kOperationColumns[] = {
     {'i', "ID", "What names it.", [](const Operation &o) { return o.id; }},
@@ -69,7 +52,6 @@ Result<int> show(Context &context, const Arguments &arguments, std::string_view 
 } // namespace
 
 ColumnSet profileColumns() { return describe<Profile>("profile list", "ndu", kProfileColumns); }
-ColumnSet networkColumns() { return describe<Network>("network list", "ntm46dus", kNetworkColumns); }
 ColumnSet operationColumns() { return describe<Operation>("operation list", "itdscC", kOperationColumns); }
 
 Result<int> profileList(Context &context, const Arguments &arguments)
@@ -79,15 +61,6 @@ Result<int> profileList(Context &context, const Arguments &arguments)
 Result<int> profileShow(Context &context, const Arguments &arguments)
 {
     return show(context, arguments, "/1.0/profiles");
-}
-
-Result<int> networkList(Context &context, const Arguments &arguments)
-{
-    return list(context, arguments, "/1.0/networks", networkColumns(), kNetworkColumns);
-}
-Result<int> networkShow(Context &context, const Arguments &arguments)
-{
-    return show(context, arguments, "/1.0/networks");
 }
 
 Result<int> operationList(Context &context, const Arguments &arguments)

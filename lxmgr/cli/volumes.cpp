@@ -1,6 +1,7 @@
 // storage volume: custom volumes, their snapshots, and attaching them to instances and profiles.
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/device_holder.h"
 #include "cli/editing.h"
 #include "cli/handlers.h"
 #include "cli/keys.h"
@@ -75,57 +76,6 @@ Result<Place> placeOf(const std::string &word)
     return Place{parts[0], parts[1], parts.size() == 3 ? parts[2] : ""};
 }
 
-/// Adds or removes the device of a volume on an instance or profile, guarded by its ETag.
-class Holder
-{
-public:
-    static Result<Holder> fetch(Context &context, std::string_view collection, const std::string &name)
-    {
-        Holder holder;
-        holder.m_path = client::path(collection, {name});
-        holder.m_name = name;
-        Versioned now = TRY(cli::fetch(context, holder.m_path));
-        holder.m_etag = std::move(now.etag);
-        for (const std::string_view field :
-             {"architecture", "config", "devices", "ephemeral", "profiles", "stateful", "description"})
-            if (const api::Json *value = now.object.find(field))
-                holder.m_object[field] = *value;
-        return holder;
-    }
-    Status add(const std::string &device, const api::StringMap &keys)
-    {
-        if (const api::Json *devices = m_object.find("devices"); devices && devices->find(device))
-            return Error(Code::AlreadyExists, quoted(m_name) + " has a device " + quoted(device) + " already");
-        for (const auto &[key, value] : keys)
-            m_object["devices"][device][key] = value;
-        return {};
-    }
-    /// "": the only one with the volume.
-    Status remove(const std::string &pool, const std::string &volume, std::string device)
-    {
-        std::vector<std::string> found;
-        const api::Json *devices = m_object.find("devices");
-        if (devices && devices->asObject())
-            for (const auto &[name, keys] : *devices->asObject())
-                if (keys.text("pool") == pool && keys.text("source") == volume && (device.empty() || device == name))
-                    found.push_back(name);
-        if (found.empty())
-            return Error(Code::NotFound, quoted(m_name) + " has no device" +
-                                             (device.empty() ? "" : " " + quoted(device)) + " with the volume " +
-                                             quoted(volume));
-        if (found.size() > 1)
-            return Error(Code::Usage, "several devices of " + quoted(m_name) +
-                                          " have the volume: " + join(found, ", ") + "; name one");
-        m_object["devices"].remove(found.front());
-        return {};
-    }
-    Status store(Context &context) { return put(context, m_path, m_object, m_etag); }
-
-private:
-    std::string m_path, m_name, m_etag;
-    api::Json m_object = api::Json::object();
-};
-
 /// "[<device>] [<path>]": a path begins with "/".
 Status attach(Context &context, const Arguments &arguments, std::string_view collection)
 {
@@ -137,7 +87,7 @@ Status attach(Context &context, const Arguments &arguments, std::string_view col
         return Error(Code::Usage, "where the volume is mounted inside is missing: lxmgr storage volume attach <pool> "
                                   "<volume> <instance> /path");
     TRY(context.client().request("GET", volumePath(pool, volume)));
-    Holder holder = TRY(Holder::fetch(context, collection, arguments.word(2)));
+    DeviceHolder holder = TRY(DeviceHolder::fetch(context, collection, arguments.word(2)));
     api::StringMap keys{
         {"type",   "disk"},
         {"pool",   pool  },
@@ -154,8 +104,9 @@ Status attach(Context &context, const Arguments &arguments, std::string_view col
 
 Status detach(Context &context, const Arguments &arguments, std::string_view collection)
 {
-    Holder holder = TRY(Holder::fetch(context, collection, arguments.word(2)));
-    TRY(holder.remove(arguments.word(0), volumeWord(arguments.word(1)).name, arguments.word(3)));
+    DeviceHolder holder = TRY(DeviceHolder::fetch(context, collection, arguments.word(2)));
+    const std::string volume = volumeWord(arguments.word(1)).name;
+    TRY(holder.remove("the volume " + quoted(volume), {{"pool", arguments.word(0)}, {"source", volume}}, arguments.word(3)));
     TRY(holder.store(context));
     context.say("Storage volume " + arguments.word(1) + " detached from " + arguments.word(2));
     return {};

@@ -164,6 +164,7 @@ private:
         log::setSink([this](log::Level level, const std::string &line) { m_events->logging(level, line); });
         log::info("lxmgrd is listening on " + options.socketPath);
         m_server->runOnPool([this] {
+            m_networks->recover();
             m_manager->autostart();
             becomeReady();
         });

@@ -1,12 +1,10 @@
-// Profiles, projects and networks.
+// Profiles and projects.
 #include "daemon/context.h"
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
 #include "base/text.h"
 #include "instances/root_disk.h"
-#include "network/interfaces.h"
-#include "network/network.h"
 
 #include <algorithm>
 
@@ -186,189 +184,6 @@ Status projectGet(Context &context, Request &request, const Responder &responder
     return {};
 }
 
-// --- networks ---
-
-/// URLs of instances with a NIC on the network.
-Result<std::vector<std::string>> networkUsers(Context &context, const std::string &name)
-{
-    std::vector<std::string> users;
-    for (const instances::Described &described : TRY(context.manager.describeAll(""))) {
-        const bool uses = std::ranges::any_of(described.expanded.devices, [&](const auto &device) {
-            const auto network = device.second.find("network");
-            return network != device.second.end() && network->second == name;
-        });
-        if (uses)
-            users.push_back(urlOf("instances", described.row.name, described.row.project));
-    }
-    return users;
-}
-
-Result<api::Network> toApi(Context &context, const store::Network &row)
-{
-    api::Network network;
-    network.name = row.name;
-    network.description = row.description;
-    network.config = row.config;
-    network.usedBy = TRY(networkUsers(context, row.name));
-    return network;
-}
-
-api::Network unmanaged(const network::Interface &interface)
-{
-    api::Network network;
-    network.name = interface.name;
-    network.type = interface.apiType();
-    network.managed = false;
-    network.status.clear();
-    network.locations.reset();
-    return network;
-}
-
-Status networkList(Context &context, Request &request, const Responder &responder)
-{
-    const auto managed = TRY(store::listNetworks(context.db, store::kDefaultProject));
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    const auto write = [&](const api::Network &network) {
-        if (request.recursion() == 0)
-            writer.string("/1.0/networks/" + network.name);
-        else
-            writeJson(writer, network);
-    };
-    for (const network::Interface &interface : TRY(network::hostInterfaces()))
-        if (std::ranges::find(managed, interface.name, &store::Network::name) == managed.end() && interface.kind != "veth")
-            write(unmanaged(interface));
-    for (const store::Network &row : managed)
-        write(TRY(toApi(context, row)));
-    writer.endArray();
-    responder.sync(std::move(json));
-    return {};
-}
-
-Result<store::Network> findManaged(Context &context, const Request &request)
-{
-    auto row = store::findNetwork(context.db, store::kDefaultProject, request.param("name"));
-    if (!row && row.error().code == Code::NotFound)
-        return Error(Code::NotFound, "Network not found");
-    return row;
-}
-
-std::string etagOfNetwork(const store::Network &row)
-{
-    api::Network writable;
-    writable.description = row.description;
-    writable.config = row.config;
-    return api::etagOf(api::toJson(writable));
-}
-
-Status networkGet(Context &context, Request &request, const Responder &responder)
-{
-    const auto row = findManaged(context, request);
-    if (row) {
-        responder.sync(api::toJson(TRY(toApi(context, *row))), etagOfNetwork(*row));
-        return {};
-    }
-    const auto interface = network::hostInterface(request.param("name"));
-    if (!interface)
-        return row.error();
-    responder.sync(unmanaged(*interface));
-    return {};
-}
-
-Status networkCreate(Context &context, Request &request, const Responder &responder)
-{
-    const auto post = TRY(request.json<api::NetworkPut>());
-    if (!post.type.empty() && post.type != "bridge")
-        return Error(Code::Unsupported, "network type " + quoted(post.type) + " is not supported by this version (bridge)");
-    store::Network row;
-    row.name = post.name;
-    row.description = post.description.value_or("");
-    row.config = post.config.value_or(StringMap{});
-    TRY(context.networks.create(row));
-    responder.created("/1.0/networks/" + row.name);
-    return {};
-}
-
-Status networkChange(Context &context, Request &request, const Responder &responder)
-{
-    store::Network row = TRY(findManaged(context, request));
-    TRY(api::checkEtag(request.ifMatch(), etagOfNetwork(row)));
-    const auto put = TRY(request.json<api::NetworkPut>());
-    if (request.id() == api::RouteId::NetworkPut) {
-        row.description = put.description.value_or("");
-        row.config = put.config.value_or(StringMap{});
-    } else {
-        row.description = put.description.value_or(row.description);
-        for (const auto &[name, value] : put.config.value_or(StringMap{}))
-            row.config[name] = value;
-    }
-    TRY(context.networks.change(row.name, row.description, row.config));
-    responder.sync();
-    return {};
-}
-
-Status networkDelete(Context &context, Request &request, const Responder &responder)
-{
-    const store::Network row = TRY(findManaged(context, request));
-    const auto users = TRY(networkUsers(context, row.name));
-    if (!users.empty())
-        return Error(Code::WrongState, "network " + quoted(row.name) + " is used by " + quoted(users.front()));
-    TRY(context.networks.remove(row.name));
-    responder.sync();
-    return {};
-}
-
-Status networkState(Context &, Request &request, const Responder &responder)
-{
-    const auto interface = network::hostInterface(request.param("name"));
-    if (!interface)
-        return Error(Code::NotFound, "Network not found");
-    const api::NicState nic = nicState(*interface);
-    api::NetworkState state;
-    state.addresses = nic.addresses;
-    state.counters = nic.counters;
-    state.hwaddr = nic.hwaddr;
-    state.mtu = nic.mtu;
-    state.state = nic.state;
-    state.type = nic.type;
-    if (interface->kind == "bridge") {
-        api::BridgeState bridge;
-        for (const network::Interface &port : TRY(network::hostInterfaces()))
-            if (port.master == interface->index)
-                bridge.upperDevices.push_back(port.name);
-        state.bridge = std::move(bridge);
-    }
-    responder.sync(state);
-    return {};
-}
-
-std::string_view leaseType(network::Lease::Type type)
-{
-    switch (type) {
-    case network::Lease::Type::Static:
-        return "static";
-    case network::Lease::Type::Gateway:
-        return "gateway";
-    case network::Lease::Type::Dynamic:
-        break;
-    }
-    return "dynamic";
-}
-
-Status networkLeases(Context &context, Request &request, const Responder &responder)
-{
-    const network::Network network = TRY(context.networks.find(request.param("name")));
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const network::Lease &lease : TRY(network::leases(network)))
-        writeJson(writer, api::NetworkLease{lease.hostname, lease.mac, lease.address, std::string(leaseType(lease.type)), "none"});
-    writer.endArray();
-    responder.sync(std::move(json));
-    return {};
-}
-
 constexpr HandlerRow kRows[] = {
     {api::RouteId::ProfileList, &profileList},
     {api::RouteId::ProfileCreate, &profileCreate},
@@ -379,14 +194,6 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::ProfileDelete, &profileDelete},
     {api::RouteId::ProjectList, &projectList},
     {api::RouteId::ProjectGet, &projectGet},
-    {api::RouteId::NetworkList, &networkList},
-    {api::RouteId::NetworkCreate, &networkCreate},
-    {api::RouteId::NetworkGet, &networkGet},
-    {api::RouteId::NetworkPut, &networkChange},
-    {api::RouteId::NetworkPatch, &networkChange},
-    {api::RouteId::NetworkDelete, &networkDelete},
-    {api::RouteId::NetworkStateGet, &networkState},
-    {api::RouteId::NetworkLeases, &networkLeases},
 };
 
 } // namespace

@@ -236,8 +236,9 @@ Status setUp(const std::string &name)
 Status setMaster(const std::string &name, const std::string &bridge)
 {
     Message message = TRY(linkMessage(name));
-    message.putU32(IFLA_MASTER, static_cast<std::uint32_t>(TRY(indexOf(bridge))));
-    return changeLink(message, "put " + quoted(name) + " into bridge " + quoted(bridge));
+    message.putU32(IFLA_MASTER, bridge.empty() ? 0 : static_cast<std::uint32_t>(TRY(indexOf(bridge))));
+    return changeLink(message, bridge.empty() ? "take " + quoted(name) + " out of its bridge"
+                                              : "put " + quoted(name) + " into bridge " + quoted(bridge));
 }
 
 Status setMtu(const std::string &name, std::uint32_t mtu)
@@ -245,6 +246,13 @@ Status setMtu(const std::string &name, std::uint32_t mtu)
     Message message = TRY(linkMessage(name));
     message.putU32(IFLA_MTU, mtu);
     return changeLink(message, "set mtu of " + quoted(name));
+}
+
+Status setMac(const std::string &name, const std::string &mac)
+{
+    Message message = TRY(linkMessage(name));
+    message.putBytes(IFLA_ADDRESS, macBytes(TRY(parseMac(mac))));
+    return changeLink(message, "set the MAC address of " + quoted(name));
 }
 
 std::string Address::text() const
@@ -326,6 +334,29 @@ Result<Link> link(const std::string &name)
         Message(RTM_GETADDR, kDump, filter), "list addresses of " + quoted(name),
         [&](const nlmsghdr &row) { addToLinks(found, row); }, [&] { found[0].addresses.clear(); }));
     return std::move(found[0]);
+}
+
+Result<BridgeFacts> bridgeFacts(const std::string &name)
+{
+    ifinfomsg wanted{};
+    wanted.ifi_index = TRY(indexOf(name));
+    Socket socket = TRY(Socket::open());
+    BridgeFacts facts;
+    const auto read = [&](const nlmsghdr &row) {
+        const Attributes<IFLA_INFO_MAX> info(Attributes<IFLA_MAX>(row, sizeof(ifinfomsg)).bytes(IFLA_LINKINFO));
+        if (info.text(IFLA_INFO_KIND) != "bridge")
+            return;
+        const Attributes<IFLA_BR_MAX> data(info.bytes(IFLA_INFO_DATA));
+        const std::string_view id = data.bytes(IFLA_BR_BRIDGE_ID); // Two octets of priority, six of the MAC address.
+        const std::string hex = toHex({reinterpret_cast<const unsigned char *>(id.data()), id.size()});
+        facts.id = hex.size() == 16 ? hex.substr(0, 4) + "." + hex.substr(4) : "";
+        facts.stp = data.number<std::uint32_t>(IFLA_BR_STP_STATE) != 0;
+        facts.forwardDelay = data.number<std::uint32_t>(IFLA_BR_FORWARD_DELAY);
+        facts.vlanFiltering = data.number<std::uint8_t>(IFLA_BR_VLAN_FILTERING) != 0;
+        facts.vlanDefault = data.number<std::uint16_t>(IFLA_BR_VLAN_DEFAULT_PVID);
+    };
+    TRY(socket.dump(Message(RTM_GETLINK, kDo, wanted), "read bridge " + quoted(name), read, [] {}));
+    return facts;
 }
 
 Result<std::vector<Route>> routes(int netns)

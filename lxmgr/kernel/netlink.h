@@ -40,8 +40,21 @@ bool linkExists(const std::string &name);
 /// "" when no link has that index in this namespace.
 std::string linkName(int index);
 Status setUp(const std::string &name);
+/// `bridge` "": it is no port any more.
 Status setMaster(const std::string &name, const std::string &bridge);
 Status setMtu(const std::string &name, std::uint32_t mtu);
+Status setMac(const std::string &name, const std::string &mac);
+
+/// What only a bridge has (IFLA_BR_* of linux/if_link.h).
+struct BridgeFacts {
+    std::string id; ///< "8000.0a163e112233"
+    bool stp = false;
+    std::uint64_t forwardDelay = 0; ///< Hundredths of a second.
+    bool vlanFiltering = false;
+    unsigned vlanDefault = 0;
+};
+/// NotFound: no such link.
+Result<BridgeFacts> bridgeFacts(const std::string &name);
 
 /// `bytes` holds 4 or 16 octets in network order.
 struct Address {

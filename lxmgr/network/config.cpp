@@ -1,6 +1,7 @@
 #include "network/config.h"
 
 #include "base/text.h"
+#include "config/network_keys.h"
 
 #include <algorithm>
 #include <array>
@@ -120,41 +121,71 @@ Status readDnsMode(BridgeConfig &config, const std::string &value)
     return {};
 }
 
+Status readInterfaces(BridgeConfig &config, const std::string &value)
+{
+    config.externalInterfaces.clear();
+    for (const std::string &part : split(value, ',')) {
+        const std::string name(trimmed(part));
+        if (name.find('/') != std::string::npos)
+            return Error(Code::Unsupported, quoted(name) + ": making a VLAN interface is not supported by this version")
+                .hint("make it first and name it");
+        TRY(netlink::checkLinkName(name));
+        if (std::ranges::find(config.externalInterfaces, name) != config.externalInterfaces.end())
+            return invalid(quoted(name) + " is named twice");
+        config.externalInterfaces.push_back(name);
+    }
+    return {};
+}
+
+/// Lines are the administrator's own affair; dnsmasq is asked about them before they count (checkHost).
+Status readRawDnsmasq(BridgeConfig &config, const std::string &value)
+{
+    if (value.size() > 64 * 1024)
+        return invalid("more than 64 KiB");
+    for (const char c : value)
+        if (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t')
+            return invalid("a control byte is in it");
+    config.rawDnsmasq = value;
+    return {};
+}
+
 // clang-format off
 using C = BridgeConfig;
 constexpr NetworkKey kNetworkKeys[] = {
-    {"bridge.driver",       [](C &, const std::string &v) { return readOneOf(v, "native"); },          "native",  "Kind of bridge."},
-    {"bridge.hwaddr",       [](C &c, const std::string &v) -> Status { c.mac = TRY(netlink::parseMac(v)); return {}; }, "", "MAC address of the bridge; else one derived from its name."},
-    {"bridge.mode",         [](C &, const std::string &v) { return readOneOf(v, "standard"); },        "standard", "How the bridge is operated."},
-    {"bridge.mtu",          [](C &c, const std::string &v) -> Status { c.mtu = static_cast<std::uint32_t>(TRY(parseUnsigned(v, 1280, 65535))); return {}; }, "1500", "Largest packet in bytes."},
-    {"dns.domain",          [](C &c, const std::string &v) -> Status { TRY(checkDomain(v)); c.domain = v; return {}; }, "lxmgr", "Domain of the guests' names."},
-    {"dns.mode",            &readDnsMode,                                                              "managed", "managed: names of guests are resolved; none: they are not."},
-    {"dns.search",          &readSearch,                                                               "",        "Search domains handed to guests; else dns.domain."},
-    {"ipv4.address",        [](C &c, const std::string &v) { return readAddress(c.ipv4, AF_INET, v); }, "auto",   "The bridge's address with prefix length, auto or none."},
-    {"ipv4.dhcp",           [](C &c, const std::string &v) { return readBool(c.ipv4.dhcp, v); },       "true",    "Hand out addresses."},
-    {"ipv4.dhcp.expiry",    [](C &c, const std::string &v) { return readExpiry(c.ipv4.expiry, v); },   "1h",      "How long a lease lasts."},
-    {"ipv4.dhcp.gateway",   [](C &c, const std::string &v) { return readPlainAddress(c.ipv4.gateway, v); }, "",   "Router told to guests; else the bridge."},
-    {"ipv4.dhcp.ranges",    [](C &c, const std::string &v) { return readRanges(c.ipv4, v); },          "",        "Addresses to hand out (FIRST-LAST,…); else all."},
-    {"ipv4.firewall",       [](C &c, const std::string &v) { return readBool(c.ipv4.firewall, v); },   "true",    "Make accepting rules for the bridge."},
-    {"ipv4.nat",            [](C &c, const std::string &v) { return readBool(c.ipv4.nat, v); },        "false",   "Masquerade what leaves the subnet."},
-    {"ipv4.routing",        [](C &c, const std::string &v) { return readBool(c.ipv4.routing, v); },    "true",    "Forward between the bridge and elsewhere."},
-    {"ipv6.address",        [](C &c, const std::string &v) { return readAddress(c.ipv6, AF_INET6, v); }, "auto",  "The bridge's address with prefix length, auto or none."},
-    {"ipv6.dhcp",           [](C &c, const std::string &v) { return readBool(c.ipv6.dhcp, v); },       "true",    "Answer DHCPv6."},
-    {"ipv6.dhcp.expiry",    [](C &c, const std::string &v) { return readExpiry(c.ipv6.expiry, v); },   "1h",      "How long a lease lasts."},
-    {"ipv6.dhcp.ranges",    [](C &c, const std::string &v) { return readRanges(c.ipv6, v); },          "",        "Addresses to hand out when stateful; else all."},
-    {"ipv6.dhcp.stateful",  [](C &c, const std::string &v) { return readBool(c.ipv6.stateful, v); },   "false",   "Addresses by DHCPv6 and not from the prefix."},
-    {"ipv6.firewall",       [](C &c, const std::string &v) { return readBool(c.ipv6.firewall, v); },   "true",    "Make accepting rules for the bridge."},
-    {"ipv6.nat",            [](C &c, const std::string &v) { return readBool(c.ipv6.nat, v); },        "false",   "Masquerade what leaves the subnet."},
-    {"ipv6.routing",        [](C &c, const std::string &v) { return readBool(c.ipv6.routing, v); },    "true",    "Forward between the bridge and elsewhere."},
+    {"bridge.driver",       [](C &, const std::string &v) { return readOneOf(v, "native"); }},
+    {"bridge.external_interfaces", &readInterfaces},
+    {"bridge.hwaddr",       [](C &c, const std::string &v) -> Status { c.mac = TRY(netlink::parseMac(v)); return {}; }},
+    {"bridge.mode",         [](C &, const std::string &v) { return readOneOf(v, "standard"); }},
+    {"bridge.mtu",          [](C &c, const std::string &v) -> Status { c.mtu = static_cast<std::uint32_t>(TRY(parseUnsigned(v, 1280, 65535))); return {}; }},
+    {"dns.domain",          [](C &c, const std::string &v) -> Status { TRY(checkDomain(v)); c.domain = v; return {}; }},
+    {"dns.mode",            &readDnsMode},
+    {"dns.search",          &readSearch},
+    {"ipv4.address",        [](C &c, const std::string &v) { return readAddress(c.ipv4, AF_INET, v); }},
+    {"ipv4.dhcp",           [](C &c, const std::string &v) { return readBool(c.ipv4.dhcp, v); }},
+    {"ipv4.dhcp.expiry",    [](C &c, const std::string &v) { return readExpiry(c.ipv4.expiry, v); }},
+    {"ipv4.dhcp.gateway",   [](C &c, const std::string &v) { return readPlainAddress(c.ipv4.gateway, v); }},
+    {"ipv4.dhcp.ranges",    [](C &c, const std::string &v) { return readRanges(c.ipv4, v); }},
+    {"ipv4.firewall",       [](C &c, const std::string &v) { return readBool(c.ipv4.firewall, v); }},
+    {"ipv4.nat",            [](C &c, const std::string &v) { return readBool(c.ipv4.nat, v); }},
+    {"ipv4.routing",        [](C &c, const std::string &v) { return readBool(c.ipv4.routing, v); }},
+    {"ipv6.address",        [](C &c, const std::string &v) { return readAddress(c.ipv6, AF_INET6, v); }},
+    {"ipv6.dhcp",           [](C &c, const std::string &v) { return readBool(c.ipv6.dhcp, v); }},
+    {"ipv6.dhcp.expiry",    [](C &c, const std::string &v) { return readExpiry(c.ipv6.expiry, v); }},
+    {"ipv6.dhcp.ranges",    [](C &c, const std::string &v) { return readRanges(c.ipv6, v); }},
+    {"ipv6.dhcp.stateful",  [](C &c, const std::string &v) { return readBool(c.ipv6.stateful, v); }},
+    {"ipv6.firewall",       [](C &c, const std::string &v) { return readBool(c.ipv6.firewall, v); }},
+    {"ipv6.nat",            [](C &c, const std::string &v) { return readBool(c.ipv6.nat, v); }},
+    {"ipv6.routing",        [](C &c, const std::string &v) { return readBool(c.ipv6.routing, v); }},
+    {"raw.dnsmasq",         &readRawDnsmasq},
 };
 // clang-format on
-static_assert(std::ranges::is_sorted(kNetworkKeys, {}, &NetworkKey::name));
+static_assert(std::ranges::equal(kNetworkKeys, config::kNetworkKeys, {}, &NetworkKey::name, &config::NetworkKeyText::name));
 
 /// Keys that LXD and Incus know: refused by name, so that nobody believes them to be in force.
 constexpr std::string_view kKnownElsewhere[] = {
-    "bgp.",          "bridge.external_interfaces", "dns.nameservers",  "dns.zone.",        "fan.",
-    "ipv4.dhcp.routes", "ipv4.nat.",               "ipv4.ovn.ranges",  "ipv4.routes",      "ipv6.nat.",
-    "ipv6.ovn.ranges",  "ipv6.routes",             "raw.dnsmasq",      "security.acls",    "tunnel.",
+    "bgp.",             "dns.nameservers", "dns.zone.",       "fan.",
+    "ipv4.dhcp.routes", "ipv4.nat.",       "ipv4.ovn.ranges", "ipv4.routes", "ipv6.nat.",
+    "ipv6.ovn.ranges",  "ipv6.routes",     "security.acls",   "tunnel.",
 };
 
 Error unknownKey(const std::string &key)

@@ -40,17 +40,17 @@ struct BridgeConfig {
     std::string domain = "lxmgr";
     bool dns = true; ///< Guests' names are resolved (dns.mode managed).
     std::vector<std::string> search;
+    std::vector<std::string> externalInterfaces; ///< Of the host, to be ports.
+    std::string rawDnsmasq;                      ///< Lines of the administrator's.
 
     const FamilyConfig &family(int number) const;
     FamilyConfig &family(int number);
 };
 
-/// One key: how it is read into the config.
+/// One key: how it is read into the config. Words and defaults are in config/network_keys.h, row by row.
 struct NetworkKey {
     std::string_view name;
     Status (*read)(BridgeConfig &config, const std::string &value);
-    std::string_view fallback;
-    std::string_view summary;
 };
 std::span<const NetworkKey> networkKeys();
 
@@ -60,6 +60,8 @@ Result<BridgeConfig> parseConfig(const Config &config);
 /// First and last address of the subnet that `address` lies in.
 AddressRange subnetOf(const netlink::Address &address);
 bool contains(const netlink::Address &subnet, const netlink::Address &address);
+/// Whether the subnets have an address in common; never across families.
+bool overlap(const netlink::Address &one, const netlink::Address &other);
 /// "10.1.4.0/22"
 std::string subnetText(const netlink::Address &address);
 

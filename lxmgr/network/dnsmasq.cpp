@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -33,6 +34,20 @@ constexpr off_t kMostLog = 1 << 20;
 
 std::string pidFile(const Network &network) { return network.directory + "/dnsmasq.pid"; }
 std::string logFile(const Network &network) { return network.directory + "/dnsmasq.log"; }
+constexpr std::string_view kRawPrefix = "raw-";
+
+/// Named after what is in it: other lines are other arguments, by which a server that has to be replaced is known.
+std::string rawFile(const std::string &lines)
+{
+    std::uint64_t hash = 14695981039346656037U; // FNV-1a
+    for (const char c : lines)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
+    std::array<unsigned char, 8> bytes;
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+        bytes[i] = static_cast<unsigned char>(hash >> (56 - 8 * i));
+    return std::string(kRawPrefix) + toHex(bytes) + ".conf";
+}
+
 std::string pidFileArgument(const Network &network) { return "--pid-file=" + pidFile(network); }
 
 Result<std::string> program()
@@ -143,6 +158,8 @@ void addIpv4(std::vector<std::string> &argv, const BridgeConfig &config)
 void addIpv6(std::vector<std::string> &argv, const Network &network, const BridgeConfig &config)
 {
     argv.push_back("--enable-ra");
+    if (!config.ipv6.routing) // An address, but no way out: no default route through the bridge.
+        argv.push_back("--ra-param=" + network.name + ",0,0");
     if (config.ipv6.dhcp && config.ipv6.stateful)
         addRanges(argv, config.ipv6);
     else // Guests make their address from the prefix; their names follow the MAC in it.
@@ -284,6 +301,17 @@ Status start(const Network &network, const std::vector<std::string> &argv)
                                         escaped(trimmed(said.empty() ? "it said nothing" : said)));
 }
 
+/// The administrator's lines, in a file that only root reads: the server does so before it becomes another user.
+Status writeRaw(const Network &network, const BridgeConfig &config)
+{
+    const Fd folder = TRY(path::openFolder(network.directory));
+    const std::string wanted = config.rawDnsmasq.empty() ? "" : rawFile(config.rawDnsmasq);
+    for (const std::string &name : TRY(path::list(folder)))
+        if (name.starts_with(kRawPrefix) && name != wanted)
+            TRY(sys::unlinkat(folder, name));
+    return wanted.empty() ? Status() : files::replace(folder, wanted, config.rawDnsmasq + "\n");
+}
+
 /// It only ever grows while one server runs; those are few lines (quiet-*).
 Status trimLog(const Network &network)
 {
@@ -304,7 +332,8 @@ std::vector<std::string> arguments(const Network &network, const BridgeConfig &c
     const User user = serverUser(network);
     std::vector<std::string> argv = {
         "dnsmasq",
-        "--conf-file=", // Nothing of the host's own dnsmasq.
+        // Nothing of the host's own dnsmasq.
+        "--conf-file=" + (config.rawDnsmasq.empty() ? "" : network.directory + "/" + rawFile(config.rawDnsmasq)),
         "--no-hosts",   // /etc/hosts says 127.0.1.1 for the host itself.
         "--no-ping",    // It would hold each new address back for three seconds.
         "--interface=" + network.name,
@@ -331,6 +360,26 @@ std::vector<std::string> arguments(const Network &network, const BridgeConfig &c
     return argv;
 }
 
+Status checkLines(const std::string &lines)
+{
+    const std::string path = TRY(program());
+    program::Pipe input = TRY(program::Pipe::create()), said = TRY(program::Pipe::create());
+    program::FileActions actions;
+    TRY(actions.inherit(input.read, 0));
+    TRY(actions.inherit(said.write, 2));
+    const pid_t pid = TRY(program::spawn({path, "--test", "--conf-file=-"}, {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, actions));
+    input.read.reset();
+    said.write.reset();
+    const Status written = files::writeAll(input.write, lines); // 64 KiB at most, which a pipe holds
+    input.write.reset();
+    const Result<std::string> text = readToEnd(said.read);
+    const int status = program::waitFor(pid);
+    TRY(written);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return {};
+    return Error(Code::Invalid, "raw.dnsmasq: " + escaped(trimmed(text ? *text : "dnsmasq does not take it")));
+}
+
 Status makeFolders(const Network &network)
 {
     const Fd top = TRY(path::openFolder("/"));
@@ -353,6 +402,7 @@ Status ensureRunning(const Network &network, const BridgeConfig &config)
         TRY(end(*running));
     }
     TRY(makeFolders(network));
+    TRY(writeRaw(network, config));
     TRY(trimLog(network));
     return start(network, wanted);
 }

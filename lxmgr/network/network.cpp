@@ -22,7 +22,33 @@ namespace lxmgr::network
 namespace
 {
 
+// Sysctls
+
+std::string sysctlPath(const std::string &name) { return "/proc/sys/net/" + name; }
+
+bool sysctlIs(const std::string &name, std::string_view value)
+{
+    const Result<std::string> text = files::read(sysctlPath(name), 64);
+    return text && trimmed(*text) == value;
+}
+
+Status setSysctl(const std::string &name, const std::string &value)
+{
+    if (sysctlIs(name, value)) // Writing ip_forward again would reset every interface's own settings.
+        return {};
+    return files::put(sysctlPath(name), value);
+}
+
 // Link
+
+/// Told to everybody on the bridge (arp_notify, ndisc_notify): those who run would send to the old one else.
+Status changeMac(const std::string &name, const std::string &mac)
+{
+    for (const std::string &family : {std::string("ipv4/conf/") + name + "/arp_notify", "ipv6/conf/" + name + "/ndisc_notify"})
+        if (::access(sysctlPath(family).c_str(), F_OK) == 0)
+            TRY(setSysctl(family, "1"));
+    return netlink::setMac(name, mac);
+}
 
 /// The same after every boot, so that guests' neighbour tables stay right; locally administered.
 std::string derivedMac(const Network &network)
@@ -55,6 +81,39 @@ Status ensureLink(const Network &network, const BridgeConfig &config)
             .hint("choose another network name");
     if (found->mtu != config.mtu)
         TRY(netlink::setMtu(network.name, config.mtu));
+    // Without a wish it keeps the one it has: guests have it in their neighbour tables.
+    return config.mac.empty() || config.mac == found->mac ? Status() : changeMac(network.name, config.mac);
+}
+
+/// A port of ours brings no address along: the host would answer for it on the wrong link.
+Status checkPort(const std::string &bridge, const std::string &name)
+{
+    const Result<netlink::Link> link = netlink::link(name);
+    if (!link)
+        return Error(link.error().code, "bridge.external_interfaces: there is no interface " + quoted(name) + " on this host");
+    const std::string master = link->master == 0 ? "" : netlink::linkName(link->master);
+    if (!master.empty() && master != bridge)
+        return Error(Code::Invalid, "bridge.external_interfaces: " + quoted(name) + " is a port of " + quoted(master) + " already");
+    if (link->kind == "bridge" || (link->flags & IFF_LOOPBACK))
+        return Error(Code::Invalid, "bridge.external_interfaces: " + quoted(name) + " cannot be a port of a bridge");
+    for (const netlink::Address &address : link->addresses)
+        if (address.scopeName() == "global")
+            return Error(Code::Invalid, "bridge.external_interfaces: " + quoted(name) + " has the address " + quoted(address.text()))
+                .hint("take it away first, or give it to the bridge: ipv4.address, ipv6.address");
+    return {};
+}
+
+/// One that is not there is passed over: a card that was pulled out must not keep the guests from starting.
+Status ensurePorts(const Network &network, const BridgeConfig &config)
+{
+    for (const std::string &name : config.externalInterfaces) {
+        if (!netlink::linkExists(name))
+            continue;
+        TRY(checkPort(network.name, name));
+        if (netlink::linkName(TRY(netlink::link(name)).master) != network.name)
+            TRY(netlink::setMaster(name, network.name));
+        TRY(netlink::setUp(name));
+    }
     return {};
 }
 
@@ -75,22 +134,7 @@ Status ensureAddresses(const Network &network, const BridgeConfig &config)
     return {};
 }
 
-// Sysctls
-
-std::string sysctlPath(const std::string &name) { return "/proc/sys/net/" + name; }
-
-bool sysctlIs(const std::string &name, std::string_view value)
-{
-    const Result<std::string> text = files::read(sysctlPath(name), 64);
-    return text && trimmed(*text) == value;
-}
-
-Status setSysctl(const std::string &name, const std::string &value)
-{
-    if (sysctlIs(name, value)) // Writing ip_forward again would reset every interface's own settings.
-        return {};
-    return files::put(sysctlPath(name), value);
-}
+// Sysctls of the bridge
 
 /// An interface that takes its address from router advertisements stops doing so once the host forwards, unless told 2:
 /// the host would lose its own IPv6.
@@ -203,18 +247,15 @@ Status checkFree(const Network &network, const Fd &hosts, const Reservation &wan
     return {};
 }
 
-Status checkAddresses(const Network &network, const Reservation &wanted)
+/// Of a subnet that the host reaches some other way: packets for one of them would end at the other.
+Status checkFree(const std::string &bridge, const netlink::Address &address)
 {
-    const BridgeConfig config = TRY(parseConfig(network.config));
-    for (const auto &[text, family] : {std::pair{&wanted.ipv4, &config.ipv4}, {&wanted.ipv6, &config.ipv6}}) {
-        if (text->empty())
-            continue;
-        const netlink::Address address = TRY(netlink::parseAddress(*text));
-        if (!family->address || !contains(*family->address, address))
-            return Error(Code::Invalid, "Address " + quoted(*text) + " is not in a subnet of network " + quoted(network.name));
-        if (family->address->bytes == address.bytes)
-            return Error(Code::Invalid, "Address " + quoted(*text) + " is the bridge's own");
-    }
+    for (const netlink::Link &link : TRY(netlink::links()))
+        for (const netlink::Address &other : link.addresses)
+            if (link.name != bridge && other.scopeName() == "global" && overlap(address, other))
+                return Error(Code::Invalid, quoted(address.text() + "/" + std::to_string(address.prefix)) + " overlaps with " +
+                                                other.text() + "/" + std::to_string(other.prefix) + " of interface " + quoted(link.name))
+                    .hint("choose another range, or auto for a free one");
     return {};
 }
 
@@ -280,6 +321,9 @@ Status checkName(const std::string &name)
     TRY(netlink::checkLinkName(name));
     if (!std::isalpha(static_cast<unsigned char>(name.front())))
         return Error(Code::Invalid, "Network name " + quoted(name) + " does not start with a letter");
+    if (name == "all" || name == "default") // The folders of settings for every interface are called so.
+        return Error(Code::Invalid, "Network name " + quoted(name) + " means every interface to the kernel")
+            .hint("choose another name");
     return {};
 }
 
@@ -299,9 +343,36 @@ Status ensureUp(const Network &network)
     TRY(prepareBridgeSysctls(network, config));
     TRY(ensureAddresses(network, config));
     TRY(netlink::setUp(network.name));
+    TRY(ensurePorts(network, config));
     TRY(ensureForwarding(config));
     TRY(ensureFirewall(network, config));
     return needsServer(config) ? dnsmasq::ensureRunning(network, config) : dnsmasq::stop(network);
+}
+
+Status checkHost(const Network &network, const Config &before)
+{
+    TRY(checkName(network.name));
+    const BridgeConfig config = TRY(parseConfig(network.config));
+    const BridgeConfig old = TRY(parseConfig(before));
+    for (const auto &[family, last, key] : {std::tuple{&config.ipv4, &old.ipv4, "ipv4.address"}, {&config.ipv6, &old.ipv6, "ipv6.address"}})
+        if (family->address && !(last->address && *last->address == *family->address))
+            TRY_IN(key, checkFree(network.name, *family->address));
+    for (const std::string &name : config.externalInterfaces)
+        if (std::ranges::find(old.externalInterfaces, name) == old.externalInterfaces.end())
+            TRY(checkPort(network.name, name));
+    return config.rawDnsmasq.empty() || config.rawDnsmasq == old.rawDnsmasq ? Status() : dnsmasq::checkLines(config.rawDnsmasq);
+}
+
+Status releaseInterfaces(const Network &network, const Config &before)
+{
+    const BridgeConfig config = TRY(parseConfig(network.config));
+    for (const std::string &name : TRY(parseConfig(before)).externalInterfaces) {
+        const bool stays = std::ranges::find(config.externalInterfaces, name) != config.externalInterfaces.end();
+        const Result<netlink::Link> link = stays ? Error() : netlink::link(name);
+        if (link && netlink::linkName(link->master) == network.name)
+            TRY(netlink::setMaster(name, ""));
+    }
+    return {};
 }
 
 Status tearDown(const Network &network)
@@ -316,12 +387,28 @@ Status tearDown(const Network &network)
     return netlink::deleteLink(network.name);
 }
 
+Status checkReservation(const Network &network, const Reservation &wanted)
+{
+    const BridgeConfig config = TRY(parseConfig(network.config));
+    for (const auto &[text, family] : {std::pair{&wanted.ipv4, &config.ipv4}, {&wanted.ipv6, &config.ipv6}}) {
+        if (text->empty())
+            continue;
+        const netlink::Address address = TRY(netlink::parseAddress(*text));
+        if (!family->address || !contains(*family->address, address))
+            return Error(Code::Invalid, "Address " + quoted(*text) + " is not in a subnet of network " + quoted(network.name))
+                .hint(family->address ? "that is " + subnetText(*family->address) : "which has none of that family");
+        if (family->address->bytes == address.bytes)
+            return Error(Code::Invalid, "Address " + quoted(*text) + " is the bridge's own");
+    }
+    return {};
+}
+
 Status reserve(const Network &network, const Reservation &reservation)
 {
     Reservation wanted = reservation;
     wanted.mac = TRY(netlink::parseMac(reservation.mac));
     const std::string line = TRY(dnsmasq::hostLine(wanted));
-    TRY(checkAddresses(network, wanted));
+    TRY(checkReservation(network, wanted));
     TRY(dnsmasq::makeFolders(network));
     const Fd hosts = TRY(path::openFolder(dnsmasq::hostsFolder(network)));
     TRY(checkFree(network, hosts, wanted));

@@ -22,6 +22,8 @@ Status checkName(const std::string &name);
 Status validate(const Config &config);
 /// `config` with missing and "auto" addresses replaced by free private ranges (and NAT on for those), ready to be stored.
 Result<Config> withDefaults(Config config);
+/// The same for a changed configuration: what is missing stays off.
+Result<Config> withAddresses(Config config);
 
 struct Subnets {
     netlink::Address ipv4, ipv6; ///< The bridge's own address in each, with prefix.
@@ -40,6 +42,11 @@ struct Network {
 /// Under a millisecond when nothing is to be done. Unsupported naming the package where dnsmasq is missing. A kernel without
 /// nf_tables goes without NAT and firewall rules: diagnose() says so.
 Status ensureUp(const Network &network);
+/// What only this host can tell of a new or changed configuration, before anything is done: addresses that another network
+/// or interface has, interfaces that cannot become ports, lines that dnsmasq does not understand. `before`: what is in force.
+Status checkHost(const Network &network, const Config &before = {});
+/// Ports that `before` had and `network` has not are let go of.
+Status releaseInterfaces(const Network &network, const Config &before);
 /// Takes link, firewall table and dnsmasq away; leases are kept unless the folder is removed. Idempotent.
 Status tearDown(const Network &network);
 
@@ -50,6 +57,8 @@ struct Reservation {
     std::string ipv4; ///< "" lets the server choose.
     std::string ipv6;
 };
+/// Its addresses lie in the network's subnets and are not the bridge's own. Names and MAC may be empty.
+Status checkReservation(const Network &network, const Reservation &reservation);
 /// AlreadyExists when another MAC holds the name or the address on this network.
 Status reserve(const Network &network, const Reservation &reservation);
 /// Forgets name and lease of `mac`. Idempotent.

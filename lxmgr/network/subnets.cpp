@@ -25,13 +25,6 @@ Result<std::string> randomBytes(std::size_t count)
     return bytes;
 }
 
-bool overlap(const Address &one, const Address &other)
-{
-    if (one.family != other.family)
-        return false;
-    Address wide = one.prefix < other.prefix ? one : other;
-    return contains(wide, one.prefix < other.prefix ? other : one);
-}
 
 /// Everything that is reached some other way: routes but the default ones, name servers of the host.
 Result<std::vector<Address>> takenAddresses()
@@ -78,6 +71,11 @@ void setIfMissing(Config &config, const std::string &key, const std::string &val
 
 } // namespace
 
+bool overlap(const Address &one, const Address &other)
+{
+    return one.prefix < other.prefix ? contains(one, other) : contains(other, one);
+}
+
 Result<Subnets> pickSubnets()
 {
     const std::vector<Address> taken = TRY(takenAddresses());
@@ -88,7 +86,14 @@ Result<Config> withDefaults(Config config)
 {
     setIfMissing(config, "ipv4.address", "auto");
     setIfMissing(config, "ipv6.address", ::access("/proc/sys/net/ipv6", F_OK) == 0 ? "auto" : "none");
+    return withAddresses(std::move(config));
+}
+
+Result<Config> withAddresses(Config config)
+{
     const BridgeConfig wanted = TRY(parseConfig(config));
+    if (!wanted.ipv4.automatic && !wanted.ipv6.automatic)
+        return config;
     const Subnets free = TRY(pickSubnets());
     for (const auto &[family, name, address] : {std::tuple{&wanted.ipv4, std::string("ipv4"), &free.ipv4},
                                                 {&wanted.ipv6, std::string("ipv6"), &free.ipv6}}) {

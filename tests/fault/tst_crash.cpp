@@ -30,7 +30,7 @@ QList<Operation> operations()
     const QStringList deleteVolume{"storage", "volume", "delete", "p1", "v1"};
     const QStringList deleteSnapshot{"storage", "volume", "snapshot", "delete", "p1", "v1", "s0"};
     const QStringList restoreVolume{"storage", "volume", "snapshot", "restore", "p1", "v1", "s0"}, undo{"undo", "apply"}, purge{"--purge"};
-    const QStringList pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
+    const QStringList network{"network", "create", "n1"}, pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
     return {
         {"pool", {}, pool, {""}},
         {"pool of a volume", {pool}, {"storage", "volume", "create", "p1", "v1"}, {""}},
@@ -65,6 +65,10 @@ QList<Operation> operations()
         {"pool in a file delete", {file}, {"storage", "delete", "p1"}, {""}},
         {"pool delete with what could be undone", {pool, {"create", "busybox", "t1", "--storage", "p1"}, {"delete", "t1"}},
          {"storage", "delete", "p1"}, {""}},
+        {"network create", {}, {"network", "create", "n1"}, {""}},
+        {"network change", {network}, {"network", "set", "n1", "ipv4.nat=false", "dns.domain=other"}, {""}},
+        {"network rename", {network}, {"network", "rename", "n1", "n2"}, {""}},
+        {"network delete", {network}, {"network", "delete", "n1"}, {""}},
         {"pool detach", {pool}, {"storage", "detach", "p1"}, {""}},
         {"image", {}, {"template", "build", "busybox"}, {""}},
         {"import", {}, {"image", "import", "kept.image", "--alias", "kept"}, {""}},
@@ -271,6 +275,9 @@ void TestCrash::deleteRest(const Operation &operation)
         (void)m_box.cli({"backup", "delete", "t1/b0"}); // the next preparation makes it anew
     if (QByteArray(operation.name).startsWith("publish"))
         (void)m_box.cli({"image", "delete", "pub"});
+    if (QByteArray(operation.name).startsWith("network"))
+        for (const char *name : {"n1", "n2"})
+            (void)m_box.cli({"network", "delete", name});
     if (!QByteArray(operation.name).startsWith("pool"))
         return;
     (void)m_box.cli({"storage", "create", "p1", "dir"});

@@ -76,6 +76,9 @@ void SystemTest::deleteAll()
     if (!names.isEmpty())
         must(QStringList{"delete", "--force"} + names);
     (void)m_box.cli({"undo", "delete", "--all"}); // no daemon, nothing kept
+    for (const QByteArray &line : m_box.cli({"network", "list", "-f", "csv", "-c", "nm"}).out.split('\n'))
+        if (line.endsWith(",YES") && !line.startsWith("lxmgrbr0,"))
+            (void)m_box.cli({"network", "delete", QString::fromUtf8(line.split(',').value(0))}); // one that a profile uses stays
 }
 
 } // namespace lxmgr::test

@@ -1,4 +1,5 @@
 // A bridge's configuration, its firewall text, its server's arguments and files: all without touching a network.
+#include "config/network_keys.h"
 #include "network/config.h"
 #include "network/dnsmasq.h"
 #include "network/firewall.h"
@@ -18,13 +19,27 @@ class TestNetworkConfig : public QObject
     static Config good() { return {{"ipv4.address", "10.20.0.1/24"}, {"ipv4.nat", "true"}, {"ipv6.address", "fd42:1:2:3::1/64"}}; }
 
 private slots:
-    void everyKeyTakesItsFallback()
+    void everyKeyTakesAValueThatIsItsDefault_data()
     {
-        for (const NetworkKey &key : networkKeys()) {
-            BridgeConfig config;
-            if (!key.fallback.empty())
-                VERIFY_OK(key.read(config, std::string(key.fallback)));
+        QTest::addColumn<QString>("value");
+        const QMap<QString, QString> special{{"bridge.hwaddr", "0a:16:3e:01:02:03"}, {"bridge.external_interfaces", "eth7, eth8"},
+                                             {"dns.search", "lxmgr"}, {"ipv4.address", "auto"}, {"ipv6.address", "auto"},
+                                             {"ipv4.dhcp.gateway", "10.20.0.1"}, {"ipv4.dhcp.ranges", "10.20.0.5-10.20.0.9"},
+                                             {"ipv6.dhcp.ranges", "fd42::5-fd42::9"}, {"ipv4.nat", "true"}, {"ipv6.nat", "true"},
+                                             {"raw.dnsmasq", "host-record=db.lxmgr,10.20.0.7\n"}};
+        for (const auto &key : config::kNetworkKeys) {
+            const QString name = QString::fromUtf8(key.name.data(), int(key.name.size()));
+            QTest::addRow("%s", qPrintable(name)) << special.value(name, QString::fromUtf8(key.fallback.data(), int(key.fallback.size())));
         }
+    }
+    void everyKeyTakesAValueThatIsItsDefault()
+    {
+        QFETCH(QString, value);
+        for (const NetworkKey &key : networkKeys())
+            if (key.name == QTest::currentDataTag()) {
+                BridgeConfig config;
+                VERIFY_OK(key.read(config, value.toStdString()));
+            }
     }
 
     void badValuesAreRefused_data()
@@ -57,7 +72,10 @@ private slots:
         row("bridge.hwaddr", "01:00:00:00:00:00");
         row("bridge.driver", "openvswitch", Code::Unsupported);
         row("ipv4.adress", "10.20.0.1/24");
-        row("raw.dnsmasq", "x", Code::Unsupported);
+        row("bridge.external_interfaces", "eth0,a b");
+        row("bridge.external_interfaces", "eth0,eth0");
+        row("bridge.external_interfaces", "vlan7/eth0/7", Code::Unsupported);
+        row("raw.dnsmasq", "server=1.2.3.4\x01");
         row("tunnel.a.id", "1", Code::Unsupported);
     }
     void badValuesAreRefused()
