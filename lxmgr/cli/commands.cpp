@@ -28,6 +28,7 @@ constexpr Flag kProperty     = {"-p,--property", "", "The key is a field of the 
 
 constexpr Flag kVolumeProperty = {"-p,--property", "", "The key is a field of the volume (description), not a configuration key."};
 constexpr Flag kExportInstanceOnly = {"--instance-only", "", "Without its snapshots."};
+constexpr Flag kOptimizedStorage = {"--optimized-storage", "", "As streams of the storage driver (btrfs), for a pool of the same driver."};
 constexpr Flag kExportCompression  = {"--compression", "name", "gzip (the default), zstd, xz, bzip2, lzma or none."};
 constexpr Flag kKeptCompression = {"--compression", "name", "gzip, zstd, xz, bzip2, lzma or none; without it, as backups.compression_algorithm says."};
 constexpr Flag kKeptExpires = {"--expires", "span", "How long to keep it: 2w, '1d 12H'; without it, until it is deleted."};
@@ -169,16 +170,17 @@ constexpr Command kCommands[] = {
      "One tar archive in the layout of LXD and Incus, which both import. A running guest stands still only for a moment and is exported as it was then. The file gets its name when all of it is there, was read back and compared; '-' is standard output. Without a file it is called after the instance, in the current folder. Sockets cannot be in an archive and are left out. 'create' may be left out.",
      {{"lxmgr export web1", "To web1.tar.gz."},
       {"lxmgr export web1 /srv/backups/ --compression zstd", "Quick, and on all cores."},
+      {"lxmgr export web1 --optimized-storage", "As streams of btrfs, for a pool of btrfs: snapshots go on sharing what they share."},
       {"lxmgr export web1 - --instance-only | ssh other lxmgr import -", "To another host, without snapshots and without a file."}},
      {kExportInstanceOnly, kExportCompression,
-      {"--optimized-storage", "", "In the storage driver's own form; refused, as no driver has one here."}}},
+      kOptimizedStorage}},
     {"export keep", "", "<instance> [<export>]", Group::Instances, &exportKeep,
      "Have the server keep an export of an instance",
      "The same archive, in the server's state folder: it goes with the instance when that is deleted, and comes back with it when that is undone. Without a name it is called backup0, then backup1, which is printed. LXD calls these backups. For another disk, encryption, or many of them, 'lxmgr backup' is the better place.",
      {{"lxmgr export keep web1", ""},
       {"lxmgr export keep web1 before-upgrade --expires 2w", "Gone after two weeks."}},
      {kExportInstanceOnly,
-      kKeptCompression, kKeptExpires}},
+      kKeptCompression, kKeptExpires, kOptimizedStorage}},
     {"export list", "ls", "[<instance>]", Group::Instances, &exportList,
      "List the exports that the server keeps of an instance, or of all",
      "",
@@ -802,7 +804,7 @@ constexpr Command kCommands[] = {
      {{"lxmgr storage volume export default data", "To data.tar.gz."},
       {"lxmgr storage volume export default data - --volume-only | ssh other lxmgr storage volume import default -", "To another host, without snapshots."}},
      {kVolumeOnly, kExportCompression,
-      {"--optimized-storage", "", "In the storage driver's own form; refused, as no driver has one here."}}},
+      {"--optimized-storage", "", "Refused: an archive of a volume holds files."}}},
     {"storage volume export keep", "", "<pool> <volume> [<export>]", Group::Objects, &volumeExportKeep,
      "Have the server keep an export of a storage volume",
      "The same archive, in the server's state folder; it goes when the volume is deleted. Without a name it is called backup0, then backup1, which is printed.",

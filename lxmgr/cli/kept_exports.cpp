@@ -171,6 +171,8 @@ Result<int> keep(Context &context, const Arguments &arguments, const std::string
     body["name"] = name;
     body[onlyIt] = arguments.has(onlyIt == "volume_only" ? "volume-only" : "instance-only");
     body["compression_algorithm"] = arguments.value("compression", "");
+    if (arguments.has("optimized-storage"))
+        body["optimized_storage"] = true;
     if (const auto span = arguments.value("expires")) {
         const auto expiry = TRY_IN("--expires", config::Codec<config::SnapshotExpiry>::parse(*span));
         body["expires_at"] = api::Time::fromUnix(expiry.after(std::time(nullptr))).format();

@@ -169,7 +169,7 @@ Status checkKind(const YamlNode &root)
                                             ", not an instance" + (type == "custom" ? " (lxmgr storage volume import)" : ""));
     if (!type.empty() && type != "container")
         return Error(Code::Unsupported, "the archive holds a " + quoted(type) + ", which is not known here");
-    return checkNotOptimized(root);
+    return {};
 }
 
 /// Exactly the snapshots that index.yaml lists, in its order, which is that of their age.
@@ -325,6 +325,8 @@ Result<ExportIndex> readExport(std::string_view indexText, std::string_view back
     index.name = TRY(textOf(root, kIndexFile, "name"));
     index.poolDriver = TRY(textOf(root, kIndexFile, "backend"));
     index.pool = TRY(textOf(root, kIndexFile, "pool"));
+    if (const YamlNode *optimized = root.find("optimized"))
+        index.optimized = TRY(yamlBool(*optimized, kIndexFile, "optimized"));
     TRY_IN(kIndexFile, checkInstanceName(index.name));
     const YamlNode *config = root.find("config");
     if (config && config->kind == YamlNode::Kind::Map)
@@ -350,11 +352,44 @@ std::string writeExportIndex(const ExportIndex &index)
         snapshots.push_back(snapshot.name);
     if (!snapshots.empty())
         root.add("snapshots", stringsNode(snapshots));
-    root.add("optimized", flag(false))
-        .add("optimized_header", flag(false))
+    root.add("optimized", flag(index.optimized))
+        .add("optimized_header", flag(index.optimized))
         .add("type", YamlNode::text("container"))
         .add("config", configNode(index));
     return formatYaml(root);
+}
+
+std::string writeStreamHeader(const ExportIndex &index)
+{
+    YamlNode list = YamlNode::sequence();
+    const auto add = [&](const std::string &snapshot) {
+        YamlNode one = YamlNode::map();
+        one.add("path", YamlNode::text("/")).add("snapshot", YamlNode::text(snapshot)).add("readonly", flag(!snapshot.empty()));
+        list.items.push_back(std::move(one));
+    };
+    for (const X &snapshot : index.snapshots)
+        add(snapshot.name);
+    add({});
+    YamlNode root = YamlNode::map();
+    root.add("subvolumes", std::move(list));
+    return formatYaml(root);
+}
+
+Status checkStreamHeader(std::string_view header)
+{
+    constexpr const char *kFile = "optimized_header.yaml";
+    const YamlNode root = TRY(parseYaml(header, kFile));
+    if (root.kind != YamlNode::Kind::Map)
+        return yamlError(kFile, root, "it is no list of subvolumes");
+    const YamlNode *list = root.find("subvolumes");
+    if (!list)
+        return {};
+    for (const YamlNode &item : list->items) {
+        const std::string path = TRY(textOf(item, kFile, "path"));
+        if (path != "/")
+            return Error(Code::Unsupported, "the instance has a subvolume of its own at " + quoted(path) + "; export again without --optimized-storage");
+    }
+    return {};
 }
 
 std::string writeExportBackup(const ExportIndex &index, const ExportedInstance *snapshot)

@@ -23,6 +23,7 @@ struct ExportIndex {
     std::string name;
     std::string poolDriver;
     std::string pool;
+    bool optimized = false; ///< Its trees are streams of that driver.
     ExportedInstance instance;
     std::vector<ExportedInstance> snapshots; ///< The oldest first.
     std::vector<ProfileDocument> profiles;   ///< As they were, in the instance's order.
@@ -33,10 +34,14 @@ struct ExportIndex {
 /// backup.yaml.
 Result<bool> exportHasConfig(std::string_view index, const std::string &file);
 /// `backup` is the text of the instance's backup.yaml, read where index.yaml holds no configuration.
-/// Invalid with file:line:column; Unsupported: a virtual machine, a volume, or the stream of another storage driver.
+/// Invalid with file:line:column; Unsupported: a virtual machine or a volume.
 /// Names are checked (they become paths and rows); config and devices are not, they are read as they were kept.
 Result<ExportIndex> readExport(std::string_view index, std::string_view backup);
 std::string writeExportIndex(const ExportIndex &index);
+/// Of an optimized export: the subvolumes that its streams are of.
+std::string writeStreamHeader(const ExportIndex &index);
+/// Unsupported: there are subvolumes inside the instance's own. Invalid with file:line:column.
+Status checkStreamHeader(std::string_view header);
 /// backup.yaml of the instance; with `snapshot` that of one of its snapshots.
 std::string writeExportBackup(const ExportIndex &index, const ExportedInstance *snapshot = nullptr);
 

@@ -47,11 +47,16 @@ void tellOf(const images::Exported &exported, Task &task)
 
 Result<instances::ExportRequest> exportRequest(bool withoutSnapshots, bool optimized, const std::string &compression)
 {
-    if (optimized)
-        return Error(Code::Unsupported, "optimized_storage is not supported: an archive holds files, which every "
-                                        "storage driver takes (leave it out)");
     (void)TRY(images::parseExportCompression(compression));
-    return instances::ExportRequest{withoutSnapshots, compression};
+    return instances::ExportRequest{withoutSnapshots, compression, optimized};
+}
+
+Result<instances::ExportRequest> volumeExportRequest(bool withoutSnapshots, bool optimized, const std::string &compression)
+{
+    if (optimized)
+        return Error(Code::Unsupported, "optimized_storage is for instances: an archive of a volume holds files, which every "
+                                        "storage driver takes (leave it out)");
+    return exportRequest(withoutSnapshots, false, compression);
 }
 
 Status streamArchive(const Responder &responder, const WriteArchive &write)

@@ -12,6 +12,8 @@ namespace lxmgr::daemon
 
 /// What a client asks of an export, checked.
 Result<instances::ExportRequest> exportRequest(bool withoutSnapshots, bool optimized, const std::string &compression);
+/// Of a volume. Unsupported: optimized.
+Result<instances::ExportRequest> volumeExportRequest(bool withoutSnapshots, bool optimized, const std::string &compression);
 /// Writes an archive to `to`; `begun` is to run when nothing but the packing can fail any more.
 using WriteArchive =
     std::function<Result<images::Exported>(const Fd &to, Progress &progress, const std::function<void()> &begun)>;

@@ -15,7 +15,7 @@ Status backupCreate(Context &context, Request &request, const Responder &respond
 {
     const auto post = TRY(request.json<api::StorageVolumeBackupsPost>());
     instances::ExportRequest wanted =
-        TRY(exportRequest(post.volumeOnly, post.optimizedStorage, post.compressionAlgorithm));
+        TRY(volumeExportRequest(post.volumeOnly, post.optimizedStorage, post.compressionAlgorithm));
     const VolumeKey key = TRY(customVolumeOf(context, request));
     TRY(context.volumes.find(key));
     const storage::InUse inUse = TRY(volumeInUse(context, key));

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "helper/modes.h"
+#include "helper/program_root.h"
 #include "images/report.h"
 #include "images/sandbox.h"
 #include "kernel/files.h"
@@ -13,12 +14,9 @@
 #include "kernel/path.h"
 #include "kernel/sys.h"
 
-#include <csignal>
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/mount.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,12 +29,6 @@ namespace
 using namespace lxmgr::backup;
 
 constexpr std::size_t kLongestJob = 1 << 30;
-constexpr std::uint64_t kNothingRuns = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-
-/// Folders of the host that a program loads itself from; where one is a link, the same link is made.
-constexpr const char *kProgramFolders[] = {"bin", "lib", "lib32", "lib64", "usr"};
-/// Who else is asked: the loader's cache, and what borg calls the owner of a repository.
-constexpr const char *kProgramFiles[] = {"etc/ld.so.cache", "etc/passwd", "etc/group", "dev/null"};
 
 std::uint64_t bit(unsigned capability) { return 1ULL << capability; }
 
@@ -52,54 +44,6 @@ std::uint64_t capabilitiesOf(Use use)
     case Use::RestoreAll: return fills | bit(CAP_MKNOD);
     }
     return 0;
-}
-
-/// A mount of its own, and where it goes below the new root.
-struct Part {
-    std::string at;
-    Fd mount;
-    bool isFile = false;
-};
-
-Result<Fd> bound(const std::string &path, std::uint64_t attributes)
-{
-    Fd tree = TRY(sys::open_tree(sys::cwd(), path, sys::Recursive::No));
-    TRY(sys::mount_setattr(tree, sys::Recursive::No, attributes, 0, nullptr, MS_PRIVATE));
-    return tree;
-}
-
-/// What is to be filled, as a mount of its own. Before the namespace is left that its descriptor is of.
-Result<Fd> boundTarget()
-{
-    Fd tree = TRY(sys::callFd("open_tree", "target", [] {
-        return ::syscall(SYS_open_tree, kTargetFd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    }));
-    TRY(sys::mount_setattr(tree, sys::Recursive::No, kNothingRuns, 0, nullptr, MS_PRIVATE));
-    return tree;
-}
-
-struct Link {
-    std::string name, target;
-};
-
-Status findPrograms(std::vector<Part> &parts, std::vector<Link> &links)
-{
-    const Fd host = TRY(sys::open("/", O_PATH | O_DIRECTORY));
-    for (const std::string name : kProgramFolders) {
-        const auto info = sys::fstatat(host, name);
-        if (!info)
-            continue; // not on every host
-        if (S_ISLNK(info->st_mode))
-            links.push_back({name, TRY(sys::readlinkat(host, name))});
-        else
-            parts.push_back({name, TRY(bound("/" + name, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV))});
-    }
-    for (const std::string name : kProgramFiles)
-        if (sys::fstatat(host, name))
-            parts.push_back({name, TRY(bound("/" + name, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | (name == "dev/null" ? 0 : MOUNT_ATTR_RDONLY))), true});
-    // Access control lists are read through /proc/self/fd.
-    parts.push_back({"proc", TRY(bound("/proc", MOUNT_ATTR_RDONLY | kNothingRuns))});
-    return {};
 }
 
 std::string below(const char *place) { return place + 1; } // "/repository" → "repository"
@@ -118,18 +62,6 @@ Status findTrees(const Job &job, std::vector<Part> &parts)
         if (!source.templates.empty())
             parts.push_back({inTree(source.folder + "/templates"), TRY(bound(source.templates, MOUNT_ATTR_RDONLY | kNothingRuns))});
     }
-    return {};
-}
-
-Status makePlace(const Fd &root, const Part &part)
-{
-    if (!part.isFile) {
-        (void)TRY(path::makeFolders(root, part.at, 0755, path::Scope::NoMount));
-        return {};
-    }
-    const std::size_t slash = part.at.rfind('/');
-    (void)TRY(path::makeFolders(root, part.at.substr(0, slash), 0755, path::Scope::NoMount));
-    (void)TRY(sys::openat(root, part.at, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644));
     return {};
 }
 
@@ -154,29 +86,13 @@ Status writeTexts(const Fd &root, const Job &job)
 /// "/" becomes a folder with what the job names in it.
 Status enterRoot(const Job &job)
 {
-    std::vector<Part> parts;
-    if (fills(job.use))
-        parts.push_back({inTree({}), TRY(boundTarget())});
-    TRY(sys::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
-    TRY(sys::mount("", "/", "", MS_REC | MS_PRIVATE));
-    std::vector<Link> links;
-    TRY(findPrograms(parts, links));
-    TRY(findTrees(job, parts));
-    const Fd empty = TRY(mount::create("tmpfs", {{"mode", "755"}}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-    TRY(sys::move_mount(empty, sys::cwd(), "/proc")); // some folder that every system has; hidden in this namespace only
-    TRY(sys::chdir("/proc"));
-    const Fd root = TRY(sys::open(".", O_RDONLY | O_DIRECTORY));
-    TRY(sys::mkdirat(root, "tmp", 0700));
-    (void)TRY(path::makeFolders(root, inTree({}), 0755, path::Scope::NoMount));
-    TRY(writeTexts(root, job));
-    for (const Link &link : links)
-        TRY(sys::symlinkat(link.target, root, link.name));
-    for (const Part &part : parts) {
-        TRY_IN(part.at, makePlace(root, part));
-        TRY(sys::move_mount(part.mount, root, part.at));
-    }
-    TRY(sys::pivot_root(".", ".")); // pivot_root(2): the old root is on top of the new one then
-    TRY(sys::umount2(".", MNT_DETACH));
+    const auto find = [&](std::vector<Part> &parts) { return findTrees(job, parts); };
+    const auto fill = [&](const Fd &root) -> Status {
+        (void)TRY(path::makeFolders(root, inTree({}), 0755, path::Scope::NoMount));
+        return writeTexts(root, job);
+    };
+    const Target target{inTree({}), kTargetFd};
+    TRY(enterProgramRoot(fills(job.use) ? &target : nullptr, find, fill));
     return sys::chdir(kWork);
 }
 

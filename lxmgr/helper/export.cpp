@@ -1,5 +1,5 @@
 // lxmgr-helper export texts|hash|unpack|pack LIMIT=N…: looks into an exported instance (or, as texts-volume and
-// unpack-volume, into an exported volume) or unpacks it, shut in a sandbox; or writes one, or an image, of trees that it
+// unpack-volume, into an exported volume; as unpack-streams, one of streams) or unpacks it, shut in a sandbox; or writes one, or an image, of trees that it
 // mounts for itself and then has nothing but the right to read.
 #include "config/export.h"
 
@@ -48,6 +48,10 @@ Status parseArguments(std::span<char *const> args, Job &job)
     if (const std::size_t ending = job.work.find("-volume"); ending != std::string::npos) {
         job.work.resize(ending);
         job.layout = Layout::VolumeExport;
+    }
+    if (job.work == "unpack-streams") {
+        job.work = "unpack";
+        job.layout = Layout::StreamExport;
     }
     if (job.work == "unpack" || job.work == "pack")
         job.target = Fd(kTargetFd);
@@ -146,7 +150,11 @@ Status unpackInto(const Job &job, const Fd &target)
     if (extractor.index().empty())
         return noIndex(job);
     const std::vector<std::string> snapshots = TRY(sendTexts(job, {extractor.index(), extractor.backup()}));
+    if (job.layout == Layout::Export && TRY(config::readExport(extractor.index(), extractor.backup())).optimized)
+        return Error(Code::Invalid, "index.yaml says that the archive holds streams of a storage driver (--optimized-storage), and it holds files");
     TRY(checkParts(job, snapshots, extractor.parts()));
+    if (job.layout == Layout::StreamExport && !extractor.header().empty())
+        TRY(config::checkStreamHeader(extractor.header()));
     if (!extractor.metadata().empty())
         TRY(files::writeAll(
             TRY(sys::openat(target, "container/metadata.yaml", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644)),
@@ -220,6 +228,15 @@ Result<Exported> packInstance(const Fd &to, const ExportJob &wanted, const std::
     return writer->close();
 }
 
+Result<Exported> packStreams(const Fd &to, const ExportJob &wanted, const Fd &streams, Progress &progress)
+{
+    const auto writer = TRY(ExportWriter::open(to, wanted.compression, wanted.index, progress));
+    TRY(writer->addHeader(wanted.header));
+    for (const ExportSource &part : wanted.parts)
+        TRY(writer->addStream(streams, part.folder));
+    return writer->close();
+}
+
 Result<Exported> packImage(const Fd &to, const ExportJob &wanted, const std::vector<OpenedSource> &sources,
                            Progress &progress)
 {
@@ -239,16 +256,21 @@ Status pack(const Job &job)
     TRY(sys::call("setrlimit", {}, [&] { return ::setrlimit(RLIMIT_NOFILE, &open); }));
     TRY(sys::call("lseek", {}, [&] { return ::lseek(job.file.get(), 0, SEEK_SET); }));
     const ExportJob wanted = TRY(decodeExportJob(TRY(files::readAll(job.file, kLongestJob))));
-    const std::vector<OpenedSource> sources = TRY(openSources(wanted));
+    const bool ofStreams = wanted.layout == Layout::StreamExport;
+    const std::vector<OpenedSource> sources = ofStreams ? std::vector<OpenedSource>() : TRY(openSources(wanted));
+    const Fd streams = ofStreams ? TRY(sys::open(wanted.streams, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)) : Fd();
     std::vector<const Fd *> trees;
+    if (streams)
+        trees.push_back(&streams);
     for (const OpenedSource &source : sources)
         for (const Fd *tree : {&source.rootfs, &source.templates})
             if (*tree)
                 trees.push_back(tree);
     TRY(shutInPacker(trees));
     HelperProgress progress(job.report);
-    const Exported done = TRY(wanted.layout == Layout::Unified ? packImage(job.target, wanted, sources, progress)
-                                                               : packInstance(job.target, wanted, sources, progress));
+    const Exported done = TRY(ofStreams                           ? packStreams(job.target, wanted, streams, progress)
+                              : wanted.layout == Layout::Unified ? packImage(job.target, wanted, sources, progress)
+                                                                 : packInstance(job.target, wanted, sources, progress));
     sendReport(job.report, ReportKind::Hash, encodeExported(done));
     return {};
 }

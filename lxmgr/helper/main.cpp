@@ -16,6 +16,7 @@ constexpr helper::Mode kModes[] = {
     {"build",  &helper::build   },
     {"diff",   &helper::diff    },
     {"backup", &helper::backup  },
+    {"receive", &helper::receive},
 };
 
 } // namespace

@@ -23,6 +23,7 @@ int exported(std::span<char *const> args); // export.cpp
 int build(std::span<char *const> args);    // build.cpp
 int diff(std::span<char *const> args);     // diff.cpp
 int backup(std::span<char *const> args);   // backup.cpp
+int receive(std::span<char *const> args);  // receive.cpp
 
 /// What modes that read archives do around `work`: signals, names and modes as they need them, and the daemon told on
 /// `report` how it ended.

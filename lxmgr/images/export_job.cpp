@@ -41,7 +41,8 @@ std::string encodeExportJob(const ExportJob &job)
     PieceWriter pieces;
     pieces.number(static_cast<std::uint64_t>(job.layout));
     pieces.number(static_cast<std::uint64_t>(job.compression));
-    pieces.text(job.index);
+    for (const std::string *text : {&job.index, &job.streams, &job.header})
+        pieces.text(*text);
     pieces.number(job.parts.size());
     for (const ExportSource &part : job.parts)
         putSource(pieces, part);
@@ -54,7 +55,8 @@ Result<ExportJob> decodeExportJob(std::string_view bytes)
     ExportJob job;
     job.layout = static_cast<Layout>(TRY(pieces.number()));
     job.compression = static_cast<Compression>(TRY(pieces.number()));
-    job.index = TRY(pieces.text());
+    for (std::string *text : {&job.index, &job.streams, &job.header})
+        *text = TRY(pieces.text());
     for (std::uint64_t left = TRY(pieces.number()); left > 0; --left)
         job.parts.push_back(TRY(takeSource(pieces)));
     return job;

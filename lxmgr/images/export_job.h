@@ -26,8 +26,10 @@ struct ExportJob {
     Compression compression = Compression::Gzip;
     std::string index;
     std::vector<ExportSource> parts; ///< In the order of the archive.
-    /// Or Unified: an image, of its one part's metadata, templates and tree; or VolumeExport, of trees alone.
+    /// Or Unified: an image, of its one part's metadata, templates and tree; VolumeExport, of trees alone; StreamExport.
     Layout layout = Layout::Export;
+    /// Of a StreamExport: the folder that has streamFile() of each part, and the text that goes before them.
+    std::string streams = {}, header = {};
 };
 
 void putSource(PieceWriter &pieces, const ExportSource &part);

@@ -1,6 +1,10 @@
 #include "images/export_writer.h"
 
 #include "base/text.h"
+#include "images/layout.h"
+#include "kernel/sys.h"
+
+#include <fcntl.h>
 
 namespace lxmgr::images
 {
@@ -30,6 +34,21 @@ Status ExportWriter::addVolume(const std::string &folder, const Fd &tree)
 {
     TRY_IN(folder, m_tar.addTree(tree, "backup/" + folder));
     return {};
+}
+
+Status ExportWriter::addHeader(const std::string &header)
+{
+    return m_tar.addFile(std::string("backup/") + kStreamHeader, header, 0644);
+}
+
+Status ExportWriter::addStream(const Fd &streams, const std::string &part)
+{
+    const std::string file = streamFile(part);
+    const std::size_t slash = file.rfind('/');
+    if (slash == std::string::npos)
+        return m_tar.add(streams, file, "backup/" + file);
+    const Fd folder = TRY(sys::openat(streams, file.substr(0, slash), O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    return m_tar.add(folder, file.substr(slash + 1), "backup/" + file);
 }
 
 Result<Exported> finish(TarWriter &tar)

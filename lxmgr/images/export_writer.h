@@ -41,6 +41,9 @@ public:
     Status add(const ExportPart &part);
     /// The same of a volume: its tree is all there is. `folder` is "volume", or "volume-snapshots/<name>".
     Status addVolume(const std::string &folder, const Fd &tree);
+    /// Of an export of streams: `header` once, then each part's stream, which lies in the folder `streams`.
+    Status addHeader(const std::string &header);
+    Status addStream(const Fd &streams, const std::string &part);
     Result<Exported> close() { return finish(m_tar); }
 
 private:

@@ -179,6 +179,15 @@ Status Extractor::unpackExportEntry(TarReader &tar, archive_entry *entry, Layout
         return {};
     case Place::Kind::Template: // those of a snapshot are the instance's
         return isInstance ? takeTemplate(tar, entry, place.path) : Status();
+    case Place::Kind::Header:
+        m_header = TRY(takeText(tar, entry));
+        return {};
+    case Place::Kind::Stream:
+        if (::archive_entry_filetype(entry) != AE_IFREG || ::archive_entry_hardlink(entry))
+            return Error(Code::Invalid, "is not a regular file");
+        if (!m_parts.insert(place.part).second)
+            return Error(Code::Invalid, "comes twice");
+        return makeFile(tar, entry, *TRY(parentOf(place.path)), place.path.substr(place.path.rfind('/') + 1));
     case Place::Kind::Rootfs:
         m_parts.insert(place.part);
         return takeRootfsEntry(tar, entry, place, layout);

@@ -38,10 +38,12 @@ public:
     Status unpack(const Fd &file, Layout layout);
     /// What was seen of metadata.yaml; "" if it has not come by. Of an export: the instance's.
     const std::string &metadata() const { return m_metadata; }
-    /// Of an export: index.yaml, the instance's backup.yaml, and its parts that have a root file system.
+    /// Of an export: index.yaml, the instance's backup.yaml, and its parts that have a root file system, or a stream of one.
     const std::string &index() const { return m_index; }
     const std::string &backup() const { return m_backup; }
     const std::set<std::string> &parts() const { return m_parts; }
+    /// Of an export of streams: what it says of their subvolumes.
+    const std::string &header() const { return m_header; }
     /// Of an export; of an image they are left out.
     const std::vector<DeviceEntry> &devices() const { return m_devices; }
     /// Machine of the first program seen in the root file system.
@@ -89,7 +91,7 @@ private:
     std::function<void(const std::string &)> m_report;
     std::string m_name; ///< Of the entry at hand, for errors.
     std::string m_metadata;
-    std::string m_index, m_backup;
+    std::string m_index, m_backup, m_header;
     std::set<std::string> m_parts;
     std::vector<DeviceEntry> m_devices;
     bool m_countHoles = true; ///< Whether zeros count as bytes: of an export they are holes, which cost nothing.

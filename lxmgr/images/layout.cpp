@@ -83,9 +83,39 @@ Result<Place> volumeExportPlaceOf(const std::vector<std::string> &parts)
     return inVolume("snapshots/" + parts[2], {parts.begin() + 3, parts.end()});
 }
 
+Result<Place> streamExportPlaceOf(const std::vector<std::string> &parts)
+{
+    constexpr std::string_view kEnding = ".bin";
+    if (parts.empty() || parts.front() != "backup")
+        return Error(Code::Invalid, "is outside of backup/, so the archive is no export of an instance");
+    const std::string second = parts.size() > 1 ? parts[1] : "";
+    if (parts.size() == 1 || (parts.size() == 2 && second == "snapshots"))
+        return Place{Place::Kind::Folder, second, {}};
+    if (parts.size() == 2 && second == "index.yaml")
+        return Place{Place::Kind::Index, second, {}};
+    if (parts.size() == 2 && second == kStreamHeader)
+        return Place{Place::Kind::Header, second, {}};
+    if (parts.size() == 2 && second == streamFile("container"))
+        return Place{Place::Kind::Stream, second, "container"};
+    if (parts.size() == 2 && second.starts_with("container_") && second.ends_with(kEnding))
+        return Error(Code::Unsupported, "is a subvolume made inside the instance; export again without --optimized-storage");
+    if (parts.size() != 3 || second != "snapshots" || !parts[2].ends_with(kEnding))
+        return Error(Code::Invalid, "belongs to no part of an export of streams");
+    const std::string snapshot = parts[2].substr(0, parts[2].size() - kEnding.size());
+    TRY(checkObjectName("snapshot", snapshot));
+    return Place{Place::Kind::Stream, "snapshots/" + parts[2], "snapshots/" + snapshot};
+}
+
 Result<Place> exportPlaceOf(const std::vector<std::string> &parts, Layout layout)
 {
-    return layout == Layout::VolumeExport ? volumeExportPlaceOf(parts) : exportPlaceOf(parts);
+    switch (layout) {
+    case Layout::VolumeExport:
+        return volumeExportPlaceOf(parts);
+    case Layout::StreamExport:
+        return streamExportPlaceOf(parts);
+    default:
+        return exportPlaceOf(parts);
+    }
 }
 
 Result<Place> exportPlaceOf(const std::vector<std::string> &parts)

@@ -45,6 +45,10 @@ std::vector<std::string> workArguments(const UnpackJob &job)
     switch (job.work) {
     case UnpackWork::Export:
         return {"export", "unpack"};
+    case UnpackWork::ExportStreams:
+        return {"export", "unpack-streams"};
+    case UnpackWork::ReceiveStream:
+        return {"receive", job.within};
     case UnpackWork::ExportTexts:
         return {"export", "texts"};
     case UnpackWork::VolumeExport:
@@ -74,7 +78,8 @@ Result<pid_t> spawnHelper(const UnpackJob &job, const Fd &report)
         TRY(actions.inherit(*job.target, kTargetFd));
     std::vector<std::string> arguments = {job.helper};
     std::ranges::copy(workArguments(job), std::back_inserter(arguments));
-    std::ranges::copy(limitArguments(job.limits), std::back_inserter(arguments));
+    if (job.work != UnpackWork::ReceiveStream)
+        std::ranges::copy(limitArguments(job.limits), std::back_inserter(arguments));
     auto pid = program::spawn(arguments, {}, actions);
     return pid ? std::move(pid) : std::move(pid.error()).as(Code::Unavailable);
 }

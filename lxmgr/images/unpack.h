@@ -20,6 +20,8 @@ enum HelperFd { kReportFd = 3, kFirstFd = 4, kSecondFd = 5, kTargetFd = 6 };
 enum class UnpackWork {
     Image,       ///< An image, unpacked into the target, or only its metadata.
     Export,      ///< An exported instance, unpacked into the target as container/ and snapshots/<name>/.
+    ExportStreams, ///< One in the form of a storage driver: its streams, as the files that streamFile() names.
+    ReceiveStream, ///< `first` is the stream of a subvolume of btrfs, which is made in the empty folder `within` of the target.
     ExportTexts, ///< What an exported instance says of itself.
     VolumeExport,      ///< The same two of an exported volume, whose trees are laid out as those of an instance.
     VolumeExportTexts, ///<
@@ -34,6 +36,7 @@ struct UnpackJob {
     const Fd *target = nullptr;   ///< Empty folder to unpack into; nullptr: only look.
     UnpackLimits limits;
     UnpackWork work = UnpackWork::Image;
+    std::string within = {};      ///< Of ReceiveStream.
 };
 
 struct Unpacked {

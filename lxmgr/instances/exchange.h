@@ -18,6 +18,7 @@ namespace lxmgr::instances
 struct ExportRequest {
     bool instanceOnly = false; ///< Without its snapshots.
     std::string compression;   ///< "": gzip.
+    bool optimized = false;    ///< As streams of the storage driver.
 };
 
 struct ImportRequest {
@@ -36,7 +37,8 @@ struct Imported {
 /// Where the trees of an instance that comes from elsewhere are put.
 struct NewTrees {
     storage::Driver &pool;
-    const Fd &folder;        ///< As Driver::newVolumeTrees() made it.
+    const storage::Scratch &scratch; ///< As Driver::newVolumeTrees() made it …
+    const Fd &folder;                ///< … and its folder.
     bool privileged = false; ///< Only then may there be device nodes.
     std::vector<std::string> &warnings;
 };

@@ -12,6 +12,8 @@
 
 #include <algorithm>
 #include <array>
+#include <fcntl.h>
+#include <optional>
 
 namespace lxmgr::instances
 {
@@ -73,6 +75,9 @@ Result<images::ExportJob> Manager::exportJob(const store::Instance &row, const E
     index.name = row.name;
     index.pool = row.pool;
     index.poolDriver = pool.driverName();
+    index.optimized = request.optimized;
+    if (request.optimized)
+        TRY(pool.checkStreams());
     index.instance = exported(row, all);
     for (const std::string &name : row.profiles) {
         const store::Profile profile = TRY(store::findProfile(m_s.db, row.project, name));
@@ -86,6 +91,10 @@ Result<images::ExportJob> Manager::exportJob(const store::Instance &row, const E
     images::ExportJob job;
     job.compression = TRY(images::parseExportCompression(request.compression));
     job.index = config::writeExportIndex(index);
+    if (request.optimized) {
+        job.layout = images::Layout::StreamExport;
+        job.header = config::writeStreamHeader(index);
+    }
     if (job.index.size() > images::kLongestExportText)
         return Error(
             Code::Unsupported,
@@ -97,6 +106,27 @@ Result<images::ExportJob> Manager::exportJob(const store::Instance &row, const E
                              beside.templates, layersOf(TRY(pool.snapshotRoot(row.project, row.name, snapshot.name)))});
     job.parts.push_back({"container", config::writeExportBackup(index), beside.metadata, beside.templates, {}});
     return job;
+}
+
+/// The states of the instance as streams, each as what is different from the one before it.
+Result<storage::Scratch> Manager::writeStreams(const InstanceKey &key, storage::Driver &pool, images::ExportJob &job, const storage::Held &held)
+{
+    storage::Scratch scratch = TRY(pool.newScratch());
+    if (job.parts.size() > 1)
+        TRY(sys::mkdirat(scratch.directory(), "snapshots", 0700));
+    std::optional<storage::RootTree> before;
+    for (const images::ExportSource &part : job.parts) {
+        const bool isInstance = &part == &job.parts.back();
+        const storage::RootTree tree = isInstance ? held.tree() : TRY(pool.snapshotRoot(key.project, key.name, part.folder.substr(part.folder.find('/') + 1)));
+        storage::Driver::StreamTexts beside;
+        if (isInstance) // where LXD looks for them
+            beside = {{"backup.yaml", part.backup}, {"metadata.yaml", part.metadata}};
+        const Fd file = TRY(sys::openat(scratch.directory(), images::streamFile(part.folder), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+        TRY_IN(part.folder, pool.writeStream(tree, before ? &*before : nullptr, beside, file));
+        before = tree;
+    }
+    job.streams = scratch.path();
+    return scratch;
 }
 
 std::shared_ptr<void> Manager::keepVolume(const InstanceKey &key)
@@ -121,11 +151,15 @@ Status Manager::checkNotKept(const InstanceKey &key)
 
 /// A running guest stands still only until its files are held, and is then let go of: it may be stopped meanwhile, what
 /// is held stays as it was. One that is not running is kept by `guard`.
-Result<KeptTree> Manager::keepTree(const store::Instance &row, storage::Driver &pool, std::unique_lock<std::mutex> &guard)
+Result<KeptTree> Manager::keepTree(const store::Instance &row, storage::Driver &pool, std::unique_lock<std::mutex> &guard, KeepAs as)
 {
     const InstanceKey key{row.project, row.name};
     KeptTree tree;
     if (!m_running->find(key)) {
+        if (as == KeepAs::Held) {
+            tree.held = TRY(pool.hold(key.project, key.name, storage::InUse::No));
+            return tree;
+        }
         tree.layers = layersOf(TRY(pool.root(key.project, key.name)));
         return tree;
     }
@@ -150,9 +184,14 @@ Status Manager::withExportJob(const InstanceKey &key, const ExportRequest &reque
         const store::Instance row = TRY(readyRow(key));
         const auto pool = TRY(m_s.pools.get(row.pool));
         images::ExportJob job = TRY(exportJob(row, request, *pool));
-        const KeptTree tree = TRY(keepTree(row, *pool, guard));
+        const KeptTree tree = TRY(keepTree(row, *pool, guard, request.optimized ? KeepAs::Held : KeepAs::ItIs));
         job.parts.back().layers = tree.layers;
-        TRY(work(job));
+        if (request.optimized) {
+            const storage::Scratch streams = TRY(writeStreams(key, *pool, job, *tree.held));
+            TRY(work(job));
+        } else {
+            TRY(work(job));
+        }
     }
     m_s.emit({"instance-backup-created", key, {}}); // let go of by now: what waited for it may follow
     return {};
@@ -192,10 +231,13 @@ std::string Manager::poolBeside(const Fd &file)
 Result<store::Export> Manager::reserveExport(const InstanceKey &key, const ExportRequest &request, const KeepRequest &keep)
 {
     const store::Instance row = TRY(readyRow(key));
+    if (request.optimized)
+        TRY(TRY(m_s.pools.get(row.pool))->checkStreams());
     store::Export wanted;
     wanted.owner = {store::ExportOwner::Kind::Instance, row.id};
     wanted.uuid = uuidOf(row);
     wanted.withoutSnapshots = request.instanceOnly;
+    wanted.optimized = request.optimized;
     wanted.compression = request.compression;
     return m_s.exports.reserve(std::move(wanted), keep);
 }

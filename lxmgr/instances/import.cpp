@@ -1,6 +1,8 @@
 // Importing an instance from an archive: record, trees, volume, snapshots, ready.
 #include "base/failpoint.h"
 #include "base/text.h"
+#include "config/yaml.h"
+#include "images/layout.h"
 #include "images/unpack.h"
 #include "instances/manager.h"
 #include "instances/names.h"
@@ -187,10 +189,68 @@ Result<store::Instance> Manager::importedRow(const ImportRequest &request, const
     return row;
 }
 
+namespace
+{
+
+/// LXD writes a guest's ids on its host to disk and remembers the map, as JSON, which YAML is a superset of.
+Result<trees::OwnerMap> ownersOnDisk(const StringMap &config)
+{
+    constexpr const char *kKey = "volatile.last_state.idmap";
+    trees::OwnerMap map;
+    const auto value = config.find(kKey);
+    if (value == config.end() || value->second.empty())
+        return map;
+    const auto number = [&](const config::YamlNode &entry, const char *name) -> Result<std::uint32_t> {
+        const config::YamlNode *node = entry.find(name);
+        if (!node)
+            return config::yamlError(kKey, entry, std::string(name) + " is missing");
+        return static_cast<std::uint32_t>(TRY_IN(kKey, parseUnsigned(TRY(config::yamlText(*node, kKey, name)), 0, UINT32_MAX)));
+    };
+    for (const config::YamlNode &entry : TRY(config::parseYaml(value->second, kKey)).items) {
+        const idmap::Range range{TRY(number(entry, "Nsid")), TRY(number(entry, "Hostid")), TRY(number(entry, "Maprange"))};
+        for (const auto &[name, ranges] : {std::pair{"Isuid", &map.uids}, std::pair{"Isgid", &map.gids}})
+            if (const config::YamlNode *node = entry.find(name); node && TRY(config::yamlBool(*node, kKey, name)))
+                ranges->push_back(range);
+    }
+    return map;
+}
+
+/// The streams of an archive, unpacked as files and then each as what it holds.
+Status receiveStreams(const NewTrees &trees, const std::string &helper, const Fd &file, const config::ExportIndex &index,
+                      Progress &progress)
+{
+    const storage::Scratch streams = TRY(trees.pool.newScratch());
+    const images::UnpackLimits limits = TRY(importLimits(trees.pool));
+    const images::Unpacked unpacked = TRY(
+        images::unpackArchive({helper, file, nullptr, &streams.directory(), limits, images::UnpackWork::ExportStreams}, progress));
+    if (TRY(config::readExport(unpacked.metadata, unpacked.backup)) != index)
+        return Error(Code::Invalid, "the archive changed while it was read");
+    std::vector<storage::Driver::Stream> parts;
+    for (const config::ExportedInstance &snapshot : index.snapshots)
+        parts.push_back({"snapshots/" + snapshot.name, TRY(ownersOnDisk(snapshot.definition.config))});
+    parts.push_back({"container", TRY(ownersOnDisk(index.instance.definition.config))});
+    return trees.pool.takeStreams(trees.scratch, parts, [&](const std::string &part, const Fd &at, const std::string &name) -> Status {
+        const Fd stream = TRY(path::open(streams.directory(), images::streamFile(part), O_RDONLY, path::Scope::NoMount));
+        images::UnpackJob job{helper, stream, nullptr, &at, {}, images::UnpackWork::ReceiveStream};
+        job.within = name;
+        (void)TRY(images::unpackArchive(job, progress));
+        return {};
+    });
+}
+
+} // namespace
+
 Result<Imported> Manager::importInstance(ImportRequest request, const config::ExportIndex &index, const Fd &file,
                                          Progress &progress)
 {
     return importTrees(std::move(request), index, [&](const NewTrees &trees) -> Status {
+        if (index.optimized) {
+            if (trees.pool.driverName() != index.poolDriver)
+                return Error(Code::Unsupported, "the archive holds streams of the storage driver " + quoted(index.poolDriver) + ", and storage pool " +
+                                                    quoted(trees.pool.name()) + " is of the driver " + quoted(std::string(trees.pool.driverName())) +
+                                                    " (give another: --storage <pool>; or export it again without --optimized-storage)");
+            return receiveStreams(trees, m_s.paths.helper, file, index, progress);
+        }
         const images::UnpackLimits limits = TRY(importLimits(trees.pool));
         const images::Unpacked unpacked = TRY(images::unpackArchive(
             {m_s.paths.helper, file, nullptr, &trees.folder, limits, images::UnpackWork::Export}, progress));
@@ -233,7 +293,7 @@ Result<Imported> Manager::importTrees(ImportRequest request, const config::Expor
     TRY(build(*checked, std::move(snapshots), [&]() -> Status {
         storage::Scratch trees = TRY(checked->pool->newVolumeTrees(names));
         const bool privileged = checked->wanted.config.privileged.value_or(false);
-        TRY(fill({*checked->pool, trees.directory(), privileged, imported.warnings}));
+        TRY(fill({*checked->pool, trees, trees.directory(), privileged, imported.warnings}));
         TRY(failpoint("import.unpacked"));
         return checked->pool->createVolume(key.project, key.name, std::move(trees));
     }));

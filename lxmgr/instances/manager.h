@@ -372,7 +372,9 @@ private:
     Status recoverRestore(const store::Operation &journal);
     Status recoverRestoreFiles(const store::Operation &journal);
     Status recoverSnapshots(const store::Instance &row);
-    Result<KeptTree> keepTree(const store::Instance &row, storage::Driver &pool, std::unique_lock<std::mutex> &guard);
+    Result<KeptTree> keepTree(const store::Instance &row, storage::Driver &pool, std::unique_lock<std::mutex> &guard,
+                             KeepAs as = KeepAs::ItIs);
+    Result<storage::Scratch> writeStreams(const InstanceKey &key, storage::Driver &pool, images::ExportJob &job, const storage::Held &held);
     Result<images::ExportJob> exportJob(const store::Instance &row, const ExportRequest &request, storage::Driver &pool);
     Result<std::string> importPool(const ImportRequest &request, const config::ExportIndex &index, const DeviceMap &expanded);
     Status dropTaken(StringMap &config);

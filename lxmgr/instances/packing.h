@@ -21,6 +21,9 @@ struct Beside {
 };
 Result<Beside> besideOf(storage::Driver &pool, const store::Instance &row);
 
+/// Held: as a state of its own, that nobody writes to, even if the instance is stopped.
+enum class KeepAs { ItIs, Held };
+
 /// The files of an instance, which stay as they are for as long as this is there. Must not outlive the pool.
 struct KeptTree {
     std::vector<std::string> layers;

@@ -5,6 +5,7 @@
 #include "storage/btrfs_quota.h"
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/btrfs.h>
@@ -227,6 +228,51 @@ Status setAccess(const Fd &subvolume, Access access)
 {
     std::uint64_t flags = access == Access::ReadOnly ? BTRFS_SUBVOL_RDONLY : 0;
     return control("BTRFS_IOC_SUBVOL_SETFLAGS", {}, subvolume, BTRFS_IOC_SUBVOL_SETFLAGS, flags);
+}
+
+Result<bool> hasNested(const Fd &subvolume)
+{
+    std::vector<Nested> found;
+    TRY(appendChildren(subvolume, TRY(idOf(subvolume)), found));
+    return !found.empty();
+}
+
+Status forgetOrigin(const Fd &subvolume)
+{
+    btrfs_ioctl_received_subvol_args nothing{};
+    return control("BTRFS_IOC_SET_RECEIVED_SUBVOL", {}, subvolume, BTRFS_IOC_SET_RECEIVED_SUBVOL, nothing);
+}
+
+Result<std::optional<std::string>> pathOfInode(const Fd &subvolume, std::uint64_t inode)
+{
+    alignas(btrfs_data_container) char paths[8192] = {};
+    btrfs_ioctl_ino_path_args lookup{};
+    lookup.inum = inode;
+    lookup.size = sizeof paths;
+    lookup.fspath = reinterpret_cast<std::uintptr_t>(paths);
+    const Status found = control("BTRFS_IOC_INO_PATHS", {}, subvolume, BTRFS_IOC_INO_PATHS, lookup);
+    if (!found && found.error().errnum == ENOENT)
+        return std::optional<std::string>();
+    TRY(found);
+    const auto *all = reinterpret_cast<const btrfs_data_container *>(paths);
+    const std::size_t values = offsetof(btrfs_data_container, val);
+    if (all->elem_cnt == 0 || values + all->val[0] >= sizeof paths)
+        return Error(Code::Unsupported, "btrfs: the path of an inode is too long");
+    const char *first = paths + values + all->val[0];
+    return std::optional(std::string(first, strnlen(first, sizeof paths - values - all->val[0])));
+}
+
+Status send(const Fd &subvolume, const Fd *since, const Fd &to)
+{
+    btrfs_ioctl_send_args arguments{};
+    arguments.send_fd = to.get();
+    __u64 shared = since ? TRY(idOf(*since)) : 0;
+    if (since) {
+        arguments.parent_root = shared;
+        arguments.clone_sources = &shared; // what the kernel may say is the same there
+        arguments.clone_sources_count = 1;
+    }
+    return control("BTRFS_IOC_SEND", {}, subvolume, BTRFS_IOC_SEND, arguments);
 }
 
 Status snapshot(const Fd &source, const Fd &at, const std::string &name, Access access)

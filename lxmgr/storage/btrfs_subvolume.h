@@ -7,6 +7,7 @@
 #include "base/types.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace lxmgr::storage::btrfs
@@ -26,6 +27,16 @@ Status createSubvolume(const Fd &at, const std::string &name);
 /// Subvolumes that a guest made inside are in there too, copied one after the other.
 Status snapshot(const Fd &source, const Fd &at, const std::string &name, Access access);
 Status setAccess(const Fd &subvolume, Access access);
+/// Whether there are subvolumes inside.
+Result<bool> hasNested(const Fd &subvolume);
+/// `subvolume`, which can be written to, is no longer known as what was received: the next stream that is based on the same
+/// does not find this one.
+Status forgetOrigin(const Fd &subvolume);
+/// A path below the top of `subvolume` by which it has the inode of this number; none: it does not.
+Result<std::optional<std::string>> pathOfInode(const Fd &subvolume, std::uint64_t inode);
+/// Writes the read-only `subvolume` to the file or pipe `to` as a stream (btrfs-send(8)): whole, or what has changed since
+/// the read-only `since`. Subvolumes inside are empty folders in it.
+Status send(const Fd &subvolume, const Fd *since, const Fd &to);
 /// Removes the subvolume that `subvolume` is the top of, and all subvolumes inside. Unlinking it is atomic, the kernel
 /// frees the space later.
 Status destroy(const Fd &subvolume);

@@ -21,6 +21,7 @@
 #include "base/progress.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "trees/owners.h"
 
 #include <cstdint>
 #include <functional>
@@ -275,6 +276,26 @@ public:
     virtual Result<Bytes> asideUsage(const std::string &aside) const = 0;
     /// Missing is no error.
     virtual Status deleteAside(const std::string &aside) = 0;
+
+    // Streams: states in the file system's own form, which another pool of the same driver takes with what they share.
+
+    /// What lies beside a root file system at the top of a stream: names of regular files, and their texts.
+    using StreamTexts = std::vector<std::pair<std::string, std::string>>;
+    /// Unsupported: the driver has no such form.
+    virtual Status checkStreams() const = 0;
+    /// Writes to the empty file `to` what `state` is (of snapshotRoot() or Held::tree()), as what has changed since
+    /// `since`, another such, if that is there. `beside` is put over what lies there. Unsupported: a guest has made
+    /// subvolumes inside, which a stream leaves out. NoSpace.
+    virtual Status writeStream(const RootTree &state, const RootTree *since, const StreamTexts &beside, const Fd &to) = 0;
+    struct Stream {
+        std::string part;       ///< "container", or "snapshots/<name>"
+        trees::OwnerMap owners; ///< By which its files have other owners on disk than inside, where they do.
+    };
+    /// Makes in `trees`, of newVolumeTrees(), what streams hold: of each of `streams`, the oldest first. `receive` makes the
+    /// subvolume that the stream of `part` describes in the empty folder `name` of `at`. Nobody vouches for what a stream
+    /// holds: Invalid.
+    using Receive = std::function<Status(const std::string &part, const Fd &at, const std::string &name)>;
+    virtual Status takeStreams(const Scratch &trees, const std::vector<Stream> &streams, const Receive &receive) = 0;
 
     virtual Result<Space> space() const = 0;
     /// Removes now what deletions left; returns when all is gone.

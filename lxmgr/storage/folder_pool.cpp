@@ -554,6 +554,12 @@ Result<Bytes> FolderPool::usage(const std::string &project, const std::string &n
     return usageOf(TRY(openVolume(project, name)), Holder::Volume);
 }
 
+Status FolderPool::checkStreams() const
+{
+    return Error(Code::Unsupported, "optimized_storage: storage pool " + quoted(m_place.name) + " is of the driver " +
+                                        quoted(std::string(driverName())) + ", which has no form of its own (only btrfs has; leave it out)");
+}
+
 Result<Space> FolderPool::space() const
 {
     TRY(needPrepared());

@@ -109,6 +109,9 @@ public:
     Result<Fd> openAside(const std::string &aside) const override;
     Result<Bytes> asideUsage(const std::string &aside) const override;
     Status deleteAside(const std::string &aside) override;
+    Status checkStreams() const override;
+    Status writeStream(const RootTree &, const RootTree *, const StreamTexts &, const Fd &) override { return checkStreams(); }
+    Status takeStreams(const Scratch &, const std::vector<Stream> &, const Receive &) override { return checkStreams(); }
     Result<Space> space() const override;
     Status emptyTrash() override;
 
@@ -212,6 +215,7 @@ protected:
     virtual Status flush() const;
     /// What becomes a volume that newVolumeTrees() lays out.
     Result<Scratch> layOutTrees(Scratch scratch, const std::vector<std::string> &snapshots) const;
+    Result<Scratch> newPlainScratch() const;
     Result<Scratch> scratchNamed(std::string name, const std::string &content) const;
     Status needPrepared() const;
     Error withFreeSpace(Error error) const;
@@ -239,7 +243,6 @@ private:
     Result<std::string> checkedVolume(const std::string &project, const std::string &name) const;
     Result<SnapshotPlace> snapshotPlace(const std::string &project, const std::string &name,
                                         const std::string &snapshot) const;
-    Result<Scratch> newPlainScratch() const;
     struct Ancestor { ///< What a state is made from.
         const Fd *folder = nullptr;          ///< None: the image, or nothing.
         const RootTree *original = nullptr;  ///< Where it came from.
