@@ -64,7 +64,7 @@ namespace
 api::Json writable(const api::Json &object)
 {
     api::Json document = api::Json::object();
-    for (const std::string_view field : {"config", "description"})
+    for (const std::string_view field : {"config", "description", "ports", "ingress", "egress"})
         if (const api::Json *value = object.find(field))
             document[field] = *value;
     return document;

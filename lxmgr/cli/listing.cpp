@@ -9,7 +9,8 @@ std::vector<ColumnSet> columnSets()
 {
     return {instanceColumns(), snapshotColumns(), undoColumns(),   exportColumns(),         volumeExportColumns(),
             backupColumns(),   imageColumns(),    aliasColumns(),  profileColumns(),
-            networkColumns(),  leaseColumns(),    storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns()};
+            networkColumns(),  leaseColumns(),    forwardColumns(), aclColumns(),
+            storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns()};
 }
 
 } // namespace lxmgr::cli

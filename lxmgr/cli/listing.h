@@ -16,6 +16,8 @@ ColumnSet aliasColumns();     // images.cpp
 ColumnSet profileColumns();   // objects.cpp
 ColumnSet networkColumns();   // networks.cpp
 ColumnSet leaseColumns();
+ColumnSet forwardColumns();   // network_rules.cpp
+ColumnSet aclColumns();
 ColumnSet volumeColumns();         // volumes.cpp
 ColumnSet volumeSnapshotColumns(); // volumes.cpp
 ColumnSet storageColumns();   // storage.cpp

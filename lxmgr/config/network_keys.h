@@ -40,6 +40,11 @@ inline constexpr NetworkKeyText kNetworkKeys[] = {
     {"ipv6.nat",                   "true where the address was auto", "Masquerade what leaves the subnet."},
     {"ipv6.routing",               "true",     "Forward between the bridge and elsewhere, and be the guests' router."},
     {"raw.dnsmasq",                "",         "Lines added to the configuration of dnsmasq, as dnsmasq(8) has them: host-record=db.lxmgr,10.1.2.3 for a name of its own."},
+    {"security.acls",              "",         "Names of access control lists, parted by commas, that packets between the bridge and elsewhere have to pass."},
+    {"security.acls.default.egress.action",  "reject", "What happens to packets from guests that no rule of the lists is about: allow, drop or reject."},
+    {"security.acls.default.egress.logged",  "false",  "Whether the kernel's log tells of them."},
+    {"security.acls.default.ingress.action", "reject", "The same of packets to guests."},
+    {"security.acls.default.ingress.logged", "false",  "Whether the kernel's log tells of them."},
 };
 // clang-format on
 static_assert(std::ranges::is_sorted(kNetworkKeys, {}, &NetworkKeyText::name));

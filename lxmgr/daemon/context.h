@@ -54,6 +54,7 @@ std::span<const HandlerRow> diffHandlers();
 std::span<const HandlerRow> imageHandlers();
 std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> networkHandlers();
+std::span<const HandlerRow> networkRuleHandlers();
 std::span<const HandlerRow> storageHandlers();
 /// The other form of creating one: from an archive that is uploaded.
 Status importInstance(Context &context, Request &request, const Responder &responder);

@@ -130,6 +130,7 @@ public:
         m_scheduler.reset();
         m_backups.reset();
         m_manager.reset();
+        m_networks.reset(); // its thread uses the database
     }
 
 private:
@@ -165,6 +166,8 @@ private:
         log::info("lxmgrd is listening on " + options.socketPath);
         m_server->runOnPool([this] {
             m_networks->recover();
+            if (const Status watched = m_networks->watchRules(); !watched)
+                log::warning("changes of firewall rules are not seen: " + watched.error().message + ", ignoring");
             m_manager->autostart();
             becomeReady();
         });

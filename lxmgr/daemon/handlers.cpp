@@ -11,7 +11,8 @@ Result<HandlerTable> handlerTable()
     HandlerTable table{};
     for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), keptExportHandlers(),
                             volumeExchangeHandlers(), backupHandlers(), executionHandlers(), fileHandlers(), diffHandlers(),
-                            imageHandlers(), configurationHandlers(), networkHandlers(), storageHandlers(), volumeHandlers(), undoHandlers()})
+                            imageHandlers(), configurationHandlers(), networkHandlers(), networkRuleHandlers(),
+                            storageHandlers(), volumeHandlers(), undoHandlers()})
         for (const HandlerRow &row : rows)
             table[static_cast<std::size_t>(row.route)] = row.handler;
     for (std::size_t i = 0; i < table.size(); ++i)

@@ -8,7 +8,9 @@
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
+#include "network/config.h"
 #include "network/interfaces.h"
+#include "network/rules.h"
 #include "store/instances.h"
 #include "store/profiles.h"
 
@@ -16,6 +18,24 @@
 
 namespace lxmgr::instances
 {
+
+namespace
+{
+
+Status checkForward(const store::Network &row, const network::Forward &forward)
+{
+    const network::BridgeConfig config = TRY(network::parseConfig(row.config));
+    return network::checkForward(config, forward);
+}
+
+/// Nothing is written, and the disk not waited for, where it says so already.
+Status replaceIfOther(const Fd &folder, const std::string &name, const std::string &text)
+{
+    const auto present = files::read(folder, name);
+    return present && *present == text ? Status() : files::replace(folder, name, text);
+}
+
+} // namespace
 
 Status Networks::ensureDefault()
 {
@@ -33,7 +53,11 @@ Status Networks::ensureDefault()
         row.description = "Made on first use";
         row.config = TRY_IN("network " + quoted(row.name), network::withDefaults({}));
     }
-    TRY(store::insertNetwork(m_db, row));
+    if (lost) {
+        TRY(insertLost(row));
+        return {};
+    }
+    row.id = TRY(store::insertNetwork(m_db, row));
     return writeDocument(row);
 }
 
@@ -53,6 +77,21 @@ Result<store::Network> Networks::lostRow(const std::string &name) const
     return row;
 }
 
+/// Of a network that came back from its document.
+Status Networks::insertLost(store::Network &row)
+{
+    const std::string file = folderOf(row.name) + "/" + config::kNetworkFile;
+    const config::NetworkDocument document = TRY(config::readNetworkDocument(TRY(files::read(file)), file));
+    return m_db.transaction([&]() -> Status {
+        row.id = TRY(store::insertNetwork(m_db, row));
+        for (const config::ForwardDocument &forward : document.forwards) {
+            TRY_IN(file, checkForward(row, {forward.listenAddress, forward.config, forward.ports}));
+            TRY(store::insertForward(m_db, {0, row.id, forward.listenAddress, forward.description, forward.config, forward.ports}));
+        }
+        return {};
+    });
+}
+
 Status Networks::writeDocument(const store::Network &row) const
 {
     const Fd state = TRY(path::openFolder(m_paths.stateDir));
@@ -60,13 +99,16 @@ Status Networks::writeDocument(const store::Network &row) const
     // mkdir(2) obeyed the umask; the user of dnsmasq has to walk through both.
     for (const std::string &name : {std::string("networks"), "networks/" + row.name})
         TRY(sys::fchmodat(state, name, 0711));
-    return files::replace(folder, config::kNetworkFile,
-                          config::writeNetworkDocument({row.name, row.description, row.config}));
+    config::NetworkDocument document{row.name, row.description, row.config};
+    for (store::NetworkForward &forward : TRY(store::listForwards(m_db, row.id)))
+        document.forwards.push_back({forward.listenAddress, forward.description, std::move(forward.config), std::move(forward.ports)});
+    return replaceIfOther(folder, config::kNetworkFile, config::writeNetworkDocument(document));
 }
 
 Status Networks::recoverLost(Apply apply, std::vector<Found> &found)
 {
     const std::lock_guard lock(m_mutex);
+    TRY(recoverLostAcls(apply, found)); // before the networks that use them
     const auto folder = path::openFolder(m_paths.stateDir + "/networks");
     if (!folder)
         return folder.error().errnum == ENOENT ? Status() : Status(folder.error());
@@ -77,12 +119,28 @@ Status Networks::recoverLost(Apply apply, std::vector<Found> &found)
         if (!row && row.error().errnum == ENOENT)
             continue; // only leases are left of it
         Status done = row ? Status() : Status(row.error());
-        if (done && apply == Apply::Yes)
-            if (const auto inserted = store::insertNetwork(m_db, *row); !inserted)
-                done = inserted.error();
+        if (done && apply == Apply::Yes) {
+            store::Network back = *row;
+            done = insertLost(back);
+        }
         found.push_back(outcome({"network", "", name, "", {}, {}}, done, apply));
     }
     return {};
+}
+
+Result<network::Network> Networks::networkOf(const store::Network &row) const
+{
+    network::Network network{row.name, row.config, folderOf(row.name)};
+    if (row.id != 0)
+        for (store::NetworkForward &forward : TRY(store::listForwards(m_db, row.id)))
+            network.forwards.push_back({forward.listenAddress, std::move(forward.config), std::move(forward.ports)});
+    for (const std::string &name : TRY(network::parseConfig(row.config)).acls) {
+        auto acl = store::findAcl(m_db, row.project, name);
+        if (!acl)
+            return std::move(acl.error()).in("security.acls");
+        network.acls.push_back({acl->name, std::move(acl->ingress), std::move(acl->egress)});
+    }
+    return network;
 }
 
 Result<network::Network> Networks::find(const std::string &name)
@@ -134,11 +192,34 @@ void Networks::recover()
         // One that no guest was ever on, the default one, waits for the first.
         if (row.name == kDefaultNetwork && !path::openFolder(folderOf(row.name) + "/hosts"))
             continue;
-        Status up = bringUp(networkOf(row));
-        if (up && !files::read(folderOf(row.name) + "/" + config::kNetworkFile))
-            up = writeDocument(row);
+        const auto network = networkOf(row);
+        Status up = network ? bringUp(*network) : Status(network.error());
+        if (up)
+            up = writeDocument(row); // a crash may have come before it was
         if (!up)
             log::error(up.error().message + ", ignoring");
+    }
+    const auto acls = store::listAcls(m_db, store::kDefaultProject);
+    for (const store::NetworkAcl &acl : acls ? *acls : std::vector<store::NetworkAcl>())
+        if (const Status written = writeAclDocument(acl); !written)
+            log::error("network ACL '" + acl.name + "': " + written.error().message + ", ignoring");
+}
+
+Status Networks::watchRules()
+{
+    m_watch = TRY(network::foreign::Watch::create([this] { reassertRules(); }));
+    return {};
+}
+
+void Networks::reassertRules()
+{
+    const std::lock_guard lock(m_mutex);
+    const auto rows = store::listNetworks(m_db, store::kDefaultProject);
+    for (const store::Network &row : rows ? *rows : std::vector<store::Network>()) {
+        const auto network = networkOf(row);
+        const Status made = network ? network::ensureRules(*network) : Status(network.error());
+        if (!made)
+            log::warning("network '" + row.name + "': rules: " + made.error().message + ", ignoring");
     }
 }
 
@@ -219,14 +300,14 @@ Status Networks::create(const store::Network &wanted)
     TRY(network::validate(wanted.config));
     store::Network row = wanted;
     row.config = TRY(network::withDefaults(wanted.config));
-    TRY(network::checkHost(networkOf(row)));
+    TRY(network::checkHost(TRY(networkOf(row))));
     row.id = TRY(store::insertNetwork(m_db, row));
     Undo undo;
     undo.add("forget network", [&] { return store::deleteNetwork(m_db, row.id); });
     TRY(failpoint("network.record"));
     undo.add("remove folder", [&] { return removeFolder(row.name); });
-    undo.add("take network down", [&] { return network::tearDown(networkOf(row)); });
-    TRY(bringUp(networkOf(row)));
+    undo.add("take network down", [&]() -> Status { return network::tearDown(TRY(networkOf(row))); });
+    TRY(bringUp(TRY(networkOf(row))));
     TRY(failpoint("network.up"));
     TRY(writeDocument(row));
     TRY(failpoint("network.document"));
@@ -243,19 +324,22 @@ Status Networks::change(const std::string &name, const std::string &description,
     const store::Network before = row;
     row.description = description;
     row.config = TRY(network::withAddresses(config));
-    TRY(network::checkHost(networkOf(row), before.config));
-    TRY(checkFixedAddresses(networkOf(row)));
+    TRY(network::checkHost(TRY(networkOf(row)), before.config));
+    const network::Network wanted = TRY(networkOf(row));
+    TRY(checkFixedAddresses(wanted));
+    for (const network::Forward &forward : wanted.forwards)
+        TRY_IN("forward " + quoted(forward.listenAddress), checkForward(row, forward));
     TRY(store::updateNetwork(m_db, row));
     Undo undo;
     undo.add("bring the network back as it was", [&]() -> Status {
         TRY(store::updateNetwork(m_db, before));
-        TRY(network::releaseInterfaces(networkOf(before), row.config));
-        TRY(bringUp(networkOf(before)));
+        TRY(network::releaseInterfaces(TRY(networkOf(before)), row.config));
+        TRY(bringUp(TRY(networkOf(before))));
         return writeDocument(before);
     });
     TRY(failpoint("network-update.record"));
-    TRY(network::releaseInterfaces(networkOf(row), before.config));
-    TRY(bringUp(networkOf(row)));
+    TRY(network::releaseInterfaces(TRY(networkOf(row)), before.config));
+    TRY(bringUp(TRY(networkOf(row))));
     TRY(failpoint("network-update.up"));
     TRY(writeDocument(row));
     undo.keep();
@@ -272,19 +356,19 @@ Status Networks::rename(const std::string &name, const std::string &newName)
     row.name = newName;
     Undo undo;
     undo.add("bring the network back", [&]() -> Status {
-        TRY(bringUp(networkOf(before)));
+        TRY(bringUp(TRY(networkOf(before))));
         return writeDocument(before);
     });
     // First, so that nobody takes what is left of the old name for a network whose row was lost.
     TRY(removeDocument(name));
-    TRY(network::tearDown(networkOf(before)));
+    TRY(network::tearDown(TRY(networkOf(before))));
     TRY(failpoint("network-rename.down"));
     TRY(store::renameNetwork(m_db, row.id, newName));
     undo.add("rename back", [&] { return store::renameNetwork(m_db, row.id, name); });
     TRY(failpoint("network-rename.record"));
     undo.add("remove folder", [&] { return removeFolder(newName); });
-    undo.add("take network down", [&] { return network::tearDown(networkOf(row)); });
-    TRY(bringUp(networkOf(row)));
+    undo.add("take network down", [&]() -> Status { return network::tearDown(TRY(networkOf(row))); });
+    TRY(bringUp(TRY(networkOf(row))));
     TRY(writeDocument(row));
     undo.keep();
     TRY(removeFolder(name));
@@ -311,6 +395,256 @@ Status Networks::remove(const std::string &name)
     const std::lock_guard broken(m_brokenMutex);
     m_broken.erase(name);
     return {};
+}
+
+// Forwards
+
+namespace
+{
+
+/// Every field is there on the wire, empty or not.
+void fillPorts(std::vector<StringMap> &ports)
+{
+    for (StringMap &port : ports)
+        for (const std::string_view field : network::kPortFields)
+            port.emplace(field, "");
+}
+
+} // namespace
+
+Result<store::Network> Networks::rowOf(const std::string &name) const
+{
+    auto row = store::findNetwork(m_db, store::kDefaultProject, name);
+    if (!row && row.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Network not found");
+    return row;
+}
+
+Result<std::vector<store::NetworkForward>> Networks::forwards(const std::string &name)
+{
+    return store::listForwards(m_db, TRY(rowOf(name)).id);
+}
+
+Result<store::NetworkForward> Networks::findForward(const std::string &name, const std::string &listenAddress)
+{
+    const auto address = netlink::parseAddress(listenAddress);
+    auto forward = store::findForward(m_db, TRY(rowOf(name)).id, address ? address->text() : listenAddress);
+    if (!forward && forward.error().code == Code::NotFound)
+        return Error(Code::NotFound, "Network forward not found");
+    return forward;
+}
+
+/// Recorded, in force, and in the document; or none of it.
+Status Networks::putForward(const std::string &name, const std::function<Status(const store::Network &)> &change,
+                            const std::function<Status(const store::Network &)> &revert)
+{
+    const store::Network row = TRY(rowOf(name));
+    TRY(change(row));
+    Undo undo;
+    undo.add("bring the forwards back", [&]() -> Status {
+        TRY(revert(row));
+        TRY(bringUp(TRY(networkOf(row))));
+        return writeDocument(row);
+    });
+    TRY(failpoint("network-forward.record"));
+    TRY(bringUp(TRY(networkOf(row))));
+    TRY(failpoint("network-forward.up"));
+    TRY(writeDocument(row));
+    undo.keep();
+    return {};
+}
+
+Result<std::string> Networks::createForward(const std::string &name, store::NetworkForward wanted)
+{
+    const std::lock_guard lock(m_mutex);
+    const store::Network row = TRY(rowOf(name));
+    wanted.networkId = row.id;
+    wanted.listenAddress = TRY(network::listenAddress(TRY(network::parseConfig(row.config)), wanted.listenAddress));
+    TRY(checkForward(row, {wanted.listenAddress, wanted.config, wanted.ports}));
+    fillPorts(wanted.ports);
+    TRY(putForward(
+        name,
+        [&](const store::Network &) -> Status {
+            wanted.id = TRY(store::insertForward(m_db, wanted));
+            return {};
+        },
+        [&](const store::Network &) { return store::deleteForward(m_db, wanted.id); }));
+    return wanted.listenAddress;
+}
+
+Status Networks::changeForward(const std::string &name, const store::NetworkForward &wanted)
+{
+    const std::lock_guard lock(m_mutex);
+    const store::NetworkForward before = TRY(findForward(name, wanted.listenAddress));
+    store::NetworkForward after = wanted;
+    after.id = before.id;
+    TRY(checkForward(TRY(rowOf(name)), {before.listenAddress, after.config, after.ports}));
+    fillPorts(after.ports);
+    return putForward(
+        name, [&](const store::Network &) { return store::updateForward(m_db, after); },
+        [&](const store::Network &) { return store::updateForward(m_db, before); });
+}
+
+Status Networks::removeForward(const std::string &name, const std::string &listenAddress)
+{
+    const std::lock_guard lock(m_mutex);
+    const store::NetworkForward before = TRY(findForward(name, listenAddress));
+    return putForward(
+        name, [&](const store::Network &) { return store::deleteForward(m_db, before.id); },
+        [&](const store::Network &) -> Status {
+            TRY(store::insertForward(m_db, before));
+            return {};
+        });
+}
+
+// Access control lists
+
+namespace
+{
+
+Status checkAcl(const store::NetworkAcl &acl)
+{
+    for (const auto &[key, value] : acl.config)
+        if (!key.starts_with("user."))
+            return Error(Code::Invalid, "Unknown key " + quoted(key) + " of a network ACL").hint("only user.*");
+    return network::checkAcl({acl.name, acl.ingress, acl.egress});
+}
+
+/// Empty fields are left out, and each rule says its state.
+void tidyRules(store::NetworkAcl &acl)
+{
+    for (std::vector<StringMap> *rules : {&acl.ingress, &acl.egress})
+        for (StringMap &rule : *rules) {
+            std::erase_if(rule, [](const auto &pair) { return pair.second.empty(); });
+            rule.emplace("state", "enabled");
+        }
+}
+
+} // namespace
+
+Status Networks::writeAclDocument(const store::NetworkAcl &acl) const
+{
+    const Fd state = TRY(path::openFolder(m_paths.stateDir));
+    const Fd folder = TRY(path::makeFolders(state, "network-acls", 0700, path::Scope::Beneath));
+    return replaceIfOther(folder, acl.name + ".yaml",
+                          config::writeAclDocument({acl.name, acl.description, acl.config, acl.ingress, acl.egress}));
+}
+
+Status Networks::removeAclDocument(const std::string &name) const
+{
+    const auto folder = path::openFolder(aclFolder());
+    if (!folder)
+        return folder.error().errnum == ENOENT ? Status() : Status(folder.error());
+    Status gone = sys::unlinkat(*folder, name + ".yaml");
+    return !gone && gone.error().errnum == ENOENT ? Status() : std::move(gone);
+}
+
+Status Networks::recoverLostAcls(Apply apply, std::vector<Found> &found)
+{
+    const auto folder = path::openFolder(aclFolder());
+    if (!folder)
+        return folder.error().errnum == ENOENT ? Status() : Status(folder.error());
+    for (const std::string &file : TRY(path::list(*folder))) {
+        const std::string name = file.substr(0, file.rfind(".yaml"));
+        if (!file.ends_with(".yaml") || store::findAcl(m_db, store::kDefaultProject, name))
+            continue;
+        const auto recoverOne = [&]() -> Status {
+            const config::AclDocument document = TRY(config::readAclDocument(TRY(files::read(*folder, file)), file));
+            const store::NetworkAcl acl{0, store::kDefaultProject, document.name, document.description, document.config, document.ingress, document.egress};
+            if (document.name != name)
+                return Error(Code::Corrupt, file + " is that of " + quoted(document.name));
+            TRY_IN(file, checkAcl(acl));
+            if (apply == Apply::Yes)
+                TRY(store::insertAcl(m_db, acl));
+            return {};
+        };
+        found.push_back(outcome({"network ACL", "", name, "", {}, {}}, recoverOne(), apply));
+    }
+    return {};
+}
+
+Result<std::map<std::string, std::vector<std::string>>> Networks::aclUsers()
+{
+    std::map<std::string, std::vector<std::string>> users;
+    for (const store::Network &row : TRY(store::listNetworks(m_db, store::kDefaultProject)))
+        if (const auto config = network::parseConfig(row.config))
+            for (const std::string &acl : config->acls)
+                users[acl].push_back(row.name);
+    return users;
+}
+
+Status Networks::checkAclUnused(const std::string &name)
+{
+    const auto users = TRY(aclUsers());
+    const auto found = users.find(name);
+    if (found == users.end())
+        return {};
+    return Error(Code::WrongState, "network ACL " + quoted(name) + " is used by network " + join(found->second, ", "))
+        .hint("take it out of their security.acls first");
+}
+
+Status Networks::bringUsersUp(const std::string &acl)
+{
+    auto users = TRY(aclUsers());
+    for (const std::string &name : users[acl])
+        TRY(bringUp(TRY(networkOf(TRY(rowOf(name))))));
+    return {};
+}
+
+Status Networks::createAcl(store::NetworkAcl wanted)
+{
+    const std::lock_guard lock(m_mutex);
+    tidyRules(wanted);
+    TRY(checkAcl(wanted));
+    TRY(store::insertAcl(m_db, wanted));
+    TRY(failpoint("network-acl.record"));
+    return writeAclDocument(wanted);
+}
+
+Status Networks::changeAcl(store::NetworkAcl wanted)
+{
+    const std::lock_guard lock(m_mutex);
+    const store::NetworkAcl before = TRY(store::findAcl(m_db, wanted.project, wanted.name));
+    wanted.id = before.id;
+    tidyRules(wanted);
+    TRY(checkAcl(wanted));
+    TRY(store::updateAcl(m_db, wanted));
+    Undo undo;
+    undo.add("bring the list back as it was", [&]() -> Status {
+        TRY(store::updateAcl(m_db, before));
+        TRY(bringUsersUp(before.name));
+        return writeAclDocument(before);
+    });
+    TRY(failpoint("network-acl-update.record"));
+    TRY(bringUsersUp(wanted.name));
+    TRY(writeAclDocument(wanted));
+    undo.keep();
+    return {};
+}
+
+Status Networks::renameAcl(const std::string &project, const std::string &name, const std::string &newName)
+{
+    const std::lock_guard lock(m_mutex);
+    store::NetworkAcl row = TRY(store::findAcl(m_db, project, name));
+    TRY(network::checkAclName(newName));
+    TRY(checkAclUnused(name));
+    if (store::findAcl(m_db, project, newName))
+        return Error(Code::AlreadyExists, "network ACL " + quoted(newName) + " already exists");
+    TRY(removeAclDocument(name)); // first, or a lost database would bring it back
+    TRY(store::renameAcl(m_db, row.id, newName));
+    TRY(failpoint("network-acl-rename.record"));
+    row.name = newName;
+    return writeAclDocument(row);
+}
+
+Status Networks::removeAcl(const std::string &project, const std::string &name)
+{
+    const std::lock_guard lock(m_mutex);
+    const store::NetworkAcl row = TRY(store::findAcl(m_db, project, name));
+    TRY(checkAclUnused(name));
+    TRY(removeAclDocument(name)); // first, or a lost database would bring it back
+    TRY(failpoint("network-acl-delete.document"));
+    return store::deleteAcl(m_db, row.id);
 }
 
 Status Networks::reserve(const std::string &name, const network::Reservation &reservation)

@@ -3,9 +3,12 @@
 
 #include "base/paths.h"
 #include "instances/found.h"
+#include "network/foreign.h"
 #include "network/network.h"
-#include "store/networks.h"
+#include "store/network_rules.h"
 
+#include <functional>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -31,6 +34,8 @@ public:
     /// At the start of the daemon: what a crash left of deleted networks goes, and those that were up come up again. A
     /// network that cannot is logged, and says so in its status.
     void recover();
+    /// From now on rules that somebody else's firewall undid are made again as soon as it did, without anybody asking.
+    Status watchRules();
     /// Whether the last attempt to bring it up failed.
     bool isBroken(const std::string &name) const;
     /// Checks, fills in free ranges, records and brings up. AlreadyExists: a network or an interface of the host has the name.
@@ -42,14 +47,45 @@ public:
     Status rename(const std::string &name, const std::string &newName);
     /// Taken down and forgotten. The caller has made sure that nobody uses it.
     Status remove(const std::string &name);
+
+    // Forwards, recorded and put in force at once.
+    Result<std::vector<store::NetworkForward>> forwards(const std::string &name);
+    /// AlreadyExists: some network has one on the address. The address it listens on, in its one form.
+    Result<std::string> createForward(const std::string &name, store::NetworkForward wanted);
+    Result<store::NetworkForward> findForward(const std::string &name, const std::string &listenAddress);
+    /// All but its address.
+    Status changeForward(const std::string &name, const store::NetworkForward &wanted);
+    Status removeForward(const std::string &name, const std::string &listenAddress);
+
+    // Access control lists; what uses one follows at once.
+    Status createAcl(store::NetworkAcl wanted);
+    Status changeAcl(store::NetworkAcl wanted);
+    /// WrongState: a network uses it; the same of the next.
+    Status renameAcl(const std::string &project, const std::string &name, const std::string &newName);
+    Status removeAcl(const std::string &project, const std::string &name);
+    /// Names of the networks that each list is used by.
+    Result<std::map<std::string, std::vector<std::string>>> aclUsers();
+
     Status reserve(const std::string &name, const network::Reservation &reservation);
     /// Idempotent; an unknown network is no error.
     Status release(const std::string &name, const std::string &mac);
 
 private:
     std::string folderOf(const std::string &name) const { return m_paths.stateDir + "/networks/" + name; }
-    network::Network networkOf(const store::Network &row) const { return {row.name, row.config, folderOf(row.name)}; }
+    std::string aclFolder() const { return m_paths.stateDir + "/network-acls"; }
+    /// With its forwards and lists. NotFound names a list that does not exist.
+    Result<network::Network> networkOf(const store::Network &row) const;
+    Status writeAclDocument(const store::NetworkAcl &acl) const;
+    Status removeAclDocument(const std::string &name) const;
+    Status recoverLostAcls(Apply apply, std::vector<Found> &found);
+    Result<store::Network> rowOf(const std::string &name) const;
+    Status checkAclUnused(const std::string &name);
+    Status putForward(const std::string &name, const std::function<Status(const store::Network &)> &change,
+                      const std::function<Status(const store::Network &)> &undo);
+    Status bringUsersUp(const std::string &acl);
+    void reassertRules();
     Result<store::Network> lostRow(const std::string &name) const;
+    Status insertLost(store::Network &row);
     Status writeDocument(const store::Network &row) const;
     Status removeDocument(const std::string &name) const;
     Status removeFolder(const std::string &name) const;
@@ -63,6 +99,7 @@ private:
     std::mutex m_mutex;
     mutable std::mutex m_brokenMutex; ///< A list of networks is not held up by one that is just coming up.
     std::set<std::string> m_broken;
+    std::unique_ptr<network::foreign::Watch> m_watch; ///< Last: it uses all the others.
 };
 
 inline const std::string kDefaultNetwork = "lxmgrbr0";

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "config/network_keys.h"
+#include "network/rules.h"
 
 #include <algorithm>
 #include <array>
@@ -149,6 +150,25 @@ Status readRawDnsmasq(BridgeConfig &config, const std::string &value)
     return {};
 }
 
+Status readAcls(BridgeConfig &config, const std::string &value)
+{
+    config.acls.clear();
+    for (const std::string &part : split(value, ',')) {
+        const std::string name(trimmed(part));
+        TRY(checkAclName(name));
+        config.acls.push_back(name);
+    }
+    return {};
+}
+
+Status readAction(std::string &into, const std::string &value)
+{
+    if (value != "allow" && value != "drop" && value != "reject")
+        return invalid(quoted(value) + " is not one of allow, drop, reject");
+    into = value;
+    return {};
+}
+
 // clang-format off
 using C = BridgeConfig;
 constexpr NetworkKey kNetworkKeys[] = {
@@ -177,6 +197,11 @@ constexpr NetworkKey kNetworkKeys[] = {
     {"ipv6.nat",            [](C &c, const std::string &v) { return readBool(c.ipv6.nat, v); }},
     {"ipv6.routing",        [](C &c, const std::string &v) { return readBool(c.ipv6.routing, v); }},
     {"raw.dnsmasq",         &readRawDnsmasq},
+    {"security.acls",       &readAcls},
+    {"security.acls.default.egress.action",  [](C &c, const std::string &v) { return readAction(c.aclEgress.action, v); }},
+    {"security.acls.default.egress.logged",  [](C &c, const std::string &v) { return readBool(c.aclEgress.logged, v); }},
+    {"security.acls.default.ingress.action", [](C &c, const std::string &v) { return readAction(c.aclIngress.action, v); }},
+    {"security.acls.default.ingress.logged", [](C &c, const std::string &v) { return readBool(c.aclIngress.logged, v); }},
 };
 // clang-format on
 static_assert(std::ranges::equal(kNetworkKeys, config::kNetworkKeys, {}, &NetworkKey::name, &config::NetworkKeyText::name));
@@ -185,7 +210,7 @@ static_assert(std::ranges::equal(kNetworkKeys, config::kNetworkKeys, {}, &Networ
 constexpr std::string_view kKnownElsewhere[] = {
     "bgp.",             "dns.nameservers", "dns.zone.",       "fan.",
     "ipv4.dhcp.routes", "ipv4.nat.",       "ipv4.ovn.ranges", "ipv4.routes", "ipv6.nat.",
-    "ipv6.ovn.ranges",  "ipv6.routes",     "security.acls",   "tunnel.",
+    "ipv6.ovn.ranges",  "ipv6.routes",     "tunnel.",
 };
 
 Error unknownKey(const std::string &key)

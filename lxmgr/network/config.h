@@ -42,6 +42,12 @@ struct BridgeConfig {
     std::vector<std::string> search;
     std::vector<std::string> externalInterfaces; ///< Of the host, to be ports.
     std::string rawDnsmasq;                      ///< Lines of the administrator's.
+    struct Otherwise {
+        std::string action = "reject"; ///< allow, drop, reject
+        bool logged = false;
+    };
+    std::vector<std::string> acls; ///< Names of lists that what crosses the bridge's border has to pass.
+    Otherwise aclIngress, aclEgress;
 
     const FamilyConfig &family(int number) const;
     FamilyConfig &family(int number);

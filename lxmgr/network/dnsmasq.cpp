@@ -360,6 +360,12 @@ std::vector<std::string> arguments(const Network &network, const BridgeConfig &c
     return argv;
 }
 
+Status checkProgram()
+{
+    TRY(program());
+    return {};
+}
+
 Status checkLines(const std::string &lines)
 {
     const std::string path = TRY(program());

@@ -17,6 +17,8 @@ std::vector<std::string> arguments(const Network &network, const BridgeConfig &c
 /// Starts it, or keeps the one that runs with the same arguments in this network namespace, or replaces one with others.
 /// Unsupported, naming the package, where there is no dnsmasq.
 Status ensureRunning(const Network &network, const BridgeConfig &config);
+/// Unsupported, naming the package, where there is none.
+Status checkProgram();
 /// Whether it understands these lines of a configuration. Invalid in its words; nothing is started.
 Status checkLines(const std::string &lines);
 /// Ends it; none running is fine.

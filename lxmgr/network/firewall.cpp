@@ -2,8 +2,8 @@
 
 #include "base/text.h"
 #include "kernel/netlink_message.h"
+#include "network/rules.h"
 
-#include <algorithm>
 #include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <memory>
@@ -18,11 +18,12 @@ namespace
 using Context = std::unique_ptr<nft_ctx, decltype(&::nft_ctx_free)>;
 
 /// A context holds a socket of the namespace it is made in, so it is not kept.
-Result<std::string> run(const std::string &commands)
+Result<std::string> run(const std::string &commands, unsigned flags = 0)
 {
     const Context context(::nft_ctx_new(NFT_CTX_DEFAULT), &::nft_ctx_free);
     if (!context || ::nft_ctx_buffer_output(context.get()) != 0 || ::nft_ctx_buffer_error(context.get()) != 0)
         return Error(Code::Internal, "nftables: no context could be made");
+    ::nft_ctx_output_set_flags(context.get(), flags);
     if (::nft_run_cmd_from_buffer(context.get(), commands.c_str()) != 0)
         return Error(Code::Internal, "nftables: " + escaped(trimmed(::nft_ctx_get_error_buffer(context.get()))));
     return std::string(::nft_ctx_get_output_buffer(context.get()));
@@ -31,31 +32,43 @@ Result<std::string> run(const std::string &commands)
 /// A name in quotes: checkLinkName() let nothing in that could end them.
 std::string interfaceText(const std::string &bridge) { return "\"" + bridge + "\""; }
 
-std::string familyRules(const std::string &chain, const std::string &bridge, const BridgeConfig &config)
+/// `checked`: the chain "acl" has its say before anything goes on beyond the host.
+std::string familyRules(const std::string &chain, const std::string &bridge, const BridgeConfig &config, bool checked)
 {
+    const std::string in = "  iifname " + interfaceText(bridge), out = "  oifname " + interfaceText(bridge);
     std::string text;
+    if (chain == "forward" && (checked || !config.ipv4.routing || !config.ipv6.routing))
+        text += in + out.substr(1) + " accept\n"; // br_netfilter brings what guests send each other here.
     for (const auto &[family, protocol, ports] :
          {std::tuple{&config.ipv4, "ipv4", "53, 67"}, {&config.ipv6, "ipv6", "53, 547"}}) {
-        if (!family->address || !family->firewall)
+        if (!family->address)
             continue;
-        const std::string from = "  iifname " + interfaceText(bridge) + " meta nfproto " + protocol;
-        if (chain == "input")
-            text += from + " udp dport { " + ports + " } accept\n" + from + " tcp dport 53 accept\n";
-        else if (family->routing)
-            text += from + " accept\n  oifname " + interfaceText(bridge) + " meta nfproto " + protocol + " accept\n";
-        else // Guests of this bridge among themselves do not pass here.
-            text += from + " reject\n  oifname " + interfaceText(bridge) + " meta nfproto " + protocol + " reject\n";
+        const std::string of = std::string(" meta nfproto ") + protocol;
+        if (chain == "input" && (family->firewall || checked)) // Lists do not keep guests from an address and names.
+            text += in + of + " udp dport { " + ports + " } accept\n" + in + of + " tcp dport 53 accept\n";
+        else if (chain == "forward" && !family->routing) // Guests of this bridge among themselves do not pass here.
+            text += in + of + " reject\n" + out + of + " reject\n";
     }
+    if (checked)
+        text += (chain == "output" ? "" : in + " jump acl\n") + (chain == "input" ? "" : out + " jump acl\n");
+    for (const auto &[family, protocol] : {std::pair{&config.ipv4, "ipv4"}, {&config.ipv6, "ipv6"}})
+        if (chain == "forward" && family->address && family->firewall && family->routing)
+            text += in + " meta nfproto " + protocol + " accept\n" + out + " meta nfproto " + protocol + " accept\n";
     return text;
 }
 
-std::string natRules(const BridgeConfig &config)
+std::string natRules(const BridgeConfig &config, bool forwards)
 {
     std::string text;
     for (const auto &[family, word] : {std::pair{&config.ipv4, "ip"}, {&config.ipv6, "ip6"}})
         if (family->address && family->nat) {
             const std::string subnet = subnetText(*family->address);
             text += std::string("  ") + word + " saddr " + subnet + " " + word + " daddr != " + subnet + " masquerade\n";
+        }
+    for (const auto &[family, word] : {std::pair{&config.ipv4, "ip"}, {&config.ipv6, "ip6"}})
+        if (family->address && forwards) { // A guest that asks for a forward of its own network: the answer has to come back this way.
+            const std::string subnet = subnetText(*family->address);
+            text += std::string("  ") + word + " saddr " + subnet + " " + word + " daddr " + subnet + " ct status dnat masquerade\n";
         }
     return text;
 }
@@ -77,14 +90,21 @@ std::string tableName(const std::string &bridge)
     return name;
 }
 
-std::string rules(const std::string &bridge, const BridgeConfig &config)
+Result<std::string> rules(const Network &network, const BridgeConfig &config)
 {
+    const std::string &bridge = network.name;
     const std::string table = "table inet " + tableName(bridge);
+    const bool checked = !config.acls.empty();
+    const std::string forwards = TRY(forwardRules(network.forwards));
+    const std::string lists = checked ? TRY(aclRules(bridge, config, network.acls)) : "";
     // Made, so that it can be deleted, so that it can be made: one transaction, whatever was there.
-    return "add " + table + "\ndelete " + table + "\n" + table + " {\n" +
-           chain("input", "filter hook input priority filter", familyRules("input", bridge, config)) +
-           chain("forward", "filter hook forward priority filter", familyRules("forward", bridge, config)) +
-           chain("postrouting", "nat hook postrouting priority srcnat", natRules(config)) + "}\n";
+    return "add " + table + "\ndelete " + table + "\n" + table + " {\n" + (checked ? " chain acl {\n" + lists + " }\n" : "") +
+           chain("input", "filter hook input priority filter", familyRules("input", bridge, config, checked)) +
+           chain("forward", "filter hook forward priority filter", familyRules("forward", bridge, config, checked)) +
+           chain("output", "filter hook output priority filter", checked ? familyRules("output", bridge, config, checked) : "") +
+           chain("prerouting", "nat hook prerouting priority dstnat", forwards) +
+           chain("localnat", "nat hook output priority -100", forwards) +
+           chain("postrouting", "nat hook postrouting priority srcnat", natRules(config, !forwards.empty())) + "}\n";
 }
 
 Status checkSupport()
@@ -100,9 +120,9 @@ Status checkSupport()
     return Error(Code::Unsupported, "This kernel has no nf_tables with masquerade in table inet (Linux 5.2)");
 }
 
-Status apply(const std::string &bridge, const BridgeConfig &config)
+Status apply(const std::string &rules)
 {
-    Result<std::string> done = run(rules(bridge, config));
+    Result<std::string> done = run(rules);
     if (done)
         return {};
     TRY(checkSupport());
@@ -135,26 +155,15 @@ std::uint32_t generation()
 
 Result<std::string> listChains() { return run("list chains"); }
 
-std::vector<ForeignDrop> foreignDrops(const std::string &listing)
+Result<std::string> listChain(const std::string &family, const std::string &table, const std::string &chain)
 {
-    std::vector<ForeignDrop> found;
-    ForeignDrop at;
-    for (const std::string &line : split(listing, '\n')) {
-        const std::vector<std::string> parts = words(line);
-        const auto after = [&](std::string_view word) {
-            const auto place = std::ranges::find(parts, word);
-            return parts.end() - place > 1 ? place[1] : std::string();
-        };
-        if (parts.size() >= 3 && parts[0] == "table")
-            at.table = parts[1] + " " + parts[2];
-        else if (parts.size() >= 2 && parts[0] == "chain")
-            at.chain = parts[1];
-        at.hook = after("hook");
-        if ((at.hook == "forward" || at.hook == "input") && after("policy") == "drop;" &&
-            at.table.find(" lxmgr_") == std::string::npos)
-            found.push_back(at);
-    }
-    return found;
+    return run("list chain " + family + " " + table + " " + chain, NFT_CTX_OUTPUT_HANDLE);
+}
+
+Status change(const std::string &text)
+{
+    TRY(run(text));
+    return {};
 }
 
 } // namespace lxmgr::network::firewall

@@ -13,25 +13,21 @@ namespace lxmgr::network::firewall
 /// The table's name: "lxmgr_" and the bridge's, other bytes than letters and digits as _xx.
 std::string tableName(const std::string &bridge);
 /// The whole transaction as nft(8) text, made of checked values only.
-std::string rules(const std::string &bridge, const BridgeConfig &config);
+Result<std::string> rules(const Network &network, const BridgeConfig &config);
 
 /// Unsupported where this kernel cannot do what our rules ask for.
 Status checkSupport();
-/// Puts the rules in force. Unsupported as above.
-Status apply(const std::string &bridge, const BridgeConfig &config);
+/// Puts the text of rules() in force. Unsupported as above.
+Status apply(const std::string &rules);
 /// A missing table is fine.
 Status remove(const std::string &bridge);
 /// A number that changes with every change to any table of this namespace; 0 when the kernel does not say.
 std::uint32_t generation();
 
-/// A chain that is not ours and drops what no rule of its own accepts.
-struct ForeignDrop {
-    std::string table; ///< "ip filter"
-    std::string chain;
-    std::string hook; ///< "forward", "input"
-};
-/// What `nft list chains` prints → the foreign dropping chains.
-std::vector<ForeignDrop> foreignDrops(const std::string &listing);
+/// As nft(8) prints them: all chains without their rules; one with them and their handles.
 Result<std::string> listChains();
+Result<std::string> listChain(const std::string &family, const std::string &table, const std::string &chain);
+/// One transaction.
+Status change(const std::string &text);
 
 } // namespace lxmgr::network::firewall

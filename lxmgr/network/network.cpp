@@ -8,6 +8,7 @@
 #include "network/config.h"
 #include "network/dnsmasq.h"
 #include "network/firewall.h"
+#include "network/foreign.h"
 
 #include <algorithm>
 #include <linux/if.h>
@@ -183,17 +184,20 @@ std::map<std::string, InForce> inForce;
 Status ensureFirewall(const Network &network, const BridgeConfig &config)
 {
     const std::string key = TRY(sys::readlinkat(sys::cwd(), "/proc/thread-self/ns/net")) + network.name;
-    const std::string wanted = firewall::rules(network.name, config);
+    const std::string wanted = TRY(firewall::rules(network, config));
     const std::lock_guard lock(inForceMutex);
     InForce &last = inForce[key];
     const std::uint32_t now = firewall::generation();
     if (now != 0 && last.generation == now && last.rules == wanted)
         return {};
-    Status applied = firewall::apply(network.name, config);
+    Status applied = firewall::apply(wanted);
     if (!applied && applied.error().code == Code::Unsupported)
         return {}; // Guests reach each other and the host, as diagnose() says; better than no guest at all.
     TRY(std::move(applied));
-    last = {wanted, firewall::generation()};
+    const foreign::Outcome others = TRY(foreign::open(network.name, config, foreign::Act::Change));
+    // Somebody who changed something meanwhile is looked at the next time.
+    const bool undisturbed = firewall::generation() == now + 1 + others.transactions;
+    last = {wanted, undisturbed ? now + 1 + others.transactions : 0};
     return {};
 }
 
@@ -349,6 +353,11 @@ Status ensureUp(const Network &network)
     return needsServer(config) ? dnsmasq::ensureRunning(network, config) : dnsmasq::stop(network);
 }
 
+Status ensureRules(const Network &network)
+{
+    return netlink::linkExists(network.name) ? ensureFirewall(network, TRY(parseConfig(network.config))) : Status();
+}
+
 Status checkHost(const Network &network, const Config &before)
 {
     TRY(checkName(network.name));
@@ -379,6 +388,8 @@ Status tearDown(const Network &network)
 {
     TRY(dnsmasq::stop(network));
     TRY(firewall::remove(network.name));
+    if (firewall::checkSupport())
+        TRY(foreign::close(network.name));
     const Result<netlink::Link> link = netlink::link(network.name);
     if (!link)
         return link.error().code == Code::NotFound ? Status() : Status(link.error());

@@ -14,7 +14,7 @@
 namespace lxmgr::network
 {
 
-using Config = std::map<std::string, std::string>;
+using Config = StringMap;
 
 /// Interface name as network name: 1–15 of letters, digits, "-_.", starting with a letter.
 Status checkName(const std::string &name);
@@ -31,17 +31,33 @@ struct Subnets {
 /// A 10.x.y.1/24 and an fd42:…::1/64 that no route of this host covers.
 Result<Subnets> pickSubnets();
 
+/// What arrives for an address from elsewhere goes on to guests (rules.h checks it).
+struct Forward {
+    std::string listenAddress;
+    Config config;                ///< target_address: for all ports that are not listed.
+    std::vector<StringMap> ports; ///< With the fields of the API.
+};
+/// An access control list (the same).
+struct Acl {
+    std::string name;
+    std::vector<StringMap> ingress, egress;
+};
+
 /// A network and where its files lie.
 struct Network {
     std::string name;
     Config config;
     std::string directory; ///< <state>/networks/<name>: leases, hosts, pid.
+    std::vector<Forward> forwards{};
+    std::vector<Acl> acls{}; ///< Those that security.acls names.
 };
 
 /// Makes everything so, as often as called: what is right already is left alone, a running dnsmasq is kept.
 /// Under a millisecond when nothing is to be done. Unsupported naming the package where dnsmasq is missing. A kernel without
 /// nf_tables goes without NAT and firewall rules: diagnose() says so.
 Status ensureUp(const Network &network);
+/// The part of it that others undo: rules, where the bridge is there. Nothing where nobody changed any since.
+Status ensureRules(const Network &network);
 /// What only this host can tell of a new or changed configuration, before anything is done: addresses that another network
 /// or interface has, interfaces that cannot become ports, lines that dnsmasq does not understand. `before`: what is in force.
 Status checkHost(const Network &network, const Config &before = {});
@@ -72,7 +88,11 @@ struct Lease {
 };
 Result<std::vector<Lease>> leases(const Network &network);
 
-/// What may keep guests off the network, one text for people each: foreign firewall policy, forwarding off, helper missing.
-std::vector<std::string> diagnose(const Network &network);
+/// What keeps guests from something: "no way out for IPv4", why, and what to do about it, a command where there is one.
+struct Problem {
+    std::string what, cause, cure;
+};
+/// Asks the kernel and looks at the rules of others. Changes nothing.
+std::vector<Problem> diagnose(const Network &network);
 
 } // namespace lxmgr::network

@@ -39,7 +39,7 @@ Status writeDevices(Database &db, const PartTable &part, std::int64_t owner, con
 {
     TRY(clear(db, part, owner));
     const std::string sql = "INSERT INTO " + std::string(part.table) + " (" + std::string(part.owner) +
-                            ", device, key, value) VALUES (?, ?, ?, ?)";
+                            ", " + std::string(part.item) + ", key, value) VALUES (?, ?, ?, ?)";
     for (const auto &[device, keys] : devices)
         for (const auto &[key, value] : keys)
             TRY(run(db, sql, owner, device, key, value));
@@ -66,7 +66,8 @@ Status readStrings(Database &db, const PartTable &part, OwnerSpan owners,
 Status readDevices(Database &db, const PartTable &part, OwnerSpan owners,
                    const std::function<DeviceMap *(std::int64_t)> &target)
 {
-    Statement rows = TRY(query(db, selectSql(part, "device, key, value", "device, key"), owners.first, owners.last));
+    const std::string item(part.item);
+    Statement rows = TRY(query(db, selectSql(part, item + ", key, value", item + ", key"), owners.first, owners.last));
     std::int64_t owner = std::numeric_limits<std::int64_t>::min();
     DeviceMap *devices = nullptr;
     StringMap *device = nullptr;

@@ -11,10 +11,11 @@
 namespace lxmgr::store
 {
 
-/// A table (owner, key, value) or (owner, device, key, value) and its owner's column.
+/// A table (owner, key, value) or (owner, device, key, value), its owner's column, and what stands in place of "device".
 struct PartTable {
     std::string_view table;
     std::string_view owner;
+    std::string_view item = "device";
 };
 
 /// From `first` to `last`, so that one statement reads those of one owner or of all.

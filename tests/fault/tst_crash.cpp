@@ -30,7 +30,7 @@ QList<Operation> operations()
     const QStringList deleteVolume{"storage", "volume", "delete", "p1", "v1"};
     const QStringList deleteSnapshot{"storage", "volume", "snapshot", "delete", "p1", "v1", "s0"};
     const QStringList restoreVolume{"storage", "volume", "snapshot", "restore", "p1", "v1", "s0"}, undo{"undo", "apply"}, purge{"--purge"};
-    const QStringList network{"network", "create", "n1"}, pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
+    const QStringList network{"network", "create", "n1"}, acl{"network", "acl", "create", "a1"}, pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
     return {
         {"pool", {}, pool, {""}},
         {"pool of a volume", {pool}, {"storage", "volume", "create", "p1", "v1"}, {""}},
@@ -67,6 +67,11 @@ QList<Operation> operations()
          {"storage", "delete", "p1"}, {""}},
         {"network create", {}, {"network", "create", "n1"}, {""}},
         {"network change", {network}, {"network", "set", "n1", "ipv4.nat=false", "dns.domain=other"}, {""}},
+        {"network forward", {network}, {"network", "forward", "create", "n1", "198.51.100.77"}, {""}},
+        {"network ACL", {}, {"network", "acl", "create", "a1"}, {""}},
+        {"network ACL change", {acl}, {"network", "acl", "rule", "add", "a1", "ingress", "action=allow"}, {""}},
+        {"network ACL rename", {acl}, {"network", "acl", "rename", "a1", "a2"}, {""}},
+        {"network ACL delete", {acl}, {"network", "acl", "delete", "a1"}, {""}},
         {"network rename", {network}, {"network", "rename", "n1", "n2"}, {""}},
         {"network delete", {network}, {"network", "delete", "n1"}, {""}},
         {"pool detach", {pool}, {"storage", "detach", "p1"}, {""}},
@@ -276,8 +281,10 @@ void TestCrash::deleteRest(const Operation &operation)
     if (QByteArray(operation.name).startsWith("publish"))
         (void)m_box.cli({"image", "delete", "pub"});
     if (QByteArray(operation.name).startsWith("network"))
-        for (const char *name : {"n1", "n2"})
-            (void)m_box.cli({"network", "delete", name});
+        for (const char *name : {"1", "2"}) {
+            (void)m_box.cli({"network", "delete", QString("n") + name});
+            (void)m_box.cli({"network", "acl", "delete", QString("a") + name});
+        }
     if (!QByteArray(operation.name).startsWith("pool"))
         return;
     (void)m_box.cli({"storage", "create", "p1", "dir"});

@@ -3,7 +3,9 @@
 #include "network/config.h"
 #include "network/dnsmasq.h"
 #include "network/firewall.h"
+#include "network/foreign.h"
 #include "network/network.h"
+#include "network/rules.h"
 #include "support/verify.h"
 
 #include <algorithm>
@@ -136,7 +138,7 @@ private slots:
 
     void firewallText()
     {
-        const std::string text = firewall::rules("lxmgrbr0", *parseConfig(good()));
+        const std::string text = *firewall::rules({"lxmgrbr0", good(), ""}, *parseConfig(good()));
         const std::string expected = "add table inet lxmgr_lxmgrbr0\ndelete table inet lxmgr_lxmgrbr0\n";
         QCOMPARE(text.substr(0, expected.size()), expected);
         QVERIFY(text.find("ip saddr 10.20.0.0/24 ip daddr != 10.20.0.0/24 masquerade") != std::string::npos);
@@ -145,16 +147,183 @@ private slots:
         QCOMPARE(firewall::tableName("br-1.x"), std::string("lxmgr_br_2d1_2ex"));
     }
 
-    void foreignDropsAreFound()
+    void foreignChainsAreFound()
     {
         const std::string listing = "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n"
-                                    "\t}\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}\n"
+                                    "\t}\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n\tchain DOCKER {\n\t}\n}\n"
+                                    "table ip nat {\n\tchain PREROUTING {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n\t}\n}\n"
+                                    "table bridge filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority 0; policy drop;\n\t}\n}\n"
                                     "table inet lxmgr_x {\n\tchain forward {\n\t\ttype filter hook forward priority 0; policy drop;\n\t}\n}\n";
-        const std::vector<firewall::ForeignDrop> found = firewall::foreignDrops(listing);
-        QCOMPARE(found.size(), std::size_t(1));
-        QCOMPARE(found[0].table, std::string("ip filter"));
-        QCOMPARE(found[0].chain, std::string("FORWARD"));
-        QCOMPARE(found[0].hook, std::string("forward"));
+        const std::vector<foreign::Chain> found = foreign::chains(listing);
+        QCOMPARE(found.size(), std::size_t(2));
+        QCOMPARE(found[0].title(), std::string("ip filter FORWARD"));
+        QVERIFY(found[0].drops && !found[1].drops);
+        QCOMPARE(found[1].hook, std::string("input"));
+    }
+
+    void foreignChainsAreOpenedWhereNobodyElseHasASay()
+    {
+        const BridgeConfig config = *parseConfig(good());
+        const foreign::Chain forward{"ip", "filter", "FORWARD", "forward", true};
+        const std::vector<std::string> wanted = foreign::wantedRules(forward, "br0", config);
+        QCOMPARE(wanted, (std::vector<std::string>{"iifname \"br0\" accept comment \"lxmgr br0\"", "oifname \"br0\" accept comment \"lxmgr br0\""}));
+        // Behind what others say, before what ends all packets.
+        const std::vector<foreign::Rule> plain{{"counter packets 1 bytes 2 jump DOCKER-USER", "5"}};
+        QCOMPARE(foreign::changes(forward, plain, "br0", wanted),
+                 "add rule ip filter FORWARD " + wanted[0] + "\nadd rule ip filter FORWARD " + wanted[1] + "\n");
+        const std::vector<foreign::Rule> ended{{"jump DOCKER-USER", "5"}, {"counter packets 1 bytes 2 reject with icmp host-prohibited", "9"}};
+        QVERIFY(foreign::changes(forward, ended, "br0", wanted).starts_with("insert rule ip filter FORWARD handle 9 iifname"));
+        QVERIFY(foreign::closes({"ip", "filter", "FORWARD", "forward", false}, ended));
+        QVERIFY(!foreign::closes({"ip", "filter", "FORWARD", "forward", false}, plain));
+        // Once there, nothing is to be done; behind the end they do nothing.
+        std::vector<foreign::Rule> open{plain[0], {wanted[0], "6"}, {wanted[1], "7"}};
+        QCOMPARE(foreign::changes(forward, open, "br0", wanted), std::string());
+        open.insert(open.begin(), {"drop", "4"});
+        QVERIFY(foreign::changes(forward, open, "br0", wanted).starts_with("delete rule ip filter FORWARD handle 6\ndelete rule ip filter FORWARD handle 7\n"));
+        // Given up again; another bridge's stay.
+        QCOMPARE(foreign::changes(forward, {{wanted[0], "6"}, {"iifname \"br00\" accept comment \"lxmgr br00\"", "7"}}, "br0", {}),
+                 std::string("delete rule ip filter FORWARD handle 6\n"));
+        // The host itself: only what the bridge's server answers, and first.
+        const foreign::Chain input{"inet", "firewalld", "filter_INPUT", "input", false};
+        for (const std::string &rule : foreign::wantedRules(input, "br0", config))
+            QVERIFY2(rule.find(" dport ") != std::string::npos || rule.find("ipv6-icmp") != std::string::npos, rule.c_str());
+        QVERIFY(foreign::wantedRules(input, "br0", *parseConfig({{"ipv4.address", "10.20.0.1/24"}, {"ipv4.firewall", "false"}})).empty());
+    }
+
+    void rulesAreReadWithTheirHandles()
+    {
+        const auto rules = foreign::rulesOf("table ip filter {\n\tchain FORWARD { # handle 2\n\t\ttype filter hook forward priority filter; policy drop;\n"
+                                            "\t\tcounter packets 0 bytes 0 jump DOCKER-USER # handle 12\n\t\tcomment \"x # handle 9\" # handle 13\n\t}\n}\n");
+        QCOMPARE(rules.size(), std::size_t(2));
+        QCOMPARE(rules[0].text, std::string("counter packets 0 bytes 0 jump DOCKER-USER"));
+        QCOMPARE(rules[0].handle, std::string("12"));
+        QCOMPARE(rules[1].handle, std::string("13"));
+    }
+
+    void forwardsAreChecked_data()
+    {
+        QTest::addColumn<QString>("field");
+        QTest::addColumn<QString>("value");
+        const auto row = [](const char *field, const char *value) { QTest::addRow("%s=%s", field, value) << field << value; };
+        row("protocol", "sctp");
+        row("protocol", "tcp dport 1 accept");
+        row("listen_port", "");
+        row("listen_port", "0");
+        row("listen_port", "65536");
+        row("listen_port", "90-80");
+        row("listen_port", "80\naccept");
+        row("listen_port", "80 }; drop");
+        row("target_port", "80,81");
+        row("target_port", "80\"");
+        row("target_address", "");
+        row("target_address", "10.20.0.9:80");
+        row("target_address", "10.20.0.9\naccept");
+        row("target_address", "10.21.0.9");
+        row("target_address", "10.20.0.1");
+        row("target_address", "fd42:1:2:3::9");
+        row("target_adress", "10.20.0.9");
+    }
+    void forwardsAreChecked()
+    {
+        QFETCH(QString, field);
+        QFETCH(QString, value);
+        StringMap port{{"protocol", "tcp"}, {"listen_port", "80"}, {"target_address", "10.20.0.9"}};
+        const BridgeConfig config = *parseConfig(good());
+        VERIFY_OK(checkForward(config, {"192.0.2.1", {}, {port}}));
+        port[field.toStdString()] = value.toStdString();
+        const Status status = checkForward(config, {"192.0.2.1", {}, {port}});
+        VERIFY_FAILS(Code::Invalid, status);
+        QVERIFY2(status.error().message.find(field.toStdString()) != std::string::npos, status.error().message.c_str());
+    }
+
+    void forwardsDoNotOverlap()
+    {
+        const BridgeConfig config = *parseConfig(good());
+        const StringMap range{{"protocol", "tcp"}, {"listen_port", "80-90"}, {"target_address", "10.20.0.9"}};
+        const StringMap one{{"protocol", "tcp"}, {"listen_port", "85"}, {"target_address", "10.20.0.8"}};
+        const Status status = checkForward(config, {"192.0.2.1", {}, {range, one}});
+        VERIFY_FAILS(Code::AlreadyExists, status);
+        QVERIFY2(status.error().message.find("10.20.0.9") != std::string::npos, status.error().message.c_str());
+        for (const char *wrong : {"0.0.0.0", "127.0.0.1", "224.0.0.1", "10.20.0.7", "192.0.2.1/24", "::1", "ff02::1", "x", "192.0.2.1\naccept"})
+            VERIFY_FAILS(Code::Invalid, listenAddress(config, wrong));
+        QCOMPARE(*listenAddress(config, "2001:DB8::0:1"), std::string("2001:db8::1"));
+    }
+
+    void forwardText()
+    {
+        const Forward forward{"192.0.2.1", {{"target_address", "10.20.0.7"}},
+                              {{{"protocol", "tcp"}, {"listen_port", "80,8000-8010"}, {"target_address", "10.20.0.9"}},
+                               {{"protocol", "udp"}, {"listen_port", "53"}, {"target_address", "10.20.0.9"}, {"target_port", "5353"}},
+                               {{"protocol", "tcp"}, {"listen_port", "1,2"}, {"target_address", "10.20.0.9"}, {"target_port", "11,12"}}}};
+        QCOMPARE(*forwardRules({forward}), std::string("  ip daddr 192.0.2.1 tcp dport { 80, 8000-8010 } dnat ip to 10.20.0.9\n"
+                                                       "  ip daddr 192.0.2.1 udp dport { 53 } dnat ip to 10.20.0.9:5353\n"
+                                                       "  ip daddr 192.0.2.1 tcp dport 1 dnat ip to 10.20.0.9:11\n"
+                                                       "  ip daddr 192.0.2.1 tcp dport 2 dnat ip to 10.20.0.9:12\n"
+                                                       "  ip daddr 192.0.2.1 dnat ip to 10.20.0.7\n"));
+        const Forward six{"2001:db8::1", {}, {{{"protocol", "tcp"}, {"listen_port", "80"}, {"target_address", "fd42:1:2:3::9"}, {"target_port", "81"}}}};
+        QCOMPARE(*forwardRules({six}), std::string("  ip6 daddr 2001:db8::1 tcp dport { 80 } dnat ip6 to [fd42:1:2:3::9]:81\n"));
+    }
+
+    void listsAreChecked_data()
+    {
+        QTest::addColumn<QString>("field");
+        QTest::addColumn<QString>("value");
+        QTest::addColumn<int>("code");
+        const auto row = [](const char *field, const char *value, Code code = Code::Invalid) {
+            QTest::addRow("%s=%s", field, value) << field << value << int(code);
+        };
+        row("action", "");
+        row("action", "accept\n drop");
+        row("state", "on");
+        row("protocol", "gre");
+        row("source", "10.0.0.0/33");
+        row("source", "10.0.0.9-10.0.0.1");
+        row("source", "10.0.0.1,fd42::1");
+        row("source", "10.0.0.1 }; accept");
+        row("source", "@internal", Code::Unsupported);
+        row("destination", "fd42::/64");
+        row("destination_port", "http");
+        row("source_port", "1;2");
+        row("icmp_type", "8");
+        row("sourc", "10.0.0.1");
+    }
+    void listsAreChecked()
+    {
+        QFETCH(QString, field);
+        QFETCH(QString, value);
+        QFETCH(int, code);
+        StringMap rule{{"action", "allow"}, {"source", "10.0.0.1"}, {"destination", "10.20.0.0/24"}, {"protocol", "tcp"}, {"destination_port", "80"},
+                       {"description", "free \" text\n"}};
+        VERIFY_OK(checkAcl({"web", {rule}, {}}));
+        rule[field.toStdString()] = value.toStdString();
+        const Status status = checkAcl({"web", {}, {rule}});
+        VERIFY_FAILS(Code(code), status);
+        QVERIFY2(status.error().message.find("egress rule 1") != std::string::npos, status.error().message.c_str());
+    }
+
+    void listNamesAreChecked()
+    {
+        for (const char *name : {"", "a b", "a\"b", "a\nb", "1a", "a;b", "a/b"})
+            VERIFY_FAILS(Code::Invalid, checkAcl({name, {}, {}}));
+    }
+
+    void listText()
+    {
+        Config config = good();
+        config["security.acls"] = "web";
+        config["security.acls.default.egress.action"] = "allow";
+        const StringMap allow{{"action", "allow"}, {"protocol", "tcp"}, {"destination_port", "80,443"}};
+        const StringMap drop{{"action", "drop"}, {"source", "192.0.2.0/24,198.51.100.5-198.51.100.9"}, {"state", "logged"}};
+        const StringMap off{{"action", "reject"}, {"protocol", "icmp4"}, {"icmp_type", "8"}, {"state", "disabled"}};
+        const StringMap ping{{"action", "reject"}, {"protocol", "icmp4"}, {"icmp_type", "8"}};
+        const std::string text = *firewall::rules({"br0", config, "", {}, {{"web", {allow, drop, off}, {ping}}}}, *parseConfig(config));
+        const std::string order = "  oifname \"br0\" meta nfproto ipv4 ip saddr { 192.0.2.0/24, 198.51.100.5-198.51.100.9 } log prefix \"lxmgr acl web: \" drop\n"
+                                  "  iifname \"br0\" meta nfproto ipv4 meta l4proto icmp icmp type 8 reject\n"
+                                  "  oifname \"br0\" meta l4proto tcp tcp dport { 80, 443 } accept\n"
+                                  "  oifname \"br0\" reject\n"
+                                  "  iifname \"br0\" accept\n";
+        QVERIFY2(text.find(order) != std::string::npos, text.c_str());
+        QVERIFY2(text.find("iifname \"br0\" jump acl") != std::string::npos, text.c_str());
     }
 
     void serverArguments()

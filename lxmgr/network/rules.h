@@ -1,0 +1,32 @@
+// Forwards and access control lists: what the API gives, checked, as rules of nftables made of typed values only.
+#pragma once
+
+#include "network/config.h"
+
+#include <string>
+#include <vector>
+
+namespace lxmgr::network
+{
+
+/// Fields of a forward's port, in the words of the API; anything else is Invalid with the nearest.
+inline constexpr std::string_view kPortFields[] = {"description", "listen_port", "protocol", "target_address", "target_port"};
+/// The same of a rule.
+inline constexpr std::string_view kRuleFields[] = {"action", "description", "destination", "destination_port", "icmp_code", "icmp_type",
+                                                   "protocol", "source", "source_port", "state"};
+
+/// Invalid or Unsupported naming the field: ports and targets that do not fit the network or each other.
+Status checkForward(const BridgeConfig &config, const Forward &forward);
+/// The address in its one form ("FD42::1" → "fd42::1"). Invalid where nothing can listen there.
+Result<std::string> listenAddress(const BridgeConfig &config, const std::string &text);
+/// Invalid or Unsupported: "egress rule 2: action: …".
+Status checkAcl(const Acl &acl);
+/// Letters, digits, "-_.", as in a log's line.
+Status checkAclName(const std::string &name);
+
+/// Lines for a chain of type nat at prerouting or output.
+Result<std::string> forwardRules(const std::vector<Forward> &forwards);
+/// The body of the chain that packets to and from the bridge go through.
+Result<std::string> aclRules(const std::string &bridge, const BridgeConfig &config, const std::vector<Acl> &acls);
+
+} // namespace lxmgr::network
