@@ -15,6 +15,7 @@
 #include "store/profiles.h"
 
 #include <cerrno>
+#include <fcntl.h>
 
 namespace lxmgr::instances
 {
@@ -535,8 +536,11 @@ Status Networks::removeAclDocument(const std::string &name) const
     const auto folder = path::openFolder(aclFolder());
     if (!folder)
         return folder.error().errnum == ENOENT ? Status() : Status(folder.error());
-    Status gone = sys::unlinkat(*folder, name + ".yaml");
-    return !gone && gone.error().errnum == ENOENT ? Status() : std::move(gone);
+    if (Status gone = sys::unlinkat(*folder, name + ".yaml"); !gone && gone.error().errnum != ENOENT)
+        return gone;
+    // The folder goes with the last of them.
+    const Status empty = sys::unlinkat(TRY(path::openFolder(m_paths.stateDir)), "network-acls", AT_REMOVEDIR);
+    return empty || empty.error().errnum == ENOTEMPTY || empty.error().errnum == ENOENT ? Status() : empty;
 }
 
 Status Networks::recoverLostAcls(Apply apply, std::vector<Found> &found)

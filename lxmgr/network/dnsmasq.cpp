@@ -462,7 +462,7 @@ std::vector<LeaseLine> parseLeases(const std::string &text)
         if (!address)
             continue;
         const Result<std::string> mac = netlink::parseMac(parts[1]);
-        found.push_back({*expiry, mac ? *mac : "", address->text(), parts[4]});
+        found.push_back({*expiry, mac ? *mac : "", address->text(), parts[4], parts[3]});
     }
     return found;
 }

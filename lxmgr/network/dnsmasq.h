@@ -40,6 +40,7 @@ struct LeaseLine {
     std::string mac; ///< "" for DHCPv6.
     std::string address;
     std::string clientId; ///< "*" for none.
+    std::string name;     ///< As the server gave it, which has it from us; "*" for none.
 };
 std::vector<LeaseLine> parseLeases(const std::string &text);
 /// DHCPRELEASE (RFC 2131) in the name of a guest that is gone: the server forgets the lease and its name at once.

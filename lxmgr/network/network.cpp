@@ -452,13 +452,15 @@ Result<std::vector<Lease>> leases(const Network &network)
     for (const FamilyConfig *family : {&config.ipv4, &config.ipv6})
         if (family->address)
             found.push_back({gateway, "", family->address->text(), Lease::Type::Gateway});
-    const auto nameOf = [&](const std::string &mac) {
-        const auto row = std::ranges::find(known, mac, &Reservation::mac);
-        return row == known.end() ? std::string() : row->instance;
-    };
-    for (const dnsmasq::LeaseLine &line : TRY(leaseLines(network)))
-        if (std::ranges::none_of(known, [&](const Reservation &row) { return row.ipv4 == line.address; }))
-            found.push_back({nameOf(line.mac), line.mac, line.address, Lease::Type::Dynamic});
+    for (const dnsmasq::LeaseLine &line : TRY(leaseLines(network))) {
+        if (std::ranges::any_of(known, [&](const Reservation &row) { return row.ipv4 == line.address || row.ipv6 == line.address; }))
+            continue;
+        // A lease of DHCPv6 has no MAC address, only the name; one that we did not give is nobody's.
+        const auto owner = std::ranges::find_if(known, [&](const Reservation &row) {
+            return line.mac.empty() ? row.instance == line.name : row.mac == line.mac;
+        });
+        found.push_back({owner == known.end() ? "" : owner->instance, owner == known.end() ? line.mac : owner->mac, line.address, Lease::Type::Dynamic});
+    }
     for (const Reservation &row : known)
         for (const std::string &address : {row.ipv4, row.ipv6})
             if (!address.empty())

@@ -271,6 +271,25 @@ private slots:
         nft.waitForFinished();
     }
 
+    void aChangeOfRulesIsOneTransaction()
+    {
+        VERIFY_OK(network::ensureUp(m_network));
+        const std::uint32_t before = network::firewall::generation();
+        QVERIFY(before != 0);
+        VERIFY_OK(network::ensureUp(m_network)); // nothing to be done
+        QCOMPARE(network::firewall::generation(), before);
+        m_network.forwards.push_back({"192.0.2.7", {}, {}});
+        for (int port = 0; port < 500; ++port)
+            m_network.forwards[0].ports.push_back({{"protocol", "tcp"}, {"listen_port", std::to_string(1000 + port)},
+                                                   {"target_address", network::parseConfig(m_network.config)->ipv4.address->text()},
+                                                   {"target_port", std::to_string(2000 + port)}});
+        VERIFY_OK(network::ensureUp(m_network));
+        QCOMPARE(network::firewall::generation(), before + 1);
+        m_network.forwards.clear();
+        VERIFY_OK(network::ensureUp(m_network));
+        QCOMPARE(network::firewall::generation(), before + 2);
+    }
+
     void addressChangeIsFollowed()
     {
         m_network.config["ipv4.address"] = "10.250.1.1/24";

@@ -13,6 +13,8 @@ private slots:
     void isRunningWithNothingFailed();
     void knowsItsNameAddressAndResolver_data() { releases(); }
     void knowsItsNameAddressAndResolver();
+    void addressesComeByDhcp6Too_data() { releases(); }
+    void addressesComeByDhcp6Too();
     void devicesAreThere_data() { releases(); }
     void devicesAreThere();
     void consoleLoginWorks_data() { releases(); }
@@ -118,6 +120,27 @@ void TestDebian::knowsItsNameAddressAndResolver()
     QVERIFY2(inside(name, {"getent", "hosts", name}).contains(name.toUtf8()), hosts);
     const QByteArray resolver = inside(name, {"cat", "/etc/resolv.conf"});
     QVERIFY2(resolver.contains("nameserver"), resolver);
+}
+
+void TestDebian::addressesComeByDhcp6Too()
+{
+    GUEST(name);
+    must({"network", "set", "lxmgrbr0", "ipv6.dhcp.stateful=true"});
+    RUN_OK(exec(name, {"systemctl", "restart", "systemd-networkd"}));
+    const QString prefix = QString::fromUtf8(m_box.text({"network", "get", "lxmgrbr0", "ipv6.address"})).section(':', 0, 2);
+    QByteArray own;
+    const bool given = Sandbox::eventually([&] {
+        // A whole address of 128 bits is one that was handed out.
+        own = inside(name, {"sh", "-c", "ip -6 -o addr show eth0 scope global | sed -n 's/.*inet6 \\([0-9a-f:]*\\)\\/128.*/\\1/p' | head -1"});
+        return own.startsWith(prefix.toUtf8());
+    }, 60000);
+    const QByteArray leases = m_box.text({"network", "list-leases", "lxmgrbr0", "-f", "csv"});
+    const QByteArray answer = run({"busybox", "nslookup", "-type=aaaa", name + ".lxmgr", QString::fromUtf8(m_box.text({"network", "get", "lxmgrbr0", "ipv4.address"})).section('/', 0, 0)}).out;
+    must({"network", "unset", "lxmgrbr0", "ipv6.dhcp.stateful"});
+    RUN_OK(exec(name, {"systemctl", "restart", "systemd-networkd"}));
+    QVERIFY2(given, inside(name, {"ip", "-6", "addr"}));
+    QVERIFY2(leases.contains(name.toUtf8() + ",") && leases.contains("," + own + ",DYNAMIC"), leases);
+    QVERIFY2(answer.contains(own), answer);
 }
 
 void TestDebian::devicesAreThere()

@@ -11,6 +11,14 @@ using namespace lxmgr::test;
 class TestFirewalls : public SystemTest
 {
     Q_OBJECT
+public:
+    ~TestFirewalls() override
+    {
+        for (QProcess *process : {&m_answers, &m_world}) {
+            process->kill();
+            process->waitForFinished();
+        }
+    }
 private slots:
     void forwardsLeadToGuests();
     void forwardsAreKept();
@@ -22,6 +30,7 @@ private slots:
     void badRulesAreRefused();
     void guestsStayConnected_data();
     void guestsStayConnected();
+    void guestsKeepIpv6();
     void whatOthersSayIsKept();
     void doctorNamesWhatBlocks();
 
@@ -40,11 +49,9 @@ private:
     QProcess m_world, m_answers;
 };
 
-/// The folder of lists comes with the first one and stays. "The world" is a network namespace beyond this one, where 198.51.100.2 answers on port 7070.
+/// "The world" is a network namespace beyond this one, where 198.51.100.2 answers on port 7070.
 void TestFirewalls::prepare()
 {
-    must({"network", "acl", "create", "first"});
-    must({"network", "acl", "delete", "first"});
     m_world.start("unshare", {"-n", "sleep", "1000"});
     QVERIFY(m_world.waitForStarted());
     const QString pid = QString::number(m_world.processId());
@@ -360,6 +367,28 @@ void TestFirewalls::guestsStayConnected()
     must({"network", "delete", "net1"});
     QVERIFY2(!rules().contains("lxmgr net1"), rules());
     unload();
+}
+
+void TestFirewalls::guestsKeepIpv6()
+{
+    for (const char *chain : {"INPUT", "FORWARD"})
+        RUN_OK(run({"ip6tables-nft", "-P", chain, "DROP"}));
+    const QStringList there{"nsenter", "-t", QString::number(m_world.processId()), "-n"};
+    RUN_OK(run({"ip", "-6", "addr", "add", "2001:db8::1/64", "dev", "up0", "nodad"}));
+    RUN_OK(run(there + QStringList{"ip", "-6", "addr", "add", "2001:db8::2/64", "dev", "eth0", "nodad"}));
+    // What lies beyond the host is the host's own affair.
+    RUN_OK(run({"ip6tables-nft", "-A", "INPUT", "-i", "up0", "-p", "ipv6-icmp", "-j", "ACCEPT"}));
+    must({"network", "create", "net1", "ipv4.address=none", "ipv6.address=fd42:77:0:1::1/64", "ipv6.nat=true"});
+    launch("t1", {"-n", "net1"});
+    QVERIFY(Sandbox::eventually([&] { return inside("t1", {"ip", "-6", "addr", "show", "eth0"}).contains("fd42:77:0:1:"); }));
+    QVERIFY(Sandbox::eventually([&] { return exec("t1", {"ping", "-c", "1", "-W", "2", "2001:db8::2"}).ok(); }));
+    QVERIFY(exec("t1", {"nslookup", "t1.lxmgr", "fd42:77:0:1::1"}).out.contains("fd42:77:0:1::1"));
+    QCOMPARE(doctor(), QByteArrayList());
+    must({"network", "forward", "create", "net1", "2001:db8::1"});
+    must({"network", "forward", "delete", "net1", "2001:db8::1"});
+    unload();
+    RUN_OK(run({"ip", "-6", "addr", "del", "2001:db8::1/64", "dev", "up0"}));
+    RUN_OK(run(there + QStringList{"ip", "-6", "addr", "del", "2001:db8::2/64", "dev", "eth0"}));
 }
 
 void TestFirewalls::whatOthersSayIsKept()

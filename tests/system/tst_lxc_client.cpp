@@ -13,6 +13,7 @@ private slots:
     void launchExecStopDelete();
     void exitStatusIsPassedOn();
     void infoAndConfig();
+    void networks();
     void filesGoBothWays();
     void snapshots();
     void publish();
@@ -102,6 +103,34 @@ void TestLxcClient::infoAndConfig()
     RUN_OK(lxc({"profile", "list"}));
     RUN_OK(lxc({"network", "list"}));
     RUN_OK(lxc({"storage", "list"}));
+}
+
+void TestLxcClient::networks()
+{
+    RUN_OK(lxc({"network", "create", "net1", "ipv4.address=10.77.0.1/24", "ipv6.address=none"}));
+    RUN_OK(lxc({"network", "set", "net1", "ipv4.nat=true"}));
+    QCOMPARE(lxc({"network", "get", "net1", "ipv4.nat"}).out.trimmed(), QByteArray("true"));
+    RUN_OK(lxc({"network", "unset", "net1", "ipv4.nat"}));
+    QCOMPARE(lxc({"network", "get", "net1", "ipv4.nat"}).out.trimmed(), QByteArray());
+    const Run netInfo = lxc({"network", "info", "net1"});
+    RUN_OK(netInfo);
+    QVERIFY2(netInfo.out.contains("10.77.0.1/24") && netInfo.out.contains("ID: 8000."), netInfo.out);
+    RUN_OK(lxc({"network", "list-leases", "net1"}));
+    RUN_OK(lxc({"network", "forward", "create", "net1", "198.51.100.1"}));
+    RUN_OK(lxc({"network", "forward", "port", "add", "net1", "198.51.100.1", "tcp", "80", "10.77.0.9", "8080"}));
+    QVERIFY(lxc({"network", "forward", "show", "net1", "198.51.100.1"}).out.contains("target_port: \"8080\""));
+    QVERIFY(lxc({"network", "forward", "list", "net1"}).out.contains("198.51.100.1"));
+    RUN_OK(lxc({"network", "forward", "port", "remove", "net1", "198.51.100.1", "tcp", "80"}));
+    RUN_OK(lxc({"network", "forward", "delete", "net1", "198.51.100.1"}));
+    RUN_OK(lxc({"network", "acl", "create", "web"}));
+    RUN_OK(lxc({"network", "acl", "rule", "add", "web", "ingress", "action=allow", "protocol=tcp", "destination_port=80"}));
+    QVERIFY(lxc({"network", "acl", "show", "web"}).out.contains("destination_port: \"80\""));
+    RUN_OK(lxc({"network", "set", "net1", "security.acls=web"}));
+    QVERIFY(!lxc({"network", "acl", "delete", "web"}).ok());
+    RUN_OK(lxc({"network", "rename", "net1", "net2"}));
+    RUN_OK(lxc({"network", "delete", "net2"}));
+    RUN_OK(lxc({"network", "acl", "rename", "web", "www"}));
+    RUN_OK(lxc({"network", "acl", "delete", "www"}));
 }
 
 void TestLxcClient::filesGoBothWays()

@@ -24,6 +24,7 @@ private slots:
     void externalInterfacesBecomePorts();
     void rawLinesAreNamesOfTheirOwn();
     void leasesAreListed();
+    void guestsHaveIpv6();
     void infoShowsTheBridge();
     void whatCannotBeIsRefused_data();
     void whatCannotBeIsRefused();
@@ -293,6 +294,33 @@ void TestNetworks::leasesAreListed()
     QVERIFY2(list.contains("10.77.0.9,STATIC") && list.contains("net1.gw,,10.77.0.1,GATEWAY"), list);
     must({"delete", "--force", "t1"});
     QVERIFY(Sandbox::eventually([&] { return !m_box.text({"network", "list-leases", "net1", "-f", "csv"}).contains(own); }));
+}
+
+void TestNetworks::guestsHaveIpv6()
+{
+    must({"network", "create", "net1", "ipv4.address=none", "ipv6.address=fd42:77:0:1::1/64"});
+    launch("t1", {"-n", "net1"});
+    const auto addresses = [&] { return inside("t1", {"ip", "-6", "addr", "show", "eth0"}); };
+    QVERIFY2(Sandbox::eventually([&] { return addresses().contains("inet6 fd42:77:0:1:"); }), addresses());
+    // An address is used once the guest is sure that it is the only one with it.
+    const auto answers = [&](const char *who) { return Sandbox::eventually([&] { return exec("t1", {"ping", "-c", "1", "-W", "2", who}).ok(); }); };
+    const QByteArray routes = inside("t1", {"ip", "-6", "route"});
+    QVERIFY2(routes.contains("default via fe80:"), routes);
+    QVERIFY(answers("fd42:77:0:1::1"));
+    QVERIFY(Sandbox::eventually([&] { return m_box.text({"list", "-f", "csv", "-c", "6"}).contains("fd42:77:0:1:"); }));
+    // Another prefix is advertised at once; the old one is given up.
+    must({"network", "set", "net1", "ipv6.address=fd42:78:0:1::1/64"});
+    QVERIFY2(Sandbox::eventually([&] { return addresses().contains("inet6 fd42:78:0:1:"); }), addresses());
+    QVERIFY(answers("fd42:78:0:1::1"));
+    // Without routing there is an address, but no way out.
+    must({"network", "set", "net1", "ipv6.routing=false"});
+    must({"restart", "--force", "t1"});
+    QVERIFY2(Sandbox::eventually([&] { return addresses().contains("inet6 fd42:78:0:1:"); }), addresses());
+    QVERIFY2(!inside("t1", {"ip", "-6", "route"}).contains("default"), inside("t1", {"ip", "-6", "route"}));
+    QVERIFY(answers("fd42:78:0:1::1"));
+    // Both families off: a plain bridge, on which nobody answers.
+    must({"network", "set", "net1", "ipv6.address=none"});
+    QVERIFY(!run({"ip", "addr", "show", "net1"}).out.contains("inet6"));
 }
 
 void TestNetworks::infoShowsTheBridge()
