@@ -55,6 +55,7 @@ Status Manager::redefine(const InstanceKey &key, const Definition &definition, s
     if (wanted.config.privileged.value_or(false) != (before.idRange.size == 0))
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
     TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices))));
+    TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
     TRY(planLimits(wanted, cgroup::PlanFor::Live));
     const config::Expanded all = TRY(expanded(after)), old = TRY(expanded(before));
     if (m_running->find(key)) {

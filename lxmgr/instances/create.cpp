@@ -79,7 +79,9 @@ Result<Manager::NewInstance> Manager::planNew(const CreateRequest &request)
     row.config = request.config;
     row.devices = request.devices;
     TRY(config::checkVolatileKept({}, config::withoutVolatile(row.config)));
-    return checkNew(std::move(row));
+    NewInstance created = TRY(checkNew(std::move(row)));
+    TRY(m_s.networks.checkNics(request.project, request.name, created.wanted.devices, {}));
+    return created;
 }
 
 /// Checked in every way that needs no files: what can be wrong is found before an image is built or an archive unpacked.

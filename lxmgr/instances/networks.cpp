@@ -14,6 +14,7 @@
 #include "store/instances.h"
 #include "store/profiles.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 
@@ -649,6 +650,46 @@ Status Networks::removeAcl(const std::string &project, const std::string &name)
     TRY(removeAclDocument(name)); // first, or a lost database would bring it back
     TRY(failpoint("network-acl-delete.document"));
     return store::deleteAcl(m_db, row.id);
+}
+
+namespace
+{
+
+/// A NIC's managed network and the address it has there; empty where it has none.
+std::pair<std::string, std::string> fixedAddress(const config::Device &device)
+{
+    const auto *nic = device.as<config::NicDevice>();
+    return nic && nic->network && nic->ipv4Address ? std::pair(nic->network->text, nic->ipv4Address->text) : std::pair<std::string, std::string>();
+}
+
+bool hasAddress(const DeviceMap &devices, const std::string &network, const std::string &address)
+{
+    return std::ranges::any_of(devices, [&](const auto &device) {
+        const auto own = device.second.find("network"), fixed = device.second.find("ipv4.address");
+        return own != device.second.end() && own->second == network && fixed != device.second.end() && fixed->second == address;
+    });
+}
+
+} // namespace
+
+Status Networks::checkNics(const std::string &project, const std::string &instance, const std::vector<config::Device> &devices,
+                           const std::vector<config::Device> &before)
+{
+    for (const config::Device &device : devices) {
+        const auto [network, address] = fixedAddress(device);
+        const bool known = std::ranges::any_of(before, [&, &net = network, &own = address](const config::Device &old) {
+            return fixedAddress(old) == std::pair(net, own);
+        });
+        if (address.empty() || known)
+            continue;
+        TRY_IN("device " + quoted(device.name), network::checkReservation(TRY(find(network)), {"", "", address, ""}));
+        for (const store::Instance &other : TRY(store::listInstances(m_db, "")))
+            if ((other.project != project || other.name != instance) && hasAddress(other.devices, network, address))
+                return Error(Code::AlreadyExists, "device " + quoted(device.name) + ": address " + quoted(address) + " of network " + quoted(network) +
+                                                      " is that of instance " + quoted(other.name))
+                    .hint("choose another one, or none for one that is free");
+    }
+    return {};
 }
 
 Status Networks::reserve(const std::string &name, const network::Reservation &reservation)

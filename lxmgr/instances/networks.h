@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/paths.h"
+#include "config/devices.h"
 #include "instances/found.h"
 #include "network/foreign.h"
 #include "network/network.h"
@@ -66,6 +67,9 @@ public:
     /// Names of the networks that each list is used by.
     Result<std::map<std::string, std::vector<std::string>>> aclUsers();
 
+    /// The fixed addresses among `devices` that are not among `before` lie in their networks and are no other instance's.
+    Status checkNics(const std::string &project, const std::string &instance, const std::vector<config::Device> &devices,
+                     const std::vector<config::Device> &before);
     Status reserve(const std::string &name, const network::Reservation &reservation);
     /// Idempotent; an unknown network is no error.
     Status release(const std::string &name, const std::string &mac);

@@ -207,12 +207,18 @@ void TestNetworks::fixedAddressesHoldAChangeBack()
     QVERIFY2(held.err.contains("'eth0'") && held.err.contains("'t1'") && held.err.contains("10.77.0.9"), held.err);
     must({"start", "t1"});
     QCOMPARE(address("t1"), QByteArray("10.77.0.9"));
-    // Outside of the subnet, the bridge's own, and one that another has.
+    // Outside of the subnet, the bridge's own, and one that another has: refused before anything is there.
+    must({"create", "busybox", "t2", "-n", "net1"});
     for (const char *wrong : {"10.78.0.9", "10.77.0.1", "10.77.0.9"}) {
-        const Run refused = m_box.cli({"launch", "busybox", "t2", "-n", "net1", "-d", QString("eth0,ipv4.address=") + wrong});
-        QVERIFY2(!refused.ok() && refused.err.contains(wrong == QByteArray("10.77.0.9") ? "'t1'" : wrong), refused.told());
-        (void)m_box.cli({"delete", "--force", "t2"});
+        const QByteArray words = wrong == QByteArray("10.77.0.9") ? "'t1'" : wrong;
+        const Run refused = m_box.cli({"launch", "busybox", "t3", "-n", "net1", "-d", QString("eth0,ipv4.address=") + wrong});
+        QVERIFY2(!refused.ok() && refused.err.contains(words), refused.told());
+        QCOMPARE(m_box.stateOf("t3"), QByteArray());
+        const Run changed = m_box.cli({"config", "device", "set", "t2", "eth0", QString("ipv4.address=") + wrong});
+        QVERIFY2(!changed.ok() && changed.err.contains(words), changed.told());
     }
+    must({"config", "device", "set", "t2", "eth0", "ipv4.address=10.77.0.10"});
+    must({"config", "set", "t1", "user.x=1"}); // its own is no hindrance
 }
 
 void TestNetworks::usedNetworksStay()
