@@ -295,7 +295,11 @@ void TestNetworks::leasesAreListed()
     launch("t2", {"-n", "net1", "-d", "eth0,ipv4.address=10.77.0.9"});
     const QByteArray own = address("t1");
     const QByteArray mac = m_box.text({"config", "get", "t1", "volatile.eth0.hwaddr"});
-    const QByteArray list = m_box.text({"network", "list-leases", "net1", "-f", "csv"});
+    QByteArray list; // The server writes its file just after it has answered.
+    QVERIFY(Sandbox::eventually([&] {
+        list = m_box.text({"network", "list-leases", "net1", "-f", "csv"});
+        return list.contains(own);
+    }));
     QVERIFY2(list.contains("t1," + mac + "," + own + ",DYNAMIC"), list);
     QVERIFY2(list.contains("10.77.0.9,STATIC") && list.contains("net1.gw,,10.77.0.1,GATEWAY"), list);
     must({"delete", "--force", "t1"});
