@@ -19,7 +19,7 @@ inline constexpr NetworkKeyText kNetworkKeys[] = {
     {"bridge.external_interfaces", "",         "Interfaces of the host, parted by commas, that become ports of the bridge. They must have no address."},
     {"bridge.hwaddr",              "derived from the name", "MAC address of the bridge."},
     {"bridge.mode",                "standard", "How the bridge is operated; only standard."},
-    {"bridge.mtu",                 "1500",     "Largest packet in bytes. Guests that run get it from their next start or lease."},
+    {"bridge.mtu",                 "1500, with a tunnel 1450",     "Largest packet in bytes. Guests that run get it from their next start or lease."},
     {"dns.domain",                 "lxmgr",    "Domain of the guests' names."},
     {"dns.mode",                   "managed",  "managed: names of guests are resolved; none: they are not."},
     {"dns.search",                 "dns.domain", "Search domains handed to guests, parted by commas."},

@@ -210,8 +210,68 @@ static_assert(std::ranges::equal(kNetworkKeys, config::kNetworkKeys, {}, &Networ
 constexpr std::string_view kKnownElsewhere[] = {
     "bgp.",             "dns.nameservers", "dns.zone.",       "fan.",
     "ipv4.dhcp.routes", "ipv4.nat.",       "ipv4.ovn.ranges", "ipv4.routes", "ipv6.nat.",
-    "ipv6.ovn.ranges",  "ipv6.routes",     "tunnel.",
+    "ipv6.ovn.ranges",  "ipv6.routes",
 };
+
+/// "tunnel.<name>.<field>"
+struct TunnelKey {
+    std::string_view field;
+    Status (*read)(Tunnel &tunnel, const std::string &value);
+};
+
+template <std::optional<Address> Tunnel::*Member> Status readTunnelAddress(Tunnel &tunnel, const std::string &value)
+{
+    tunnel.*Member = TRY(netlink::parseAddress(value));
+    return value.find('/') == std::string::npos ? Status() : Status(invalid(quoted(value) + " is not a single address"));
+}
+
+// clang-format off
+constexpr TunnelKey kTunnelKeys[] = {
+    {"group",     &readTunnelAddress<&Tunnel::group>},
+    {"id",        [](Tunnel &t, const std::string &v) -> Status { t.id = static_cast<std::uint32_t>(TRY(parseUnsigned(v, 0, 0xffffff))); return {}; }},
+    {"interface", [](Tunnel &t, const std::string &v) -> Status { TRY(netlink::checkLinkName(v)); t.interface = v; return {}; }},
+    {"local",     &readTunnelAddress<&Tunnel::local>},
+    {"port",      [](Tunnel &t, const std::string &v) -> Status { t.port = static_cast<std::uint16_t>(TRY(parseUnsigned(v, 0, 65535))); return {}; }},
+    {"protocol",  [](Tunnel &t, const std::string &v) -> Status { TRY(readOneOf(v, "vxlan")); t.protocol = v; return {}; }},
+    {"remote",    &readTunnelAddress<&Tunnel::remote>},
+    {"ttl",       [](Tunnel &t, const std::string &v) -> Status { t.ttl = static_cast<std::uint8_t>(TRY(parseUnsigned(v, 1, 255))); return {}; }},
+};
+// clang-format on
+
+Status readTunnel(BridgeConfig &config, const std::string &key, const std::string &value)
+{
+    const std::vector<std::string> parts = split(key, '.');
+    const auto good = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_'; };
+    const auto known = parts.size() == 3 ? std::ranges::find(kTunnelKeys, parts[2], &TunnelKey::field) : std::end(kTunnelKeys);
+    if (known == std::end(kTunnelKeys))
+        return invalid("Unknown network key " + quoted(key)).hint("tunnel.<name>. and protocol, id, local, remote, group, interface, port or ttl");
+    if (parts[1].empty() || parts[1].size() > 11 || !std::ranges::all_of(parts[1], good))
+        return invalid(quoted(key) + ": the tunnel's name is not 1 to 11 of letters, digits, \"-_\"");
+    Tunnel &tunnel = config.tunnels[parts[1]];
+    return value.empty() ? Status() : known->read(tunnel, value);
+}
+
+Status checkTunnel(Tunnel &tunnel)
+{
+    if (tunnel.protocol.empty())
+        return invalid("protocol is missing (vxlan)");
+    if (tunnel.remote && tunnel.group)
+        return invalid("remote and group do not go together");
+    if (tunnel.remote && !tunnel.local)
+        return invalid("remote needs local, the address of this host");
+    if (!tunnel.remote && tunnel.interface.empty())
+        return invalid("a group needs interface, where it is").hint("or give local and remote");
+    if (!tunnel.remote && !tunnel.group)
+        tunnel.group = TRY(netlink::parseAddress("239.0.0.1"));
+    const Address &far = tunnel.remote ? *tunnel.remote : *tunnel.group;
+    if (tunnel.local && tunnel.local->family != far.family)
+        return invalid("local is of another address family");
+    const auto first = static_cast<unsigned char>(far.bytes[0]);
+    const bool multicast = far.family == AF_INET ? first >= 224 && first < 240 : first == 0xff;
+    if (multicast != tunnel.group.has_value())
+        return invalid(quoted(far.text()) + (multicast ? " is a multicast group and no host" : " is no multicast group"));
+    return {};
+}
 
 Error unknownKey(const std::string &key)
 {
@@ -262,11 +322,22 @@ Result<BridgeConfig> parseConfig(const Config &config)
     for (const auto &[name, value] : config) {
         if (name.starts_with("user.") || name.starts_with("volatile."))
             continue;
+        if (name.starts_with("tunnel.")) {
+            TRY_IN(name, readTunnel(parsed, name, value));
+            continue;
+        }
         const auto key = std::ranges::find(kNetworkKeys, name, &NetworkKey::name);
         if (key == std::end(kNetworkKeys))
             return unknownKey(name);
         if (!value.empty() || name.ends_with(".address"))
             TRY_IN(name, key->read(parsed, value));
+    }
+    for (auto &[name, tunnel] : parsed.tunnels) {
+        TRY_IN("tunnel." + name, checkTunnel(tunnel));
+        // What is wrapped has to fit into a packet of 1500 bytes: 50 more with IPv4, 70 with IPv6.
+        const bool six = (tunnel.remote ? tunnel.remote : tunnel.group)->family == AF_INET6;
+        if (!config.contains("bridge.mtu"))
+            parsed.mtu = std::min<std::uint32_t>(parsed.mtu, six ? 1430 : 1450);
     }
     TRY(checkTogether(parsed));
     return parsed;

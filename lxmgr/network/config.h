@@ -6,6 +6,7 @@
 #include "network/network.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,6 +34,17 @@ struct FamilyConfig {
     std::vector<AddressRange> ranges; ///< Empty: the whole subnet.
 };
 
+/// A way to the same network on other hosts (tunnel.<name>.*).
+struct Tunnel {
+    std::string protocol; ///< vxlan
+    std::uint32_t id = 0;
+    std::optional<netlink::Address> group, local, remote;
+    std::string interface; ///< Of the group.
+    std::uint16_t port = 0;
+    std::uint8_t ttl = 1;
+    bool operator==(const Tunnel &) const = default;
+};
+
 struct BridgeConfig {
     FamilyConfig ipv4, ipv6;
     std::string mac; ///< "" for one derived from the name.
@@ -42,6 +54,7 @@ struct BridgeConfig {
     std::vector<std::string> search;
     std::vector<std::string> externalInterfaces; ///< Of the host, to be ports.
     std::string rawDnsmasq;                      ///< Lines of the administrator's.
+    std::map<std::string, Tunnel> tunnels;       ///< By their names.
     struct Otherwise {
         std::string action = "reject"; ///< allow, drop, reject
         bool logged = false;

@@ -5,6 +5,7 @@
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
+#include "kernel/vxlan.h"
 #include "network/config.h"
 #include "network/dnsmasq.h"
 #include "network/firewall.h"
@@ -132,6 +133,37 @@ Status ensureAddresses(const Network &network, const BridgeConfig &config)
     for (const FamilyConfig *family : {&config.ipv4, &config.ipv6})
         if (family->address)
             TRY(netlink::addAddress(network.name, *family->address));
+    return {};
+}
+
+// Tunnels
+
+std::string tunnelLink(const std::string &bridge, const std::string &name) { return bridge + "-" + name; }
+
+/// One that is there is as it was made: a changed one is taken away first (releaseInterfaces).
+Status ensureTunnels(const Network &network, const BridgeConfig &config)
+{
+    for (const auto &[name, tunnel] : config.tunnels) {
+        const std::string link = tunnelLink(network.name, name);
+        if (!netlink::linkExists(link))
+            TRY_IN("tunnel." + name, netlink::createVxlan({link, tunnel.id, tunnel.remote ? *tunnel.remote : *tunnel.group, tunnel.local,
+                                                           tunnel.interface, tunnel.port, tunnel.ttl}));
+        if (netlink::linkName(TRY(netlink::link(link)).master) != network.name)
+            TRY(netlink::setMaster(link, network.name));
+        if (TRY(netlink::link(link)).mtu != config.mtu)
+            TRY(netlink::setMtu(link, config.mtu));
+        TRY(netlink::setUp(link));
+    }
+    return {};
+}
+
+/// Also of a network whose configuration is not known any more.
+Status deleteTunnels(const std::string &bridge)
+{
+    const Result<netlink::Link> own = netlink::link(bridge);
+    for (const netlink::Link &link : own ? TRY(netlink::links()) : std::vector<netlink::Link>())
+        if (link.master == own->index && link.kind == "vxlan" && link.name.starts_with(bridge + "-"))
+            TRY(netlink::deleteLink(link.name));
     return {};
 }
 
@@ -348,6 +380,7 @@ Status ensureUp(const Network &network)
     TRY(ensureAddresses(network, config));
     TRY(netlink::setUp(network.name));
     TRY(ensurePorts(network, config));
+    TRY(ensureTunnels(network, config));
     TRY(ensureForwarding(config));
     TRY(ensureFirewall(network, config));
     return needsServer(config) ? dnsmasq::ensureRunning(network, config) : dnsmasq::stop(network);
@@ -369,6 +402,14 @@ Status checkHost(const Network &network, const Config &before)
     for (const std::string &name : config.externalInterfaces)
         if (std::ranges::find(old.externalInterfaces, name) == old.externalInterfaces.end())
             TRY(checkPort(network.name, name));
+    for (const auto &[name, tunnel] : config.tunnels) {
+        const std::string link = tunnelLink(network.name, name);
+        TRY_IN("tunnel." + name, netlink::checkLinkName(link));
+        if (!old.tunnels.contains(name) && netlink::linkExists(link))
+            return Error(Code::AlreadyExists, "tunnel." + name + ": network interface " + quoted(link) + " already exists");
+        if (!tunnel.interface.empty() && !netlink::linkExists(tunnel.interface))
+            return Error(Code::NotFound, "tunnel." + name + ".interface: there is no interface " + quoted(tunnel.interface) + " on this host");
+    }
     return config.rawDnsmasq.empty() || config.rawDnsmasq == old.rawDnsmasq ? Status() : dnsmasq::checkLines(config.rawDnsmasq);
 }
 
@@ -380,6 +421,12 @@ Status releaseInterfaces(const Network &network, const Config &before)
         const Result<netlink::Link> link = stays ? Error() : netlink::link(name);
         if (link && netlink::linkName(link->master) == network.name)
             TRY(netlink::setMaster(name, ""));
+    }
+    for (const auto &[name, tunnel] : TRY(parseConfig(before)).tunnels) {
+        const auto now = config.tunnels.find(name);
+        const std::string link = tunnelLink(network.name, name);
+        if ((now == config.tunnels.end() || now->second != tunnel) && netlink::linkExists(link))
+            TRY(netlink::deleteLink(link));
     }
     return {};
 }
@@ -393,6 +440,7 @@ Status tearDown(const Network &network)
     const Result<netlink::Link> link = netlink::link(network.name);
     if (!link)
         return link.error().code == Code::NotFound ? Status() : Status(link.error());
+    TRY(deleteTunnels(network.name));
     if (link->kind != "bridge") // Somebody else's, that took the name meanwhile.
         return {};
     return netlink::deleteLink(network.name);

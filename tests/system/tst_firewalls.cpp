@@ -32,6 +32,7 @@ private slots:
     void guestsStayConnected();
     void guestsKeepIpv6();
     void whatOthersSayIsKept();
+    void tunnelsLeadToOtherHosts();
     void doctorNamesWhatBlocks();
 
 private:
@@ -417,6 +418,35 @@ void TestFirewalls::whatOthersSayIsKept()
     const QString left = QString::fromUtf8(others()).remove(QRegularExpression("[^\\n]*comment \"lxmgr lxmgrbr0\"\\n"));
     QCOMPARE(left.toUtf8(), before);
     unload();
+}
+
+void TestFirewalls::tunnelsLeadToOtherHosts()
+{
+    const QStringList there{"nsenter", "-t", QString::number(m_world.processId()), "-n"};
+    const Run far = run(there + QStringList{"ip", "link", "add", "vx0", "type", "vxlan", "id", "7", "local", "198.51.100.2", "remote", "198.51.100.1", "dstport", "4789"});
+    if (!far.ok())
+        QSKIP(("the kernel has no vxlan: " + far.err).constData());
+    RUN_OK(run(there + QStringList{"ip", "addr", "add", "10.77.0.200/24", "dev", "vx0"}));
+    RUN_OK(run(there + QStringList{"ip", "link", "set", "vx0", "up"}));
+    must({"network", "create", "net1", "ipv4.address=10.77.0.1/24", "ipv6.address=none", "tunnel.far.protocol=vxlan", "tunnel.far.id=7",
+          "tunnel.far.local=198.51.100.1", "tunnel.far.remote=198.51.100.2", "tunnel.far.port=4789"});
+    launch("t1", {"-n", "net1"});
+    QVERIFY(!address("t1").isEmpty());
+    QCOMPARE(inside("t1", {"cat", "/sys/class/net/eth0/mtu"}), QByteArray("1450"));
+    const auto answers = [&] { return exec("t1", {"ping", "-c", "1", "-W", "2", "-s", "1400", "10.77.0.200"}).ok(); };
+    QVERIFY(Sandbox::eventually(answers));
+    // Another one is made in its place at once; without it the other host is not there.
+    must({"network", "set", "net1", "tunnel.far.id=8"});
+    QVERIFY(!answers());
+    must({"network", "set", "net1", "tunnel.far.id=7"});
+    QVERIFY(Sandbox::eventually(answers));
+    must({"delete", "--force", "t1"});
+    must({"network", "rename", "net1", "net2"});
+    const QByteArray ports = run({"ip", "link", "show", "master", "net2"}).out;
+    QVERIFY2(ports.contains("net2-far"), ports);
+    must({"network", "delete", "net2"});
+    QVERIFY(!run({"ip", "-o", "link"}).out.contains("net2-far"));
+    RUN_OK(run(there + QStringList{"ip", "link", "delete", "vx0"}));
 }
 
 void TestFirewalls::doctorNamesWhatBlocks()

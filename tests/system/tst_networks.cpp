@@ -364,7 +364,9 @@ void TestNetworks::whatCannotBeIsRefused_data()
     row("a type", {"net1", "--type", "ovn"}, 9, "ovn");
     row("an unknown key", {"net1", "ipv4.adress=none"}, 4, "ipv4.address");
     row("a key of others", {"net1", "bgp.ipv4.nexthop=1.2.3.4"}, 9, "bgp.ipv4.nexthop");
-    row("a tunnel", {"net1", "tunnel.a.protocol=gre"}, 9, "tunnel.a.protocol");
+    row("a tunnel of another kind", {"net1", "tunnel.a.protocol=gre"}, 9, "tunnel.a.protocol");
+    row("half a tunnel", {"net1", "tunnel.a.protocol=vxlan", "tunnel.a.remote=192.0.2.1"}, 4, "local");
+    row("too long a tunnel", {"network7", "tunnel.sevenlet.protocol=vxlan", "tunnel.sevenlet.local=192.0.2.2", "tunnel.sevenlet.remote=192.0.2.1"}, 4, "network7-sevenlet");
     row("no prefix", {"net1", "ipv4.address=10.1.2.1"}, 4, "prefix");
     row("the subnet's number", {"net1", "ipv4.address=10.1.2.0/24"}, 4, "number of the subnet");
     row("a range outside", {"net1", "ipv4.address=10.1.2.1/24", "ipv4.dhcp.ranges=10.1.3.1-10.1.3.9"}, 4, "outside");

@@ -24,7 +24,7 @@ private slots:
     void everyKeyTakesAValueThatIsItsDefault_data()
     {
         QTest::addColumn<QString>("value");
-        const QMap<QString, QString> special{{"bridge.hwaddr", "0a:16:3e:01:02:03"}, {"bridge.external_interfaces", "eth7, eth8"},
+        const QMap<QString, QString> special{{"bridge.hwaddr", "0a:16:3e:01:02:03"}, {"bridge.mtu", "1500"}, {"bridge.external_interfaces", "eth7, eth8"},
                                              {"dns.search", "lxmgr"}, {"ipv4.address", "auto"}, {"ipv6.address", "auto"},
                                              {"ipv4.dhcp.gateway", "10.20.0.1"}, {"ipv4.dhcp.ranges", "10.20.0.5-10.20.0.9"},
                                              {"ipv6.dhcp.ranges", "fd42::5-fd42::9"}, {"ipv4.nat", "true"}, {"ipv6.nat", "true"},
@@ -78,7 +78,12 @@ private slots:
         row("bridge.external_interfaces", "eth0,eth0");
         row("bridge.external_interfaces", "vlan7/eth0/7", Code::Unsupported);
         row("raw.dnsmasq", "server=1.2.3.4\x01");
-        row("tunnel.a.id", "1", Code::Unsupported);
+        row("tunnel.a.id", "16777216");
+        row("tunnel.a.protocol", "gre", Code::Unsupported);
+        row("tunnel.a.colour", "red");
+        row("tunnel.twelveletter.id", "1");
+        row("tunnel.a.remote", "10.1.2.3/24");
+        row("tunnel.a.interface", "a b");
     }
     void badValuesAreRefused()
     {
@@ -97,6 +102,29 @@ private slots:
         const Status status = validate({{"ipv4.adress", "none"}});
         QVERIFY2(status.error().message.find("ipv4.address") != std::string::npos, status.error().message.c_str());
         VERIFY_OK(validate({{"user.note", "anything"}}));
+    }
+
+    void tunnelsAreWhole()
+    {
+        Config config = good();
+        config.insert({{"tunnel.a.protocol", "vxlan"}, {"tunnel.a.id", "7"}, {"tunnel.a.local", "192.0.2.1"}, {"tunnel.a.remote", "192.0.2.2"}});
+        const Result<BridgeConfig> parsed = parseConfig(config);
+        VERIFY_OK(parsed);
+        QCOMPARE(parsed->tunnels.at("a").id, 7U);
+        QCOMPARE(parsed->mtu, 1450U);
+        const auto refused = [&](const char *key, const char *value) {
+            Config other = config;
+            other[key] = value;
+            return !validate(other);
+        };
+        QVERIFY(refused("tunnel.a.group", "239.0.0.9"));
+        QVERIFY(refused("tunnel.a.remote", "239.0.0.9"));
+        QVERIFY(refused("tunnel.a.local", "fd42::1"));
+        QVERIFY(refused("tunnel.a.local", ""));
+        QVERIFY(refused("tunnel.b.protocol", "vxlan"));
+        QVERIFY(refused("tunnel.b.id", "1"));
+        config.insert({{"tunnel.b.protocol", "vxlan"}, {"tunnel.b.interface", "eth0"}});
+        QCOMPARE(parseConfig(config)->tunnels.at("b").group->text(), std::string("239.0.0.1"));
     }
 
     void subnets()
