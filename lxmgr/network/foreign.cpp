@@ -154,6 +154,18 @@ std::string changes(const Chain &chain, const std::vector<Rule> &rules, const st
     return text;
 }
 
+namespace
+{
+
+/// Whether an administrator of firewalld gave the bridge a zone: what that says counts, whatever it is.
+bool hasZone(const Chain &chain, const std::string &bridge)
+{
+    const Result<std::string> zones = isFirewalld(chain) ? firewall::listChain(chain.family, chain.table, chain.name + "_ZONES") : Error();
+    return zones && zones->find("name \"" + bridge + "\" ") != std::string::npos;
+}
+
+} // namespace
+
 Result<Outcome> open(const std::string &bridge, const BridgeConfig &config, Act act)
 {
     Outcome outcome;
@@ -162,7 +174,7 @@ Result<Outcome> open(const std::string &bridge, const BridgeConfig &config, Act 
         if (!listing) // Gone meanwhile.
             continue;
         const std::vector<Rule> rules = rulesOf(*listing);
-        const bool closing = closes(chain, rules);
+        const bool closing = closes(chain, rules) && !hasZone(chain, bridge);
         const std::string change = changes(chain, rules, bridge, closing ? wantedRules(chain, bridge, config) : std::vector<std::string>());
         if (change.empty())
             continue;

@@ -499,6 +499,13 @@ void TestFirewalls::doctorNamesWhatBlocks()
     QVERIFY(Sandbox::eventually([&] { return rules().contains("filter_FORWARD"); }));
     QVERIFY(Sandbox::eventually([&] { return !doctor().isEmpty(); }));
     QVERIFY(finds("'filter_FORWARD' of table 'inet firewalld'", "firewall-cmd --permanent --zone=trusted --add-interface=net1"));
+    // Once its administrator did so, the zone decides.
+    owner.write("add chain inet firewalld filter_FWD_trusted\nadd rule inet firewalld filter_FWD_trusted accept\n"
+                "add chain inet firewalld filter_FORWARD_ZONES\n"
+                "add rule inet firewalld filter_FORWARD_ZONES iifname \"net1\" goto filter_FWD_trusted\n"
+                "insert rule inet firewalld filter_FORWARD jump filter_FORWARD_ZONES\n");
+    QVERIFY(owner.waitForBytesWritten());
+    QVERIFY(Sandbox::eventually([&] { return doctor().isEmpty(); }));
     owner.closeWriteChannel();
     owner.waitForFinished();
     (void)run({"nft", "delete", "table", "inet", "firewalld"});
