@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <memory>
+#include <mutex>
 #include <nftables/libnftables.h>
 
 namespace lxmgr::network::firewall
@@ -17,9 +18,12 @@ namespace
 
 using Context = std::unique_ptr<nft_ctx, decltype(&::nft_ctx_free)>;
 
-/// A context holds a socket of the namespace it is made in, so it is not kept.
+/// A context holds a socket of the namespace it is made in, so it is not kept. One at a time: the library has caches that all
+/// contexts share.
+std::mutex oneAtATime;
 Result<std::string> run(const std::string &commands, unsigned flags = 0)
 {
+    const std::lock_guard lock(oneAtATime);
     const Context context(::nft_ctx_new(NFT_CTX_DEFAULT), &::nft_ctx_free);
     if (!context || ::nft_ctx_buffer_output(context.get()) != 0 || ::nft_ctx_buffer_error(context.get()) != 0)
         return Error(Code::Internal, "nftables: no context could be made");

@@ -204,32 +204,37 @@ Status ensureForwarding(const BridgeConfig &config)
 
 // Firewall
 
-/// Which rules were put in force at which generation of the whole rule set, per namespace and network: as long as nobody
-/// changed anything, they are not sent again.
+/// Which rules of ours are in force in a namespace as of a generation of its whole rule set: as long as nobody else changed
+/// anything, none are sent again. One for all networks, or each would take the others' changes for somebody else's.
 struct InForce {
-    std::string rules;
     std::uint32_t generation = 0;
+    std::map<std::string, std::string> rules; ///< By network.
 };
 std::mutex inForceMutex;
 std::map<std::string, InForce> inForce;
 
 Status ensureFirewall(const Network &network, const BridgeConfig &config)
 {
-    const std::string key = TRY(sys::readlinkat(sys::cwd(), "/proc/thread-self/ns/net")) + network.name;
     const std::string wanted = TRY(firewall::rules(network, config));
     const std::lock_guard lock(inForceMutex);
-    InForce &last = inForce[key];
+    InForce &last = inForce[TRY(sys::readlinkat(sys::cwd(), "/proc/thread-self/ns/net"))];
     const std::uint32_t now = firewall::generation();
-    if (now != 0 && last.generation == now && last.rules == wanted)
+    if (now == 0 || last.generation != now)
+        last.rules.clear();
+    if (const auto known = last.rules.find(network.name); known != last.rules.end() && known->second == wanted)
         return {};
     Status applied = firewall::apply(wanted);
     if (!applied && applied.error().code == Code::Unsupported)
         return {}; // Guests reach each other and the host, as diagnose() says; better than no guest at all.
     TRY(std::move(applied));
     const foreign::Outcome others = TRY(foreign::open(network.name, config, foreign::Act::Change));
-    // Somebody who changed something meanwhile is looked at the next time.
-    const bool undisturbed = firewall::generation() == now + 1 + others.transactions;
-    last = {wanted, undisturbed ? now + 1 + others.transactions : 0};
+    const std::uint32_t after = now + 1 + others.transactions;
+    if (firewall::generation() != after) { // Somebody changed something meanwhile: looked at the next time.
+        last = {};
+        return {};
+    }
+    last.generation = after;
+    last.rules[network.name] = wanted;
     return {};
 }
 

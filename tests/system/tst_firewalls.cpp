@@ -31,6 +31,7 @@ private slots:
     void guestsStayConnected_data();
     void guestsStayConnected();
     void guestsKeepIpv6();
+    void networksDoNotStirEachOther();
     void whatOthersSayIsKept();
     void tunnelsLeadToOtherHosts();
     void doctorNamesWhatBlocks();
@@ -390,6 +391,16 @@ void TestFirewalls::guestsKeepIpv6()
     unload();
     RUN_OK(run({"ip", "-6", "addr", "del", "2001:db8::1/64", "dev", "up0"}));
     RUN_OK(run(there + QStringList{"ip", "-6", "addr", "del", "2001:db8::2/64", "dev", "eth0"}));
+}
+
+void TestFirewalls::networksDoNotStirEachOther()
+{
+    for (const char *name : {"net1", "net2", "net3"})
+        must({"network", "create", name});
+    RUN_OK(run({"nft", "add table inet somebody"}));
+    RUN_OK(run({"nft", "delete table inet somebody"}));
+    // After a change there is a round of rules, and then there is quiet.
+    QVERIFY(Sandbox::eventually([&] { return run({"timeout", "2", "nft", "monitor"}).out.isEmpty(); }));
 }
 
 void TestFirewalls::whatOthersSayIsKept()
