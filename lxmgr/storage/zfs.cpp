@@ -60,7 +60,12 @@ public:
         return zfs::childrenOf(zfs::treesIn(home()));
     }
 
-    Result<Bytes> used(const std::string &id) const override { return TRY(bytesOf(datasetOf(id), {"referenced"})).front(); }
+    Result<Bytes> used(const std::string &id) const override
+    {
+        // Figures are those of the last transaction group, which is seconds old.
+        TRY(zfs::command("zpool", {"sync", zfs::poolOf(home())}));
+        return TRY(bytesOf(datasetOf(id), {"referenced"})).front();
+    }
 
     Result<std::optional<Bytes>> size(const std::string &id) const override
     {

@@ -128,7 +128,8 @@ private:
         if (!m_zpoolFile->open() || !m_zpoolFile->resize(qint64(2) << 30))
             return Error(Code::Unsupported, m_zpoolFile->errorString().toStdString());
         const QString file = m_zpoolFile->fileName();
-        TRY(run({"zpool", "create", "-m", "none", "-o", "cachefile=none", QString::fromStdString(zpoolName()), file}));
+        // Figures of what is stored are compared with what was written.
+        TRY(run({"zpool", "create", "-m", "none", "-o", "cachefile=none", "-O", "compression=off", QString::fromStdString(zpoolName()), file}));
         m_zpool = zpoolName();
         return {};
     }
