@@ -950,6 +950,37 @@ template <> struct Fields<ProfilePut> {
                    Field{"devices", &T::devices, E}};
 };
 
+/// PUT /1.0/profiles (lxmgr_profiles_apply): profiles as they are to be, all of them or none.
+struct ProfilesPut {
+    std::vector<ProfilePut> profiles;
+    bool dryRun = false; ///< Only say what would change.
+};
+template <> struct Fields<ProfilesPut> {
+    using T = ProfilesPut;
+    static constexpr auto rows = std::tuple{Field{"profiles", &T::profiles}, Field{"dry_run", &T::dryRun}};
+};
+
+/// What applying one does: "create", "change" or "keep".
+struct ProfileChange {
+    std::string name, action;
+    std::vector<UndoChange> changes;
+    std::vector<std::string> usedBy;
+};
+template <> struct Fields<ProfileChange> {
+    using T = ProfileChange;
+    static constexpr auto rows = std::tuple{Field{"name", &T::name}, Field{"action", &T::action}, Field{"changes", &T::changes},
+                                            Field{"used_by", &T::usedBy}};
+};
+
+struct ProfilesChanged {
+    std::vector<ProfileChange> profiles;
+    std::map<std::string, std::vector<std::string>> restartNeeded; ///< Keys that running instances take at their next start.
+};
+template <> struct Fields<ProfilesChanged> {
+    using T = ProfilesChanged;
+    static constexpr auto rows = std::tuple{Field{"profiles", &T::profiles}, Field{"restart_needed", &T::restartNeeded}};
+};
+
 struct Project {
     std::string name, description;
     StringMap config;

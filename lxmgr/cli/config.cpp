@@ -7,6 +7,7 @@
 #include "cli/keys.h"
 #include "cli/output.h"
 #include "cli/snapshots.h"
+#include "cli/yaml.h"
 
 #include <algorithm>
 
@@ -56,6 +57,35 @@ Status checkField(const std::string &key)
     if (key != "description" && key != "ephemeral" && key != "stateful")
         return Error(Code::Usage, quoted(key) + " is no field that can be set: description, ephemeral or stateful");
     return {};
+}
+
+} // namespace
+
+namespace
+{
+
+/// Where each key of "config" and each device of "devices" comes from: of the profiles the last that has it counts, and the
+/// instance's own more than any. A device counts whole.
+Result<Origins> originsOf(Context &context, const api::Json &instance)
+{
+    Origins origins;
+    const auto take = [&](const api::Json &holder, const std::string &name) {
+        for (const std::string_view part : {"config", "devices"})
+            if (const api::Json *map = holder.find(part); map && map->asObject())
+                for (const auto &[key, value] : *map->asObject())
+                    origins[std::string(part) + "." + key] = name;
+    };
+    if (const api::Json *profiles = instance.find("profiles"); profiles && profiles->asArray())
+        for (const api::Json &profile : *profiles->asArray())
+            if (const std::string *name = profile.asString())
+                take(TRY(context.client().get<api::Json>(client::path("/1.0/profiles", {*name}))), "profile " + *name);
+    api::Json own = api::Json::object();
+    if (const api::Json *config = instance.find("own_config"))
+        own["config"] = *config;
+    if (const api::Json *devices = instance.find("own_devices"))
+        own["devices"] = *devices;
+    take(own, "instance");
+    return origins;
 }
 
 } // namespace
@@ -131,10 +161,18 @@ Result<int> configShow(Context &context, const Arguments &arguments)
         document["config"] = object["config"];
     } else {
         if (arguments.has("expanded")) {
+            object["own_config"] = object["config"];
+            object["own_devices"] = object["devices"];
             object["config"] = object["expanded_config"];
             object["devices"] = object["expanded_devices"];
         }
         document = editable(object);
+    }
+    if (arguments.has("origin")) {
+        if (server || snapshot || !arguments.has("expanded") || arguments.has("format"))
+            return Error(Code::Usage, "--origin goes with --expanded, for an instance, as YAML");
+        context.print(toYaml(document, TRY(originsOf(context, object))));
+        return 0;
     }
     TRY(printObject(context, arguments, document));
     return 0;

@@ -90,11 +90,29 @@ Result<api::Operation> runWithProgress(Context &context, const std::string &meth
 {
     const client::Answer answer = TRY(context.client().request(method, path, std::move(body), {}, std::move(headers)));
     if (answer.operation.empty()) {
+        tellRestarts(context, answer.metadata);
         api::Operation done;
         done.setStatus(api::StatusCode::Success);
         return done;
     }
-    return waitWithProgress(context, answer.operation, what);
+    const api::Operation done = TRY(waitWithProgress(context, answer.operation, what));
+    tellRestarts(context, done.metadata.dump());
+    return done;
+}
+
+void tellRestarts(Context &context, const std::string &metadata)
+{
+    const auto answer = api::Json::parse(metadata);
+    const api::Json *needed = answer && answer->asObject() ? answer->find("restart_needed") : nullptr;
+    if (!needed || !needed->asObject())
+        return;
+    for (const auto &[instance, list] : *needed->asObject()) {
+        std::vector<std::string> keys;
+        if (const api::Json::Array *items = list.asArray())
+            for (const api::Json &key : *items)
+                keys.push_back(key.asString() ? *key.asString() : std::string());
+        context.warn("Warning: " + escaped(instance) + " takes " + escaped(join(keys, ", ")) + " when it is started again");
+    }
 }
 
 Result<api::Operation> waitWithProgress(Context &context, const std::string &operationUrl, std::string_view what)

@@ -53,6 +53,8 @@ Result<std::string> instancePath(const std::string &name, std::string_view sub =
 /// Carries out `method path`, showing progress until the operation it starts has ended.
 Result<api::Operation> runWithProgress(Context &context, const std::string &method, const std::string &path,
                                        std::string body, std::string_view what, http::Headers headers = {});
+/// Warns of keys that running instances take only when they are started again, as `metadata`, JSON, says.
+void tellRestarts(Context &context, const std::string &metadata);
 /// The same for an operation that runs already.
 Result<api::Operation> waitWithProgress(Context &context, const std::string &operationUrl, std::string_view what);
 

@@ -99,7 +99,8 @@ Status setKeys(Context &context, const Arguments &arguments, const std::string &
         TRY(checkField(pair.key));
         changes[pair.key] = pair.value;
     }
-    TRY(context.client().request("PATCH", path, changes.dump()));
+    const client::Answer answer = TRY(context.client().request("PATCH", path, changes.dump()));
+    tellRestarts(context, answer.metadata);
     return {};
 }
 

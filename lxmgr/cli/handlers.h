@@ -99,9 +99,31 @@ Result<int> publish(Context &context, const Arguments &arguments);
 Result<int> templateList(Context &context, const Arguments &arguments);
 Result<int> templateShow(Context &context, const Arguments &arguments);
 Result<int> templateBuild(Context &context, const Arguments &arguments);
-// objects.cpp
+// profiles.cpp, devices.cpp
 Result<int> profileList(Context &context, const Arguments &arguments);
 Result<int> profileShow(Context &context, const Arguments &arguments);
+Result<int> profileCreate(Context &context, const Arguments &arguments);
+Result<int> profileEdit(Context &context, const Arguments &arguments);
+Result<int> profileCopy(Context &context, const Arguments &arguments);
+Result<int> profileRename(Context &context, const Arguments &arguments);
+Result<int> profileDelete(Context &context, const Arguments &arguments);
+Result<int> profileAdd(Context &context, const Arguments &arguments);
+Result<int> profileRemove(Context &context, const Arguments &arguments);
+Result<int> profileAssign(Context &context, const Arguments &arguments);
+Result<int> profileGet(Context &context, const Arguments &arguments);
+Result<int> profileSet(Context &context, const Arguments &arguments);
+Result<int> profileUnset(Context &context, const Arguments &arguments);
+Result<int> profilePlan(Context &context, const Arguments &arguments);
+Result<int> profileApply(Context &context, const Arguments &arguments);
+Result<int> profileExport(Context &context, const Arguments &arguments);
+Result<int> profileDeviceAdd(Context &context, const Arguments &arguments);
+Result<int> profileDeviceGet(Context &context, const Arguments &arguments);
+Result<int> profileDeviceList(Context &context, const Arguments &arguments);
+Result<int> profileDeviceRemove(Context &context, const Arguments &arguments);
+Result<int> profileDeviceSet(Context &context, const Arguments &arguments);
+Result<int> profileDeviceShow(Context &context, const Arguments &arguments);
+Result<int> profileDeviceUnset(Context &context, const Arguments &arguments);
+// objects.cpp
 Result<int> operationList(Context &context, const Arguments &arguments);
 Result<int> operationShow(Context &context, const Arguments &arguments);
 Result<int> operationDelete(Context &context, const Arguments &arguments);

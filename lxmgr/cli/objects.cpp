@@ -1,4 +1,4 @@
-// Profiles and operations: what there is, and cancelling.
+// Operations: what there is, and cancelling.
 #include "cli/handlers.h"
 
 #include "base/text.h"
@@ -13,16 +13,8 @@ namespace
 {
 
 using api::Operation;
-using api::Profile;
-
-std::string count(const std::vector<std::string> &list) { return std::to_string(list.size()); }
 
 // clang-format off
-constexpr Column<Profile> kProfileColumns[] = {
-    {'n', "NAME", "Its name.", [](const Profile &p) { return p.name; }},
-    {'d', "DESCRIPTION", "What it is for.", [](const Profile &p) { return p.description; }},
-    {'u', "USED BY", "How many instances use it.", [](const Profile &p) { return count(p.usedBy); }},
-};
 constexpr Column<Operation> kOperationColumns[] = {
     {'i', "ID", "What names it.", [](const Operation &o) { return o.id; }},
     {'t', "TYPE", "TASK, WEBSOCKET or TOKEN.", [](const Operation &o) { return upper(o.operationClass); }},
@@ -51,17 +43,7 @@ Result<int> show(Context &context, const Arguments &arguments, std::string_view 
 
 } // namespace
 
-ColumnSet profileColumns() { return describe<Profile>("profile list", "ndu", kProfileColumns); }
 ColumnSet operationColumns() { return describe<Operation>("operation list", "itdscC", kOperationColumns); }
-
-Result<int> profileList(Context &context, const Arguments &arguments)
-{
-    return list(context, arguments, "/1.0/profiles", profileColumns(), kProfileColumns);
-}
-Result<int> profileShow(Context &context, const Arguments &arguments)
-{
-    return show(context, arguments, "/1.0/profiles");
-}
 
 Result<int> operationList(Context &context, const Arguments &arguments)
 {

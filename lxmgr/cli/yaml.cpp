@@ -27,14 +27,33 @@ bool looksSpecial(const std::string &text)
     return (first >= '0' && first <= '9') || ((first == '-' || first == '+' || first == '.') && text.size() > 1);
 }
 
-void emit(YAML::Emitter &out, const api::Json &value)
+/// Whether it is written as a block of lines, behind which no comment can stand.
+bool isBlock(const std::string &text)
+{
+    const std::string lines = join(split(text, '\n'), "");
+    return escaped(text) != text && text.ends_with('\n') && !text.ends_with("\n\n") && !text.starts_with(' ') && !text.starts_with('\n') &&
+           escaped(lines) == lines;
+}
+
+/// What is said of the members of a map: by their names below `path`, or of all of them `origin`.
+struct Remarks {
+    const Origins *origins = nullptr;
+    std::string path, origin;
+
+    std::string of(const std::string &name) const
+    {
+        if (!origins || (path != "config" && path != "devices"))
+            return origin;
+        const auto found = origins->find(path + "." + name);
+        return found == origins->end() ? std::string() : found->second;
+    }
+};
+
+void emit(YAML::Emitter &out, const api::Json &value, const Remarks &remarks = {})
 {
     if (const std::string *text = value.asString()) {
         const bool printable = escaped(*text) == *text;
-        const std::string lines = escaped(join(split(*text, '\n'), ""));
-        const bool block = !printable && text->ends_with('\n') && !text->ends_with("\n\n") && !text->starts_with(' ') &&
-                           !text->starts_with('\n') && lines == join(split(*text, '\n'), "");
-        if (block)
+        if (isBlock(*text))
             out << YAML::Literal << text->substr(0, text->size() - 1); // the reader puts the last line feed back
         else if (text->empty() || !printable || looksSpecial(*text))
             out << YAML::DoubleQuoted << *text;
@@ -45,10 +64,17 @@ void emit(YAML::Emitter &out, const api::Json &value)
             out << YAML::Flow;
         out << YAML::BeginMap;
         for (const auto &[name, member] : *members) {
+            const std::string remark = remarks.of(name);
+            const std::string *line = member.asString();
+            const bool block = line && isBlock(*line);
+            if (block && !remark.empty())
+                out << YAML::Comment(remark);
             out << YAML::Key;
             emit(out, api::Json(name));
             out << YAML::Value;
-            emit(out, member);
+            emit(out, member, {remarks.origins, remarks.path.empty() ? name : remarks.path + "." + name, remark});
+            if (line && !block && !remark.empty())
+                out << YAML::Comment(remark);
         }
         out << YAML::EndMap;
     } else if (const api::Json::Array *items = value.asArray()) {
@@ -130,6 +156,13 @@ std::string toYaml(const api::Json &value)
 {
     YAML::Emitter out;
     emit(out, value);
+    return std::string(out.c_str(), out.size()) + "\n";
+}
+
+std::string toYaml(const api::Json &value, const Origins &origins)
+{
+    YAML::Emitter out;
+    emit(out, value, {&origins, {}, {}});
     return std::string(out.c_str(), out.size()) + "\n";
 }
 

@@ -4,6 +4,7 @@
 #include "api/json.h"
 #include "base/result.h"
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -12,6 +13,11 @@ namespace lxmgr::cli
 
 /// A document with a line feed at its end; strings that YAML would read as something else are quoted.
 std::string toYaml(const api::Json &value);
+
+/// Where a key comes from: "config.limits.memory" or "devices.eth0" gives "profile default".
+using Origins = std::map<std::string, std::string>;
+/// The same with a comment behind each key of `config` and `devices`.
+std::string toYaml(const api::Json &value, const Origins &origins);
 
 /// Plain scalars become booleans and numbers where they look like ones, except below `config` and `devices`, whose
 /// values are text whatever they look like. Invalid with `source`, line and column.

@@ -53,6 +53,7 @@ std::span<const HandlerRow> fileHandlers();
 std::span<const HandlerRow> diffHandlers();
 std::span<const HandlerRow> imageHandlers();
 std::span<const HandlerRow> configurationHandlers();
+std::span<const HandlerRow> profileHandlers();
 std::span<const HandlerRow> networkHandlers();
 std::span<const HandlerRow> networkRuleHandlers();
 std::span<const HandlerRow> storageHandlers();

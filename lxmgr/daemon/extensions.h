@@ -40,6 +40,7 @@ inline constexpr std::string_view kExtensions[] = {
     "operation_description",
     "operation_wait",
     "entity_description",
+    "lxmgr_profiles_apply", // PUT /1.0/profiles; changes of profiles and instances answer with restart_needed
     "profile_usedby",
     "container_last_used_at",
     "container_cpu_time",

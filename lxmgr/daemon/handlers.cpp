@@ -11,7 +11,7 @@ Result<HandlerTable> handlerTable()
     HandlerTable table{};
     for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), keptExportHandlers(),
                             volumeExchangeHandlers(), backupHandlers(), executionHandlers(), fileHandlers(), diffHandlers(),
-                            imageHandlers(), configurationHandlers(), networkHandlers(), networkRuleHandlers(),
+                            imageHandlers(), configurationHandlers(), profileHandlers(), networkHandlers(), networkRuleHandlers(),
                             storageHandlers(), volumeHandlers(), undoHandlers()})
         for (const HandlerRow &row : rows)
             table[static_cast<std::size_t>(row.route)] = row.handler;

@@ -246,6 +246,17 @@ Status restore(Context &context, const Request &request, const Responder &respon
                    [&context, key, name](Task &task) { return context.manager.restore(key, name, task); });
 }
 
+/// {"web1": ["security.nesting"]}
+api::Json restartNeeded(const instances::InstanceKey &key, const std::vector<std::string> &keys)
+{
+    api::Json list = api::Json::array();
+    for (const std::string &each : keys)
+        list.append(each);
+    api::Json answer = api::Json::object();
+    answer[key.name] = std::move(list);
+    return answer;
+}
+
 Status put(Context &context, Request &request, const Responder &responder)
 {
     const auto body = TRY(request.json<api::InstancePut>());
@@ -255,7 +266,11 @@ Status put(Context &context, Request &request, const Responder &responder)
         return Error(Code::Invalid, "restore_files: say in 'restore' from which snapshot");
     auto definition = TRY(definitionOf(context, request, body, false));
     return operate(context, request, responder, "Updating instance",
-                   [&context, key = keyOf(request), definition](Task &) { return context.manager.redefine(key, definition); });
+                   [&context, key = keyOf(request), definition](Task &task) -> Status {
+                       if (const auto keys = TRY(context.manager.redefine(key, definition)); !keys.empty())
+                           task.setMetadata("restart_needed", restartNeeded(key, keys));
+                       return {};
+                   });
 }
 
 Status patch(Context &context, Request &request, const Responder &responder)
@@ -263,8 +278,14 @@ Status patch(Context &context, Request &request, const Responder &responder)
     const auto body = TRY(request.json<api::InstancePut>());
     if (!body.restore.empty())
         return Error(Code::Invalid, "restore: a snapshot is restored by PUT, not by PATCH");
-    TRY(context.manager.redefine(keyOf(request), TRY(definitionOf(context, request, body, true))));
-    responder.sync();
+    const auto keys = TRY(context.manager.redefine(keyOf(request), TRY(definitionOf(context, request, body, true))));
+    if (keys.empty()) {
+        responder.sync();
+    } else {
+        api::Json answer = api::Json::object();
+        answer["restart_needed"] = restartNeeded(keyOf(request), keys);
+        responder.sync(answer.dump());
+    }
     return {};
 }
 

@@ -32,7 +32,7 @@ bool sameDefinition(const store::Instance &one, const store::Instance &other)
 
 } // namespace
 
-Status Manager::redefine(const InstanceKey &key, const Definition &definition, std::int64_t undoes)
+Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const Definition &definition, std::int64_t undoes)
 {
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
@@ -103,7 +103,7 @@ Status Manager::redefine(const InstanceKey &key, const Definition &definition, s
     if (undoes != 0)
         TRY(store::deleteUndo(m_s.db, undoes));
     m_s.emit({"instance-updated", key, {}});
-    return {};
+    return m_running->find(key) ? keysForRestart(old, all) : std::vector<std::string>();
 }
 
 Status Manager::applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after)

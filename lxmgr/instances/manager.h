@@ -18,6 +18,7 @@
 #include "instances/packing.h"
 #include "instances/plan.h"
 #include "instances/pools.h"
+#include "instances/profiles.h"
 #include "instances/running.h"
 #include "instances/schedules.h"
 #include "instances/transfer.h"
@@ -174,12 +175,18 @@ public:
     Status move(const InstanceKey &key, const MoveRequest &request, Progress &progress);
     /// Lets go of a pool: its instances are forgotten, what is in it stays. WrongState: one of them runs.
     Status detachPool(const std::string &pool);
-    /// Checks the whole new definition, records it, and applies to a running guest what can be changed live. `undoes`: the
-    /// entry of the undo log that is used up with it.
-    Status redefine(const InstanceKey &key, const Definition &definition, std::int64_t undoes = 0);
-    /// `record` makes the profile become `after`; the root disks of the instances with it get the size it gives them, at once
-    /// and before it is recorded. Unsupported, Invalid: as Driver::setLimit(), with the name of the instance.
-    Status changeProfile(const store::Profile &after, const std::function<Status()> &record);
+    /// Checks the whole new definition, records it, and applies to a running guest what can be changed live; gives the keys
+    /// that it takes only when it is started again. `undoes`: the entry of the undo log that is used up with it.
+    Result<std::vector<std::string>> redefine(const InstanceKey &key, const Definition &definition, std::int64_t undoes = 0);
+    /// `record` makes profiles of `project`, by their names, become `after`. Every instance that uses one is checked first;
+    /// root disks get their size before it is recorded, running ones their limits after it. All of it or nothing.
+    /// WrongState: one is being worked on, or runs and would get other devices. Errors name the instance.
+    Result<std::vector<RestartNeeded>> changeProfiles(const std::string &project, const std::vector<store::Profile> &after,
+                                                      const ProfileRecord &record);
+    /// What changeProfiles() would refuse and give, with nothing changed.
+    Result<std::vector<RestartNeeded>> checkProfiles(const std::string &project, const std::vector<store::Profile> &after);
+    /// Also in the backup files of the instances with it. Forbidden: the default profile; AlreadyExists.
+    Status renameProfile(const store::Profile &row, const std::string &name);
     /// False when it did not come up in time.
     Result<bool> waitBooted(const InstanceKey &key, std::chrono::milliseconds timeout);
 
@@ -296,6 +303,11 @@ private:
     Result<std::vector<images::RenderedFile>> renderFiles(const store::Instance &row, const config::Expanded &expanded,
                                                           storage::Driver &pool);
     Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope);
+    struct ProfileUser;
+    Status checkProfileUser(const ProfileUser &user);
+    Result<std::vector<RestartNeeded>> checkProfileUsers(const std::vector<ProfileUser> &users);
+    Status checkProfileSize(const store::Profile &after);
+    Result<std::vector<ProfileUser>> usersOf(const std::string &project, const std::vector<store::Profile> &after);
     struct Resize { ///< A root disk that is about to have another limit.
         InstanceKey key;
         std::string pool;
@@ -309,6 +321,7 @@ private:
     Status whileResized(const store::Instance &before, const store::Instance &after, storage::Driver &pool,
                         const std::function<Status()> &replace);
     Status recoverResize(const store::Operation &journal);
+    Status limitAgain(const store::Instance &row);
     Status applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after);
     Status finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo = std::nullopt);
     Status undoCreate(const store::Instance &row);
@@ -395,6 +408,7 @@ private:
     std::unique_ptr<Running> m_running;
     NamedLocks<InstanceKey> m_locks;
     std::mutex m_keptMutex;
+    std::mutex m_profilesMutex; ///< One change of profiles at a time.
     std::map<InstanceKey, std::weak_ptr<void>> m_kept;
     std::atomic<bool> m_hostGoesDown{false};
 };

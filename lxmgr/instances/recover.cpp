@@ -73,6 +73,12 @@ Status Manager::recoverOperation(const store::Operation &journal)
     return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
 }
 
+Status Manager::limitAgain(const store::Instance &row)
+{
+    const std::string group = cgroupOf(m_s.paths, row.project, row.name);
+    return cgroup::write(*m_layout, group, TRY(planLimits(TRY(effective(row)), cgroup::PlanFor::Live)));
+}
+
 Status Manager::recover()
 {
     std::vector<store::Operation> pauses; // of guests, which are found again further down
@@ -98,6 +104,9 @@ Status Manager::recover()
             done = adopt(row);
             if (done)
                 done = recoverSnapshots(row);
+            // A change that was recorded may not have come into force.
+            if (done && m_running->find(key))
+                done = limitAgain(row);
         }
         // One broken instance must not keep the others from being served.
         if (!done)

@@ -9,7 +9,6 @@
 #include "instances/journal.h"
 #include "instances/root_disk.h"
 
-#include <algorithm>
 
 namespace lxmgr::instances
 {
@@ -101,28 +100,6 @@ Status Manager::whileResized(const store::Instance &before, const store::Instanc
         if (const Status set = pool.setLimit(before.project, before.name, limit); !set)
             log::warning("instance '" + before.name + "': root disk: " + set.error().message + ", its limit stays as it was");
     return {};
-}
-
-Status Manager::changeProfile(const store::Profile &after, const std::function<Status()> &record)
-{
-    const auto wanted = TRY(sizeIn(after.devices));
-    if (const std::string name = poolIn(after.devices); wanted && wanted->count != 0 && !name.empty())
-        if (const auto pool = m_s.pools.get(name)) // one that is not there yet says so when it is used
-            TRY_IN("profile " + quoted(after.name) + ": root disk: size", (*pool)->canLimit());
-    std::vector<Resize> resizes;
-    for (const store::Instance &row : TRY(store::listInstances(m_s.db, after.project))) {
-        if (row.status != store::InstanceStatus::Ready || std::ranges::find(row.profiles, after.name) == row.profiles.end())
-            continue;
-        std::vector<config::ProfileDocument> profiles;
-        for (const std::string &name : row.profiles) {
-            const store::Profile profile = name == after.name ? after : TRY(store::findProfile(m_s.db, row.project, name));
-            profiles.push_back({profile.name, profile.description, profile.config, profile.devices, {}});
-        }
-        const DeviceMap devices = config::expand(profiles, row.config, row.devices).devices;
-        if (poolIn(devices) == row.pool && TRY(sizeIn(devices)) != TRY(sizeIn(TRY(expanded(row)).devices)))
-            resizes.push_back({{row.project, row.name}, row.pool, TRY(rootLimit(devices, row.pool))});
-    }
-    return resize(after.name, resizes, record);
 }
 
 } // namespace lxmgr::instances

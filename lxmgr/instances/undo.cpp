@@ -71,15 +71,6 @@ std::vector<UndoChange> changesOf(const store::Instance &now, const config::Inst
     return changes;
 }
 
-std::vector<UndoChange> changesOf(const store::Profile &now, const config::ProfileDocument &then)
-{
-    std::vector<UndoChange> changes;
-    compareTexts("description", now.description, then.description, changes);
-    compareMaps("", now.config, then.config, changes);
-    compareDevices(now.devices, then.devices, changes);
-    return changes;
-}
-
 /// Its own definition from now on has what the profiles had brought.
 void ownAll(store::Instance &row, const config::BackupDocument &document)
 {
@@ -98,6 +89,15 @@ Status checkSamePool(const store::UndoEntry &entry, const store::Instance &row)
 }
 
 } // namespace
+
+std::vector<UndoChange> changesOf(const store::Profile &now, const config::ProfileDocument &then)
+{
+    std::vector<UndoChange> changes;
+    compareTexts("description", now.description, then.description, changes);
+    compareMaps("", now.config, then.config, changes);
+    compareDevices(now.devices, then.devices, changes);
+    return changes;
+}
 
 /// What undoing a change of `row` will need; none where it is not kept, or cannot be.
 std::optional<store::UndoEntry> Manager::undoOf(store::UndoKind kind, const store::Instance &row, const std::string &snapshot)
@@ -416,7 +416,8 @@ Status Manager::applyConfig(const store::UndoEntry &entry)
     for (const auto &[key, value] : row.config)
         if (key.starts_with("volatile."))
             definition.config[key] = value;
-    return redefine({row.project, row.name}, definition, entry.id);
+    (void)TRY(redefine({row.project, row.name}, definition, entry.id));
+    return {};
 }
 
 Status Manager::applyProfile(const store::UndoEntry &entry)
@@ -427,27 +428,33 @@ Status Manager::applyProfile(const store::UndoEntry &entry)
         return row.error();
     const bool there = row.has_value();
     store::Profile profile = there ? *row : store::Profile{};
-    const bool onlySize = profile.config == then.config && withoutSize(profile.devices) == withoutSize(then.devices);
-    for (const std::string &user : profile.usedBy)
-        if (!onlySize && m_running->find({entry.project, user}))
-            return Error(Code::WrongState, "profile " + quoted(entry.object) + " is used by running instance " + quoted(user) +
-                                               " (stop it first)");
     profile.project = entry.project;
     profile.name = entry.object;
     profile.description = then.description;
     profile.config = then.config;
     profile.devices = then.devices;
-    return changeProfile(profile, [&] {
+    std::int64_t kept = 0;
+    ProfileRecord record;
+    record.write = [&] {
         return m_s.db.transaction([&]() -> Status {
             if (there) {
-                TRY(m_s.undo.keepProfile(*row));
+                kept = TRY(m_s.undo.keepProfile(*row));
                 TRY(store::updateProfile(m_s.db, profile));
             } else {
-                TRY(store::insertProfile(m_s.db, profile));
+                profile.id = TRY(store::insertProfile(m_s.db, profile));
             }
             return store::deleteUndo(m_s.db, entry.id);
         });
-    });
+    };
+    record.takeBack = [&] {
+        return m_s.db.transaction([&]() -> Status {
+            TRY(there ? store::updateProfile(m_s.db, *row) : store::deleteProfile(m_s.db, profile.id));
+            TRY(store::insertUndo(m_s.db, entry));
+            return kept == 0 ? Status() : store::deleteUndo(m_s.db, kept);
+        });
+    };
+    (void)TRY(changeProfiles(entry.project, {profile}, record));
+    return {};
 }
 
 // --- recovery

@@ -195,19 +195,18 @@ Status UndoLog::adopt(store::UndoEntry entry)
     return {};
 }
 
-Status UndoLog::keepProfile(const store::Profile &before)
+Result<std::int64_t> UndoLog::keepProfile(const store::Profile &before)
 {
     const auto until = keptUntil();
     if (!until)
-        return {};
+        return 0;
     store::UndoEntry entry;
     entry.project = before.project;
     entry.kind = store::UndoKind::Profile;
     entry.object = before.name;
     entry.document = config::writeProfile({before.name, before.description, before.config, before.devices, {}});
     entry.expiresAt = *until;
-    TRY(store::insertUndo(m_db, entry));
-    return {};
+    return store::insertUndo(m_db, entry);
 }
 
 } // namespace lxmgr::instances

@@ -28,6 +28,9 @@ struct UndoChange {
     std::string now, then;
 };
 
+/// What of a profile is different.
+std::vector<UndoChange> changesOf(const store::Profile &now, const config::ProfileDocument &then);
+
 /// What undoing would do now.
 struct UndoPreview {
     StringMap config; ///< What was, …
@@ -70,7 +73,8 @@ public:
     Status withRoom(const std::string &pool, const std::function<Status()> &work);
 
     /// What a profile was before it is changed or deleted, in the transaction that does it.
-    Status keepProfile(const store::Profile &before);
+    /// Its number, 0 where it is not kept.
+    Result<std::int64_t> keepProfile(const store::Profile &before);
 
     /// Something deleted that lies aside and no entry knows: it can be undone again, for as long as if it were deleted now.
     Status adopt(store::UndoEntry entry);
