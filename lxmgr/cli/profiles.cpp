@@ -284,6 +284,13 @@ Result<api::ProfilesPut> readFolder(const std::string &folder)
 
 std::string shown(const std::string &value) { return value.empty() ? "(unset)" : escaped(value); }
 
+/// "web1" of "/1.0/instances/web1?project=x".
+std::string lastPart(const std::string &url)
+{
+    const std::string path = url.substr(0, url.find('?'));
+    return path.substr(path.rfind('/') + 1);
+}
+
 /// "+ web" and its keys, "~ web", and nothing for what stays.
 void describe(Context &context, const api::ProfilesChanged &changed)
 {
@@ -295,7 +302,7 @@ void describe(Context &context, const api::ProfilesChanged &changed)
         const bool made = profile.action == "create";
         std::vector<std::string> users;
         for (const std::string &url : profile.usedBy)
-            users.push_back(escaped(url.substr(url.rfind('/') + 1, url.find('?') == std::string::npos ? std::string::npos : url.find('?') - url.rfind('/') - 1)));
+            users.push_back(escaped(lastPart(url)));
         context.printLine(std::string(made ? "+ " : "~ ") + escaped(profile.name) + (users.empty() ? "" : "  (used by " + join(users, ", ") + ")"));
         for (const api::UndoChange &change : profile.changes)
             context.printLine("    " + escaped(change.key) + ": " + (made ? shown(change.then) : shown(change.now) + " -> " + shown(change.then)));
