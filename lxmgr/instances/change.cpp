@@ -57,11 +57,7 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices))));
     TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
     TRY(planLimits(wanted, cgroup::PlanFor::Live));
-    const config::Expanded all = TRY(expanded(after)), old = TRY(expanded(before));
-    if (m_running->find(key)) {
-        if (withoutSize(all.devices) != withoutSize(old.devices))
-            return Error(Code::WrongState, "devices of " + quoted(key.name) + " can be changed only while it is stopped");
-    }
+    const config::Expanded old = TRY(expanded(before));
     for (const config::Device &device : wanted.devices) {
         if (!device.as<config::NicDevice>())
             continue;
@@ -69,6 +65,12 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
             if (!after.config.contains("volatile." + device.name + suffix))
                 after.config["volatile." + device.name + suffix] = make();
     }
+    const bool replugs = m_running->find(key) && withoutSize(TRY(expanded(after)).devices) != withoutSize(old.devices);
+    if (replugs)
+        TRY_IN("update " + quoted(key.name), settleNicNames(after, old));
+    const config::Expanded all = TRY(expanded(after));
+    if (replugs)
+        TRY_IN("update " + quoted(key.name), planReplug(key, old, all));
     const auto entry = sameDefinition(before, after) ? std::nullopt : undoOf(store::UndoKind::Config, before);
     std::int64_t kept = 0;
     std::vector<Resize> resizes;
@@ -97,6 +99,10 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     if (m_running->find(key)) {
         TRY_IN("update " + quoted(key.name), applyLive(after, was, wanted));
         undo.add("update limits", [&] { return applyLive(before, wanted, was); });
+    }
+    if (replugs) {
+        TRY_IN("update " + quoted(key.name), applyDevices(after, old, all));
+        undo.add("update devices", [&] { return applyDevices(before, all, old); });
     }
     TRY_IN("update " + quoted(key.name), writeBackup(key));
     undo.keep();

@@ -322,6 +322,11 @@ private:
                         const std::function<Status()> &replace);
     Status recoverResize(const store::Operation &journal);
     Status limitAgain(const store::Instance &row);
+    /// Names inside are kept from the first change of a running guest's devices on: a new one moves no other.
+    Status settleNicNames(store::Instance &row, const config::Expanded &before);
+    /// What leads a running guest from its devices of `before` to those of `after`. WrongState names what needs it stopped.
+    Result<spec::ReplugBody> planReplug(const InstanceKey &key, const config::Expanded &before, const config::Expanded &after);
+    Status applyDevices(const store::Instance &row, const config::Expanded &before, const config::Expanded &after);
     Status applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after);
     Status finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo = std::nullopt);
     Status undoCreate(const store::Instance &row);

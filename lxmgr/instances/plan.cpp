@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <linux/capability.h>
+#include <set>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -158,11 +159,41 @@ Status planDisk(const config::Device &device, const config::DiskDevice &disk, co
     return {};
 }
 
+} // namespace
+
+Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const VolumeMounts &volumes)
+{
+    std::vector<spec::Mount> mounts;
+    if (const auto *disk = device.as<config::DiskDevice>(); disk && !disk->isRoot())
+        TRY(planDisk(device, *disk, volumes, mounts));
+    return mounts;
+}
+
+spec::Nic nicOf(const NicPlan &plan) { return {plan.device, plan.hostName, plan.guestName, plan.bridge, plan.mac, plan.mtu}; }
+
+namespace
+{
+
+/// Names inside that are settled: as the device says, or as it got when it was plugged in.
+std::string settledName(const config::Effective &effective, const config::Device &device, const config::NicDevice &nic)
+{
+    return nic.name ? nic.name->text : volatileOf(effective.config, device.name + ".name");
+}
+
+std::set<std::string> settledNames(const config::Effective &effective)
+{
+    std::set<std::string> names;
+    for (const config::Device &device : effective.devices)
+        if (const auto *nic = device.as<config::NicDevice>())
+            names.insert(settledName(effective, device, *nic));
+    return names;
+}
+
 Status planDevices(const config::Effective &effective, const VolumeMounts &volumes, spec::LaunchSpec &spec)
 {
     for (const config::Device &device : effective.devices) {
-        if (const auto *disk = device.as<config::DiskDevice>(); disk && !disk->isRoot())
-            TRY(planDisk(device, *disk, volumes, spec.mounts));
+        for (spec::Mount &mount : TRY(planMounts(device, volumes)))
+            spec.mounts.push_back(std::move(mount));
         if (const auto *node = device.as<config::UnixCharDevice>())
             spec.devices.push_back(TRY(planDevice(device.name, *node)));
     }
@@ -200,6 +231,7 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
 {
     std::vector<NicPlan> nics;
     unsigned next = 0;
+    const std::set<std::string> settled = settledNames(effective);
     for (const config::Device &device : effective.devices) {
         const auto *nic = device.as<config::NicDevice>();
         if (!nic)
@@ -210,7 +242,12 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
         plan.bridge = nic->network ? nic->network->text : nic->parent ? nic->parent->text : std::string();
         if (plan.bridge.empty())
             return Error(Code::Invalid, "device " + quoted(device.name) + ": a nic needs network or parent");
-        plan.guestName = nic->name ? nic->name->text : "eth" + std::to_string(next);
+        plan.guestName = settledName(effective, device, *nic);
+        const bool free = plan.guestName.empty();
+        while (free && settled.contains("eth" + std::to_string(next)))
+            ++next;
+        if (free)
+            plan.guestName = "eth" + std::to_string(next);
         ++next;
         plan.mac = nic->hwaddr ? nic->hwaddr->text : volatileOf(effective.config, device.name + ".hwaddr");
         plan.hostName = nic->hostName ? nic->hostName->text : volatileOf(effective.config, device.name + ".host_name");
@@ -300,7 +337,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     for (const images::RenderedFile &file : input.files)
         spec.files.push_back({file.path, file.content, file.uid, file.gid, file.mode, file.createOnly});
     for (const NicPlan &nic : TRY(planNics(input.effective)))
-        spec.nics.push_back({nic.device, nic.hostName, nic.guestName, nic.bridge, nic.mac, nic.mtu});
+        spec.nics.push_back(nicOf(nic));
     spec.hostname = instance.name;
     spec.init = {"/sbin/init"};
     spec.environment = environmentOf(config);

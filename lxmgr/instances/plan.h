@@ -47,8 +47,12 @@ struct PlanInput {
 
 /// What planning would find wrong with the devices on this host: a source, node or bridge that is not there.
 Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes);
-/// NICs among the devices, with volatile.<device>.hwaddr and .host_name filled in. Invalid: a device names neither.
+/// NICs among the devices, with volatile.<device>.hwaddr, .host_name and .name filled in. Invalid: a device names neither.
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
+/// What the monitor makes of it.
+spec::Nic nicOf(const NicPlan &plan);
+/// The mounts that a disk other than the root is: none where its source may be missing and is.
+Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const VolumeMounts &volumes);
 /// limits.* in the terms of kernel/cgroup_limits.
 cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices);
 /// What the monitor mounts as root file system.

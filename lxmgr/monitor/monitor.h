@@ -80,6 +80,7 @@ private:
     Status kill(const std::shared_ptr<Connection> &, spec::Packet &);
     Status freeze(const std::shared_ptr<Connection> &, spec::Packet &);
     Status thaw(const std::shared_ptr<Connection> &, spec::Packet &);
+    Status replug(const std::shared_ptr<Connection> &, spec::Packet &);
     Status attachConsole(const std::shared_ptr<Connection> &, spec::Packet &);
     Status resizeConsole(const std::shared_ptr<Connection> &, spec::Packet &);
     Status consoleLog(const std::shared_ptr<Connection> &, spec::Packet &);

@@ -1,9 +1,13 @@
 // What the daemon asks: one row a message.
 #include "base/log.h"
 #include "base/text.h"
+#include "kernel/files.h"
+#include "kernel/path.h"
 #include "kernel/sys.h"
 #include "monitor/monitor.h"
+#include "runtime/plug.h"
 #include "spec/codec.h"
+#include "spec/monitor_client.h"
 #include "spec/spawn.h"
 #include "version.h"
 
@@ -26,6 +30,7 @@ const Monitor::Request Monitor::kRequests[] = {
     {MessageType::Kill,            &Monitor::kill           },
     {MessageType::Freeze,          &Monitor::freeze         },
     {MessageType::Thaw,            &Monitor::thaw           },
+    {MessageType::Replug,          &Monitor::replug         },
     {MessageType::AttachConsole,   &Monitor::attachConsole  },
     {MessageType::ResizeConsole,   &Monitor::resizeConsole  },
     {MessageType::ConsoleLog,      &Monitor::consoleLog     },
@@ -157,6 +162,44 @@ Status Monitor::thaw(const std::shared_ptr<Connection> &connection, spec::Packet
     MonitorEvent event;
     event.kind = MonitorEvent::Kind::Thawed;
     broadcast(event);
+    reply(*connection, MessageType::Done);
+    return {};
+}
+
+namespace
+{
+
+template <class Device>
+void change(std::vector<Device> &devices, const std::vector<Device> &gone, const std::vector<Device> &come)
+{
+    for (const Device &device : gone)
+        std::erase(devices, device);
+    devices.insert(devices.end(), come.begin(), come.end());
+}
+
+/// The spec that a reboot reads. What `devices` says holds from its next boot on.
+Status keepForReboot(const std::string &runDir, const spec::ReplugBody &devices)
+{
+    spec::LaunchSpec launch = TRY(spec::readLaunchSpec(runDir));
+    change(launch.mounts, devices.unmount, devices.mount);
+    change(launch.nics, devices.unplug, devices.plug);
+    return files::replaceVolatile(TRY(path::openFolder(runDir)), "spec", spec::encode(launch));
+}
+
+} // namespace
+
+Status Monitor::replug(const std::shared_ptr<Connection> &connection, spec::Packet &packet)
+{
+    const auto devices = TRY(spec::decode<spec::ReplugBody>(packet.body));
+    if (m_state != GuestState::Running && m_state != GuestState::Frozen)
+        return Error(Code::WrongState, "the guest is starting or stopping");
+    TRY(runtime::replug(m_spec, m_guest, devices));
+    if (Status kept = keepForReboot(m_spec.runDir, devices); !kept) {
+        if (const Status back = runtime::replug(m_spec, m_guest, {devices.mount, devices.unmount, devices.plug, devices.unplug}); !back)
+            log::warning("take devices back: " + back.error().message + ", ignoring");
+        return kept;
+    }
+    change(m_spec.nics, devices.unplug, devices.plug);
     reply(*connection, MessageType::Done);
     return {};
 }

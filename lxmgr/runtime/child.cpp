@@ -9,6 +9,7 @@
 #include "runtime/confine.h"
 #include "runtime/handshake.h"
 #include "runtime/step.h"
+#include "runtime/trees.h"
 #include "spec/spawn.h"
 
 #include <csignal>
@@ -162,20 +163,6 @@ Status makeNotifySocket(Child &child)
     return sys::fchmodat(folder, "notify", 0666);
 }
 
-/// The place for one of the guest's mounts; links mean what they mean inside.
-Result<Fd> mountTarget(const Child &child, const spec::Mount &mount, bool isFolder)
-{
-    auto target = path::open(child.root, mount.target, O_PATH, Scope::InRoot);
-    if (target || target.error().errnum != ENOENT || !mount.createTarget)
-        return target;
-    if (isFolder)
-        return path::makeFolders(child.root, mount.target, 0755, Scope::InRoot);
-    if (const std::size_t slash = mount.target.rfind('/'); slash != std::string::npos)
-        TRY(path::makeFolders(child.root, mount.target.substr(0, slash), 0755, Scope::InRoot));
-    TRY(path::open(child.root, mount.target, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, Scope::InRoot, 0644));
-    return path::open(child.root, mount.target, O_PATH, Scope::InRoot);
-}
-
 Result<Fd> guestTree(const spec::Mount &mount, std::vector<Fd>::iterator &bind)
 {
     if (mount.kind == spec::Mount::Kind::Bind)
@@ -192,7 +179,7 @@ Status mountFolders(Child &child)
         const std::string context = "mount at /" + mount.target;
         const Fd tree = TRY_IN(context, guestTree(mount, bind));
         const bool isFolder = S_ISDIR(TRY(sys::fstat(tree)).st_mode);
-        const Fd target = TRY_IN(context, mountTarget(child, mount, isFolder));
+        const Fd target = TRY_IN(context, mountTarget(child.root, mount, isFolder));
         TRY_IN(context, sys::move_mount(tree, target, ""));
     }
     return {};

@@ -139,4 +139,18 @@ Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns)
     return tree;
 }
 
+Result<Fd> mountTarget(const Fd &root, const spec::Mount &mount, bool isFolder)
+{
+    constexpr auto kInside = path::Scope::InRoot;
+    auto target = path::open(root, mount.target, O_PATH, kInside);
+    if (target || target.error().errnum != ENOENT || !mount.createTarget)
+        return target;
+    if (isFolder)
+        return path::makeFolders(root, mount.target, 0755, kInside);
+    if (const std::size_t slash = mount.target.rfind('/'); slash != std::string::npos)
+        TRY(path::makeFolders(root, mount.target.substr(0, slash), 0755, kInside));
+    TRY(path::open(root, mount.target, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, kInside, 0644));
+    return path::open(root, mount.target, O_PATH, kInside);
+}
+
 } // namespace lxmgr::runtime

@@ -22,5 +22,8 @@ Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns
 Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &ids);
 /// A folder or file of the host's to be bound inside.
 Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns);
+/// The place for one of the guest's mounts below its `root`, made with the caller's rights where it is missing; links mean
+/// what they mean inside.
+Result<Fd> mountTarget(const Fd &root, const spec::Mount &mount, bool isFolder);
 
 } // namespace lxmgr::runtime

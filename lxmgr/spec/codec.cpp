@@ -73,6 +73,9 @@ template <> struct Fields<ExecExit> { static constexpr auto rows = std::tuple{
 template <> struct Fields<SignalBody> { static constexpr auto rows = std::tuple{Field{1, &SignalBody::signal}}; };
 template <> struct Fields<WindowBody> { static constexpr auto rows = std::tuple{
     Field{1, &WindowBody::width}, Field{2, &WindowBody::height}}; };
+template <> struct Fields<ReplugBody> { static constexpr auto rows = std::tuple{
+    Field{1, &ReplugBody::unmount}, Field{2, &ReplugBody::mount}, Field{3, &ReplugBody::unplug},
+    Field{4, &ReplugBody::plug}}; };
 template <> struct Fields<TextBody> { static constexpr auto rows = std::tuple{Field{1, &TextBody::text}}; };
 template <> struct Fields<MonitorEvent> { static constexpr auto rows = std::tuple{
     Field{1, &MonitorEvent::kind}, Field{2, &MonitorEvent::reason}, Field{3, &MonitorEvent::status},
@@ -270,6 +273,7 @@ LXMGR_CODEC(ExecStartedBody)
 LXMGR_CODEC(ExecExit)
 LXMGR_CODEC(SignalBody)
 LXMGR_CODEC(WindowBody)
+LXMGR_CODEC(ReplugBody)
 LXMGR_CODEC(TextBody)
 LXMGR_CODEC(MonitorEvent)
 LXMGR_CODEC(ExitRecord)

@@ -47,6 +47,7 @@ struct Mount {
     bool nosuid = false;
     bool nodev = true;
     bool createTarget = true; ///< Make a missing folder or file at `target`.
+    bool operator==(const Mount &) const = default;
 };
 
 /// A node the monitor makes on a tmpfs of its own and binds below the guest's /dev.
@@ -74,6 +75,7 @@ struct Nic {
     std::string bridge;    ///< Outside end is attached to it; empty: left free.
     std::string mac;       ///< Of the inside end.
     std::uint32_t mtu = 0; ///< 0: the bridge's.
+    bool operator==(const Nic &) const = default;
 };
 
 /// `value` is written to `file` of the guest's limits folder under `controller` ("" is cgroup2), in the order given.

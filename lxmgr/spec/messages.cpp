@@ -36,6 +36,7 @@ constexpr MessageRow kMessages[] = {
     {MessageType::ClearConsoleLog, "clear-console-log"},
     {MessageType::Subscribe,       "subscribe"},
     {MessageType::Event,           "event"},
+    {MessageType::Replug,          "replug"},
     {MessageType::EnterRunning,    "enter-running"},
     {MessageType::EnterStopped,    "enter-stopped"},
     {MessageType::FileOpen,        "file-open"},

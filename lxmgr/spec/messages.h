@@ -40,6 +40,7 @@ enum class MessageType : std::uint32_t {
     ClearConsoleLog = 35, ///<
     Subscribe = 36,       ///< Reply: Done, then Event messages as they come.
     Event = 37,           ///< MonitorEvent.
+    Replug = 38,          ///< ReplugBody; Done when the guest has them, after Failed it has what it had.
 
     EnterRunning = 50, ///< Files mode: init pidfd.
     EnterStopped = 51, ///< Files mode: StoppedBody.
@@ -108,6 +109,13 @@ struct SignalBody {
 
 struct WindowBody {
     std::uint32_t width = 0, height = 0;
+};
+
+/// Devices of a running guest: what goes is as the guest's spec has it.
+struct ReplugBody {
+    std::vector<Mount> unmount, mount;
+    std::vector<Nic> unplug, plug;
+    bool empty() const { return unmount.empty() && mount.empty() && unplug.empty() && plug.empty(); }
 };
 
 struct TextBody {

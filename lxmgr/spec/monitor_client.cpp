@@ -233,6 +233,12 @@ Status MonitorClient::thaw()
     return {};
 }
 
+Status MonitorClient::replug(const ReplugBody &devices)
+{
+    TRY(ask(MessageType::Replug, encode(devices)));
+    return {};
+}
+
 Result<Fd> MonitorClient::attachConsole(unsigned width, unsigned height)
 {
     Packet reply = TRY(ask(MessageType::AttachConsole, encode(WindowBody{width, height})));

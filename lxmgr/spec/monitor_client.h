@@ -69,6 +69,8 @@ public:
     Status kill();
     Status freeze();
     Status thaw();
+    /// Devices go and come while the guest runs; its next boots have them so, too. After an error it has what it had.
+    Status replug(const ReplugBody &devices);
 
     /// A stream socket: what is written is typed at the console, what it prints is read. Closing detaches.
     Result<Fd> attachConsole(unsigned width, unsigned height);

@@ -32,7 +32,7 @@ private slots:
     void listsShowAllTypes();
     void keysAndFieldsChange();
     void whatIsUsedStays();
-    void runningGuestsAreNotChanged();
+    void runningGuestsGetThemAtOnce();
     void profilesAttachToo();
     void whatCannotBeIsRefused_data();
     void whatCannotBeIsRefused();
@@ -411,12 +411,15 @@ void TestVolumes::whatIsUsedStays()
     deleteAll();
 }
 
-void TestVolumes::runningGuestsAreNotChanged()
+void TestVolumes::runningGuestsGetThemAtOnce()
 {
     must({"storage", "volume", "create", "default", "data"});
     launch("t1");
-    const QByteArray refused = refusal({"storage", "volume", "attach", "default", "data", "t1", "/data"});
-    QVERIFY2(refused.contains("only while it is stopped"), refused);
+    must({"storage", "volume", "attach", "default", "data", "t1", "/data"});
+    QCOMPARE(inside("t1", {"sh", "-c", "echo x > /data/x; cat /data/x"}), "x");
+    QVERIFY(refusal({"storage", "volume", "delete", "default", "data"}).contains("is used by /1.0/instances/t1"));
+    must({"storage", "volume", "detach", "default", "data", "t1"});
+    QCOMPARE(inside("t1", {"ls", "/data"}), "");
     deleteAll();
     must({"storage", "volume", "delete", "default", "data"});
 }

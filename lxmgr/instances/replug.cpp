@@ -1,0 +1,149 @@
+// Devices of an instance that runs: what can come and go live does, the rest is refused by name.
+#include "instances/manager.h"
+
+#include "base/text.h"
+#include "base/undo.h"
+#include "instances/root_disk.h"
+#include "network/interfaces.h"
+
+#include <algorithm>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+/// Of `devices`, those that are not the same in `others`; the root's size has a way of its own.
+std::vector<const config::Device *> changed(const config::Effective &effective, const DeviceMap &devices, const DeviceMap &others)
+{
+    std::vector<const config::Device *> found;
+    for (const config::Device &device : effective.devices) {
+        const auto here = devices.find(device.name), there = others.find(device.name);
+        if (here == devices.end() || there == others.end() || here->second != there->second)
+            found.push_back(&device);
+    }
+    return found;
+}
+
+Status checkLive(const InstanceKey &key, const std::vector<const config::Device *> &devices)
+{
+    for (const config::Device *device : devices) {
+        const auto *disk = device->as<config::DiskDevice>();
+        if (!device->as<config::UnixCharDevice>() && !(disk && disk->isRoot()))
+            continue;
+        return Error(Code::WrongState, "device " + quoted(device->name) + ": " + (disk ? "the root disk" : "a unix-char device") + " of " +
+                                           quoted(key.name) + " can be changed only while it is stopped");
+    }
+    return {};
+}
+
+/// A mount that would come over another, or take another along, cannot be told from inside.
+Status checkApart(const std::vector<spec::Mount> &stay, const std::vector<spec::Mount> &others)
+{
+    for (const spec::Mount &other : others)
+        for (const spec::Mount &mount : stay)
+            if (mount.target == other.target || mount.target.starts_with(other.target + "/"))
+                return Error(Code::WrongState, "path " + quoted("/" + other.target) + ": another device is mounted at " +
+                                                   quoted("/" + mount.target))
+                    .hint("stop the instance to change what lies above it");
+    return {};
+}
+
+/// Before anything is made: a name on the host that somebody else has.
+Status checkHostNames(const spec::ReplugBody &devices)
+{
+    for (const spec::Nic &nic : devices.plug) {
+        const bool ours = std::ranges::find(devices.unplug, nic.hostName, &spec::Nic::hostName) != devices.unplug.end();
+        if (!ours && network::hostInterface(nic.hostName))
+            return Error(Code::AlreadyExists, "device " + quoted(nic.device) + ": interface " + quoted(nic.hostName) +
+                                                  " is there already on the host")
+                .hint("choose another host_name");
+    }
+    return {};
+}
+
+} // namespace
+
+Status Manager::settleNicNames(store::Instance &row, const config::Expanded &before)
+{
+    const spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(row.project, row.name)));
+    const auto isFree = [](const DeviceMap &devices, const std::string &name) {
+        const auto device = devices.find(name);
+        return device != devices.end() && !device->second.contains("name");
+    };
+    const DeviceMap wanted = TRY(expanded(row)).devices;
+    for (const auto &[name, keys] : before.devices)
+        if (!wanted.contains(name))
+            row.config.erase("volatile." + name + ".name");
+    for (const spec::Nic &nic : running.nics)
+        if (isFree(wanted, nic.device))
+            row.config["volatile." + nic.device + ".name"] = nic.guestName;
+    for (const NicPlan &nic : TRY(planNics(TRY(effective(row)))))
+        if (isFree(wanted, nic.device))
+            row.config["volatile." + nic.device + ".name"] = nic.guestName;
+    return {};
+}
+
+Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const config::Expanded &before, const config::Expanded &after)
+{
+    const config::Effective was = TRY(config::parseEffective(before)), wanted = TRY(config::parseEffective(after));
+    const DeviceMap oldDevices = withoutSize(before.devices), newDevices = withoutSize(after.devices);
+    const auto gone = changed(was, oldDevices, newDevices), come = changed(wanted, newDevices, oldDevices);
+    TRY(checkLive(key, gone));
+    TRY(checkLive(key, come));
+    spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)));
+    spec::ReplugBody body;
+    for (const config::Device *device : gone) {
+        if (const auto *disk = device->as<config::DiskDevice>())
+            for (const spec::Mount &mount : running.mounts)
+                if (mount.target == disk->path->text.substr(1))
+                    body.unmount.push_back(mount);
+        for (const spec::Nic &nic : running.nics)
+            if (nic.device == device->name)
+                body.unplug.push_back(nic);
+    }
+    const VolumeMounts volumes = TRY(m_s.volumes.mounts(key.project, wanted.devices));
+    for (const config::Device *device : come)
+        for (spec::Mount &mount : TRY(planMounts(*device, volumes)))
+            body.mount.push_back(std::move(mount));
+    for (const NicPlan &nic : TRY(planNics(wanted)))
+        if (std::ranges::find(come, nic.device, &config::Device::name) != come.end())
+            body.plug.push_back(nicOf(nic));
+    for (const spec::Mount &mount : body.unmount)
+        std::erase(running.mounts, mount);
+    TRY(checkApart(running.mounts, body.unmount));
+    TRY(checkApart(running.mounts, body.mount));
+    TRY(checkHostNames(body));
+    return body;
+}
+
+Status Manager::applyDevices(const store::Instance &row, const config::Expanded &before, const config::Expanded &after)
+{
+    const InstanceKey key{row.project, row.name};
+    const spec::ReplugBody body = TRY(planReplug(key, before, after));
+    const std::vector<NicPlan> old = TRY(planNics(TRY(config::parseEffective(before)))), now = TRY(planNics(TRY(config::parseEffective(after))));
+    std::vector<NicPlan> fresh;
+    for (const NicPlan &nic : now)
+        if (std::ranges::find(body.plug, nic.device, &spec::Nic::device) != body.plug.end())
+            fresh.push_back(nic);
+    const auto releaseOthers = [this](const std::vector<NicPlan> &nics, const std::vector<NicPlan> &kept) -> Status {
+        for (const NicPlan &nic : nics) {
+            const auto same = [&](const NicPlan &other) { return other.network == nic.network && other.mac == nic.mac; };
+            if (!nic.network.empty() && !nic.mac.empty() && std::ranges::none_of(kept, same))
+                TRY(m_s.networks.release(nic.network, nic.mac));
+        }
+        return {};
+    };
+    Undo undo;
+    undo.add("release addresses", [&] { return releaseOthers(now, old); });
+    TRY(reserveNics(row, fresh));
+    if (!body.empty()) {
+        spec::MonitorClient monitor = TRY(spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(row.project, row.name))));
+        TRY(monitor.replug(body));
+    }
+    undo.keep();
+    return releaseOthers(old, now);
+}
+
+} // namespace lxmgr::instances

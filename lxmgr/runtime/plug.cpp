@@ -1,0 +1,171 @@
+#include "runtime/plug.h"
+
+#include "base/text.h"
+#include "base/undo.h"
+#include "kernel/mount.h"
+#include "kernel/netlink.h"
+#include "kernel/path.h"
+#include "kernel/process.h"
+#include "kernel/sys.h"
+#include "runtime/handshake.h"
+#include "spec/spawn.h"
+
+#include <chrono>
+#include <functional>
+#include <linux/stat.h>
+#include <optional>
+#include <ranges>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+namespace lxmgr::runtime
+{
+
+namespace
+{
+
+constexpr std::chrono::seconds kPatience(5);
+
+/// In the guest's mounts, as its root: nothing is made or moved with rights that the guest has not. Not in its pid
+/// namespace: nobody inside sees the process.
+Result<Fd> enter(const spec::LaunchSpec &spec, const Guest &guest)
+{
+    const bool privileged = Ids::of(spec.idmap).privileged();
+    TRY(sys::setns(guest.initPidfd, (privileged ? 0 : CLONE_NEWUSER) | CLONE_NEWNS));
+    TRY(sys::setgroups({}));
+    TRY(sys::setresgid(0));
+    TRY(sys::setresuid(0));
+    return sys::open("/", O_PATH | O_DIRECTORY);
+}
+
+/// `work` in a child of ours, whose one thread may enter the guest; it gets the guest's root.
+Status inside(const spec::LaunchSpec &spec, const Guest &guest, const std::function<Status(const Fd &)> &work)
+{
+    auto [ours, theirs] = TRY(spec::Channel::pair());
+    const auto body = [&, &ours = ours, &theirs = theirs] {
+        ours = spec::Channel();
+        const Status done = [&]() -> Status { return work(TRY(enter(spec, guest))); }();
+        if (!done)
+            return theirs.send(wire(Handshake::Failed), spec::encodeFailure(done.error())) ? 0 : 1;
+        return theirs.send(spec::MessageType::Done) ? 0 : 1;
+    };
+    const process::Child child = TRY(process::clone(0, Fd(), body));
+    theirs = spec::Channel();
+    ours.setDeadline(std::chrono::steady_clock::now() + kPatience);
+    auto answer = ours.receive();
+    process::killChild(child.pid); // it has answered, or never will
+    (void)process::wait(child.pid);
+    if (!answer)
+        return std::move(answer.error()).hint("something in the guest holds the path up");
+    if (!*answer)
+        return Error(Code::Internal, "the process that entered the guest died");
+    return (*answer)->type == spec::MessageType::Done ? Status() : spec::failureOf(**answer);
+}
+
+Status plugMount(const spec::LaunchSpec &spec, const Guest &guest, const spec::Mount &mount)
+{
+    const Ids ids = Ids::of(spec.idmap);
+    const Fd userns = ids.privileged() ? Fd() : TRY(idmap::namespaceOf(guest.initPid));
+    std::vector<Fd> trees;
+    trees.push_back(TRY_IN(quoted(mount.source), makeBind(mount, ids, userns)));
+    if (!ids.privileged())
+        trees = TRY_IN("lock mounts", mount::lockFlags(trees, userns));
+    const bool isFolder = S_ISDIR(TRY(sys::fstat(trees.front())).st_mode);
+    return inside(spec, guest, [&](const Fd &root) -> Status {
+        const Fd target = TRY(mountTarget(root, mount, isFolder));
+        if (S_ISDIR(TRY(sys::fstat(target)).st_mode) != isFolder)
+            return Error(Code::Invalid, isFolder ? "the source is a folder, the path inside is not"
+                                                 : "the path inside is a folder, the source is not");
+        return sys::move_mount(trees.front(), target, "");
+    });
+}
+
+Result<bool> isMountRoot(const Fd &place)
+{
+    struct statx info {
+    };
+    TRY(sys::call("statx", {}, [&] { return ::statx(place.get(), "", AT_EMPTY_PATH, 0, &info); }));
+    return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+Status detach(const Fd &root, const spec::Mount &mount, const std::optional<struct stat> &source)
+{
+    auto place = path::open(root, mount.target, O_PATH, path::Scope::InRoot);
+    if (!place && place.error().errnum == ENOENT)
+        return {};
+    const Fd target = TRY(std::move(place));
+    if (!TRY(isMountRoot(target)))
+        return {}; // unmounted by the guest itself
+    const struct stat info = TRY(sys::fstat(target));
+    if (source && (info.st_dev != source->st_dev || info.st_ino != source->st_ino))
+        return Error(Code::WrongState, "the guest has mounted something over it").hint("unmount that inside first");
+    if (S_ISDIR(info.st_mode)) {
+        TRY(sys::fchdir(target));
+        return sys::umount2(".", MNT_DETACH);
+    }
+    const path::Parent parent = TRY(path::openParent(root, mount.target, path::Scope::InRoot));
+    TRY(sys::fchdir(parent.folder));
+    return sys::umount2(parent.name, MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
+Status unplugMount(const spec::LaunchSpec &spec, const Guest &guest, const spec::Mount &mount)
+{
+    std::optional<struct stat> source;
+    if (mount.kind == spec::Mount::Kind::Bind)
+        if (const auto info = sys::fstatat(sys::cwd(), mount.source, 0))
+            source = *info;
+    return inside(spec, guest, [&](const Fd &root) { return detach(root, mount, source); });
+}
+
+Status plugNic(const Guest &guest, const spec::Nic &nic)
+{
+    netlink::Veth veth;
+    veth.hostName = nic.hostName;
+    veth.peerName = nic.guestName;
+    veth.peerPid = guest.initPid;
+    veth.bridge = nic.bridge;
+    veth.mac = nic.mac;
+    veth.mtu = nic.mtu;
+    Status made = netlink::createVeth(veth);
+    if (!made && made.error().errnum == EEXIST)
+        return std::move(made.error()).hint("interface " + quoted(netlink::linkExists(nic.hostName) ? nic.hostName : nic.guestName) +
+                                            " is there already, " + (netlink::linkExists(nic.hostName) ? "on the host" : "inside"));
+    return made;
+}
+
+Status unplugNic(const spec::Nic &nic)
+{
+    Status gone = netlink::deleteLink(nic.hostName);
+    return !gone && gone.error().code == Code::NotFound ? Status() : gone; // deleted inside: a pair goes together
+}
+
+std::string placeOf(const spec::Mount &mount) { return "mount at /" + mount.target; }
+std::string placeOf(const spec::Nic &nic) { return "device " + quoted(nic.device); }
+
+} // namespace
+
+Status replug(const spec::LaunchSpec &spec, const Guest &guest, const spec::ReplugBody &devices)
+{
+    Undo undo;
+    for (const spec::Mount &mount : devices.unmount | std::views::reverse) { // the last one may lie in an earlier one
+        TRY_IN(placeOf(mount), unplugMount(spec, guest, mount));
+        undo.add(placeOf(mount), [&] { return plugMount(spec, guest, mount); });
+    }
+    for (const spec::Nic &nic : devices.unplug) {
+        TRY_IN(placeOf(nic), unplugNic(nic));
+        undo.add(placeOf(nic), [&] { return plugNic(guest, nic); });
+    }
+    for (const spec::Nic &nic : devices.plug) {
+        TRY_IN(placeOf(nic), plugNic(guest, nic));
+        undo.add(placeOf(nic), [&] { return unplugNic(nic); });
+    }
+    for (const spec::Mount &mount : devices.mount) {
+        TRY_IN(placeOf(mount), plugMount(spec, guest, mount));
+        undo.add(placeOf(mount), [&] { return unplugMount(spec, guest, mount); });
+    }
+    undo.keep();
+    return {};
+}
+
+} // namespace lxmgr::runtime

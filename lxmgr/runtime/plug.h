@@ -1,0 +1,15 @@
+// Devices of a guest that runs: mounts moved into it and taken out, interfaces born in it and deleted.
+#pragma once
+
+#include "base/result.h"
+#include "runtime/launch.h"
+#include "spec/messages.h"
+
+namespace lxmgr::runtime
+{
+
+/// All of it, or after an error none. Blocks for a few milliseconds; a guest that holds a path up (its own FUSE) makes it an
+/// error after some seconds, not a wait.
+Status replug(const spec::LaunchSpec &spec, const Guest &guest, const spec::ReplugBody &devices);
+
+} // namespace lxmgr::runtime
