@@ -23,7 +23,7 @@ struct Operation {
 QList<Operation> operations()
 {
     const QStringList create{"create", "busybox", "t1"}, launch{"launch", "busybox", "t1"};
-    const QStringList snapshot{"snapshot", "t1", "s0"}, backup{"backup", "t1"};
+    const QStringList snapshot{"snapshot", "t1", "s0"}, backup{"backup", "t1"}, profile{"profile", "set", "default", "limits.processes=40"};
     const QStringList volume{"storage", "volume", "create", "p1", "v1"};
     const QStringList snapshotOfVolume{"storage", "volume", "snapshot", "create", "p1", "v1", "s0"};
     const QStringList copyOfVolume{"storage", "volume", "copy", "p1/v1", "default/v2"}, copyBeside{"storage", "volume", "copy", "p1/v1", "p1/v2"};
@@ -85,8 +85,8 @@ QList<Operation> operations()
         {"stop by force", {launch}, {"stop", "--force", "t1"}, {"STOPPED", "RUNNING"}},
         {"restart", {launch}, {"restart", "--force", "t1"}, {"STOPPED", "RUNNING"}},
         {"config", {create}, {"config", "set", "t1", "limits.processes=50"}, {"STOPPED"}},
-        {"profile", {create}, {"profile", "set", "default", "limits.processes=50"}, {"STOPPED"}},
-        {"profile of a running one", {launch}, {"profile", "set", "default", "limits.processes=50"}, {"RUNNING"}},
+        {"profile", {profile, create}, {"profile", "set", "default", "limits.processes=50"}, {"STOPPED"}},
+        {"profile of a running one", {profile, launch}, {"profile", "set", "default", "limits.processes=50"}, {"RUNNING"}},
         {"rename", {create}, {"rename", "t1", "t2"}, {"STOPPED", ""}},
         {"snapshot", {create}, {"snapshot", "t1", "s1"}, {"STOPPED"}},
         {"snapshot of a running one", {launch}, {"snapshot", "t1", "s1"}, {"RUNNING"}},
