@@ -10,26 +10,26 @@ namespace lxmgr::config
 
 // clang-format off
 inline constexpr Key<NicDevice> kNicKeys[] = {
-    {"host_name",    field<&NicDevice::hostName>,    Apply::Restart, "generated",      "Name of the interface on the host."},
-    {"hwaddr",       field<&NicDevice::hwaddr>,      Apply::Restart, "generated",      "MAC address inside."},
-    {"ipv4.address", field<&NicDevice::ipv4Address>, Apply::Restart, "from the range", "Address that DHCP always gives it (managed network only)."},
-    {"mtu",          field<&NicDevice::mtu>,         Apply::Restart, "the bridge's",   "Largest packet, 68 to 65535."},
-    {"name",         field<&NicDevice::name>,        Apply::Restart, "ethN",           "Name of the interface inside."},
-    {"network",      field<&NicDevice::network>,     Apply::Restart, "",               "Managed network to join."},
-    {"nictype",      field<&NicDevice::nictype>,     Apply::Restart, "",               "bridged, with parent: join a bridge of the host."},
-    {"parent",       field<&NicDevice::parent>,      Apply::Restart, "",               "The bridge, with nictype=bridged."},
+    {"host_name",    field<&NicDevice::hostName>,    Apply::Live,    "generated",      "Name of the interface on the host."},
+    {"hwaddr",       field<&NicDevice::hwaddr>,      Apply::Live,    "generated",      "MAC address inside."},
+    {"ipv4.address", field<&NicDevice::ipv4Address>, Apply::Live,    "from the range", "Address that DHCP always gives it (managed network only)."},
+    {"mtu",          field<&NicDevice::mtu>,         Apply::Live,    "the bridge's",   "Largest packet, 68 to 65535."},
+    {"name",         field<&NicDevice::name>,        Apply::Live,    "ethN",           "Name of the interface inside."},
+    {"network",      field<&NicDevice::network>,     Apply::Live,    "",               "Managed network to join."},
+    {"nictype",      field<&NicDevice::nictype>,     Apply::Live,    "",               "bridged, with parent: join a bridge of the host."},
+    {"parent",       field<&NicDevice::parent>,      Apply::Live,    "",               "The bridge, with nictype=bridged."},
 };
 static_assert(std::ranges::is_sorted(kNicKeys, {}, &Key<NicDevice>::name));
 
 inline constexpr Key<DiskDevice> kDiskKeys[] = {
-    {"path",      field<&DiskDevice::path>,      Apply::Restart, "",      "Where it is mounted inside; / is the root."},
-    {"pool",      field<&DiskDevice::pool>,      Apply::Restart, "",      "Storage pool of the root, or of the custom volume that source names."},
-    {"readonly",  field<&DiskDevice::readonly>,  Apply::Restart, "false", "No writing from inside."},
-    {"recursive", field<&DiskDevice::recursive>, Apply::Restart, "false", "With what is mounted below the source."},
-    {"required",  field<&DiskDevice::required>,  Apply::Restart, "true",  "false: start without it when the source is missing."},
-    {"shift",     field<&DiskDevice::shift>,     Apply::Restart, "false", "Owners on the host are the guest's own ids."},
+    {"path",      field<&DiskDevice::path>,      Apply::Live,    "",      "Where it is mounted inside; / is the root."},
+    {"pool",      field<&DiskDevice::pool>,      Apply::Live,    "",      "Storage pool of the root, or of the custom volume that source names."},
+    {"readonly",  field<&DiskDevice::readonly>,  Apply::Live,    "false", "No writing from inside."},
+    {"recursive", field<&DiskDevice::recursive>, Apply::Live,    "false", "With what is mounted below the source."},
+    {"required",  field<&DiskDevice::required>,  Apply::Live,    "true",  "false: start without it when the source is missing."},
+    {"shift",     field<&DiskDevice::shift>,     Apply::Live,    "false", "Owners on the host are the guest's own ids."},
     {"size",      field<&DiskDevice::size>,      Apply::Live,    "the pool's volume.size, or no limit", "Most that the root may take; 0 is no limit."},
-    {"source",    field<&DiskDevice::source>,    Apply::Restart, "",      "Folder or file of the host, or with pool the name of a custom volume."},
+    {"source",    field<&DiskDevice::source>,    Apply::Live,    "",      "Folder or file of the host, or with pool the name of a custom volume."},
 };
 static_assert(std::ranges::is_sorted(kDiskKeys, {}, &Key<DiskDevice>::name));
 

@@ -180,7 +180,7 @@ public:
     Result<std::vector<std::string>> redefine(const InstanceKey &key, const Definition &definition, std::int64_t undoes = 0);
     /// `record` makes profiles of `project`, by their names, become `after`. Every instance that uses one is checked first;
     /// root disks get their size before it is recorded, running ones their limits after it. All of it or nothing.
-    /// WrongState: one is being worked on, or runs and would get other devices. Errors name the instance.
+    /// WrongState: one is being worked on, or runs and would get devices that it cannot take then. Errors name the instance.
     Result<std::vector<RestartNeeded>> changeProfiles(const std::string &project, const std::vector<store::Profile> &after,
                                                       const ProfileRecord &record);
     /// What changeProfiles() would refuse and give, with nothing changed.

@@ -24,6 +24,7 @@ struct Manager::ProfileUser {
     bool runs = false;
 
     InstanceKey key() const { return {row.project, row.name}; }
+    bool replugs() const { return runs && withoutSize(all.devices) != withoutSize(old.devices); }
 };
 
 namespace
@@ -41,6 +42,20 @@ Result<config::Expanded> expandedWith(store::Database &db, const store::Instance
         profiles.push_back({profile.name, profile.description, profile.config, profile.devices, {}});
     }
     return config::expand(profiles, row.config, row.devices);
+}
+
+} // namespace
+
+namespace
+{
+
+DeviceMap cardsIn(DeviceMap devices)
+{
+    std::erase_if(devices, [](const auto &device) {
+        const auto type = device.second.find("type");
+        return type == device.second.end() || type->second != "nic";
+    });
+    return devices;
 }
 
 } // namespace
@@ -75,8 +90,11 @@ Status Manager::checkProfileUser(const ProfileUser &user)
         return Error(Code::Unsupported, "its security.privileged was settled when it was created");
     TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices))));
     TRY(planLimits(user.wanted, cgroup::PlanFor::Live));
-    if (user.runs && withoutSize(user.all.devices) != withoutSize(user.old.devices))
-        return Error(Code::WrongState, "its devices can be changed only while it is stopped (stop it first)");
+    if (!user.replugs())
+        return {};
+    if (cardsIn(user.all.devices) != cardsIn(user.old.devices)) // what a card is called inside is the instance's own to remember
+        return Error(Code::WrongState, "its network cards can be changed by a profile only while it is stopped (stop it first)");
+    (void)TRY(planReplug(user.key(), user.old, user.all));
     return {};
 }
 
@@ -190,6 +208,10 @@ Result<std::vector<RestartNeeded>> Manager::changeProfiles(const std::string &pr
             continue;
         TRY_IN("instance " + quoted(user.row.name), applyLive(user.row, user.was, user.wanted));
         undo.add("limits of " + user.row.name, [&] { return applyLive(user.row, user.wanted, user.was); });
+        if (!user.replugs())
+            continue;
+        TRY_IN("instance " + quoted(user.row.name), applyDevices(user.row, user.old, user.all));
+        undo.add("devices of " + user.row.name, [&] { return applyDevices(user.row, user.all, user.old); });
     }
     TRY(failpoint("profile.applied"));
     for (const ProfileUser &user : users)

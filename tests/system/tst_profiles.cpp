@@ -144,7 +144,7 @@ void TestProfiles::devicesAreItsToo()
 {
     must({"profile", "create", "web"});
     QVERIFY(QDir().mkpath(folder("data")));
-    must({"profile", "device", "add", "web", "data", "disk", "source=" + folder("data"), "path=/data"});
+    must({"profile", "device", "add", "web", "data", "disk", "source=" + folder("data"), "path=/data", "shift=true"});
     QCOMPARE(m_box.text({"profile", "device", "list", "web"}), QByteArray("data"));
     QCOMPARE(m_box.text({"profile", "device", "get", "web", "data", "path"}), QByteArray("/data"));
     must({"profile", "device", "set", "web", "data", "readonly=true"});
@@ -154,8 +154,13 @@ void TestProfiles::devicesAreItsToo()
     must({"profile", "device", "unset", "web", "data", "readonly"});
     must({"start", "t1"});
     QVERIFY(exec("t1", {"test", "-d", "/data"}).ok());
-    must({"stop", "--force", "t1"});
+    // In one that runs a disk comes and goes at once.
+    must({"profile", "device", "set", "web", "data", "path=/elsewhere"});
+    QVERIFY(exec("t1", {"touch", "/elsewhere/x"}).ok());
+    QCOMPARE(exec("t1", {"test", "-e", "/data/x"}).status, 1);
+    QVERIFY(QFile::exists(folder("data") + "/x"));
     must({"profile", "device", "remove", "web", "data"});
+    QCOMPARE(exec("t1", {"test", "-e", "/elsewhere/x"}).status, 1);
     QVERIFY(refusal({"profile", "device", "remove", "web", "data"}).contains("has no device 'data'"));
     QVERIFY(refusal({"profile", "device", "add", "web", "x", "disk", "path=/x", "pth=/y"}).contains("pth"));
     dropAll();
@@ -170,7 +175,9 @@ void TestProfiles::aChangeThatOneCannotTakeChangesNothing_data()
     QTest::newRow("a key that is none") << QStringList{"profile", "set", "web", "limits.memry=1GiB"} << QByteArray("limits.memory");
     QTest::newRow("no such CPU") << QStringList{"profile", "set", "web", "limits.cpu=4000-4001"} << QByteArray("t1");
     QTest::newRow("privileges") << QStringList{"profile", "set", "web", "security.privileged=true"} << QByteArray("security.privileged was settled");
-    QTest::newRow("a device of one that runs") << QStringList{"profile", "device", "add", "web", "data", "disk", "source=/tmp", "path=/data"} << QByteArray("t1");
+    QTest::newRow("a network card of one that runs")
+        << QStringList{"profile", "device", "add", "web", "eth1", "nic", "nictype=bridged", "parent=lxmgrbr0"} << QByteArray("'t1': its network cards");
+    QTest::newRow("a disk that is not there") << QStringList{"profile", "device", "add", "web", "data", "disk", "source=/nowhere", "path=/data"} << QByteArray("/nowhere");
     QTest::newRow("a device for a path that is taken")
         << QStringList{"profile", "device", "add", "web", "data", "disk", "pool=default", "path=/"} << QByteArray("root");
 }
