@@ -152,6 +152,8 @@ void checkTogether(const InstanceConfig &config, Findings &findings)
             "security.syscalls.allow does not go together with security.syscalls.deny, deny_compat and deny_default");
     if (config.privileged.value_or(false) && (config.idmapBase || config.idmapSize || config.idmapIsolated))
         invalid("security.idmap.* does not go together with security.privileged=true: there is no id map then");
+    if (config.swapPriority && config.memorySwap == false)
+        invalid("limits.memory.swap.priority does not go together with limits.memory.swap=false: nothing is swapped then");
 }
 
 void checkRanges(const InstanceConfig &config, Findings &findings)
@@ -159,6 +161,12 @@ void checkRanges(const InstanceConfig &config, Findings &findings)
     const auto invalid = [&](const std::string &text) { findings.add(Error(Code::Invalid, text)); };
     if (config.processes && *config.processes == 0)
         invalid("limits.processes: '0' leaves no room for its init");
+    const auto upToTen = [&](const char *key, const std::optional<std::uint32_t> &value) {
+        if (value && *value > 10)
+            invalid(std::string(key) + ": " + quoted(std::to_string(*value)) + " is not from 0 to 10");
+    };
+    upToTen("limits.cpu.priority", config.cpuPriority);
+    upToTen("limits.memory.swap.priority", config.swapPriority);
     if (config.idmapSize && (*config.idmapSize < 65536 || *config.idmapSize > 0x10000000))
         invalid("security.idmap.size: " + quoted(std::to_string(*config.idmapSize)) +
                 " is not from 65536 to 268435456");

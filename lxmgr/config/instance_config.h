@@ -15,6 +15,7 @@ struct InstanceConfig {
     std::optional<Seconds> autostartDelay;
     std::optional<std::int32_t> autostartPriority;
     std::optional<Seconds> hostShutdownTimeout;
+    std::optional<std::int32_t> stopPriority;
 
     std::map<std::string, std::string> environment; ///< Name without "environment.".
     std::map<std::string, std::string> image;
@@ -24,9 +25,11 @@ struct InstanceConfig {
 
     std::optional<CpuLimit> cpu;
     std::optional<CpuAllowance> cpuAllowance;
+    std::optional<std::uint32_t> cpuPriority;
     std::optional<MemoryLimit> memory;
     std::optional<MemoryEnforce> memoryEnforce;
     std::optional<bool> memorySwap;
+    std::optional<std::uint32_t> swapPriority;
     std::optional<std::uint32_t> processes;
     std::map<std::string, KernelLimit> kernelLimits; ///< "nofile".
 

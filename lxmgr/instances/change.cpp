@@ -116,7 +116,8 @@ Status Manager::applyLive(const store::Instance &row, const config::Effective &b
 {
     const StringMap old = config::formatInstanceConfig(before.config), now = config::formatInstanceConfig(after.config);
     bool limits = false;
-    for (const char *key : {"limits.cpu", "limits.cpu.allowance", "limits.memory", "limits.memory.enforce", "limits.memory.swap", "limits.processes"})
+    for (const char *key : {"limits.cpu", "limits.cpu.allowance", "limits.cpu.priority", "limits.memory", "limits.memory.enforce", "limits.memory.swap",
+                            "limits.memory.swap.priority", "limits.processes"})
         limits = limits || !sameKey(old, now, key);
     if (!limits)
         return {};
@@ -125,8 +126,10 @@ Status Manager::applyLive(const store::Instance &row, const config::Effective &b
         // Some may have been taken: the old ones go back in whole.
         if (const auto back = planLimits(before, cgroup::PlanFor::Live))
             (void)cgroup::write(*m_layout, group, *back); // the first error is the one to report
+        placed({row.project, row.name}, before.config);
         return written;
     }
+    placed({row.project, row.name}, after.config);
     return {};
 }
 

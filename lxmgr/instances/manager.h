@@ -308,6 +308,11 @@ private:
     Result<std::vector<RestartNeeded>> checkProfileUsers(const std::vector<ProfileUser> &users);
     Status checkProfileSize(const store::Profile &after);
     Result<std::vector<ProfileUser>> usersOf(const std::string &project, const std::vector<store::Profile> &after);
+    /// A guest runs with this limits.cpu, or no longer runs: the CPUs of those with a count are shared out anew.
+    void placed(const InstanceKey &key, const config::InstanceConfig &config);
+    void unplaced(const InstanceKey &key);
+    void balanceCpus(); ///< With m_pinsMutex held.
+    void stopForShutdown(const InstanceKey &key, std::chrono::seconds timeout);
     struct Resize { ///< A root disk that is about to have another limit.
         InstanceKey key;
         std::string pool;
@@ -412,6 +417,8 @@ private:
     std::optional<cgroup::Layout> m_layout;
     std::unique_ptr<Running> m_running;
     NamedLocks<InstanceKey> m_locks;
+    std::mutex m_pinsMutex;
+    std::map<InstanceKey, cgroup::CpuPins> m_pins; ///< Of the running guests that have limits.cpu.
     std::mutex m_keptMutex;
     std::mutex m_profilesMutex; ///< One change of profiles at a time.
     std::map<InstanceKey, std::weak_ptr<void>> m_kept;

@@ -272,6 +272,8 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
         else
             limits.cpuQuota = cgroup::CpuQuota{config.cpuAllowance->quota, config.cpuAllowance->period};
     }
+    limits.cpuPriority = config.cpuPriority;
+    limits.swapPriority = config.swapPriority;
     if (config.memory) {
         if (config.memory->percent > 0)
             limits.memoryPercent = config.memory->percent;

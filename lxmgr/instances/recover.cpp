@@ -36,8 +36,11 @@ Status Manager::adopt(const store::Instance &row)
     if (::access(runDir.c_str(), F_OK) < 0)
         return {}; // not started since the host booted: autostart's business
     const Status followed = m_running->follow(key, spec::monitorSocket(runDir));
-    if (followed)
+    if (followed) {
+        if (const auto now = effective(row))
+            placed(key, now->config);
         return {};
+    }
     const auto exit = spec::readExitRecord(runDir);
     if (exit)
         log::info("instance '" + key.name + "' ended while no daemon ran");
@@ -203,25 +206,44 @@ void Manager::autostart()
 void Manager::shutdown()
 {
     m_hostGoesDown = true;
-    std::vector<std::thread> stopping;
+    struct Due {
+        int priority = 0;
+        InstanceKey key;
+        unsigned seconds = kDefaultShutdownSeconds;
+    };
+    std::vector<Due> due;
     for (const auto &[key, guest] : m_running->all()) {
-        stopping.emplace_back([this, key = key] {
-            StopRequest request;
-            request.timeout = std::chrono::seconds(kDefaultShutdownSeconds);
-            if (const auto row = find(key))
-                if (const auto now = effective(*row); now && now->config.hostShutdownTimeout)
-                    request.timeout = std::chrono::seconds(now->config.hostShutdownTimeout->count);
-            Status stopped = stop(key, request, Progress::none());
-            if (!stopped && stopped.error().code != Code::WrongState) {
-                request.force = true;
-                stopped = stop(key, request, Progress::none());
-            }
-            if (!stopped && stopped.error().code != Code::WrongState)
-                log::error("shutdown of '" + key.name + "': " + stopped.error().message);
-        });
+        Due one{.key = key};
+        const auto row = find(key);
+        if (const auto now = row ? effective(*row) : Result<config::Effective>(row.error())) {
+            one.priority = now->config.stopPriority.value_or(0);
+            if (now->config.hostShutdownTimeout)
+                one.seconds = now->config.hostShutdownTimeout->count;
+        }
+        due.push_back(one);
     }
-    for (std::thread &thread : stopping)
-        thread.join();
+    std::ranges::stable_sort(due, std::greater{}, &Due::priority);
+    for (auto first = due.begin(); first != due.end();) {
+        const auto last = std::ranges::find_if(first, due.end(), [&](const Due &one) { return one.priority != first->priority; });
+        std::vector<std::thread> stopping;
+        for (; first != last; ++first)
+            stopping.emplace_back([this, one = *first] { stopForShutdown(one.key, std::chrono::seconds(one.seconds)); });
+        for (std::thread &thread : stopping)
+            thread.join();
+    }
+}
+
+void Manager::stopForShutdown(const InstanceKey &key, std::chrono::seconds timeout)
+{
+    StopRequest request;
+    request.timeout = timeout;
+    Status stopped = stop(key, request, Progress::none());
+    if (!stopped && stopped.error().code != Code::WrongState) {
+        request.force = true;
+        stopped = stop(key, request, Progress::none());
+    }
+    if (!stopped && stopped.error().code != Code::WrongState)
+        log::error("shutdown of '" + key.name + "': " + stopped.error().message);
 }
 
 } // namespace lxmgr::instances

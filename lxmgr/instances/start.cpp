@@ -152,6 +152,7 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY(failpoint("start.monitor"));
     TRY(m_running->follow(key, spec::monitorSocket(spec.runDir)));
     undo.keep();
+    placed(key, now.config);
     const StringMap changes = valueOf(row.config, kTemplateKey).empty() ? StringMap{} : StringMap{{kTemplateKey, ""}};
     if (!changes.empty())
         TRY(store::setInstanceConfig(m_s.db, row.id, changes, store::Durability::Relaxed));

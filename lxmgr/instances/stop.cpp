@@ -69,6 +69,7 @@ void Manager::afterEnd(const GuestEnd &end)
         if (Status done = store::setInstanceConfig(m_s.db, row->id, {{kPowerKey, "STOPPED"}}); !done)
             log::error("instance '" + end.key.name + "': " + done.error().message);
     }
+    unplaced(end.key);
     m_running->forget(end.key);
     StringMap context;
     if (end.monitorLost)

@@ -69,20 +69,27 @@ Status planCpuSet(Planning &plan)
     return {};
 }
 
-/// limits.cpu.allowance as a percentage: v1 counts shares of 1024, v2 weights of 100.
+/// limits.cpu.allowance as a percentage, and what limits.cpu.priority leaves of it: v1 counts shares of 1024, v2 weights of 100.
 Status planCpuShare(Planning &plan)
 {
-    if (!plan.limits.cpuPercent && !(plan.live && plan.layout.has("cpu")))
+    const std::optional<unsigned> &priority = plan.limits.cpuPriority;
+    if (!plan.limits.cpuPercent && !priority && !(plan.live && plan.layout.has("cpu")))
         return {};
     if (plan.limits.cpuPercent)
         TRY(plan.need("limits.cpu.allowance", "cpu"));
+    if (priority)
+        TRY(plan.need("limits.cpu.priority", "cpu"));
+    if (priority && *priority > 10)
+        return Error(Code::Invalid, "limits.cpu.priority: " + std::to_string(*priority) + " is not from 0 to 10");
     const unsigned percent = plan.limits.cpuPercent.value_or(100);
     if (percent < 1 || percent > 10'000)
         return Error(Code::Invalid, "limits.cpu.allowance: a percentage is between 1% and 10000%");
+    // The lowest still has a twentieth: nobody is starved.
+    const unsigned twentieths = std::max(1U, 2 * priority.value_or(10));
     if (plan.layout.unified("cpu"))
-        plan.add("cpu", "cpu.weight", std::to_string(percent));
+        plan.add("cpu", "cpu.weight", std::to_string(std::max(1U, percent * twentieths / 20)));
     else
-        plan.add("cpu", "cpu.shares", std::to_string(std::max(2U, percent * 1024 / 100)));
+        plan.add("cpu", "cpu.shares", std::to_string(std::max(2U, percent * 1024 / 100 * twentieths / 20)));
     return {};
 }
 
@@ -156,15 +163,33 @@ void planMemoryV1(Planning &plan, const std::optional<std::uint64_t> &memory, co
         plan.add("memory", "memory.memsw.limit_in_bytes", hard && swap ? std::to_string(*memory + *swap) : "-1");
     if (soft || plan.live)
         plan.add("memory", "memory.soft_limit_in_bytes", soft ? std::to_string(*memory) : "-1");
-    if (!plan.limits.swap || plan.live)
-        plan.refine("memory", "memory.swappiness", plan.limits.swap ? "60" : "0");
+    // 60 is what the kernel starts with; the lowest priority is swapped as readily as caches are dropped.
+    const unsigned swappiness = plan.limits.swap ? 100 - 4 * plan.limits.swapPriority.value_or(10) : 0;
+    if (plan.limits.swapPriority)
+        plan.add("memory", "memory.swappiness", std::to_string(swappiness));
+    else if (!plan.limits.swap || plan.live)
+        plan.refine("memory", "memory.swappiness", std::to_string(swappiness));
+}
+
+Status checkSwapPriority(const Planning &plan)
+{
+    if (!plan.limits.swapPriority)
+        return {};
+    TRY(plan.need("limits.memory.swap.priority", "memory"));
+    if (*plan.limits.swapPriority > 10)
+        return Error(Code::Invalid, "limits.memory.swap.priority: " + std::to_string(*plan.limits.swapPriority) + " is not from 0 to 10");
+    if (plan.layout.unified("memory"))
+        return Error(Code::Unsupported, "limits.memory.swap.priority cannot be kept on this host: control groups v2 have no memory.swappiness")
+            .hint("unset it, or bound what is swapped with limits.memory.swap");
+    return {};
 }
 
 Status planMemory(Planning &plan)
 {
     const std::optional<std::uint64_t> memory = TRY(memoryLimit(plan));
     const std::optional<std::uint64_t> swap = swapLimit(plan.limits, memory);
-    const bool limited = memory || swap;
+    const bool limited = memory || swap || plan.limits.swapPriority;
+    TRY(checkSwapPriority(plan));
     if (memory)
         TRY(plan.need("limits.memory", "memory"));
     if (!plan.limits.swap || plan.limits.swapBytes)

@@ -25,11 +25,13 @@ struct Limits {
     std::vector<unsigned> cpuSet;               ///< limits.cpu "0-3": pinned to these.
     std::optional<unsigned> cpuPercent;         ///< limits.cpu.allowance "50%": soft share.
     std::optional<CpuQuota> cpuQuota;           ///< limits.cpu.allowance "25ms/100ms": hard.
+    std::optional<unsigned> cpuPriority;        ///< limits.cpu.priority, 0 to 10: part of the share that is left.
     std::optional<Bytes> memory;                ///< limits.memory.
     std::optional<unsigned> memoryPercent;      ///< limits.memory "50%" of the host's.
     MemoryEnforce memoryEnforce = MemoryEnforce::Hard;
     bool swap = true;                           ///< limits.memory.swap.
     std::optional<Bytes> swapBytes;             ///< limits.memory.swap as a size.
+    std::optional<unsigned> swapPriority;       ///< limits.memory.swap.priority, 0 to 10: lower is swapped sooner.
     std::optional<std::uint64_t> processes;     ///< limits.processes.
     std::vector<DeviceRule> devices = defaultDevices();
     bool allDevices = false;                    ///< No device filter at all.
@@ -60,5 +62,13 @@ Result<std::vector<unsigned>> parseCpuList(std::string_view text);
 std::string formatCpuList(std::span<const unsigned> cpus);
 /// The `count` CPUs with the fewest guests pinned to them, lowest number first among equals.
 std::vector<unsigned> balancedCpus(unsigned count, std::span<const unsigned> cpus, std::span<const unsigned> load);
+
+/// The CPUs of one running guest: a set is kept as it is, a count is met with those that are used least.
+struct CpuPins {
+    unsigned count = 0;        ///< 0: `cpus` is a set that somebody chose.
+    std::vector<unsigned> cpus; ///< Where it runs; empty: not placed yet.
+};
+/// Spreads the guests with a count evenly over `cpus`, moving as few as it takes.
+void balance(std::span<CpuPins *const> guests, std::span<const unsigned> cpus);
 
 } // namespace lxmgr::cgroup

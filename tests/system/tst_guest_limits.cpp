@@ -4,6 +4,7 @@
 
 #include <QFile>
 #include <QRegularExpression>
+#include <QThread>
 
 using namespace lxmgr::test;
 
@@ -16,6 +17,9 @@ private slots:
     void processLimitStopsAForkBomb();
     void cpuAllowanceIsHeld();
     void cpuCountPins();
+    void guestsAreSpreadOverTheCpus();
+    void cpuPriorityIsAShareUnderContention();
+    void swapPriorityIsKeptOrRefused();
     void devicesAreAnAllowList();
     void usageIsReported();
     void limitsCannotBeRaisedFromInside();
@@ -75,6 +79,73 @@ void TestLimits::cpuCountPins()
     must({"delete", "--force", "t1"});
     launch("t2", {"-c", "limits.cpu=0-0"});
     QCOMPARE(inside("t2", {"sh", "-c", "grep Cpus_allowed_list /proc/self/status | cut -f2"}), QByteArray("0"));
+}
+
+void TestLimits::guestsAreSpreadOverTheCpus()
+{
+    const auto cpus = [this](const char *name) {
+        return inside(name, {"sh", "-c", "grep Cpus_allowed_list /proc/1/status | cut -f2"});
+    };
+    NEEDS("two CPUs", QThread::idealThreadCount() > 1);
+    launch("t1", {"-c", "limits.cpu=0-0"});
+    launch("t2", {"-c", "limits.cpu=1"});
+    const QByteArray second = cpus("t2");
+    QCOMPARE(cpus("t1"), QByteArray("0"));
+    QVERIFY2(second != "0" && !second.contains(','), second);
+    // Whoever has a set stays; the one with a count goes out of its way, and a change of another limit moves nobody.
+    must({"config", "set", "t1", "limits.cpu=" + QString::fromUtf8(second + "-" + second)});
+    QCOMPARE(cpus("t1"), second);
+    QVERIFY2(cpus("t2") != second, cpus("t2"));
+    const QByteArray now = cpus("t2");
+    must({"config", "set", "t2", "limits.processes=100"});
+    QCOMPARE(cpus("t2"), now);
+    // With two counted beside each other and a third gone, they part again.
+    must({"config", "unset", "t1", "limits.cpu"});
+    launch("t3", {"-c", "limits.cpu=1"});
+    QVERIFY2(cpus("t3") != cpus("t2"), cpus("t3"));
+}
+
+void TestLimits::cpuPriorityIsAShareUnderContention()
+{
+    // On one CPU, both spinning: the low one gets a small part of the high one's time.
+    launch("t1", {"-c", "limits.cpu=0-0", "-c", "limits.cpu.priority=1"});
+    launch("t2", {"-c", "limits.cpu=0-0"});
+    giveProbe("t1");
+    giveProbe("t2");
+    must({"exec", "t2", "--", "sh", "-c", "(/probe spin 4000 > /spun 2>&1 &) ; exit 0"});
+    const int low = inside("t1", {"/probe", "spin", "2000"}).toInt();
+    QVERIFY2(low < 700, QByteArray::number(low).constData());
+    must({"config", "set", "t1", "limits.cpu.priority=10"});
+    const Run refused = m_box.cli({"config", "set", "t1", "limits.cpu.priority=11"});
+    QVERIFY2(!refused.ok() && refused.err.contains("0 to 10"), refused.told());
+    QTRY_VERIFY_WITH_TIMEOUT(inside("t2", {"sh", "-c", "cat /spun"}).toInt() > 0, 20000);
+    must({"exec", "t2", "--", "sh", "-c", "(/probe spin 3000 > /spun 2>&1 &) ; exit 0"});
+    const int even = inside("t1", {"/probe", "spin", "2000"}).toInt();
+    QVERIFY2(even > 2 * low, (QByteArray::number(low) + " then " + QByteArray::number(even)).constData());
+}
+
+void TestLimits::swapPriorityIsKeptOrRefused()
+{
+    launch("t1");
+    const bool v1 = QFile::exists("/sys/fs/cgroup/memory/memory.swappiness");
+    const Run set = m_box.cli({"config", "set", "t1", "limits.memory.swap.priority=0"});
+    if (!v1) {
+        QVERIFY2(!set.ok() && set.err.contains("limits.memory.swap.priority"), set.told());
+        QCOMPARE(m_box.text({"config", "get", "t1", "limits.memory.swap.priority"}), QByteArray(""));
+        return;
+    }
+    RUN_OK(set);
+    const auto swappiness = [this] {
+        QFile groups(QString("/proc/%1/cgroup").arg(m_box.initPid("t1")));
+        if (!groups.open(QIODevice::ReadOnly))
+            return QByteArray("no such process");
+        const auto path = QRegularExpression(":memory:(.*)\\n").match(QString::fromUtf8(groups.readAll())).captured(1);
+        QFile file("/sys/fs/cgroup/memory" + path + "/memory.swappiness");
+        return file.open(QIODevice::ReadOnly) ? file.readAll().trimmed() : QByteArray("no file");
+    };
+    QCOMPARE(swappiness(), QByteArray("100"));
+    must({"config", "unset", "t1", "limits.memory.swap.priority"});
+    QCOMPARE(swappiness(), QByteArray("60"));
 }
 
 void TestLimits::devicesAreAnAllowList()

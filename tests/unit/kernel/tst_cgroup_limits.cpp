@@ -7,6 +7,8 @@
 #include <QFile>
 #include <QTemporaryDir>
 
+#include <map>
+
 using namespace lxmgr;
 using namespace lxmgr::cgroup;
 
@@ -202,6 +204,60 @@ private slots:
         VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
         limits.cpuQuota = CpuQuota{{10}, {1001}};
         VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+    }
+
+    void cpuPriorityScalesTheShare()
+    {
+        Limits limits;
+        limits.cpuPriority = 5;
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpu.weight=50"));
+        QCOMPARE(plan(limits, v1()).first(), QString("cpu:cpu.shares=512"));
+        QCOMPARE(plan(limits, hybrid()).first(), QString("cpu:cpu.shares=512"));
+        limits.cpuPercent = 50;
+        limits.cpuPriority = 0;
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpu.weight=2"));
+        QCOMPARE(plan(limits, v1()).first(), QString("cpu:cpu.shares=25"));
+        limits.cpuPriority = 10;
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpu.weight=50"));
+        limits.cpuPriority = 11;
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+    }
+
+    void swapPriorityIsSwappinessOnV1Only()
+    {
+        Limits limits;
+        limits.swapPriority = 0;
+        QCOMPARE(plan(limits, v1()).first(), QString("memory:memory.swappiness=100"));
+        limits.swapPriority = 10;
+        QCOMPARE(plan(limits, hybrid()).first(), QString("memory:memory.swappiness=60"));
+        VERIFY_FAILS(Code::Unsupported, planLimits(limits, v2(), m_host));
+        limits.swapPriority = 11;
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v1(), m_host));
+    }
+
+    void guestsAreSpreadAndOnlyTheSurplusMoves()
+    {
+        using Cpus = std::vector<unsigned>;
+        const Cpus host = {0, 1, 2, 3};
+        CpuPins chosen{0, {0}}, one{1, {}}, two{2, {}}, all{9, {}};
+        CpuPins *const guests[] = {&chosen, &one, &two, &all};
+        balance(guests, host);
+        QCOMPARE(chosen.cpus, Cpus{0});
+        QCOMPARE(one.cpus, Cpus{1});
+        QCOMPARE(two.cpus, (Cpus{2, 3}));
+        QCOMPARE(all.cpus, host);
+        CpuPins a{1, {0}}, b{1, {0}}, c{1, {0}}, d{1, {1}};
+        CpuPins *const crowd[] = {&a, &b, &c, &d};
+        balance(crowd, host);
+        std::map<unsigned, int> load;
+        for (const CpuPins *guest : crowd)
+            ++load[guest->cpus.at(0)];
+        QCOMPARE(load.size(), std::size_t(4));
+        QCOMPARE(d.cpus, Cpus{1}); // it was where it should be
+        CpuPins lost{1, {7}}; // a CPU that went offline
+        CpuPins *const last[] = {&lost};
+        balance(last, host);
+        QCOMPARE(lost.cpus, Cpus{0});
     }
 
     void cpuCountTakesTheLeastUsed()
