@@ -326,7 +326,7 @@ private:
     Status whileResized(const store::Instance &before, const store::Instance &after, storage::Driver &pool,
                         const std::function<Status()> &replace);
     Status recoverResize(const store::Operation &journal);
-    Status limitAgain(const store::Instance &row);
+    Status limitAgain(const store::Instance &row, const config::Effective &now);
     /// Names inside are kept from the first change of a running guest's devices on: a new one moves no other.
     Status settleNicNames(store::Instance &row, const config::Expanded &before);
     /// What leads a running guest from its devices of `before` to those of `after`. WrongState names what needs it stopped.

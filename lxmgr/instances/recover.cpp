@@ -37,7 +37,12 @@ Status Manager::adopt(const store::Instance &row)
         return {}; // not started since the host booted: autostart's business
     const Status followed = m_running->follow(key, spec::monitorSocket(runDir));
     if (followed) {
-        if (const auto now = effective(row))
+        const auto now = effective(row);
+        // A change that was recorded may not have come into force.
+        const Status limited = now ? limitAgain(row, *now) : Status(now.error());
+        if (!limited)
+            log::error("instance '" + key.name + "': limits: " + limited.error().message + ", ignoring");
+        if (now)
             placed(key, now->config);
         return {};
     }
@@ -76,10 +81,9 @@ Status Manager::recoverOperation(const store::Operation &journal)
     return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
 }
 
-Status Manager::limitAgain(const store::Instance &row)
+Status Manager::limitAgain(const store::Instance &row, const config::Effective &now)
 {
-    const std::string group = cgroupOf(m_s.paths, row.project, row.name);
-    return cgroup::write(*m_layout, group, TRY(planLimits(TRY(effective(row)), cgroup::PlanFor::Live)));
+    return cgroup::write(*m_layout, cgroupOf(m_s.paths, row.project, row.name), TRY(planLimits(now, cgroup::PlanFor::Live)));
 }
 
 Status Manager::recover()
@@ -107,9 +111,6 @@ Status Manager::recover()
             done = adopt(row);
             if (done)
                 done = recoverSnapshots(row);
-            // A change that was recorded may not have come into force.
-            if (done && m_running->find(key))
-                done = limitAgain(row);
         }
         // One broken instance must not keep the others from being served.
         if (!done)
