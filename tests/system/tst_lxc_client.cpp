@@ -19,6 +19,7 @@ private slots:
     void publish();
     void exportAndImport();
     void volumesAreExportedAndImported();
+    void profiles();
     void errorsAreRead();
 
 private:
@@ -212,6 +213,31 @@ void TestLxcClient::volumesAreExportedAndImported()
     for (const char *volume : {"v1", "v2"})
         must({"storage", "volume", "delete", "default", volume});
     QFile::remove(file);
+}
+
+void TestLxcClient::profiles()
+{
+    RUN_OK(lxc({"profile", "create", "web"}));
+    RUN_OK(lxc({"profile", "set", "web", "limits.memory=64MiB"}));
+    RUN_OK(lxc({"profile", "set", "web", "user.note", "old form"}));
+    launch("t1", {"-p", "default", "-p", "web"});
+    RUN_OK(lxc({"profile", "set", "web", "security.nesting=true"})); // answered with what needs a restart
+    QCOMPARE(lxc({"profile", "get", "web", "limits.memory"}).out.trimmed(), QByteArray("64MiB"));
+    RUN_OK(lxc({"profile", "edit", "web"}, "config:\n  limits.memory: 128MiB\ndescription: edited\ndevices: {}\n"));
+    const Run show = lxc({"profile", "show", "web"});
+    QVERIFY2(show.out.contains("limits.memory: 128MiB") && show.out.contains("description: edited") && show.out.contains("/1.0/instances/t1"), show.told());
+    RUN_OK(lxc({"profile", "unset", "web", "limits.memory"}));
+    RUN_OK(lxc({"profile", "device", "add", "web", "data", "disk", "source=/tmp", "path=/data", "readonly=true"}));
+    QCOMPARE(inside("t1", {"sh", "-c", "test -d /data && echo there"}), QByteArray("there"));
+    RUN_OK(lxc({"profile", "device", "remove", "web", "data"}));
+    RUN_OK(lxc({"profile", "copy", "web", "shop"}));
+    RUN_OK(lxc({"profile", "rename", "shop", "store"}));
+    RUN_OK(lxc({"profile", "add", "t1", "store"}));
+    RUN_OK(lxc({"profile", "remove", "t1", "store"}));
+    RUN_OK(lxc({"profile", "assign", "t1", "default"}));
+    RUN_OK(lxc({"profile", "delete", "web"}));
+    RUN_OK(lxc({"profile", "delete", "store"}));
+    QCOMPARE(m_box.text({"profile", "list", "-f", "csv", "-c", "n"}), QByteArray("default"));
 }
 
 void TestLxcClient::errorsAreRead()

@@ -32,7 +32,7 @@ private slots:
     void pagesAreFilled_data()
     {
         QTest::addColumn<QString>("page");
-        for (const char *page : {"lxmgr.1.in", "lxmgrd.8.in", "lxmgr-templates.5.in"})
+        for (const char *page : {"lxmgr.1.in", "lxmgrd.8.in", "lxmgr-config.5.in", "lxmgr-profiles.5.in", "lxmgr-templates.5.in"})
             QTest::newRow(page) << QString::fromLatin1(page);
     }
     void pagesAreFilled()
@@ -70,7 +70,7 @@ private slots:
     {
         if (QStandardPaths::findExecutable("groff").isEmpty())
             QSKIP("groff is not installed");
-        for (const char *page : {"lxmgr.1.in", "lxmgrd.8.in", "lxmgr-templates.5.in"}) {
+        for (const char *page : {"lxmgr.1.in", "lxmgrd.8.in", "lxmgr-config.5.in", "lxmgr-profiles.5.in", "lxmgr-templates.5.in"}) {
             const auto filled = fillPage(readPage(page).toStdString());
             VERIFY_OK(filled);
             QProcess groff;
