@@ -60,7 +60,7 @@ Status list(Context &context, Request &request, const Responder &responder)
             for (instances::Described &described : TRY(context.manager.describeAll(everything ? "" : request.project()))) {
                 const InstanceKey key{described.row.project, described.row.name};
                 if (full) {
-                    const instances::LiveState state = TRY(context.manager.state(key));
+                    const instances::LiveState state = TRY(context.manager.state(described));
                     const auto own = snapshots.find(described.row.id);
                     const auto kept = exports.find(described.row.id);
                     appendMatching(writer, filter, fields,

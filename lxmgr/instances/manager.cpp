@@ -96,21 +96,30 @@ Result<std::vector<Described>> Manager::describeAll(const std::string &project)
     return all;
 }
 
-Status Manager::addRootState(const InstanceKey &key, LiveState &state)
+Status Manager::addRootState(const store::Instance &row, const config::Expanded &all, LiveState &state)
 {
-    const store::Instance row = TRY(find(key));
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
-    state.rootUsage = TRY(pool->countedUsage(key.project, key.name));
-    state.rootLimit = TRY(pool->limit(key.project, key.name));
-    state.root = rootIn(TRY(expanded(row)).devices);
+    state.rootUsage = TRY(pool->countedUsage(row.project, row.name));
+    state.rootLimit = TRY(pool->limit(row.project, row.name));
+    state.root = rootIn(all.devices);
     return {};
 }
 
 Result<LiveState> Manager::state(const InstanceKey &key)
 {
+    if (const auto described = describe(key))
+        return state(*described);
+    LiveState bare; // being deleted, or damaged: what runs is told all the same
+    bare.guest = m_running->find(key);
+    return bare;
+}
+
+Result<LiveState> Manager::state(const Described &described)
+{
+    const InstanceKey key{described.row.project, described.row.name};
     LiveState state;
     state.guest = m_running->find(key);
-    (void)addRootState(key, state); // a pool that is not there says nothing of its disks
+    (void)addRootState(described.row, described.expanded, state); // a pool that is not there says nothing of its disks
     if (!state.guest)
         return state;
     if (auto usage = cgroup::usage(*m_layout, cgroupOf(m_s.paths, key.project, key.name)))

@@ -155,6 +155,8 @@ public:
     Result<Described> describe(const InstanceKey &key);
     Result<std::vector<Described>> describeAll(const std::string &project);
     Result<LiveState> state(const InstanceKey &key);
+    /// The same for one that is described already: nothing is looked up again.
+    Result<LiveState> state(const Described &described);
     std::optional<Guest> guest(const InstanceKey &key) const { return m_running->find(key); }
     /// Whoever waits for a guest looks again whether that was cancelled.
     void wakeWaiters() { m_running->wakeWaiters(); }
@@ -281,7 +283,7 @@ private:
     Result<store::Instance> find(const InstanceKey &key) const;
     Result<config::Expanded> expanded(const store::Instance &row);
     Result<config::Effective> effective(const store::Instance &row);
-    Status addRootState(const InstanceKey &key, LiveState &state);
+    Status addRootState(const store::Instance &row, const config::Expanded &all, LiveState &state);
     Result<store::Instance> readyRow(const InstanceKey &key);
     /// A row that is checked but not recorded, and the pool its volume will lie in.
     struct NewInstance {
