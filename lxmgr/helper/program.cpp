@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,8 +24,11 @@ constexpr std::size_t kMostWords = 64 * 1024;
 constexpr int kLookEvery = 250; ///< Milliseconds between two questions to `watch`.
 
 /// In the child: plain descriptors, then the program.
-[[noreturn]] void become(const Fd &program, const std::vector<std::string> &arguments, int out, int err)
+[[noreturn]] void become(pid_t parent, const Fd &program, const std::vector<std::string> &arguments, int out, int err)
 {
+    // A helper that is killed takes its program along: fork(2) does not hand this on. Dead already, nobody is left to do so.
+    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || ::getppid() != parent)
+        ::_exit(127);
     ::dup2(out, STDOUT_FILENO);
     ::dup2(err, STDERR_FILENO);
     std::vector<char *> argv;
@@ -59,15 +63,16 @@ Result<Pipe> makePipe()
 } // namespace
 
 Result<Ran> runProgram(const Fd &program, const std::vector<std::string> &arguments, const std::vector<int> &inherited,
-                const std::function<Status()> &watch)
+                       const std::function<Status()> &watch)
 {
     Pipe out = TRY(makePipe());
     Pipe err = TRY(makePipe());
+    const pid_t parent = ::getpid();
     const pid_t child = static_cast<pid_t>(TRY(sys::call("fork", {}, [] { return ::fork(); })));
     if (child == 0) {
         for (const int fd : inherited)
             ::fcntl(fd, F_SETFD, 0);
-        become(program, arguments, out.write.get(), err.write.get());
+        become(parent, program, arguments, out.write.get(), err.write.get());
     }
     out.write.reset();
     err.write.reset();

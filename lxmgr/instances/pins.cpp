@@ -43,12 +43,15 @@ void Manager::balanceCpus()
     }
     cgroup::balance(guests, host->cpus);
     const std::string controller = m_layout->unified("cpuset") ? "" : "cpuset";
-    for (const auto &[key, pins] : m_pins) {
+    for (auto &[key, pins] : m_pins) {
         if (pins.cpus == before[key])
             continue;
         const cgroup::Write row{controller, "cpuset.cpus", cgroup::formatCpuList(pins.cpus), true};
-        if (const Status moved = cgroup::write(*m_layout, cgroupOf(m_s.paths, key.project, key.name), {&row, 1}); !moved)
-            log::warning("limits.cpu of '" + key.name + "': " + moved.error().message + ", ignoring");
+        const Status moved = cgroup::write(*m_layout, cgroupOf(m_s.paths, key.project, key.name), {&row, 1});
+        if (moved)
+            continue;
+        log::warning("limits.cpu of '" + key.name + "': " + moved.error().message + ", it stays where it was until the next change");
+        pins.cpus = before[key];
     }
 }
 

@@ -99,7 +99,7 @@ void TestLimits::guestsAreSpreadOverTheCpus()
     const QByteArray now = cpus("t2");
     must({"config", "set", "t2", "limits.processes=100"});
     QCOMPARE(cpus("t2"), now);
-    // With two counted beside each other and a third gone, they part again.
+    // The first has all CPUs again; two with a count of one each part.
     must({"config", "unset", "t1", "limits.cpu"});
     launch("t3", {"-c", "limits.cpu=1"});
     QVERIFY2(cpus("t3") != cpus("t2"), cpus("t3"));

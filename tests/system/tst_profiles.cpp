@@ -307,22 +307,24 @@ void TestProfiles::whatIsAppliedIsWhatIsWrittenBack()
 {
     const QStringList values = {"plain", "with: colon", "# no comment", "\"quoted\"", "'single'", "true", "12", "0x1f", "~", "null", "two\nlines\n", " leading",
                                 "trailing ", "grüße ✓", "a\\b", "{a: b}", "[x]", "- item", "&anchor", "*alias", "!tag", "%directive", "line\n\n\nend", "tab\there", "1e3", "2026-01-01"};
-    auto *random = QRandomGenerator::global();
+    const quint32 seed = qEnvironmentVariableIsSet("LXMGR_TEST_SEED") ? qEnvironmentVariableIntValue("LXMGR_TEST_SEED") : QRandomGenerator::global()->generate() >> 1;
+    qInfo("LXMGR_TEST_SEED=%u", seed);
+    QRandomGenerator random(seed);
     for (int round = 0; round < 8; ++round) {
         QJsonArray wanted;
         for (int i = 0; i < 3; ++i) {
             QJsonObject config, devices;
-            for (int n = random->bounded(5); n > 0; --n)
-                config["user.k" + QString::number(n)] = values[random->bounded(values.size())];
-            if (random->bounded(2))
-                config["limits.memory"] = QString::number(random->bounded(1, 900)) + "MiB";
-            if (random->bounded(2))
+            for (int n = random.bounded(5); n > 0; --n)
+                config["user.k" + QString::number(n)] = values[random.bounded(values.size())];
+            if (random.bounded(2))
+                config["limits.memory"] = QString::number(random.bounded(1, 900)) + "MiB";
+            if (random.bounded(2))
                 config["environment.GREETING"] = "hello  world";
-            if (random->bounded(2))
+            if (random.bounded(2))
                 devices["d" + QString::number(i)] = QJsonObject{{"type", "disk"}, {"source", "/srv/some folder"}, {"path", "/mnt/x y"}, {"required", "false"}};
-            if (random->bounded(2))
+            if (random.bounded(2))
                 devices["gone"] = QJsonObject{{"type", "none"}};
-            wanted.append(QJsonObject{{"name", "p" + QString::number(i)}, {"description", values[random->bounded(values.size())]}, {"config", config}, {"devices", devices}});
+            wanted.append(QJsonObject{{"name", "p" + QString::number(i)}, {"description", values[random.bounded(values.size())]}, {"config", config}, {"devices", devices}});
         }
         const Reply put = m_box.rest("PUT", "/1.0/profiles", QJsonObject{{"profiles", wanted}});
         QVERIFY2(put.status == 200, put.raw);
