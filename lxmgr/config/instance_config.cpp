@@ -152,7 +152,7 @@ void checkTogether(const InstanceConfig &config, Findings &findings)
             "security.syscalls.allow does not go together with security.syscalls.deny, deny_compat and deny_default");
     if (config.privileged.value_or(false) && (config.idmapBase || config.idmapSize || config.idmapIsolated))
         invalid("security.idmap.* does not go together with security.privileged=true: there is no id map then");
-    if (config.swapPriority && config.memorySwap == false)
+    if (config.swapPriority && config.memorySwap && !config.memorySwap->allowed)
         invalid("limits.memory.swap.priority does not go together with limits.memory.swap=false: nothing is swapped then");
 }
 
@@ -167,6 +167,9 @@ void checkRanges(const InstanceConfig &config, Findings &findings)
     };
     upToTen("limits.cpu.priority", config.cpuPriority);
     upToTen("limits.memory.swap.priority", config.swapPriority);
+    upToTen("limits.disk.priority", config.diskPriority);
+    if (config.oomPriority && (*config.oomPriority < -1000 || *config.oomPriority > 1000))
+        invalid("limits.memory.oom_priority: " + quoted(std::to_string(*config.oomPriority)) + " is not from -1000 to 1000");
     if (config.idmapSize && (*config.idmapSize < 65536 || *config.idmapSize > 0x10000000))
         invalid("security.idmap.size: " + quoted(std::to_string(*config.idmapSize)) +
                 " is not from 65536 to 268435456");

@@ -11,9 +11,11 @@ namespace lxmgr::config
 
 /// Unset keys are nullopt; what that means is the reader's to say (the key table states it for people).
 struct InstanceConfig {
+    std::optional<bool> autorestart;
     std::optional<bool> autostart; ///< Unset: as it was when the daemon's host went down.
     std::optional<Seconds> autostartDelay;
     std::optional<std::int32_t> autostartPriority;
+    std::optional<ShutdownAction> hostShutdownAction;
     std::optional<Seconds> hostShutdownTimeout;
     std::optional<std::int32_t> stopPriority;
 
@@ -28,7 +30,10 @@ struct InstanceConfig {
     std::optional<std::uint32_t> cpuPriority;
     std::optional<MemoryLimit> memory;
     std::optional<MemoryEnforce> memoryEnforce;
-    std::optional<bool> memorySwap;
+    std::optional<MemorySwap> memorySwap;
+    std::optional<std::int32_t> oomPriority;
+    std::optional<Bytes> hugepages64KB, hugepages1MB, hugepages2MB, hugepages1GB;
+    std::optional<std::uint32_t> diskPriority;
     std::optional<std::uint32_t> swapPriority;
     std::optional<std::uint32_t> processes;
     std::map<std::string, KernelLimit> kernelLimits; ///< "nofile".
@@ -36,6 +41,7 @@ struct InstanceConfig {
     std::optional<bool> nesting;
     std::optional<bool> privileged;
     std::optional<bool> protectionDelete;
+    std::optional<bool> protectionStart;
     std::optional<std::uint32_t> idmapBase;
     std::optional<bool> idmapIsolated;
     std::optional<std::uint32_t> idmapSize;

@@ -12,9 +12,11 @@ using C = InstanceConfig;
 
 // clang-format off
 inline constexpr Key<C> kInstanceKeys[] = {
+    {"boot.autorestart",              field<&C::autorestart>,         Apply::Live,    "false",      "Start it again when it ended without being asked to; at most 10 times a minute."},
     {"boot.autostart",                field<&C::autostart>,           Apply::Live,    "last state", "Start it with the daemon; unset: if it ran when the host went down."},
     {"boot.autostart.delay",          field<&C::autostartDelay>,      Apply::Live,    "0",          "Seconds to wait after starting it before the next one starts."},
     {"boot.autostart.priority",       field<&C::autostartPriority>,   Apply::Live,    "0",          "Higher ones start first."},
+    {"boot.host_shutdown_action",     field<&C::hostShutdownAction>,  Apply::Live,    "stop",       "stop: cleanly, when the host goes down; force-stop: at once."},
     {"boot.host_shutdown_timeout",    field<&C::hostShutdownTimeout>, Apply::Live,    "30",         "Seconds a clean stop may take when the host goes down, before it is forced."},
     {"boot.stop.priority",            field<&C::stopPriority>,        Apply::Live,    "0",          "Higher ones are stopped first when the host goes down; the next wait for them."},
     {"environment.*",                 field<&C::environment>,         Apply::Live,    "",           "Environment variable of its init (from the next start) and of what exec runs."},
@@ -22,10 +24,16 @@ inline constexpr Key<C> kInstanceKeys[] = {
     {"limits.cpu",                    field<&C::cpu>,                 Apply::Live,    "all",        "How many CPUs it may use (2), or which (0-3 or 1,5)."},
     {"limits.cpu.allowance",          field<&C::cpuAllowance>,        Apply::Live,    "100%",       "CPU time: 50% is a share under contention, 25ms/100ms a hard limit."},
     {"limits.cpu.priority",           field<&C::cpuPriority>,         Apply::Live,    "10",         "0 to 10: each step below 10 takes a tenth of its share away where CPUs are contended."},
+    {"limits.disk.priority",          field<&C::diskPriority>,        Apply::Live,    "5",          "0 to 10: its part of a contended disk that is shared out by weight (bfq or io.cost)."},
+    {"limits.hugepages.1GB",          field<&C::hugepages1GB>,        Apply::Live,    "no limit",   "Most memory in huge pages of this size, where the host has such."},
+    {"limits.hugepages.1MB",          field<&C::hugepages1MB>,        Apply::Live,    "no limit",   "The same for pages of 1 MiB."},
+    {"limits.hugepages.2MB",          field<&C::hugepages2MB>,        Apply::Live,    "no limit",   "The same for pages of 2 MiB."},
+    {"limits.hugepages.64KB",         field<&C::hugepages64KB>,       Apply::Live,    "no limit",   "The same for pages of 64 KiB."},
     {"limits.kernel.*",               field<&C::kernelLimits>,        Apply::Restart, "",           "Limit of setrlimit(2) for its init: nofile, memlock, nproc and others; soft:hard or one for both."},
     {"limits.memory",                 field<&C::memory>,              Apply::Live,    "no limit",   "Most memory it may use, as a size or percent of the host's."},
     {"limits.memory.enforce",         field<&C::memoryEnforce>,       Apply::Live,    "hard",       "hard: never above limits.memory; soft: above it while the host has memory to spare."},
-    {"limits.memory.swap",            field<&C::memorySwap>,          Apply::Live,    "true",       "May its memory be swapped out."},
+    {"limits.memory.oom_priority",    field<&C::oomPriority>,         Apply::Restart, "0",          "-1000 to 1000: the higher, the sooner its processes are killed when the host runs out of memory (oom_score_adj)."},
+    {"limits.memory.swap",            field<&C::memorySwap>,          Apply::Live,    "true",       "May its memory be swapped out: true, false, or how much."},
     {"limits.memory.swap.priority",   field<&C::swapPriority>,        Apply::Live,    "10",         "0 to 10: the lower, the sooner its memory is swapped out (control groups v1 only)."},
     {"limits.processes",              field<&C::processes>,           Apply::Live,    "no limit",   "Most processes and threads it may have."},
     {"linux.sysctl.*",                field<&C::sysctls>,             Apply::Restart, "",           "Value of a sysctl of its own namespaces: net.*, kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*, user.max_*."},
@@ -35,6 +43,7 @@ inline constexpr Key<C> kInstanceKeys[] = {
     {"security.nesting",              field<&C::nesting>,             Apply::Restart, "false",      "Let containers run inside this one."},
     {"security.privileged",           field<&C::privileged>,          Apply::Restart, "false",      "Run without a user namespace: its root is the host's root."},
     {"security.protection.delete",    field<&C::protectionDelete>,    Apply::Live,    "false",      "Refuse to delete it."},
+    {"security.protection.start",     field<&C::protectionStart>,     Apply::Live,    "false",      "Refuse to start it."},
     {"security.syscalls.allow",       field<&C::syscallsAllow>,       Apply::Restart, "",           "The only system calls it may make, one a line."},
     {"security.syscalls.deny",        field<&C::syscallsDeny>,        Apply::Restart, "",           "System calls it may not make, one a line."},
     {"security.syscalls.deny_compat", field<&C::syscallsDenyCompat>,  Apply::Restart, "false",      "Refuse system calls of another word size (i386 on x86_64)."},
@@ -51,17 +60,15 @@ static_assert(std::ranges::is_sorted(kInstanceKeys, {}, &Key<C>::name));
 
 // Keys of LXD 5.0 and Incus 6.0 for containers that this version does not carry out; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedInstanceKeys[] = {
-    "agent.nic_config", "boot.autorestart", "boot.debug_edk2", "boot.host_shutdown_action",
+    "agent.nic_config", "boot.debug_edk2",
     "cloud-init.network-config", "cloud-init.user-data", "cloud-init.vendor-data", "cluster.evacuate",
-    "limits.cpu.nodes", "limits.disk.priority",
-    "limits.hugepages.1GB", "limits.hugepages.1MB", "limits.hugepages.2MB", "limits.hugepages.64KB",
-    "limits.memory.hotplug", "limits.memory.hugepages", "limits.memory.oom_priority",
+    "limits.cpu.nodes", "limits.memory.hotplug", "limits.memory.hugepages",
     "limits.network.priority", "linux.kernel_modules", "linux.kernel_modules.load", "migration.incremental.memory",
     "migration.incremental.memory.goal", "migration.incremental.memory.iterations", "migration.stateful",
     "nvidia.driver.capabilities", "nvidia.require.cuda", "nvidia.require.driver", "nvidia.runtime", "oci.*",
     "raw.apparmor", "raw.idmap", "raw.lxc", "raw.qemu", "raw.qemu.*", "raw.seccomp",
     "security.agent.metrics", "security.bpffs.*", "security.csm", "security.devlxd", "security.devlxd.images",
-    "security.guestapi", "security.guestapi.images", "security.iommu", "security.protection.shift", "security.protection.start",
+    "security.guestapi", "security.guestapi.images", "security.iommu", "security.protection.shift",
     "security.secureboot", "security.sev", "security.sev.*", "security.syscalls.intercept.*",
     "smbios11.*", "systemd.credential-binary.*", "systemd.credential.*", "ubuntu_pro.guest_attach",
 };

@@ -209,6 +209,33 @@ std::string Codec<MemoryEnforce>::format(const MemoryEnforce &value)
     return value == MemoryEnforce::Hard ? "hard" : "soft";
 }
 
+Result<ShutdownAction> Codec<ShutdownAction>::parse(std::string_view text)
+{
+    if (text == "stop")
+        return ShutdownAction::Stop;
+    if (text == "force-stop")
+        return ShutdownAction::ForceStop;
+    return bad(text, "is neither stop nor force-stop (stateful-stop needs checkpoints, which are not offered)");
+}
+std::string Codec<ShutdownAction>::format(const ShutdownAction &value)
+{
+    return value == ShutdownAction::Stop ? "stop" : "force-stop";
+}
+
+Result<MemorySwap> Codec<MemorySwap>::parse(std::string_view text)
+{
+    if (const auto allowed = Codec<bool>::parse(text))
+        return MemorySwap{*allowed, {}};
+    const auto most = parseBytes(text);
+    if (!most)
+        return bad(text, "is neither true, false nor a size");
+    return MemorySwap{true, *most};
+}
+std::string Codec<MemorySwap>::format(const MemorySwap &value)
+{
+    return value.most ? formatBytes(*value.most) : Codec<bool>::format(value.allowed);
+}
+
 Result<KernelLimit> Codec<KernelLimit>::parse(std::string_view text)
 {
     const std::size_t colon = text.find(':');

@@ -36,6 +36,16 @@ struct MemoryLimit {
 
 enum class MemoryEnforce { Hard, Soft };
 
+/// limits.memory.swap: whether, or how much.
+struct MemorySwap {
+    bool allowed = true;
+    std::optional<Bytes> most; ///< With `allowed`.
+    bool operator==(const MemorySwap &) const = default;
+};
+
+/// boot.host_shutdown_action.
+enum class ShutdownAction { Stop, ForceStop };
+
 struct Seconds {
     std::uint32_t count = 0;
     auto operator<=>(const Seconds &) const = default;
@@ -97,6 +107,8 @@ LXMGR_CODEC(CpuLimit, "count or set");
 LXMGR_CODEC(CpuAllowance, "percent or ms/ms");
 LXMGR_CODEC(MemoryLimit, "size or percent");
 LXMGR_CODEC(MemoryEnforce, "hard or soft");
+LXMGR_CODEC(MemorySwap, "bool or size");
+LXMGR_CODEC(ShutdownAction, "stop or force-stop");
 LXMGR_CODEC(KernelLimit, "soft[:hard]");
 LXMGR_CODEC(LineList, "lines");
 LXMGR_CODEC(MacAddress, "MAC address");

@@ -17,12 +17,6 @@ namespace lxmgr::instances
 namespace
 {
 
-bool sameKey(const StringMap &a, const StringMap &b, const std::string &key)
-{
-    const auto x = a.find(key), y = b.find(key);
-    return x == a.end() ? y == b.end() : y != b.end() && x->second == y->second;
-}
-
 /// But for what the daemon itself wrote.
 bool sameDefinition(const store::Instance &one, const store::Instance &other)
 {
@@ -57,6 +51,7 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices))));
     TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
     TRY(planLimits(wanted, cgroup::PlanFor::Live));
+    TRY_IN("update " + quoted(key.name), checkInUse(key, was, wanted));
     const config::Expanded old = TRY(expanded(before));
     for (const config::Device &device : wanted.devices) {
         if (!device.as<config::NicDevice>())
@@ -110,27 +105,6 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
         TRY(store::deleteUndo(m_s.db, undoes));
     m_s.emit({"instance-updated", key, {}});
     return m_running->find(key) ? keysForRestart(old, all) : std::vector<std::string>();
-}
-
-Status Manager::applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after)
-{
-    const StringMap old = config::formatInstanceConfig(before.config), now = config::formatInstanceConfig(after.config);
-    bool limits = false;
-    for (const char *key : {"limits.cpu", "limits.cpu.allowance", "limits.cpu.priority", "limits.memory", "limits.memory.enforce", "limits.memory.swap",
-                            "limits.memory.swap.priority", "limits.processes"})
-        limits = limits || !sameKey(old, now, key);
-    if (!limits)
-        return {};
-    const std::string group = cgroupOf(m_s.paths, row.project, row.name);
-    if (Status written = cgroup::write(*m_layout, group, TRY(planLimits(after, cgroup::PlanFor::Live))); !written) {
-        // Some may have been taken: the old ones go back in whole.
-        if (const auto back = planLimits(before, cgroup::PlanFor::Live))
-            (void)cgroup::write(*m_layout, group, *back); // the first error is the one to report
-        placed({row.project, row.name}, before.config);
-        return written;
-    }
-    placed({row.project, row.name}, after.config);
-    return {};
 }
 
 Result<config::BackupDocument> Manager::backupOf(const store::Instance &row)

@@ -305,6 +305,7 @@ private:
     Result<std::vector<images::RenderedFile>> renderFiles(const store::Instance &row, const config::Expanded &expanded,
                                                           storage::Driver &pool);
     Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope);
+    Status checkInUse(const InstanceKey &key, const config::Effective &before, const config::Effective &after);
     struct ProfileUser;
     Status checkProfileUser(const ProfileUser &user);
     Result<std::vector<RestartNeeded>> checkProfileUsers(const std::vector<ProfileUser> &users);
@@ -314,7 +315,7 @@ private:
     void placed(const InstanceKey &key, const config::InstanceConfig &config);
     void unplaced(const InstanceKey &key);
     void balanceCpus(); ///< With m_pinsMutex held.
-    void stopForShutdown(const InstanceKey &key, std::chrono::seconds timeout);
+    void stopForShutdown(const InstanceKey &key, config::ShutdownAction action, std::chrono::seconds timeout);
     struct Resize { ///< A root disk that is about to have another limit.
         InstanceKey key;
         std::string pool;
@@ -405,6 +406,9 @@ private:
     Status dropTaken(StringMap &config);
     Result<store::Instance> importedRow(const ImportRequest &request, const config::ExportIndex &index, std::vector<std::string> &warnings);
     void cleanUp(const InstanceKey &key);
+    bool comesBack(const store::Instance &row);
+    Status recordStop(const store::Instance &row);
+    void startAgain(const InstanceKey &key);
     void onEnd(const GuestEnd &end);
     void afterEnd(const GuestEnd &end);
     void onNews(const InstanceKey &key, const spec::MonitorEvent &event);
@@ -421,6 +425,9 @@ private:
     NamedLocks<InstanceKey> m_locks;
     std::mutex m_pinsMutex;
     std::map<InstanceKey, cgroup::CpuPins> m_pins; ///< Of the running guests that have limits.cpu.
+    std::mutex m_restartsMutex;
+    std::map<InstanceKey, std::vector<std::chrono::steady_clock::time_point>> m_restarts; ///< Of boot.autorestart, the last minute's.
+    std::set<InstanceKey> m_endedUnasked; ///< While no daemon ran; autostart() starts them again.
     std::mutex m_keptMutex;
     std::mutex m_profilesMutex; ///< One change of profiles at a time.
     std::map<InstanceKey, std::weak_ptr<void>> m_kept;

@@ -282,7 +282,14 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
     }
     if (config.memoryEnforce == config::MemoryEnforce::Soft)
         limits.memoryEnforce = cgroup::MemoryEnforce::Soft;
-    limits.swap = config.memorySwap.value_or(true);
+    limits.swap = !config.memorySwap || config.memorySwap->allowed;
+    if (config.memorySwap)
+        limits.swapBytes = config.memorySwap->most;
+    limits.diskPriority = config.diskPriority;
+    for (const auto &[size, limit] : {std::pair{"64KB", config.hugepages64KB}, std::pair{"1MB", config.hugepages1MB},
+                                      std::pair{"2MB", config.hugepages2MB}, std::pair{"1GB", config.hugepages1GB}})
+        if (limit)
+            limits.hugepages[size] = *limit;
     if (config.processes)
         limits.processes = *config.processes;
     for (const config::Device &device : devices) {
@@ -347,6 +354,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
         spec.sysctls.emplace_back(name, value);
     spec.boundingSet = boundingSet(instance.idRange.size == 0);
     spec.seccomp = input.seccomp;
+    spec.oomScoreAdj = config.oomPriority.value_or(0);
     spec.rlimits = TRY(planResources(config));
     spec.nesting = config.nesting.value_or(false);
     return spec;

@@ -90,6 +90,7 @@ Status Manager::checkProfileUser(const ProfileUser &user)
         return Error(Code::Unsupported, "its security.privileged was settled when it was created");
     TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices))));
     TRY(planLimits(user.wanted, cgroup::PlanFor::Live));
+    TRY(checkInUse(user.key(), user.was, user.wanted));
     if (!user.replugs())
         return {};
     if (cardsIn(user.all.devices) != cardsIn(user.old.devices)) // what a card is called inside is the instance's own to remember

@@ -52,6 +52,10 @@ Status Manager::adopt(const store::Instance &row)
     else
         log::error("instance '" + key.name + "': its monitor was lost while no daemon ran; cleaning up");
     cleanUp(key);
+    if (comesBack(row)) {
+        m_endedUnasked.insert(key);
+        return {};
+    }
     TRY(store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, "STOPPED"}}));
     if (row.ephemeral)
         TRY(finishDelete(row));
@@ -79,11 +83,6 @@ Status Manager::recoverOperation(const store::Operation &journal)
     if (journal.type == kResizeOperation)
         return recoverResize(journal);
     return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
-}
-
-Status Manager::limitAgain(const store::Instance &row, const config::Effective &now)
-{
-    return cgroup::write(*m_layout, cgroupOf(m_s.paths, row.project, row.name), TRY(planLimits(now, cgroup::PlanFor::Live)));
 }
 
 Status Manager::recover()
@@ -192,7 +191,7 @@ void Manager::autostart()
             log::error("autostart of '" + key.name + "': " + now.error().message + ", ignoring");
             continue;
         }
-        if (now->config.autostart.value_or(powerOf(row) == "RUNNING"))
+        if (m_endedUnasked.contains(key) || now->config.autostart.value_or(powerOf(row) == "RUNNING"))
             due.push_back({key, now->config.autostartPriority.value_or(0), now->config.autostartDelay.value_or(config::Seconds{}).count});
     }
     std::ranges::stable_sort(due, std::greater{}, &Due::priority);
@@ -210,6 +209,7 @@ void Manager::shutdown()
     struct Due {
         int priority = 0;
         InstanceKey key;
+        config::ShutdownAction action = config::ShutdownAction::Stop;
         unsigned seconds = kDefaultShutdownSeconds;
     };
     std::vector<Due> due;
@@ -218,6 +218,7 @@ void Manager::shutdown()
         const auto row = find(key);
         if (const auto now = row ? effective(*row) : Result<config::Effective>(row.error())) {
             one.priority = now->config.stopPriority.value_or(0);
+            one.action = now->config.hostShutdownAction.value_or(one.action);
             if (now->config.hostShutdownTimeout)
                 one.seconds = now->config.hostShutdownTimeout->count;
         }
@@ -228,16 +229,17 @@ void Manager::shutdown()
         const auto last = std::ranges::find_if(first, due.end(), [&](const Due &one) { return one.priority != first->priority; });
         std::vector<std::thread> stopping;
         for (; first != last; ++first)
-            stopping.emplace_back([this, one = *first] { stopForShutdown(one.key, std::chrono::seconds(one.seconds)); });
+            stopping.emplace_back([this, one = *first] { stopForShutdown(one.key, one.action, std::chrono::seconds(one.seconds)); });
         for (std::thread &thread : stopping)
             thread.join();
     }
 }
 
-void Manager::stopForShutdown(const InstanceKey &key, std::chrono::seconds timeout)
+void Manager::stopForShutdown(const InstanceKey &key, config::ShutdownAction action, std::chrono::seconds timeout)
 {
     StopRequest request;
     request.timeout = timeout;
+    request.force = action == config::ShutdownAction::ForceStop;
     Status stopped = stop(key, request, Progress::none());
     if (!stopped && stopped.error().code != Code::WrongState) {
         request.force = true;

@@ -60,12 +60,6 @@ std::string valueOf(const StringMap &map, const std::string &key)
 
 } // namespace
 
-Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &effective, cgroup::PlanFor scope)
-{
-    const cgroup::HostFacts host = TRY(cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase));
-    return cgroup::planLimits(limitsOf(effective.config, effective.devices), *m_layout, host, scope);
-}
-
 Result<std::vector<images::RenderedFile>> Manager::renderFiles(const store::Instance &row, const config::Expanded &expanded,
                                                                storage::Driver &pool)
 {
@@ -122,6 +116,9 @@ Status Manager::startLocked(const InstanceKey &key)
                                                      : "The instance is already running: " + quoted(key.name));
     const config::Expanded all = TRY(expanded(row));
     const config::Effective now = TRY(config::parseEffective(all));
+    if (now.config.protectionStart.value_or(false))
+        return Error(Code::WrongState, "The instance is protected from being started: " + quoted(key.name))
+            .hint("lxmgr config set " + key.name + " security.protection.start=false");
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     const storage::RootTree tree = TRY_IN("start " + quoted(key.name), pool->root(key.project, key.name));
     const std::vector<images::RenderedFile> files = TRY(renderFiles(row, all, *pool));

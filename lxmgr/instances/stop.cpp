@@ -24,7 +24,46 @@ std::optional<std::chrono::steady_clock::time_point> deadlineOf(const StopReques
     return std::chrono::steady_clock::now() + *request.timeout;
 }
 
+std::string powerOf(const store::Instance &row)
+{
+    const auto found = row.config.find(kPowerKey);
+    return found == row.config.end() ? std::string() : found->second;
+}
+
 } // namespace
+
+/// boot.autorestart: an end that nobody asked for through us is followed by a start. The power state says who asked.
+bool Manager::comesBack(const store::Instance &row)
+{
+    const auto now = effective(row);
+    return now && now->config.autorestart.value_or(false) && !row.ephemeral && powerOf(row) == "RUNNING";
+}
+
+/// A stop that is asked for is recorded before it is begun, so that a daemon that dies meanwhile knows of it.
+Status Manager::recordStop(const store::Instance &row)
+{
+    return m_hostGoesDown || !comesBack(row) ? Status() : store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, "STOPPED"}});
+}
+
+void Manager::startAgain(const InstanceKey &key)
+{
+    constexpr std::size_t kMost = 10;
+    const auto now = std::chrono::steady_clock::now();
+    {
+        const std::lock_guard guard(m_restartsMutex);
+        std::vector<std::chrono::steady_clock::time_point> &restarts = m_restarts[key];
+        std::erase_if(restarts, [&](const auto &at) { return now - at > std::chrono::minutes(1); });
+        if (restarts.size() >= kMost) {
+            log::error("instance '" + key.name + "' ended " + std::to_string(kMost + 1) + " times within a minute: it is not started again");
+            m_restarts.erase(key);
+            return;
+        }
+        restarts.push_back(now);
+    }
+    log::warning("instance '" + key.name + "' ended unasked: it is started again (boot.autorestart)");
+    if (Status started = startLocked(key); !started)
+        log::error("instance '" + key.name + "': " + started.error().message);
+}
 
 void Manager::cleanUp(const InstanceKey &key)
 {
@@ -64,7 +103,8 @@ void Manager::afterEnd(const GuestEnd &end)
         log::error("instance '" + end.key.name + "': its monitor was lost, so the guest was killed; cleaning up");
     cleanUp(end.key);
     const auto row = find(end.key);
-    if (row && !m_hostGoesDown) {
+    const bool again = row && !m_hostGoesDown && comesBack(*row);
+    if (row && !m_hostGoesDown && !again) {
         const store::FreeingSpace freeing(m_s.db);
         if (Status done = store::setInstanceConfig(m_s.db, row->id, {{kPowerKey, "STOPPED"}}); !done)
             log::error("instance '" + end.key.name + "': " + done.error().message);
@@ -80,6 +120,8 @@ void Manager::afterEnd(const GuestEnd &end)
         if (Status gone = finishDelete(*row); !gone)
             log::error("instance '" + end.key.name + "': ephemeral, but it stays: " + gone.error().message);
     }
+    if (again)
+        startAgain(end.key);
 }
 
 Status Manager::stop(const InstanceKey &key, const StopRequest &request, const Progress &progress)
@@ -87,11 +129,13 @@ Status Manager::stop(const InstanceKey &key, const StopRequest &request, const P
     {
         const auto lock = lockFor(key);
         const std::lock_guard guard(*lock);
-        TRY(readyRow(key));
+        const store::Instance row = TRY(readyRow(key));
         const auto guest = m_running->find(key);
         if (!guest)
             return Error(Code::WrongState, "The instance is already stopped: " + quoted(key.name));
         spec::MonitorClient client = TRY(monitor(key));
+        if (request.force || !guest->frozen)
+            TRY(recordStop(row));
         if (request.force)
             TRY_IN("stop " + quoted(key.name), client.kill());
         else if (guest->frozen)

@@ -167,6 +167,18 @@ Status writeValue(const Fd &folder, const Write &write)
     return put;
 }
 
+/// A controller that only some guests need is handed down where the first one does: "hugetlb.2MB.max" asks for "hugetlb".
+Status enableFor(const Hierarchy &hierarchy, const std::string &path, const Write &write)
+{
+    const std::string controller = write.file.substr(0, write.file.find('.'));
+    Fd folder = TRY(openTop(hierarchy));
+    for (const std::string &name : split(path, '/')) {
+        TRY_IN("turn on " + quoted(controller), files::put(folder, "cgroup.subtree_control", "+" + controller));
+        folder = TRY(sys::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    }
+    return {};
+}
+
 // Killing and freezing
 
 /// Where freezing is done: cgroup2's own, else the v1 freezer. cgroup2 goes first on hybrid hosts: a process that the v1
@@ -301,6 +313,14 @@ const Hierarchy &processTree(const Layout &layout)
     return layout.hierarchies().front();
 }
 
+std::uint64_t sumOf(const std::string &text, std::initializer_list<std::string_view> keys)
+{
+    std::uint64_t sum = 0;
+    for (const std::string_view key : keys)
+        sum += field(text, key).value_or(0);
+    return sum;
+}
+
 void readMemoryV2(const Fd &folder, Usage &usage)
 {
     usage.memory = bytes(folder, "memory.current");
@@ -372,7 +392,11 @@ Status write(const Layout &layout, const std::string &path, std::span<const Writ
         Fd &folder = folders[hierarchy->mountPoint];
         if (!folder)
             folder = TRY(openFolder(*hierarchy, path));
-        return writeValue(folder, row);
+        Status written = writeValue(folder, row);
+        const bool isOff = !written && isAbsent(written.error()) && hierarchy->unified && row.file != kDeviceProgram;
+        if (isOff && enableFor(*hierarchy, path, row))
+            written = writeValue(folder, row);
+        return written;
     };
     for (const Write &row : writes) {
         Status written = run(row);
@@ -488,6 +512,17 @@ Result<Fd> openEvents(const Layout &layout, const std::string &path)
 {
     const Hierarchy *unified = layout.find("");
     return unified ? sys::open(unified->mountPoint + "/" + path + "/cgroup.events", O_RDONLY) : Result<Fd>(Fd());
+}
+
+Result<Bytes> heldMemory(const Layout &layout, const std::string &path)
+{
+    const Hierarchy *memory = layout.find("memory");
+    if (!memory)
+        return Error(Code::Unsupported, "This host does not count the memory of control groups");
+    const std::string text = TRY(files::read(TRY(openFolder(*memory, path)), "memory.stat"));
+    if (memory->unified)
+        return Bytes{sumOf(text, {"anon", "shmem", "kernel_stack", "pagetables", "slab_unreclaimable", "percpu", "sock"})};
+    return Bytes{sumOf(text, {"total_rss", "total_shmem"})};
 }
 
 Result<Usage> usage(const Layout &layout, const std::string &path)

@@ -67,7 +67,8 @@ inline constexpr std::string_view kDeviceProgram = "lxmgr.devices";
 /// Makes `path` ("lxmgr/web1") in every hierarchy, parents too. Fills cpuset.cpus and .mems on v1, enables controllers on
 /// the way down on v2. A folder that is there already is taken as it is.
 Status create(const Layout &layout, const std::string &path);
-/// Carries out `writes` in order; a value refused as EINVAL is tried again after the others (memory and memsw bound each other).
+/// Carries out `writes` in order; where the file of a required one is missing on cgroup2, its controller is turned on first.
+/// A value refused as EINVAL is tried again after the others (memory and memsw bound each other).
 Status write(const Layout &layout, const std::string &path, std::span<const Write> writes);
 /// Makes and delegates the payload folder to host ids `uid`, `gid` and opens it for clone3 CLONE_INTO_CGROUP.
 /// An empty Fd on a host without cgroup2.
@@ -112,6 +113,8 @@ struct Usage {
     std::optional<Bytes> memory, memoryPeak, memoryLimit, swap, swapPeak;
     std::optional<std::uint64_t> cpuNanoseconds, processes, oomKills;
 };
+/// Memory that cannot be had back without swapping or killing: anonymous and shared pages and the kernel's own for it.
+Result<Bytes> heldMemory(const Layout &layout, const std::string &path);
 /// Four or five small reads.
 Result<Usage> usage(const Layout &layout, const std::string &path);
 

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "kernel/path.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -224,6 +225,63 @@ Status planProcesses(Planning &plan)
     return {};
 }
 
+constexpr const char *kHugepageSizes[] = {"64KB", "1MB", "2MB", "1GB"};
+
+/// kernel: admin-guide/cgroup-v1/hugetlb, admin-guide/cgroup-v2. The reservation is bounded too: mmap(2) fails then,
+/// where the other limit alone ends in SIGBUS at the first touch.
+Status planHugepages(Planning &plan)
+{
+    if (!plan.limits.hugepages.empty())
+        TRY(plan.need("limits.hugepages." + plan.limits.hugepages.begin()->first, "hugetlb"));
+    if (!plan.layout.has("hugetlb") || (plan.limits.hugepages.empty() && !plan.live))
+        return {};
+    const std::vector<std::string> sizes = plan.host.hugepageSizes ? plan.host.hugepageSizes() : std::vector<std::string>();
+    const std::string suffix = plan.layout.unified("hugetlb") ? "max" : "limit_in_bytes";
+    const std::string none = plan.layout.unified("hugetlb") ? "max" : "-1";
+    for (const std::string size : kHugepageSizes) {
+        const auto limit = plan.limits.hugepages.find(size);
+        const bool limited = limit != plan.limits.hugepages.end();
+        if (limited && std::ranges::find(sizes, size) == sizes.end())
+            return Error(Code::Unsupported, "limits.hugepages." + size + ": this host has no huge pages of that size")
+                .hint(sizes.empty() ? "it has none at all" : "there are " + join(sizes, ", "));
+        if (!limited && !plan.live)
+            continue;
+        const std::string value = limited ? std::to_string(limit->second.count) : none;
+        plan.add("hugetlb", "hugetlb." + size + "." + suffix, value);
+        plan.writes.back().required = limited;
+        plan.refine("hugetlb", "hugetlb." + size + ".rsvd." + suffix, value); // Linux 5.7
+    }
+    return {};
+}
+
+/// 5 is what everybody has. kernel: block/bfq-iosched (1 to 1000), admin-guide/cgroup-v2 io.weight (1 to 10000).
+Status planDiskPriority(Planning &plan)
+{
+    const std::optional<unsigned> &priority = plan.limits.diskPriority;
+    const bool unified = plan.layout.unified("io");
+    const std::string controller = unified ? "io" : "blkio";
+    if (priority)
+        TRY(plan.need("limits.disk.priority", controller));
+    if (priority && *priority > 10)
+        return Error(Code::Invalid, "limits.disk.priority: " + std::to_string(*priority) + " is not from 0 to 10");
+    if (!plan.layout.has(controller) || (!priority && !plan.live))
+        return {};
+    DiskShares shares;
+    if (priority)
+        shares = plan.host.diskShares ? plan.host.diskShares() : DiskShares();
+    if (priority && !shares.bfq && !(unified && shares.cost))
+        return Error(Code::Unsupported, "limits.disk.priority cannot be kept on this host: no disk of it is shared out by weight")
+            .hint("set the disk's scheduler to bfq (/sys/block/DISK/queue/scheduler), or bound rates with limits.read and limits.write of the disk");
+    const std::string weight = std::to_string(priority ? std::max(1U, 20 * *priority) : 100);
+    plan.refine(controller, unified ? "io.bfq.weight" : "blkio.bfq.weight", weight);
+    plan.writes.back().required = shares.bfq;
+    if (!unified)
+        return {};
+    plan.refine(controller, "io.weight", weight);
+    plan.writes.back().required = shares.cost;
+    return {};
+}
+
 Status planDevices(Planning &plan)
 {
     std::vector<DeviceRule> rules = plan.limits.devices;
@@ -247,7 +305,7 @@ Status planDevices(Planning &plan)
 }
 
 constexpr Status (*kPlanners[])(Planning &) = {
-    &planCpuSet, &planCpuShare, &planCpuQuota, &planMemory, &planProcesses, &planDevices,
+    &planCpuSet, &planCpuShare, &planCpuQuota, &planMemory, &planProcesses, &planHugepages, &planDiskPriority, &planDevices,
 };
 
 /// "MemTotal:   24680 kB" → bytes.
@@ -271,6 +329,40 @@ Result<std::vector<unsigned>> usableCpus(const Layout &layout)
             if (!trimmed(*text).empty())
                 return parseCpuList(trimmed(*text));
     return parseCpuList(trimmed(TRY(files::read("/sys/devices/system/cpu/online"))));
+}
+
+/// "hugepages-2048kB" → "2MB", as the files of the controller are called.
+std::vector<std::string> hugepagesOfHost()
+{
+    std::vector<std::string> sizes;
+    const Result<Fd> folder = sys::open("/sys/kernel/mm/hugepages", O_RDONLY | O_DIRECTORY);
+    const Result<std::vector<std::string>> names = folder ? folders(*folder) : std::vector<std::string>();
+    constexpr std::string_view kPrefix = "hugepages-", kUnit = "kB";
+    for (const std::string &name : names ? *names : std::vector<std::string>()) {
+        if (!name.starts_with(kPrefix) || !name.ends_with(kUnit))
+            continue;
+        const auto kilobytes = parseUnsigned(name.substr(kPrefix.size(), name.size() - kPrefix.size() - kUnit.size()), 1);
+        if (kilobytes)
+            sizes.push_back(*kilobytes >= 1 << 20 ? std::to_string(*kilobytes >> 20) + "GB"
+                            : *kilobytes >= 1024  ? std::to_string(*kilobytes >> 10) + "MB"
+                                                  : std::to_string(*kilobytes) + "KB");
+    }
+    return sizes;
+}
+
+DiskShares diskSharesOfHost(const Layout &layout)
+{
+    DiskShares shares;
+    const Result<Fd> blocks = sys::open("/sys/class/block", O_RDONLY | O_DIRECTORY);
+    const Result<std::vector<std::string>> names = blocks ? path::list(*blocks) : std::vector<std::string>();
+    for (const std::string &name : names ? *names : std::vector<std::string>())
+        if (const Result<std::string> text = files::read(*blocks, name + "/queue/scheduler"))
+            shares.bfq = shares.bfq || text->find("[bfq]") != std::string::npos;
+    const Hierarchy *unified = layout.find("io");
+    if (unified && unified->unified)
+        if (const Result<std::string> text = files::read(unified->mountPoint + "/io.cost.qos"))
+            shares.cost = text->find("enable=1") != std::string::npos;
+    return shares;
 }
 
 std::vector<unsigned> countPinned(const Layout &layout, const std::string &base, const std::vector<unsigned> &cpus)
@@ -308,6 +400,8 @@ Result<HostFacts> HostFacts::read(const Layout &layout, const std::string &base)
     HostFacts facts;
     facts.cpus = TRY(usableCpus(layout));
     facts.cpuLoad = [layout, base, cpus = facts.cpus] { return countPinned(layout, base, cpus); };
+    facts.hugepageSizes = &hugepagesOfHost;
+    facts.diskShares = [layout] { return diskSharesOfHost(layout); };
     const std::string memory = TRY(files::read("/proc/meminfo"));
     facts.memory = meminfo(memory, "MemTotal:");
     facts.swap = meminfo(memory, "SwapTotal:");

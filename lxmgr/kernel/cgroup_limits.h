@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <vector>
 
 namespace lxmgr::cgroup
@@ -33,8 +34,15 @@ struct Limits {
     std::optional<Bytes> swapBytes;             ///< limits.memory.swap as a size.
     std::optional<unsigned> swapPriority;       ///< limits.memory.swap.priority, 0 to 10: lower is swapped sooner.
     std::optional<std::uint64_t> processes;     ///< limits.processes.
+    std::map<std::string, Bytes> hugepages;     ///< limits.hugepages.2MB and its like, by the size of a page ("2MB").
+    std::optional<unsigned> diskPriority;       ///< limits.disk.priority, 0 to 10.
     std::vector<DeviceRule> devices = defaultDevices();
     bool allDevices = false;                    ///< No device filter at all.
+};
+
+/// Bfq: the scheduler of at least one disk; Cost: the io.cost controller (cgroup2) is on for one.
+struct DiskShares {
+    bool bfq = false, cost = false;
 };
 
 /// What planning has to know of the host.
@@ -45,6 +53,10 @@ struct HostFacts {
     Bytes memory, swap;
     bool swapAccounting = true; ///< v1: memory.memsw.* is there.
     std::uint64_t pidMax = 32'768;
+    /// Sizes of huge pages, "2MB". Asked only for limits.hugepages.
+    std::function<std::vector<std::string>()> hugepageSizes;
+    /// What shares out a disk by weight. Asked only for limits.disk.priority.
+    std::function<DiskShares()> diskShares;
 
     /// Reads them; `base` ("lxmgr") is where pinned guests are counted.
     static Result<HostFacts> read(const Layout &layout, const std::string &base);

@@ -30,6 +30,16 @@ static int eat(int argc, char **argv)
     return 0;
 }
 
+/* hold MIB: takes memory, says so and keeps it until it is killed */
+static int hold(int argc, char **argv)
+{
+    if (eat(argc, argv))
+        return 1;
+    fflush(stdout);
+    pause();
+    return 0;
+}
+
 /* forks N: starts up to N sleeping children, prints how many it got, ends them */
 static int forks(int argc, char **argv)
 {
@@ -144,7 +154,7 @@ static int count(int argc, char **argv)
 static const struct {
     const char *name;
     int (*run)(int, char **);
-} kWords[] = {{"eat", eat},     {"forks", forks}, {"spin", spin}, {"call", call},
+} kWords[] = {{"eat", eat},     {"hold", hold},   {"forks", forks}, {"spin", spin}, {"call", call},
               {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count}};
 
 int main(int argc, char **argv)

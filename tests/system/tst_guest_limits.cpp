@@ -2,9 +2,11 @@
 #include "support/require.h"
 #include "support/system_test.h"
 
+#include <QElapsedTimer>
 #include <QFile>
 #include <QRegularExpression>
 #include <QThread>
+#include <algorithm>
 
 using namespace lxmgr::test;
 
@@ -23,7 +25,162 @@ private slots:
     void devicesAreAnAllowList();
     void usageIsReported();
     void limitsCannotBeRaisedFromInside();
+    void everyLiveLimitReachesTheKernel_data();
+    void everyLiveLimitReachesTheKernel();
+    void limitsBelowWhatIsInUseAreRefused();
+    void oomPriorityIsTheInits();
+    void hugepagesAreKeptOrRefused();
+    void diskPriorityIsKeptOrRefused();
+
+private:
+    QByteArray kernelValue(const QString &controller, const QString &file);
 };
+
+/// What the kernel has for "t1"; "no such file" where this host has none.
+QByteArray TestLimits::kernelValue(const QString &controller, const QString &file)
+{
+    QFile groups(QString("/proc/%1/cgroup").arg(m_box.initPid("t1")));
+    if (!groups.open(QIODevice::ReadOnly))
+        return "no such process";
+    const QString all = QString::fromUtf8(groups.readAll());
+    const auto v1 = QRegularExpression(QString(":(?:[^:\n]*,)?%1(?:,[^:\n]*)?:(.*)\n").arg(controller)).match(all);
+    QFile mounts("/proc/self/mountinfo");
+    if (!mounts.open(QIODevice::ReadOnly))
+        return "no mountinfo";
+    const QString table = QString::fromUtf8(mounts.readAll());
+    const auto mounted = [&](const QString &type, const QString &option) {
+        for (const QString &line : table.split('\n')) {
+            const QStringList parts = line.split(" - ");
+            if (parts.size() == 2 && parts[1].startsWith(type + " ") &&
+                (option.isEmpty() || parts[1].section(' ', -1).split(',').contains(option)))
+                return parts[0].section(' ', 4, 4);
+        }
+        return QString();
+    };
+    QString path = mounted("cgroup", controller) + v1.captured(1) + "/";
+    if (!v1.hasMatch()) { // on cgroup2 the guest's own folder is the payload below its limits
+        const QString inner = QRegularExpression("^0::(.*)$", QRegularExpression::MultilineOption).match(all).captured(1);
+        path = mounted("cgroup2", {}) + inner.left(inner.indexOf("/payload")) + "/";
+    }
+    QFile value(path + file);
+    return value.open(QIODevice::ReadOnly) ? value.readAll().trimmed() : QByteArray("no such file");
+}
+
+void TestLimits::everyLiveLimitReachesTheKernel_data()
+{
+    QTest::addColumn<QString>("set"); // "key=value", several with a space between
+    QTest::addColumn<QString>("controller");
+    QTest::addColumn<QString>("v1file");
+    QTest::addColumn<QByteArray>("v1value");
+    QTest::addColumn<QString>("v2file");
+    QTest::addColumn<QByteArray>("v2value");
+    const auto row = [](const char *set, const char *controller, const char *v1file, const char *v1value, const char *v2file,
+                        const char *v2value) {
+        QTest::newRow(set) << set << controller << v1file << QByteArray(v1value) << v2file << QByteArray(v2value);
+    };
+    row("limits.cpu=0-0", "cpuset", "cpuset.cpus", "0", "cpuset.cpus", "0");
+    row("limits.cpu.allowance=50%", "cpu", "cpu.shares", "512", "cpu.weight", "50");
+    row("limits.cpu.allowance=20ms/80ms", "cpu", "cpu.cfs_quota_us", "20000", "cpu.max", "20000 80000");
+    row("limits.cpu.priority=5", "cpu", "cpu.shares", "512", "cpu.weight", "50");
+    row("limits.memory=256MiB", "memory", "memory.limit_in_bytes", "268435456", "memory.max", "268435456");
+    row("limits.memory=256MiB limits.memory.enforce=soft", "memory", "memory.soft_limit_in_bytes", "268435456", "memory.low",
+        "268435456");
+    row("limits.memory=256MiB limits.memory.swap=64MiB", "memory", "memory.memsw.limit_in_bytes", "335544320", "memory.swap.max",
+        "67108864");
+    row("limits.memory.swap=false", "memory", "memory.swappiness", "0", "memory.swap.max", "0");
+    row("limits.processes=123", "pids", "pids.max", "123", "pids.max", "123");
+}
+
+void TestLimits::everyLiveLimitReachesTheKernel()
+{
+    QFETCH(QString, set);
+    QFETCH(QString, controller);
+    launch("t1");
+    const bool v1 = !kernelValue("memory", "memory.limit_in_bytes").startsWith("no ");
+    QFETCH(QString, v1file);
+    QFETCH(QString, v2file);
+    QFETCH(QByteArray, v1value);
+    QFETCH(QByteArray, v2value);
+    const QString file = v1 ? v1file : v2file;
+    const QByteArray wanted = v1 ? v1value : v2value;
+    const QByteArray before = kernelValue(controller, file);
+    NEEDS("a control group file for this limit", before != "no such file");
+    QElapsedTimer timer;
+    timer.start();
+    must(QStringList{"config", "set", "t1"} + set.split(' '));
+    qInfo("%s: %lld ms with the client", qPrintable(set), timer.elapsed());
+    QCOMPARE(kernelValue(controller, file), wanted);
+    QStringList keys = set.split(' ');
+    std::ranges::reverse(keys); // a later one may need an earlier one
+    for (const QString &each : keys)
+        must({"config", "unset", "t1", each.section('=', 0, 0)});
+    QCOMPARE(kernelValue(controller, file), before);
+}
+
+void TestLimits::limitsBelowWhatIsInUseAreRefused()
+{
+    launch("t1", {"-c", "limits.memory=256MiB"});
+    giveProbe("t1");
+    must({"exec", "t1", "--", "sh", "-c", "(/probe hold 100 > /held 2>&1 &) ; exit 0"});
+    QVERIFY(Sandbox::eventually([&] { return inside("t1", {"cat", "/held"}) == "ate"; }));
+    const bool swaps = [] {
+        QFile file("/proc/meminfo");
+        return file.open(QIODevice::ReadOnly) && !QRegularExpression("SwapFree:\\s+0 kB").match(QString::fromUtf8(file.readAll())).hasMatch();
+    }();
+    const QStringList lower = {"config", "set", "t1", "limits.memory=64MiB", "limits.memory.swap=" + QString(swaps ? "false" : "true")};
+    const Run refused = m_box.cli(lower);
+    QVERIFY2(!refused.ok() && refused.err.contains("limits.memory") && refused.err.contains("64MiB"), refused.told());
+    QCOMPARE(m_box.text({"config", "get", "t1", "limits.memory"}), QByteArray("256MiB"));
+    QCOMPARE(inside("t1", {"sh", "-c", "pidof probe | wc -w"}), QByteArray("1")); // nobody was killed
+    const Run tight = m_box.cli({"config", "set", "t1", "limits.processes=1"});
+    QVERIFY2(!tight.ok() && tight.err.contains("limits.processes") && tight.err.contains("processes now"), tight.told());
+    // Through a profile, too: nothing is changed for anybody.
+    must({"profile", "create", "tight"});
+    must({"profile", "add", "t1", "tight"});
+    const Run all = m_box.cli({"profile", "set", "tight", "limits.processes=1"});
+    QVERIFY2(!all.ok() && all.err.contains("t1") && all.err.contains("limits.processes"), all.told());
+    must({"exec", "t1", "--", "sh", "-c", "kill -9 $(pidof probe)"});
+    QVERIFY(Sandbox::eventually([&] { return m_box.cli(lower).ok(); }));
+    must({"delete", "--force", "t1"});
+    must({"profile", "delete", "tight"});
+}
+
+void TestLimits::oomPriorityIsTheInits()
+{
+    launch("t1", {"-c", "limits.memory.oom_priority=300"});
+    QCOMPARE(inside("t1", {"cat", "/proc/1/oom_score_adj"}), QByteArray("300"));
+}
+
+void TestLimits::hugepagesAreKeptOrRefused()
+{
+    launch("t1");
+    const bool kept = [] { // turned on for guests, or on v1: this test turns on nothing for the whole machine
+        QFile unified("/sys/fs/cgroup/cgroup.subtree_control");
+        return QFile::exists("/sys/fs/cgroup/hugetlb/cgroup.procs") ||
+               (unified.open(QIODevice::ReadOnly) && unified.readAll().contains("hugetlb"));
+    }();
+    const bool pages = QFile::exists("/sys/kernel/mm/hugepages/hugepages-2048kB");
+    const Run odd = m_box.cli({"config", "set", "t1", "limits.hugepages.64KB=1MiB"});
+    if (!QFile::exists("/sys/kernel/mm/hugepages/hugepages-64kB"))
+        QVERIFY2(!odd.ok() && odd.err.contains("limits.hugepages.64KB"), odd.told());
+    NEEDS("hugetlb control groups in use, huge pages of 2 MiB", kept && pages);
+    must({"config", "set", "t1", "limits.hugepages.2MB=4MiB"});
+    const QByteArray v1 = kernelValue("hugetlb", "hugetlb.2MB.limit_in_bytes");
+    QCOMPARE(v1.startsWith("no ") ? kernelValue("hugetlb", "hugetlb.2MB.max") : v1, QByteArray("4194304"));
+}
+
+void TestLimits::diskPriorityIsKeptOrRefused()
+{
+    launch("t1");
+    const Run set = m_box.cli({"config", "set", "t1", "limits.disk.priority=8"});
+    if (!set.ok()) {
+        QVERIFY2(set.err.contains("limits.disk.priority") && set.err.contains("bfq"), set.told());
+        QCOMPARE(m_box.text({"config", "get", "t1", "limits.disk.priority"}), QByteArray(""));
+        return;
+    }
+    const QByteArray v1 = kernelValue("blkio", "blkio.bfq.weight"), bfq = kernelValue("io", "io.bfq.weight");
+    QVERIFY2(v1 == "160" || bfq.contains("160") || kernelValue("io", "io.weight").contains("160"), v1 + bfq);
+}
 
 void TestLimits::memoryHogIsKilledAndTheGuestLives()
 {

@@ -25,7 +25,79 @@ private slots:
     void monitorIsSmall();
     void descriptorsDoNotGrow();
     void shutdownStopsGuestsAndRemembersThem();
+    void shutdownMayBeForced();
+    void whatEndsUnaskedIsStartedAgain();
+    void whatEndedWhileNoDaemonRanIsStartedAgain();
+    void oneThatNeverStaysIsLeft();
 };
+
+void TestRecovery::shutdownMayBeForced()
+{
+    // Its init hears no signal: only force ends it before the test's patience does.
+    launch("t1", {"-c", "boot.host_shutdown_action=force-stop", "-c", "boot.host_shutdown_timeout=600", "-c", "boot.autostart=false"});
+    must({"exec", "t1", "--", "sh", "-c", "kill -STOP 1; exit 0"});
+    const int init = m_box.initPid("t1");
+    (void)m_box.rest("PUT", "/internal/shutdown", {}, 40000);
+    QVERIFY(Sandbox::eventually([&] { return !Sandbox::isAlive(init); }));
+    QVERIFY(m_box.daemonEnds());
+    QVERIFY(m_box.startDaemon());
+    must({"delete", "--force", "t1"});
+}
+
+void TestRecovery::whatEndsUnaskedIsStartedAgain()
+{
+    launch("t1", {"-c", "boot.autorestart=true"});
+    const auto isAnother = [&](int init) {
+        const int now = m_box.initPid("t1");
+        return now != 0 && now != init;
+    };
+    int init = m_box.initPid("t1");
+    QVERIFY(init > 0 && ::kill(init, SIGKILL) == 0);
+    QVERIFY(Sandbox::eventually([&] { return isAnother(init); }));
+    init = m_box.initPid("t1");
+    const int monitor = m_box.monitorPid("t1");
+    QVERIFY(monitor > 0 && ::kill(monitor, SIGKILL) == 0);
+    QVERIFY(Sandbox::eventually([&] { return isAnother(init); }));
+    must({"exec", "t1", "--", "true"});
+    // Asked for, by whichever way: it stays where it is.
+    must({"stop", "--force", "t1"});
+    QVERIFY(!m_box.becomes("t1", "RUNNING", 1000));
+    const Run started = m_box.cli({"config", "set", "t1", "security.protection.start=true"});
+    RUN_OK(started);
+    const Run refused = m_box.cli({"start", "t1"});
+    QVERIFY2(!refused.ok() && refused.err.contains("security.protection.start"), refused.told());
+    must({"config", "unset", "t1", "security.protection.start"});
+    must({"start", "t1"});
+}
+
+void TestRecovery::whatEndedWhileNoDaemonRanIsStartedAgain()
+{
+    launch("t1", {"-c", "boot.autorestart=true", "-c", "boot.autostart=false"});
+    launch("t2", {"-c", "boot.autostart=false"});
+    const int first = m_box.initPid("t1"), second = m_box.initPid("t2");
+    m_box.killDaemon();
+    QVERIFY(first > 0 && second > 0);
+    QVERIFY(::kill(first, SIGKILL) == 0 && ::kill(second, SIGKILL) == 0);
+    QVERIFY(Sandbox::eventually([&] { return !Sandbox::isAlive(first) && !Sandbox::isAlive(second); }));
+    QVERIFY(m_box.startDaemon());
+    QVERIFY(m_box.becomes("t1", "RUNNING"));
+    QCOMPARE(m_box.stateOf("t2"), QByteArray("STOPPED"));
+    must({"exec", "t1", "--", "true"});
+}
+
+void TestRecovery::oneThatNeverStaysIsLeft()
+{
+    launch("t1", {"-c", "boot.autorestart=true"});
+    int died = 0;
+    QVERIFY(Sandbox::eventually([&] {
+        const int init = m_box.initPid("t1");
+        if (init > 0 && ::kill(init, SIGKILL) == 0)
+            ++died;
+        return m_box.daemonLog().contains("is not started again");
+    }, 60000));
+    QVERIFY2(died >= 11, QByteArray::number(died).constData());
+    QVERIFY(m_box.becomes("t1", "STOPPED"));
+}
 
 void TestRecovery::guestsRunOnWhenTheDaemonIsKilled()
 {

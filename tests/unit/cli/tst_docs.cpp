@@ -114,7 +114,7 @@ private slots:
             };
             row("command", "lxmgr lau", "launch");
             row("subcommand", "lxmgr config device ad", "add");
-            row("key", "lxmgr config set web1 limits.mem", "limits.memory limits.memory.enforce limits.memory.swap limits.memory.swap.priority");
+            row("key", "lxmgr config set web1 limits.mem", "limits.memory limits.memory.enforce limits.memory.oom_priority limits.memory.swap limits.memory.swap.priority");
             row("flag", "lxmgr list --fas", "--fast");
             row("nothing for another program", "lxmgr exec web1 -- --fo", "");
         }

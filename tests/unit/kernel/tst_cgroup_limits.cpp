@@ -260,6 +260,41 @@ private slots:
         QCOMPARE(lost.cpus, Cpus{0});
     }
 
+    void hugepages()
+    {
+        m_host.hugepageSizes = [] { return std::vector<std::string>{"2MB"}; };
+        Limits limits;
+        limits.hugepages["2MB"] = Bytes{4U << 20};
+        QCOMPARE(plan(limits, v2()).mid(1), (QStringList{":hugetlb.2MB.max=4194304", ":hugetlb.2MB.rsvd.max=4194304"}));
+        put("/cg/cgroup.controllers", "");
+        const Layout v1only = *Layout::fromMountInfo((std::string(kV1) + "33 24 0:29 / /cg/hugetlb rw - cgroup cgroup rw,hugetlb\n"), root());
+        QCOMPARE(plan(limits, v1only).mid(1), (QStringList{"hugetlb:hugetlb.2MB.limit_in_bytes=4194304",
+                                                          "hugetlb:hugetlb.2MB.rsvd.limit_in_bytes=4194304"}));
+        VERIFY_FAILS(Code::Unsupported, planLimits(limits, v1(), m_host)); // no such controller
+        limits.hugepages["64KB"] = Bytes{1U << 20};
+        const auto writes = planLimits(limits, v2(), m_host);
+        VERIFY_FAILS(Code::Unsupported, writes);
+        QVERIFY2(QByteArray(writes.error().message.c_str()).contains("limits.hugepages.64KB"), writes.error().message.c_str());
+    }
+
+    void diskPriorityNeedsADiskThatIsSharedByWeight()
+    {
+        Limits limits;
+        limits.diskPriority = 10;
+        VERIFY_FAILS(Code::Unsupported, planLimits(limits, v2(), m_host));
+        m_host.diskShares = [] { return DiskShares{true, false}; };
+        QCOMPARE(plan(limits, v2()).mid(1), (QStringList{":io.bfq.weight=200", ":io.weight=200"}));
+        const std::string io = std::string(kV1) + "33 24 0:29 / /cg/blkio rw - cgroup cgroup rw,blkio\n";
+        QCOMPARE(plan(limits, *Layout::fromMountInfo(io, root())).mid(1), QStringList{"blkio:blkio.bfq.weight=200"});
+        VERIFY_FAILS(Code::Unsupported, planLimits(limits, v1(), m_host)); // no such controller
+        m_host.diskShares = [] { return DiskShares{false, true}; };
+        limits.diskPriority = 0;
+        QCOMPARE(plan(limits, v2()).mid(1), (QStringList{":io.bfq.weight=1", ":io.weight=1"}));
+        VERIFY_FAILS(Code::Unsupported, planLimits(limits, *Layout::fromMountInfo(io, root()), m_host)); // io.cost is cgroup2's
+        limits.diskPriority = 11;
+        VERIFY_FAILS(Code::Invalid, planLimits(limits, v2(), m_host));
+    }
+
     void cpuCountTakesTheLeastUsed()
     {
         Limits limits;
@@ -298,8 +333,12 @@ private slots:
     {
         QCOMPARE(plan({}, v2(), PlanFor::Live),
                  (QStringList{":cpuset.cpus=0-3", ":cpu.weight=100", ":cpu.max=max 100000", ":memory.max=max",
-                              ":memory.low=0", ":memory.swap.max=max", ":pids.max=32768"}));
+                              ":memory.low=0", ":memory.swap.max=max", ":pids.max=32768",
+                              ":hugetlb.64KB.max=max", ":hugetlb.64KB.rsvd.max=max", ":hugetlb.1MB.max=max",
+                              ":hugetlb.1MB.rsvd.max=max", ":hugetlb.2MB.max=max", ":hugetlb.2MB.rsvd.max=max",
+                              ":hugetlb.1GB.max=max", ":hugetlb.1GB.rsvd.max=max", ":io.bfq.weight=100", ":io.weight=100"}));
         const QStringList rows = plan({}, hybrid(), PlanFor::Live);
+        QVERIFY(rows.contains(":hugetlb.2MB.max=max")); // on cgroup2 also on a hybrid host
         QVERIFY(rows.contains("memory:memory.limit_in_bytes=-1"));
         QVERIFY(rows.contains("cpu:cpu.cfs_quota_us=-1"));
         QVERIFY(rows.contains("cpu:cpu.shares=1024"));
@@ -350,6 +389,31 @@ private slots:
         QCOMPARE(files::read(root() + "/cg/lxmgr/web1/memory.max")->substr(0, 4), std::string("1000"));
         const Write missing[] = {{"", "pids.max", "5", true}};
         VERIFY_FAILS(Code::Unsupported, write(on, "lxmgr/web1", missing));
+    }
+
+    void aControllerThatOneGuestNeedsIsTurnedOnThere()
+    {
+        const Layout on = v2();
+        VERIFY_OK(create(on, "lxmgr/web1"));
+        put("/cg/cgroup.subtree_control", "");
+        put("/cg/lxmgr/cgroup.subtree_control", "");
+        const Write pages[] = {{"", "hugetlb.2MB.max", "5", true}};
+        VERIFY_FAILS(Code::Unsupported, write(on, "lxmgr/web1", pages)); // plain files: nothing appears
+        QCOMPARE(*files::read(root() + "/cg/cgroup.subtree_control"), std::string("+hugetlb"));
+        QCOMPARE(*files::read(root() + "/cg/lxmgr/cgroup.subtree_control"), std::string("+hugetlb"));
+        put("/cg/cgroup.subtree_control", "");
+        const Write refinement[] = {{"", "hugetlb.1GB.max", "max", false}};
+        VERIFY_OK(write(on, "lxmgr/web1", refinement));
+        QCOMPARE(*files::read(root() + "/cg/cgroup.subtree_control"), std::string());
+    }
+
+    void heldMemoryIsWhatCannotBeDropped()
+    {
+        const Layout on = v2();
+        put("/cg/lxmgr/web1/memory.stat", "anon 100\nfile 5000\nshmem 20\nkernel_stack 3\nslab_reclaimable 700\n");
+        QCOMPARE(heldMemory(on, "lxmgr/web1")->count, std::uint64_t(123));
+        put("/cg/memory/lxmgr/web1/memory.stat", "rss 1\ntotal_rss 100\ntotal_cache 900\ntotal_shmem 20\n");
+        QCOMPARE(heldMemory(hybrid(), "lxmgr/web1")->count, std::uint64_t(120));
     }
 };
 

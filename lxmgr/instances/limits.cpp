@@ -1,0 +1,113 @@
+// Limits of an instance: planned for this host, checked against what it uses, put in force while it runs.
+#include "instances/manager.h"
+
+#include "base/text.h"
+#include "kernel/files.h"
+
+#include <algorithm>
+#include <map>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+/// Of what control groups hold.
+bool sameLimits(const config::InstanceConfig &one, const config::InstanceConfig &other)
+{
+    const StringMap a = config::formatInstanceConfig(one), b = config::formatInstanceConfig(other);
+    const auto live = [](const StringMap &all) {
+        StringMap limits;
+        for (const auto &[key, value] : all)
+            if (key.starts_with("limits.") && config::appliesLive(key))
+                limits[key] = value;
+        return limits;
+    };
+    return live(a) == live(b);
+}
+
+using Limits = std::map<std::string, std::uint64_t>;
+
+/// What `writes` set of the files that can be too small for what is there; no bound is none.
+Limits boundsOf(const std::vector<cgroup::Write> &writes)
+{
+    Limits bounds;
+    for (const cgroup::Write &write : writes)
+        for (const char *file : {"memory.max", "memory.limit_in_bytes", "pids.max"})
+            if (const auto value = parseUnsigned(write.value); write.file == file && value)
+                bounds[write.file == "pids.max" ? "pids" : "memory"] = *value;
+    return bounds;
+}
+
+std::uint64_t freeSwap()
+{
+    const auto text = files::read("/proc/meminfo");
+    for (const std::string &line : split(text ? *text : "", '\n'))
+        if (const auto parts = words(line); parts.size() >= 2 && parts[0] == "SwapFree:")
+            if (const auto kilobytes = parseUnsigned(parts[1]))
+                return *kilobytes * 1024;
+    return 0;
+}
+
+} // namespace
+
+Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &effective, cgroup::PlanFor scope)
+{
+    const cgroup::HostFacts host = TRY(cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase));
+    return cgroup::planLimits(limitsOf(effective.config, effective.devices), *m_layout, host, scope);
+}
+
+/// A lower limit than what is in use would end in killed processes inside (memory), or in an init that cannot fork.
+Status Manager::checkInUse(const InstanceKey &key, const config::Effective &before, const config::Effective &after)
+{
+    if (!m_running->find(key) || sameLimits(before.config, after.config))
+        return {};
+    const Limits old = boundsOf(TRY(planLimits(before, cgroup::PlanFor::Live)));
+    const Limits now = boundsOf(TRY(planLimits(after, cgroup::PlanFor::Live)));
+    const auto lowered = [&](const char *what) {
+        const auto was = old.find(what), is = now.find(what);
+        return is != now.end() && (was == old.end() || is->second < was->second) ? std::optional(is->second) : std::nullopt;
+    };
+    const std::string group = cgroupOf(m_s.paths, key.project, key.name);
+    if (const auto most = lowered("pids")) {
+        const auto used = TRY(cgroup::usage(*m_layout, group)).processes;
+        if (used && *used > *most)
+            return Error(Code::WrongState, "limits.processes: " + quoted(key.name) + " has " + std::to_string(*used) + " processes now, more than " +
+                                               std::to_string(*most))
+                .hint("end some inside, choose at least that many, or stop it first");
+    }
+    const auto most = lowered("memory");
+    if (!most)
+        return {};
+    const std::uint64_t held = TRY(cgroup::heldMemory(*m_layout, group)).count;
+    const bool swaps = !after.config.memorySwap || after.config.memorySwap->allowed;
+    if (held > *most + (swaps ? freeSwap() : 0))
+        return Error(Code::WrongState, "limits.memory: " + quoted(key.name) + " holds " + formatBytes(Bytes{held}) + " now, more than " +
+                                           formatBytes(Bytes{*most}))
+            .hint("end something inside, choose more, or stop it first");
+    return {};
+}
+
+Status Manager::applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after)
+{
+    if (sameLimits(before.config, after.config))
+        return {};
+    const std::string group = cgroupOf(m_s.paths, row.project, row.name);
+    if (Status written = cgroup::write(*m_layout, group, TRY(planLimits(after, cgroup::PlanFor::Live))); !written) {
+        // Some may have been taken: the old ones go back in whole.
+        if (const auto back = planLimits(before, cgroup::PlanFor::Live))
+            (void)cgroup::write(*m_layout, group, *back); // the first error is the one to report
+        placed({row.project, row.name}, before.config);
+        return written;
+    }
+    placed({row.project, row.name}, after.config);
+    return {};
+}
+
+Status Manager::limitAgain(const store::Instance &row, const config::Effective &now)
+{
+    return cgroup::write(*m_layout, cgroupOf(m_s.paths, row.project, row.name), TRY(planLimits(now, cgroup::PlanFor::Live)));
+}
+
+} // namespace lxmgr::instances
