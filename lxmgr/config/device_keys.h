@@ -33,16 +33,18 @@ inline constexpr Key<DiskDevice> kDiskKeys[] = {
 };
 static_assert(std::ranges::is_sorted(kDiskKeys, {}, &Key<DiskDevice>::name));
 
-inline constexpr Key<UnixCharDevice> kUnixCharKeys[] = {
-    {"gid",    field<&UnixCharDevice::gid>,    Apply::Restart, "0",           "Group inside."},
-    {"major",  field<&UnixCharDevice::major>,  Apply::Restart, "of source",   "Device number, together with minor."},
-    {"minor",  field<&UnixCharDevice::minor>,  Apply::Restart, "of source",   "Device number, together with major."},
-    {"mode",   field<&UnixCharDevice::mode>,   Apply::Restart, "0660",        "Permissions inside, octal."},
-    {"path",   field<&UnixCharDevice::path>,   Apply::Restart, "like source", "Where it is inside, below /dev."},
-    {"source", field<&UnixCharDevice::source>, Apply::Restart, "like path",   "The device on the host."},
-    {"uid",    field<&UnixCharDevice::uid>,    Apply::Restart, "0",           "Owner inside."},
+/// Those of unix-char and unix-block.
+template <class T> inline constexpr Key<T> kUnixKeys[] = {
+    {"gid",      field<&T::gid>,      Apply::Live, "0",           "Group inside."},
+    {"major",    field<&T::major>,    Apply::Live, "of source",   "Device number, together with minor."},
+    {"minor",    field<&T::minor>,    Apply::Live, "of source",   "Device number, together with major."},
+    {"mode",     field<&T::mode>,     Apply::Live, "0660",        "Permissions inside, octal."},
+    {"path",     field<&T::path>,     Apply::Live, "like source", "Where it is inside, below /dev."},
+    {"required", field<&T::required>, Apply::Live, "true",        "false: start without it when the source is missing."},
+    {"source",   field<&T::source>,   Apply::Live, "like path",   "The device on the host."},
+    {"uid",      field<&T::uid>,      Apply::Live, "0",           "Owner inside."},
 };
-static_assert(std::ranges::is_sorted(kUnixCharKeys, {}, &Key<UnixCharDevice>::name));
+static_assert(std::ranges::is_sorted(kUnixKeys<UnixCharDevice>, {}, &Key<UnixCharDevice>::name));
 
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
@@ -56,9 +58,8 @@ inline constexpr std::string_view kUnsupportedDiskKeys[] = {
     "boot.priority", "ceph.*", "initial.*", "io.*", "limits.max", "limits.read", "limits.write", "optional", "propagation",
     "raw.mount.options", "size.state",
 };
-inline constexpr std::string_view kUnsupportedUnixCharKeys[] = {"required"};
 inline constexpr std::string_view kUnsupportedDeviceTypes[] = {
-    "gpu", "infiniband", "pci", "proxy", "tpm", "unix-block", "unix-hotplug", "usb",
+    "gpu", "infiniband", "pci", "proxy", "tpm", "unix-hotplug", "usb",
 };
 inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "macvlan", "ovn", "p2p", "physical", "routed", "sriov"};
 // clang-format on

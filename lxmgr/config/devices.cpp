@@ -152,11 +152,11 @@ void checkDisk(const DiskDevice &disk, Problems &problems)
         checkHostDisk(disk, problems);
 }
 
-void checkUnixChar(const UnixCharDevice &device, Problems &problems)
+template <char Kind> void checkUnix(const UnixDevice<Kind> &device, Problems &problems)
 {
-    const auto &inside = device.path ? device.path : device.source;
+    const auto &inside = device.inside();
     if (!inside)
-        add(problems, "source", "is missing: the device on the host, such as /dev/kvm");
+        add(problems, "source", std::string("is missing: the device on the host, such as ") + (Kind == 'c' ? "/dev/kvm" : "/dev/loop0"));
     else if (!inside->text.starts_with("/dev/"))
         add(problems, "path", quoted(inside->text) + " is not below /dev");
     if (device.major.has_value() != device.minor.has_value())
@@ -181,11 +181,11 @@ template <> struct Table<DiskDevice> {
     static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedDiskKeys;
     static void check(const DiskDevice &disk, Problems &problems) { checkDisk(disk, problems); }
 };
-template <> struct Table<UnixCharDevice> {
-    static constexpr std::string_view kType = "unix-char";
-    static constexpr std::span<const Key<UnixCharDevice>> kKeys = kUnixCharKeys;
-    static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedUnixCharKeys;
-    static void check(const UnixCharDevice &device, Problems &problems) { checkUnixChar(device, problems); }
+template <char Kind> struct Table<UnixDevice<Kind>> {
+    static constexpr std::string_view kType = Kind == 'c' ? "unix-char" : "unix-block";
+    static constexpr std::span<const Key<UnixDevice<Kind>>> kKeys = kUnixKeys<UnixDevice<Kind>>;
+    static constexpr std::span<const std::string_view> kUnsupported = {};
+    static void check(const UnixDevice<Kind> &device, Problems &problems) { checkUnix(device, problems); }
 };
 template <> struct Table<NoneDevice> {
     static constexpr std::string_view kType = "none";
@@ -209,17 +209,27 @@ struct TypeRow {
     Value (*parse)(const StringMap &keys, Problems &problems);
 };
 constexpr TypeRow kTypes[] = {
-    {Table<DiskDevice>::kType,     &parseAs<DiskDevice>    },
-    {Table<NicDevice>::kType,      &parseAs<NicDevice>     },
-    {Table<NoneDevice>::kType,     &parseAs<NoneDevice>    },
-    {Table<UnixCharDevice>::kType, &parseAs<UnixCharDevice>},
+    {Table<DiskDevice>::kType,      &parseAs<DiskDevice>     },
+    {Table<NicDevice>::kType,       &parseAs<NicDevice>      },
+    {Table<NoneDevice>::kType,      &parseAs<NoneDevice>     },
+    {Table<UnixBlockDevice>::kType, &parseAs<UnixBlockDevice>},
+    {Table<UnixCharDevice>::kType,  &parseAs<UnixCharDevice> },
 };
+
+/// "disk, nic, none or unix-char".
+std::string typeNames()
+{
+    std::string names;
+    for (const TypeRow &row : kTypes)
+        names += (names.empty() ? "" : &row == &std::end(kTypes)[-1] ? " or " : ", ") + std::string(row.type);
+    return names;
+}
 
 Value parseTyped(const StringMap &keys, Problems &problems)
 {
     const auto type = keys.find("type");
     if (type == keys.end() || type->second.empty()) {
-        add(problems, "type", "is missing (disk, nic, none or unix-char)");
+        add(problems, "type", "is missing (" + typeNames() + ")");
         return {};
     }
     for (const TypeRow &row : kTypes)
@@ -228,7 +238,7 @@ Value parseTyped(const StringMap &keys, Problems &problems)
     const bool known = contains(kUnsupportedDeviceTypes, type->second);
     add(problems, "type",
         quoted(type->second) + (known ? " is not supported yet by this version" : " is not a type of device") +
-            " (disk, nic, none or unix-char)",
+            " (" + typeNames() + ")",
         known ? Code::Unsupported : Code::Invalid);
     return {};
 }
@@ -253,14 +263,20 @@ private:
     StringMap m_by;
 };
 
+template <char Kind> std::optional<AbsolutePath> pathOf(const UnixDevice<Kind> *device)
+{
+    return device ? device->inside() : std::nullopt;
+}
+
 void checkClashes(const std::vector<Device> &devices, Findings &findings)
 {
     Taken paths("path"), names("interface name"), hostNames("host interface name"), macs("MAC address");
     for (const Device &device : devices) {
         if (const auto *disk = device.as<DiskDevice>())
             paths.take(disk->path->text, device.name, findings);
-        if (const auto *node = device.as<UnixCharDevice>())
-            paths.take((node->path ? node->path : node->source)->text, device.name, findings);
+        for (const auto &inside : {pathOf(device.as<UnixCharDevice>()), pathOf(device.as<UnixBlockDevice>())})
+            if (inside)
+                paths.take(inside->text, device.name, findings);
         const auto *nic = device.as<NicDevice>();
         if (nic != nullptr && nic->name)
             names.take(nic->name->text, device.name, findings);
@@ -272,6 +288,8 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
 }
 
 } // namespace
+
+bool isNode(const Device &device) { return device.as<UnixCharDevice>() || device.as<UnixBlockDevice>(); }
 
 Status checkDeviceName(const std::string &name)
 {

@@ -40,21 +40,33 @@ struct DiskDevice {
     bool isVolume() const { return pool && !isRoot(); }
 };
 
-/// A character device of the host below the guest's /dev.
-struct UnixCharDevice {
+/// A device of the host below the guest's /dev: of `Kind` 'c' a character device, of 'b' a block device.
+template <char Kind> struct UnixDevice {
+    static constexpr char kKind = Kind;
     std::optional<AbsolutePath> source;        ///< On the host; unset: `path`.
     std::optional<AbsolutePath> path;          ///< Inside, below /dev; unset: `source`.
     std::optional<std::uint32_t> major, minor; ///< Both or neither; then nothing is looked up on the host.
     std::optional<std::uint32_t> uid, gid;
-    std::optional<FileMode> mode; ///< Unset: 0660.
+    std::optional<FileMode> mode;    ///< Unset: 0660.
+    std::optional<bool> required;    ///< Unset means true.
+
+    /// Where it is inside; unset where neither is given.
+    const std::optional<AbsolutePath> &inside() const { return path ? path : source; }
+    /// Where it is looked up on the host.
+    const std::optional<AbsolutePath> &outside() const { return source ? source : path; }
 };
+using UnixCharDevice = UnixDevice<'c'>;
+using UnixBlockDevice = UnixDevice<'b'>;
 
 struct Device {
     std::string name;
-    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice> value;
+    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice> value;
 
     template <class T> const T *as() const { return std::get_if<T>(&value); }
 };
+
+/// A node below the guest's /dev, or several.
+bool isNode(const Device &device);
 
 /// 1 to 64 of letters, digits, "-_.:", not starting with ".".
 Status checkDeviceName(const std::string &name);

@@ -26,7 +26,8 @@ std::vector<KeyInfo> collect()
     append<InstanceConfig>(out, "instance", kInstanceKeys);
     append<DiskDevice>(out, "disk", kDiskKeys);
     append<NicDevice>(out, "nic", kNicKeys);
-    append<UnixCharDevice>(out, "unix-char", kUnixCharKeys);
+    append<UnixBlockDevice>(out, "unix-block", kUnixKeys<UnixBlockDevice>);
+    append<UnixCharDevice>(out, "unix-char", kUnixKeys<UnixCharDevice>);
     append<VolumeConfig>(out, "volume", kVolumeKeys);
     append<ServerConfig>(out, "server", kServerKeys);
     for (const PoolKey &row : kPoolKeys)

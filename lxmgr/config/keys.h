@@ -38,7 +38,7 @@ template <class Owner> struct Key {
 
 /// The same row without its type, for help, man page and API metadata.
 struct KeyInfo {
-    std::string_view group; ///< "instance", "nic", "disk", "unix-char", "pool", "server".
+    std::string_view group; ///< "instance", "nic", "disk", "unix-char" and the other types of device, "pool", "server".
     std::string_view name;
     std::string_view type;
     Apply apply;

@@ -27,6 +27,16 @@ bool sameLimits(const config::InstanceConfig &one, const config::InstanceConfig 
     return live(a) == live(b);
 }
 
+/// Devices that are nodes below /dev, whose use is allowed by the control group.
+DeviceMap nodesIn(const std::vector<config::Device> &devices)
+{
+    DeviceMap nodes;
+    for (const config::Device &device : devices)
+        if (config::isNode(device))
+            nodes[device.name] = config::formatDevice(device);
+    return nodes;
+}
+
 using Limits = std::map<std::string, std::uint64_t>;
 
 /// What `writes` set of the files that can be too small for what is there; no bound is none.
@@ -91,13 +101,11 @@ Status Manager::checkInUse(const InstanceKey &key, const config::Effective &befo
 
 Status Manager::applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after)
 {
-    if (sameLimits(before.config, after.config))
+    if (sameLimits(before.config, after.config) && nodesIn(before.devices) == nodesIn(after.devices))
         return {};
-    const std::string group = cgroupOf(m_s.paths, row.project, row.name);
-    if (Status written = cgroup::write(*m_layout, group, TRY(planLimits(after, cgroup::PlanFor::Live))); !written) {
+    if (Status written = limitAgain(row, after); !written) {
         // Some may have been taken: the old ones go back in whole.
-        if (const auto back = planLimits(before, cgroup::PlanFor::Live))
-            (void)cgroup::write(*m_layout, group, *back); // the first error is the one to report
+        (void)limitAgain(row, before); // the first error is the one to report
         placed({row.project, row.name}, before.config);
         return written;
     }
@@ -107,7 +115,14 @@ Status Manager::applyLive(const store::Instance &row, const config::Effective &b
 
 Status Manager::limitAgain(const store::Instance &row, const config::Effective &now)
 {
-    return cgroup::write(*m_layout, cgroupOf(m_s.paths, row.project, row.name), TRY(planLimits(now, cgroup::PlanFor::Live)));
+    const std::vector<cgroup::Write> writes = TRY(planLimits(now, cgroup::PlanFor::Live));
+    TRY(cgroup::write(*m_layout, cgroupOf(m_s.paths, row.project, row.name), writes));
+    spec::LimitsBody kept;
+    for (const cgroup::Write &write : writes)
+        kept.cgroupWrites.push_back({write.controller, write.file, write.value, write.required});
+    spec::MonitorClient monitor = TRY(spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(row.project, row.name))));
+    const Status done = monitor.keepLimits(kept);
+    return !done && done.error().code == Code::Unsupported ? Status() : done; // an older monitor: its reboots begin with the first ones
 }
 
 } // namespace lxmgr::instances

@@ -66,35 +66,43 @@ std::string relative(const std::string &absolute) { return absolute.substr(1); }
 std::vector<spec::DeviceNode> standardDevices()
 {
     // Nodes of our own: the host's have the host's modes, and /dev/fuse and /dev/net/tun are closed to others there.
-    return {{"fuse", false, 10, 229, 0666, 0, 0}, {"net/tun", false, 10, 200, 0666, 0, 0}};
+    return {{"fuse", false, 10, 229, 0666, 0, 0, {}}, {"net/tun", false, 10, 200, 0666, 0, 0, {}}};
 }
 
-Result<spec::DeviceNode> planDevice(const std::string &name, const config::UnixCharDevice &device)
+/// Nothing where its source may be missing and is.
+template <char Kind> Result<std::vector<spec::DeviceNode>> nodesOf(const std::string &name, const config::UnixDevice<Kind> &device)
 {
-    const std::string inside = device.path ? device.path->text : device.source ? device.source->text : std::string();
     constexpr std::string_view kDev = "/dev/";
-    if (!inside.starts_with(kDev))
-        return Error(Code::Invalid, "device " + quoted(name) + ": path " + quoted(inside) + " is not below /dev");
+    if (!device.inside() || !device.inside()->text.starts_with(kDev))
+        return Error(Code::Invalid, "device " + quoted(name) + ": it has no path below /dev");
     spec::DeviceNode node;
-    node.path = inside.substr(kDev.size());
+    node.device = name;
+    node.block = Kind == 'b';
+    node.path = device.inside()->text.substr(kDev.size());
     node.mode = device.mode ? device.mode->bits : 0660;
     node.uid = device.uid.value_or(0);
     node.gid = device.gid.value_or(0);
     if (device.major && device.minor) {
         node.major = *device.major;
         node.minor = *device.minor;
-        return node;
+        return std::vector{node};
     }
-    const std::string outside = device.source ? device.source->text : inside;
+    const std::string &outside = device.outside()->text;
     struct stat info {
     };
-    if (::stat(outside.c_str(), &info) < 0)
-        return Error::fromErrno(errno, "device " + quoted(name) + ": stat", outside).as(Code::Invalid);
-    if (!S_ISCHR(info.st_mode))
-        return Error(Code::Invalid, "device " + quoted(name) + ": " + quoted(outside) + " is not a character device");
+    if (::stat(outside.c_str(), &info) < 0) {
+        if (!device.required.value_or(true) && (errno == ENOENT || errno == ENOTDIR))
+            return std::vector<spec::DeviceNode>();
+        return Error::fromErrno(errno, "device " + quoted(name) + ": source", outside)
+            .as(Code::Invalid)
+            .hint("connect it to the host, or set required=false");
+    }
+    if (!(Kind == 'c' ? S_ISCHR(info.st_mode) : S_ISBLK(info.st_mode)))
+        return Error(Code::Invalid, "device " + quoted(name) + ": " + quoted(outside) + " is not a " +
+                                        (Kind == 'c' ? "character" : "block") + " device");
     node.major = major(info.st_rdev);
     node.minor = minor(info.st_rdev);
-    return node;
+    return std::vector{node};
 }
 
 Status planMount(const std::string &name, const config::DiskDevice &disk, std::vector<spec::Mount> &mounts)
@@ -169,6 +177,15 @@ Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const 
     return mounts;
 }
 
+Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device)
+{
+    if (const auto *node = device.as<config::UnixCharDevice>())
+        return nodesOf(device.name, *node);
+    if (const auto *node = device.as<config::UnixBlockDevice>())
+        return nodesOf(device.name, *node);
+    return std::vector<spec::DeviceNode>();
+}
+
 spec::Nic nicOf(const NicPlan &plan) { return {plan.device, plan.hostName, plan.guestName, plan.bridge, plan.mac, plan.mtu}; }
 
 namespace
@@ -194,8 +211,8 @@ Status planDevices(const config::Effective &effective, const VolumeMounts &volum
     for (const config::Device &device : effective.devices) {
         for (spec::Mount &mount : TRY(planMounts(device, volumes)))
             spec.mounts.push_back(std::move(mount));
-        if (const auto *node = device.as<config::UnixCharDevice>())
-            spec.devices.push_back(TRY(planDevice(device.name, *node)));
+        for (spec::DeviceNode &node : TRY(planNodes(device)))
+            spec.devices.push_back(std::move(node));
     }
     return {};
 }
@@ -292,13 +309,10 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
             limits.hugepages[size] = *limit;
     if (config.processes)
         limits.processes = *config.processes;
-    for (const config::Device &device : devices) {
-        const auto *node = device.as<config::UnixCharDevice>();
-        if (!node)
-            continue;
-        if (const Result<spec::DeviceNode> planned = planDevice(device.name, *node))
-            limits.devices.push_back({'c', planned->major, planned->minor, "rwm"});
-    }
+    for (const config::Device &device : devices)
+        if (const auto nodes = planNodes(device)) // what is wrong with it is told by who plans it
+            for (const spec::DeviceNode &node : *nodes)
+                limits.devices.push_back({node.block ? 'b' : 'c', node.major, node.minor, "rwm"});
     return limits;
 }
 

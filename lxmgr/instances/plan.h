@@ -53,6 +53,8 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
 spec::Nic nicOf(const NicPlan &plan);
 /// The mounts that a disk other than the root is: none where its source may be missing and is.
 Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const VolumeMounts &volumes);
+/// The nodes below /dev that a device is: none where its source may be missing and is.
+Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device);
 /// limits.* in the terms of kernel/cgroup_limits.
 cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices);
 /// What the monitor mounts as root file system.

@@ -30,10 +30,9 @@ Status checkLive(const InstanceKey &key, const std::vector<const config::Device 
 {
     for (const config::Device *device : devices) {
         const auto *disk = device->as<config::DiskDevice>();
-        if (!device->as<config::UnixCharDevice>() && !(disk && disk->isRoot()))
-            continue;
-        return Error(Code::WrongState, "device " + quoted(device->name) + ": " + (disk ? "the root disk" : "a unix-char device") + " of " +
-                                           quoted(key.name) + " can be changed only while it is stopped");
+        if (disk && disk->isRoot())
+            return Error(Code::WrongState, "device " + quoted(device->name) + ": the root disk of " + quoted(key.name) +
+                                               " can be changed only while it is stopped");
     }
     return {};
 }
@@ -48,6 +47,36 @@ Status checkApart(const std::vector<spec::Mount> &stay, const std::vector<spec::
                                                    quoted("/" + mount.target))
                     .hint("stop the instance to change what lies above it");
     return {};
+}
+
+/// What differs between the nodes that the guest has and those that the devices are on this host now.
+Status planNodeChanges(const spec::LaunchSpec &running, const config::Effective &wanted, spec::ReplugBody &body)
+{
+    std::vector<spec::DeviceNode> nodes;
+    for (const config::Device &device : wanted.devices)
+        for (spec::DeviceNode &node : TRY(planNodes(device)))
+            nodes.push_back(std::move(node));
+    const auto contains = [](const std::vector<spec::DeviceNode> &list, const spec::DeviceNode &node) {
+        return std::ranges::find(list, node) != list.end();
+    };
+    for (const spec::DeviceNode &node : running.devices)
+        if (!node.device.empty() && !contains(nodes, node))
+            body.removeNodes.push_back(node);
+    for (const spec::DeviceNode &node : nodes)
+        if (!contains(running.devices, node))
+            body.addNodes.push_back(node);
+    return {};
+}
+
+/// An older version did not write down whose a node is.
+void nameNodes(spec::LaunchSpec &running, const config::Effective &was)
+{
+    for (const config::Device &device : was.devices)
+        if (const auto nodes = planNodes(device))
+            for (const spec::DeviceNode &node : *nodes)
+                for (spec::DeviceNode &there : running.devices)
+                    if (there.device.empty() && there.path == node.path)
+                        there.device = node.device;
 }
 
 /// Before anything is made: a name on the host that somebody else has.
@@ -94,6 +123,8 @@ Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const confi
     TRY(checkLive(key, come));
     spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)));
     spec::ReplugBody body;
+    nameNodes(running, was);
+    TRY(planNodeChanges(running, wanted, body));
     for (const config::Device *device : gone) {
         if (const auto *disk = device->as<config::DiskDevice>())
             for (const spec::Mount &mount : running.mounts)

@@ -155,7 +155,7 @@ Result<Fd> openOwned(const Layout &layout, const std::string &path, uid_t uid, g
 Status writeValue(const Fd &folder, const Write &write)
 {
     if (write.file == kDeviceProgram)
-        return attachDeviceProgram(folder, write.value);
+        return write.controller.empty() ? attachDeviceProgram(folder, write.value) : writeDeviceList(folder, write.value);
     Status put = files::put(folder, write.file, write.value);
     if (!put && isAbsent(put.error()) && !write.required)
         return {};

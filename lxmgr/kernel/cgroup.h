@@ -61,7 +61,8 @@ struct Write {
     bool operator==(const Write &) const = default;
 };
 
-/// Pseudo file of controller "": the value is a device list (see DeviceRule) that becomes a program on the cgroup2 folder.
+/// Pseudo file: the value is the whole device list (see DeviceRule). Of controller "devices" it becomes what devices.list
+/// says, of "" a program on the cgroup2 folder.
 inline constexpr std::string_view kDeviceProgram = "lxmgr.devices";
 
 /// Makes `path` ("lxmgr/web1") in every hierarchy, parents too. Fills cpuset.cpus and .mems on v1, enables controllers on

@@ -1,6 +1,7 @@
 #include "kernel/cgroup_devices.h"
 
 #include "base/text.h"
+#include "kernel/files.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -146,6 +147,34 @@ Result<std::vector<DeviceRule>> parseDeviceRules(std::string_view lines)
         if (!trimmed(line).empty())
             rules.push_back(TRY(parseRule(line)));
     return rules;
+}
+
+Status writeDeviceList(const Fd &folder, std::string_view rules)
+{
+    const std::vector<DeviceRule> wanted = TRY(parseDeviceRules(rules));
+    std::vector<DeviceRule> now = TRY(parseDeviceRules(TRY(files::read(folder, "devices.list"))));
+    const auto isAll = [](const DeviceRule &rule) { return rule.kind == 'a'; };
+    if (std::ranges::any_of(wanted, isAll))
+        return std::ranges::any_of(now, isAll) ? Status() : files::put(folder, "devices.allow", "a");
+    if (std::ranges::any_of(now, isAll)) { // a folder that nobody is in yet, or whose guest had them all
+        TRY(files::put(folder, "devices.deny", "a"));
+        now.clear();
+    }
+    // "c 1:3 rwm" and "c 1:3 r" are of one entry of the kernel's.
+    const auto missingIn = [](const std::vector<DeviceRule> &others, const DeviceRule &rule) {
+        DeviceRule missing = rule;
+        for (const DeviceRule &other : others)
+            if (other.kind == rule.kind && other.major == rule.major && other.minor == rule.minor)
+                std::erase_if(missing.access, [&](char c) { return other.access.find(c) != std::string::npos; });
+        return missing;
+    };
+    for (const DeviceRule &rule : wanted)
+        if (const DeviceRule missing = missingIn(now, rule); !missing.access.empty())
+            TRY_IN(quoted(formatDeviceRule(rule)), files::put(folder, "devices.allow", formatDeviceRule(missing)));
+    for (const DeviceRule &rule : now)
+        if (const DeviceRule extra = missingIn(wanted, rule); !extra.access.empty())
+            TRY_IN(quoted(formatDeviceRule(rule)), files::put(folder, "devices.deny", formatDeviceRule(extra)));
+    return {};
 }
 
 Status attachDeviceProgram(const Fd &folder, std::string_view rules)

@@ -1,4 +1,5 @@
-// Device access on cgroup2: a list of rules becomes a small BPF program on the folder (bpf(2), BPF_CGROUP_DEVICE).
+// Device access: a list of rules becomes a small BPF program on a cgroup2 folder (bpf(2), BPF_CGROUP_DEVICE), or what
+// devices.list of v1 says.
 #pragma once
 
 #include "base/fd.h"
@@ -28,5 +29,9 @@ Result<std::vector<DeviceRule>> parseDeviceRules(std::string_view lines);
 /// Lets processes below `folder` use what `rules` list and nothing else; replaces an earlier program of ours in one step.
 /// Unsupported where the kernel has no BPF for control groups.
 Status attachDeviceProgram(const Fd &folder, std::string_view rules);
+
+/// The same with the devices controller of v1: what is listed and not allowed yet is allowed, then the rest is not. What
+/// both have is never without, so that no process is refused /dev/null meanwhile.
+Status writeDeviceList(const Fd &folder, std::string_view rules);
 
 } // namespace lxmgr::cgroup

@@ -289,18 +289,13 @@ Status planDevices(Planning &plan)
         rules = {{'a', {}, {}, "rwm"}};
     if (plan.limits.allDevices && !plan.live)
         return {};
-    if (plan.layout.has("devices")) {
-        plan.add("devices", "devices.deny", "a");
-        for (const DeviceRule &rule : rules)
-            plan.add("devices", "devices.allow", rule.kind == 'a' ? "a" : formatDeviceRule(rule));
-        return {};
-    }
-    if (!plan.layout.has(""))
+    const bool listed = plan.layout.has("devices");
+    if (!listed && !plan.layout.has(""))
         return Error(Code::Unsupported, "Device access cannot be limited on this host: no devices controller, no cgroup2");
     std::string text;
     for (const DeviceRule &rule : rules)
         text += formatDeviceRule(rule) + "\n";
-    plan.writes.push_back({"", std::string(kDeviceProgram), std::move(text), true});
+    plan.writes.push_back({listed ? "devices" : "", std::string(kDeviceProgram), std::move(text), true});
     return {};
 }
 

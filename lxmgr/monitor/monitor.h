@@ -81,6 +81,7 @@ private:
     Status freeze(const std::shared_ptr<Connection> &, spec::Packet &);
     Status thaw(const std::shared_ptr<Connection> &, spec::Packet &);
     Status replug(const std::shared_ptr<Connection> &, spec::Packet &);
+    Status keepLimits(const std::shared_ptr<Connection> &, spec::Packet &);
     Status attachConsole(const std::shared_ptr<Connection> &, spec::Packet &);
     Status resizeConsole(const std::shared_ptr<Connection> &, spec::Packet &);
     Status consoleLog(const std::shared_ptr<Connection> &, spec::Packet &);

@@ -31,6 +31,8 @@ const Monitor::Request Monitor::kRequests[] = {
     {MessageType::Freeze,          &Monitor::freeze         },
     {MessageType::Thaw,            &Monitor::thaw           },
     {MessageType::Replug,          &Monitor::replug         },
+    {MessageType::ReplugNodes,     &Monitor::replug         },
+    {MessageType::KeepLimits,      &Monitor::keepLimits     },
     {MessageType::AttachConsole,   &Monitor::attachConsole  },
     {MessageType::ResizeConsole,   &Monitor::resizeConsole  },
     {MessageType::ConsoleLog,      &Monitor::consoleLog     },
@@ -183,6 +185,7 @@ Status keepForReboot(const std::string &runDir, const spec::ReplugBody &devices)
     spec::LaunchSpec launch = TRY(spec::readLaunchSpec(runDir));
     change(launch.mounts, devices.unmount, devices.mount);
     change(launch.nics, devices.unplug, devices.plug);
+    change(launch.devices, devices.removeNodes, devices.addNodes);
     return files::replaceVolatile(TRY(path::openFolder(runDir)), "spec", spec::encode(launch));
 }
 
@@ -195,11 +198,21 @@ Status Monitor::replug(const std::shared_ptr<Connection> &connection, spec::Pack
         return Error(Code::WrongState, "the guest is starting or stopping");
     TRY(runtime::replug(m_spec, m_guest, devices));
     if (Status kept = keepForReboot(m_spec.runDir, devices); !kept) {
-        if (const Status back = runtime::replug(m_spec, m_guest, {devices.mount, devices.unmount, devices.plug, devices.unplug}); !back)
+        if (const Status back = runtime::replug(m_spec, m_guest, devices.reversed()); !back)
             log::warning("take devices back: " + back.error().message + ", ignoring");
         return kept;
     }
     change(m_spec.nics, devices.unplug, devices.plug);
+    reply(*connection, MessageType::Done);
+    return {};
+}
+
+Status Monitor::keepLimits(const std::shared_ptr<Connection> &connection, spec::Packet &packet)
+{
+    auto limits = TRY(spec::decode<spec::LimitsBody>(packet.body));
+    spec::LaunchSpec launch = TRY(spec::readLaunchSpec(m_spec.runDir));
+    launch.cgroupWrites = std::move(limits.cgroupWrites);
+    TRY(files::replaceVolatile(TRY(path::openFolder(m_spec.runDir)), "spec", spec::encode(launch)));
     reply(*connection, MessageType::Done);
     return {};
 }

@@ -103,8 +103,8 @@ Status sendTrees(Parent &parent)
     }
     for (std::size_t i = 1; i < trees.size(); ++i)
         TRY(parent.channel.send(wire(Handshake::Mount), {}, {trees[i].get()}));
-    const Fd dev = TRY_IN("/dev", makeDevices(parent.spec.devices, parent.ids));
-    return parent.channel.send(wire(Handshake::Go), {}, {trees.front().get(), dev.get()});
+    parent.guest.dev = TRY_IN("/dev", makeDevices(parent.spec.devices, parent.ids));
+    return parent.channel.send(wire(Handshake::Go), {}, {trees.front().get(), parent.guest.dev.get()});
 }
 
 Status makeInterfaces(Parent &parent)

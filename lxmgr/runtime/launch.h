@@ -17,6 +17,7 @@ struct Guest {
     Fd initPidfd;
     Fd console;          ///< Master of the console's pty, blocking.
     Fd devpts;           ///< The guest's own /dev/pts, for the ptys of exec.
+    Fd dev;              ///< The guest's /dev, for nodes that come later.
     Fd notify;           ///< Datagram socket bound at /run/host/notify inside (sd_notify(3)).
     Leftovers leftovers; ///< To be closed when nobody waits.
 };

@@ -141,6 +141,12 @@ Status unplugNic(const spec::Nic &nic)
 }
 
 std::string placeOf(const spec::Mount &mount) { return "mount at /" + mount.target; }
+Status plugNode(const spec::LaunchSpec &spec, const Guest &guest, const spec::DeviceNode &node)
+{
+    return addNode(guest.dev, node, Ids::of(spec.idmap));
+}
+
+std::string placeOf(const spec::DeviceNode &node) { return "device " + quoted(node.device); }
 std::string placeOf(const spec::Nic &nic) { return "device " + quoted(nic.device); }
 
 } // namespace
@@ -155,6 +161,14 @@ Status replug(const spec::LaunchSpec &spec, const Guest &guest, const spec::Repl
     for (const spec::Nic &nic : devices.unplug) {
         TRY_IN(placeOf(nic), unplugNic(nic));
         undo.add(placeOf(nic), [&] { return plugNic(guest, nic); });
+    }
+    for (const spec::DeviceNode &node : devices.removeNodes) {
+        TRY_IN(placeOf(node), removeNode(guest.dev, node));
+        undo.add(placeOf(node), [&] { return plugNode(spec, guest, node); });
+    }
+    for (const spec::DeviceNode &node : devices.addNodes) {
+        TRY_IN(placeOf(node), plugNode(spec, guest, node));
+        undo.add(placeOf(node), [&] { return removeNode(guest.dev, node); });
     }
     for (const spec::Nic &nic : devices.plug) {
         TRY_IN(placeOf(nic), plugNic(guest, nic));

@@ -1,4 +1,4 @@
-// Devices of a guest that runs: mounts moved into it and taken out, interfaces born in it and deleted.
+// Devices of a guest that runs: mounts moved into it and taken out, interfaces and device nodes made in it and deleted.
 #pragma once
 
 #include "base/result.h"

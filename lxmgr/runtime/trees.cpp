@@ -51,16 +51,11 @@ constexpr StandardLink kStandardLinks[] = {
     {"ptmx",   "pts/ptmx"       },
 };
 
-Status makeNode(const Fd &dev, const spec::DeviceNode &node, const Ids &ids)
+mode_t typeOf(const spec::DeviceNode &node) { return node.block ? S_IFBLK : S_IFCHR; }
+
+bool isNode(const struct stat &info, const spec::DeviceNode &node)
 {
-    const path::Owner root{ids.uid(0), ids.gid(0)};
-    if (const std::size_t slash = node.path.rfind('/'); slash != std::string::npos)
-        TRY(path::makeFolders(dev, node.path.substr(0, slash), 0755, path::Scope::NoMount, root));
-    const path::Parent parent = TRY(path::openParent(dev, node.path, path::Scope::NoMount));
-    const mode_t type = node.block ? S_IFBLK : S_IFCHR;
-    TRY(sys::mknodat(parent.folder, parent.name, type | 0600, makedev(node.major, node.minor)));
-    TRY(sys::fchownat(parent.folder, parent.name, ids.uid(node.uid), ids.gid(node.gid)));
-    return sys::fchmodat(parent.folder, parent.name, node.mode & 07777);
+    return (info.st_mode & S_IFMT) == typeOf(node) && info.st_rdev == makedev(node.major, node.minor);
 }
 
 /// What the guest's mounts go on: folders for pts, shm and mqueue, a file for console.
@@ -111,13 +106,45 @@ Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &id
     };
     Fd dev = TRY(mount::create("tmpfs", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC));
     for (const StandardNode &node : kStandardNodes)
-        TRY_IN(node.name, makeNode(dev, {node.name, false, node.major, node.minor, 0666, 0, 0}, ids));
+        TRY_IN(node.name, addNode(dev, {node.name, false, node.major, node.minor, 0666, 0, 0, {}}, ids));
     for (const StandardLink &link : kStandardLinks)
         TRY(sys::symlinkat(link.target, dev, link.name));
     TRY(makeMountPoints(dev, ids));
     for (const spec::DeviceNode &node : nodes)
-        TRY_IN("device " + quoted(node.path), makeNode(dev, node, ids));
+        TRY_IN("device " + quoted(node.path), addNode(dev, node, ids));
     return dev;
+}
+
+Status addNode(const Fd &dev, const spec::DeviceNode &node, const Ids &ids)
+{
+    const path::Owner root{ids.uid(0), ids.gid(0)};
+    if (const std::size_t slash = node.path.rfind('/'); slash != std::string::npos)
+        TRY(path::makeFolders(dev, node.path.substr(0, slash), 0755, path::Scope::NoMount, root));
+    const path::Parent parent = TRY(path::openParent(dev, node.path, path::Scope::NoMount));
+    // Born with its mode: changing that later would go by a name, which the guest could have given to another file.
+    const mode_t mask = ::umask(0);
+    Status made = sys::mknodat(parent.folder, parent.name, typeOf(node) | (node.mode & 0777), makedev(node.major, node.minor));
+    ::umask(mask);
+    if (!made && made.error().errnum == EEXIST)
+        return Error(Code::AlreadyExists, "there is something at /dev/" + node.path + " inside").hint("remove that inside, or choose another path");
+    TRY(std::move(made));
+    const Fd fresh = TRY(path::open(parent.folder, parent.name, O_PATH | O_NOFOLLOW, path::Scope::NoMount));
+    if (!isNode(TRY(sys::fstat(fresh)), node))
+        return Error(Code::WrongState, "the guest has put something else at /dev/" + node.path);
+    return sys::fchownat(fresh, "", ids.uid(node.uid), ids.gid(node.gid));
+}
+
+Status removeNode(const Fd &dev, const spec::DeviceNode &node)
+{
+    const auto isAbsent = [](const Error &error) { return error.errnum == ENOENT || error.errnum == ENOTDIR; };
+    auto opened = path::openParent(dev, node.path, path::Scope::NoMount);
+    if (!opened && isAbsent(opened.error()))
+        return {};
+    const path::Parent parent = TRY(std::move(opened));
+    const auto info = sys::fstatat(parent.folder, parent.name);
+    if (!info && isAbsent(info.error()))
+        return {};
+    return isNode(TRY(info), node) ? sys::unlinkat(parent.folder, parent.name) : Status();
 }
 
 Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns)

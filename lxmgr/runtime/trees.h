@@ -20,6 +20,10 @@ using Leftovers = std::vector<Fd>;
 Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns, Leftovers &leftovers);
 /// A tmpfs that becomes /dev: nodes made with the host's rights, which no guest has, owned by the guest's root.
 Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &ids);
+/// One node more below the guest's `dev`, which the guest may be changing meanwhile. AlreadyExists: something is there.
+Status addNode(const Fd &dev, const spec::DeviceNode &node, const Ids &ids);
+/// Takes the node away, unless the guest has put something else there, or nothing is.
+Status removeNode(const Fd &dev, const spec::DeviceNode &node);
 /// A folder or file of the host's to be bound inside.
 Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns);
 /// The place for one of the guest's mounts below its `root`, made with the caller's rights where it is missing; links mean

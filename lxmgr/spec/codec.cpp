@@ -33,7 +33,8 @@ template <> struct Fields<Mount> { static constexpr auto rows = std::tuple{
     Field{9, &Mount::nodev}, Field{10, &Mount::createTarget}}; };
 template <> struct Fields<DeviceNode> { static constexpr auto rows = std::tuple{
     Field{1, &DeviceNode::path}, Field{2, &DeviceNode::block}, Field{3, &DeviceNode::major}, Field{4, &DeviceNode::minor},
-    Field{5, &DeviceNode::mode}, Field{6, &DeviceNode::uid}, Field{7, &DeviceNode::gid}}; };
+    Field{5, &DeviceNode::mode}, Field{6, &DeviceNode::uid}, Field{7, &DeviceNode::gid},
+    Field{8, &DeviceNode::device}}; };
 template <> struct Fields<GuestFile> { static constexpr auto rows = std::tuple{
     Field{1, &GuestFile::path}, Field{2, &GuestFile::content}, Field{3, &GuestFile::uid}, Field{4, &GuestFile::gid},
     Field{5, &GuestFile::mode}, Field{6, &GuestFile::createOnly}}; };
@@ -75,7 +76,8 @@ template <> struct Fields<WindowBody> { static constexpr auto rows = std::tuple{
     Field{1, &WindowBody::width}, Field{2, &WindowBody::height}}; };
 template <> struct Fields<ReplugBody> { static constexpr auto rows = std::tuple{
     Field{1, &ReplugBody::unmount}, Field{2, &ReplugBody::mount}, Field{3, &ReplugBody::unplug},
-    Field{4, &ReplugBody::plug}}; };
+    Field{4, &ReplugBody::plug}, Field{5, &ReplugBody::removeNodes}, Field{6, &ReplugBody::addNodes}}; };
+template <> struct Fields<LimitsBody> { static constexpr auto rows = std::tuple{Field{1, &LimitsBody::cgroupWrites}}; };
 template <> struct Fields<TextBody> { static constexpr auto rows = std::tuple{Field{1, &TextBody::text}}; };
 template <> struct Fields<MonitorEvent> { static constexpr auto rows = std::tuple{
     Field{1, &MonitorEvent::kind}, Field{2, &MonitorEvent::reason}, Field{3, &MonitorEvent::status},
@@ -274,6 +276,7 @@ LXMGR_CODEC(ExecExit)
 LXMGR_CODEC(SignalBody)
 LXMGR_CODEC(WindowBody)
 LXMGR_CODEC(ReplugBody)
+LXMGR_CODEC(LimitsBody)
 LXMGR_CODEC(TextBody)
 LXMGR_CODEC(MonitorEvent)
 LXMGR_CODEC(ExitRecord)

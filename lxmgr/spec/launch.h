@@ -56,6 +56,8 @@ struct DeviceNode {
     bool block = false;
     std::uint32_t major = 0, minor = 0;
     std::uint32_t mode = 0666, uid = 0, gid = 0; ///< uid, gid: inside.
+    std::string device; ///< Device name in the configuration; "" for what every guest has.
+    bool operator==(const DeviceNode &) const = default;
 };
 
 /// A file written inside by the guest's root just before init starts (rendered image templates).
@@ -84,6 +86,7 @@ struct CgroupWrite {
     std::string file;
     std::string value;
     bool required = true; ///< false: a missing file is passed over (a refinement, not a limit).
+    bool operator==(const CgroupWrite &) const = default;
 };
 
 struct ResourceLimit {

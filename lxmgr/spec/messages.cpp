@@ -37,6 +37,8 @@ constexpr MessageRow kMessages[] = {
     {MessageType::Subscribe,       "subscribe"},
     {MessageType::Event,           "event"},
     {MessageType::Replug,          "replug"},
+    {MessageType::ReplugNodes,     "replug-nodes"},
+    {MessageType::KeepLimits,      "keep-limits"},
     {MessageType::EnterRunning,    "enter-running"},
     {MessageType::EnterStopped,    "enter-stopped"},
     {MessageType::FileOpen,        "file-open"},

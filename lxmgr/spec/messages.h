@@ -41,6 +41,8 @@ enum class MessageType : std::uint32_t {
     Subscribe = 36,       ///< Reply: Done, then Event messages as they come.
     Event = 37,           ///< MonitorEvent.
     Replug = 38,          ///< ReplugBody; Done when the guest has them, after Failed it has what it had.
+    ReplugNodes = 45,     ///< The same with device nodes in it, which a monitor that knows only Replug would pass over.
+    KeepLimits = 46,      ///< LimitsBody: what a reboot begins with.
 
     EnterRunning = 50, ///< Files mode: init pidfd.
     EnterStopped = 51, ///< Files mode: StoppedBody.
@@ -115,7 +117,16 @@ struct WindowBody {
 struct ReplugBody {
     std::vector<Mount> unmount, mount;
     std::vector<Nic> unplug, plug;
-    bool empty() const { return unmount.empty() && mount.empty() && unplug.empty() && plug.empty(); }
+    std::vector<DeviceNode> removeNodes, addNodes;
+    bool hasNodes() const { return !removeNodes.empty() || !addNodes.empty(); }
+    bool empty() const { return unmount.empty() && mount.empty() && unplug.empty() && plug.empty() && !hasNodes(); }
+    /// What takes it back.
+    ReplugBody reversed() const { return {mount, unmount, plug, unplug, addNodes, removeNodes}; }
+};
+
+/// All that is written into the guest's control groups.
+struct LimitsBody {
+    std::vector<CgroupWrite> cgroupWrites;
 };
 
 struct TextBody {

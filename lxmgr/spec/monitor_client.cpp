@@ -235,7 +235,15 @@ Status MonitorClient::thaw()
 
 Status MonitorClient::replug(const ReplugBody &devices)
 {
-    TRY(ask(MessageType::Replug, encode(devices)));
+    auto done = ask(devices.hasNodes() ? MessageType::ReplugNodes : MessageType::Replug, encode(devices));
+    if (!done && done.error().code == Code::Unsupported && devices.hasNodes())
+        return std::move(done.error()).hint("the guest was started by an older version: restart it to plug device nodes");
+    return done ? Status() : Status(std::move(done.error()));
+}
+
+Status MonitorClient::keepLimits(const LimitsBody &limits)
+{
+    TRY(ask(MessageType::KeepLimits, encode(limits)));
     return {};
 }
 

@@ -71,6 +71,8 @@ public:
     Status thaw();
     /// Devices go and come while the guest runs; its next boots have them so, too. After an error it has what it had.
     Status replug(const ReplugBody &devices);
+    /// What its next boots write into its control groups; those of now are the caller's to write.
+    Status keepLimits(const LimitsBody &limits);
 
     /// A stream socket: what is written is typed at the console, what it prints is read. Closing detaches.
     Result<Fd> attachConsole(unsigned width, unsigned height);

@@ -303,6 +303,39 @@ private slots:
         QCOMPARE(WEXITSTATUS(other.wait()), 0);
     }
 
+    void deviceListsChangeByTheirDifference()
+    {
+        NEEDS("devices controller", m_layout.has("devices") && !m_layout.unified("devices"));
+        const std::string folder = m_layout.find("devices")->mountPoint + "/" + m_path;
+        const auto apply = [&](const char *rules) {
+            const Write row{"devices", std::string(kDeviceProgram), rules, true};
+            return write(m_layout, m_path, {&row, 1});
+        };
+        const auto listed = [&] {
+            QStringList lines = QString::fromStdString(*files::read(folder + "/devices.list")).split('\n', Qt::SkipEmptyParts);
+            lines.sort();
+            return lines.join(", ");
+        };
+        VERIFY_OK(apply("c 1:3 rwm\nc 1:5 rw\n"));
+        QCOMPARE(listed(), "c 1:3 rwm, c 1:5 rw");
+        // Somebody opens /dev/null all the while: what both lists have is never without.
+        Child steady(m_layout, m_path, [] {
+            for (int i = 0; i < 100'000; ++i)
+                if (!canOpen("/dev/null", O_RDWR))
+                    return 1;
+            return 0;
+        });
+        for (int i = 0; i < 50; ++i) {
+            VERIFY_OK(apply("c 1:3 rwm\nc 1:5 rm\nb 7:0 rwm\n"));
+            QCOMPARE(listed(), "b 7:0 rwm, c 1:3 rwm, c 1:5 rm");
+            VERIFY_OK(apply("c 1:3 rwm\nc 1:5 rw\n"));
+            QCOMPARE(listed(), "c 1:3 rwm, c 1:5 rw");
+        }
+        QCOMPARE(WEXITSTATUS(steady.wait()), 0);
+        VERIFY_OK(apply("a *:* rwm\n"));
+        QCOMPARE(listed(), "a *:* rwm");
+    }
+
     void deviceProgramIsReplacedNotStacked()
     {
         NEEDS("cgroup2", m_layout.find(""));

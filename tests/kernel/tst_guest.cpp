@@ -151,8 +151,8 @@ private slots:
     {
         spec::LaunchSpec spec = m_guest->spec();
         spec.devices = {
-            {"net/tun", false, 10, 200, 0666, 0,    0},
-            {"odd",     false, 1,  3,   0640, 1000, 5}
+            {"net/tun", false, 10, 200, 0666, 0,    0, {}},
+            {"odd",     false, 1,  3,   0640, 1000, 5, {}}
         };
         VERIFY_OK(m_guest->start(spec));
         QCOMPARE(m_guest->run("stat -c '%F %t:%T %a %u:%g' /dev/net/tun /dev/odd").text,

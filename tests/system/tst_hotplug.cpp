@@ -17,6 +17,12 @@ private slots:
     void aChangedDiskIsMountedAnew();
     void cardsComeAndGo();
     void aCardIsPluggedFast();
+    void nodesComeAndGo_data();
+    void nodesComeAndGo();
+    void aChangedNodeIsMadeAnew();
+    void aNodeWhoseSourceIsMissing();
+    void aNodeThatCannotBeMadeIsUndone();
+    void nodesOfAProfile();
     void aFailingStepIsUndone();
     void rebootAndRestartKeepThem();
     void whatCannotBeIsRefused_data();
@@ -150,6 +156,106 @@ void TestHotplug::aCardIsPluggedFast()
     deleteAll();
 }
 
+void TestHotplug::nodesComeAndGo_data()
+{
+    QTest::addColumn<QString>("type");
+    QTest::addColumn<QString>("source");
+    QTest::addColumn<QByteArray>("kind");
+    QTest::addColumn<QString>("numbers"); // of what has no node on the host to be read
+    // Neither is in the list of what every guest may open.
+    QTest::newRow("character") << "unix-char" << "/dev/loop-control" << QByteArray("character special file a:ed") << "major=10 minor=237";
+    QTest::newRow("block") << "unix-block" << "/dev/loop0" << QByteArray("block special file 7:0") << "major=7 minor=0";
+}
+
+void TestHotplug::nodesComeAndGo()
+{
+    QFETCH(QString, type);
+    QFETCH(QString, source);
+    QFETCH(QByteArray, kind);
+    QFETCH(QString, numbers);
+    launch("t1");
+    giveProbe("t1");
+    add({"n", type, "source=" + source, "path=/dev/deep/er/n", "uid=5", "gid=6", "mode=0644"});
+    QCOMPARE(inside("t1", {"stat", "-c", "%F %t:%T %u:%g %a", "/dev/deep/er/n"}), kind + " 5:6 644");
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/deep/er/n"}), "ok"); // the control group lets it
+    // A reboot from inside has it again, and may use it.
+    const int init = m_box.initPid("t1");
+    (void)exec("t1", {"reboot"});
+    QTRY_VERIFY_WITH_TIMEOUT(m_box.initPid("t1") > 0 && m_box.initPid("t1") != init && exec("t1", {"true"}).status == 0, 15000);
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/deep/er/n"}), "ok");
+    // What the guest kept of it is of no use once it is gone.
+    QCOMPARE(inside("t1", {"ln", "/dev/deep/er/n", "/dev/kept"}), "");
+    remove("n");
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/deep/er/n"}), "ENOENT");
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/kept"}), "EPERM");
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/fuse"}), "ok");
+    add(QStringList{"n", type, "path=/dev/kept2"} + numbers.split(' '));
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/kept2"}), "ok");
+    must({"restart", "t1", "--force"}); // the same at a start
+    QCOMPARE(inside("t1", {"stat", "-c", "%F %t:%T %u:%g %a", "/dev/kept2"}), kind + " 0:0 660");
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/kept2"}), "ok");
+    deleteAll();
+}
+
+void TestHotplug::aChangedNodeIsMadeAnew()
+{
+    launch("t1");
+    giveProbe("t1");
+    add({"n", "unix-char", "source=/dev/loop-control"});
+    must({"config", "device", "set", "t1", "n", "mode=0600"});
+    QCOMPARE(inside("t1", {"stat", "-c", "%a", "/dev/loop-control"}), "600");
+    must({"config", "device", "set", "t1", "n", "path=/dev/other"});
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/other"}), "ok");
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/loop-control"}), "ENOENT");
+    // Limits that change beside it leave it usable.
+    must({"config", "set", "t1", "limits.processes=200"});
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/other"}), "ok");
+    // What the guest put in its place stays.
+    QCOMPARE(inside("t1", {"sh", "-c", "rm /dev/other && echo mine > /dev/other"}), "");
+    remove("n");
+    QCOMPARE(inside("t1", {"cat", "/dev/other"}), "mine");
+    deleteAll();
+}
+
+void TestHotplug::aNodeWhoseSourceIsMissing()
+{
+    launch("t1");
+    add({"n", "unix-char", "source=" + m_box.directory() + "/absent", "path=/dev/n", "required=false"});
+    QCOMPARE(inside("t1", {"ls", "/dev/n"}).contains("No such file"), true);
+    must({"restart", "t1", "--force"});
+    const QByteArray refused = refusal({"config", "device", "set", "t1", "n", "required=true"});
+    QVERIFY2(refused.contains("/absent"), refused);
+    deleteAll();
+}
+
+void TestHotplug::aNodeThatCannotBeMadeIsUndone()
+{
+    launch("t1");
+    giveProbe("t1");
+    QCOMPARE(inside("t1", {"sh", "-c", "ln -s /etc /dev/trap; touch /dev/taken; mkdir /dev/deep"}), "");
+    const QByteArray before = m_box.text({"config", "show", "t1"});
+    for (const char *path : {"/dev/trap/passwd", "/dev/trap/new", "/dev/taken", "/dev/shm/new"}) {
+        const QByteArray refused = refusal({"config", "device", "add", "t1", "n", "unix-char", "source=/dev/loop-control", QString("path=") + path});
+        QVERIFY2(refused.contains("device 'n'"), refused);
+        QCOMPARE(m_box.text({"config", "show", "t1"}), before);
+    }
+    QCOMPARE(inside("t1", {"sh", "-c", "ls /etc/new /dev/shm/new 2>/dev/null; test -f /dev/taken && test -f /etc/passwd && echo as it was"}), "as it was");
+    deleteAll();
+}
+
+void TestHotplug::nodesOfAProfile()
+{
+    must({"profile", "create", "loops"});
+    launch("t1", {"-p", "default", "-p", "loops"});
+    giveProbe("t1");
+    must({"profile", "device", "add", "loops", "n", "unix-char", "source=/dev/loop-control"});
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/loop-control"}), "ok");
+    must({"profile", "device", "remove", "loops", "n"});
+    QCOMPARE(inside("t1", {"/probe", "open", "/dev/loop-control"}), "ENOENT");
+    deleteAll();
+    must({"profile", "delete", "loops"});
+}
+
 void TestHotplug::aFailingStepIsUndone()
 {
     launch("t1");
@@ -197,7 +303,10 @@ void TestHotplug::whatCannotBeIsRefused_data()
     row("no such network", {"x", "nic", "network=nowhere0"}, "nowhere0");
     row("no such bridge", {"x", "nic", "nictype=bridged", "parent=nowhere0"}, "nowhere0");
     row("type of others", {"x", "proxy", "listen=tcp:0.0.0.0:1", "connect=tcp:127.0.0.1:1"}, "not supported yet");
-    row("needs a stop", {"x", "unix-char", "source=/dev/null", "path=/dev/x"}, "only while it is stopped");
+    row("no such node", {"x", "unix-char", "source=/dev/nowhere"}, "required=false");
+    row("not a character device", {"x", "unix-char", "source=/dev/loop0"}, "is not a character device");
+    row("not a block device", {"x", "unix-block", "source=/dev/null", "path=/dev/x"}, "is not a block device");
+    row("node there already", {"x", "unix-char", "source=/dev/null"}, "something at /dev/null inside");
 }
 
 void TestHotplug::whatCannotBeIsRefused()

@@ -34,7 +34,18 @@ const DeviceMap kGood = {
       {"minor", "232"},
       {"uid", "0"},
       {"gid", "104"},
-      {"mode", "0660"}}                                                    },
+      {"mode", "0660"},
+      {"required", "false"}}                                               },
+    {"loop",
+     {{"type", "unix-block"},
+      {"source", "/dev/loop0"},
+      {"path", "/dev/disk/first"},
+      {"major", "7"},
+      {"minor", "0"},
+      {"uid", "1000"},
+      {"gid", "6"},
+      {"mode", "0600"},
+      {"required", "true"}}                                                },
     {"masked", {{"type", "none"}}                                          },
     {"root",   {{"type", "disk"}, {"path", "/"}, {"pool", "default"}, {"size", "10GiB"}}},
 };
@@ -79,8 +90,8 @@ private slots:
         QTest::addColumn<QByteArray>("keys");
         QTest::addColumn<QByteArray>("message");
         const std::pair<const char *, const char *> kBad[] = {
-            {"path=/x",                                                 "device 'd': type: is missing (disk, nic, none or unix-char)"                                            },
-            {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, nic, none or unix-char)"                        },
+            {"path=/x",                                                 "device 'd': type: is missing (disk, nic, none, unix-block or unix-char)"                                            },
+            {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, nic, none, unix-block or unix-char)"                        },
             {"type=disk path=/",                                        "device 'd': pool: is missing: the root disk (path=/) lies in a storage pool"                            },
             {"type=disk path=/x source=/x size=1GiB",                   "device 'd': size: is for the root disk; a folder of the host is as large as what it is on"              },
             {"type=disk path=/ pool=default source=/x",                 "device 'd': source: is not for the root disk (path=/)"                                                  },
@@ -114,6 +125,9 @@ private slots:
             {"type=nic nictype=bridged parent=b ipv4.address=10.1.2.3",
              "device 'd': ipv4.address: needs a managed network"                                                                                                                 },
             {"type=unix-char",                                          "device 'd': source: is missing: the device on the host, such as /dev/kvm"                               },
+            {"type=unix-block",                                         "device 'd': source: is missing: the device on the host, such as /dev/loop0"                             },
+            {"type=unix-block path=/dev/x major=4096 minor=0",          "device 'd': major: '4096' is above 4095"                                                                },
+            {"type=unix-char source=/dev/x size=1GiB",                  "device 'd': unknown key 'size'"                                                                         },
             {"type=unix-char source=/etc/passwd",                       "device 'd': path: '/etc/passwd' is not below /dev"                                                      },
             {"type=unix-char path=/dev/x major=1",                      "device 'd': minor: is missing: major and minor go together"                                             },
             {"type=unix-char path=/dev/x mode=999",                     "device 'd': mode: '999' is not a file mode (octal, 0 to 0777)"                                          },
@@ -137,8 +151,7 @@ private slots:
         for (const char *keys :
              {"type=proxy listen=tcp:0.0.0.0:80", "type=gpu", "type=nic nictype=macvlan parent=eth0",
               "type=nic network=n vlan=5", "type=nic network=n security.mac_filtering=true",
-              "type=disk path=/ pool=default size.state=10GiB", "type=disk path=/x pool=default source=vol io.bus=nvme",
-              "type=unix-char source=/dev/x required=false"})
+              "type=disk path=/ pool=default size.state=10GiB", "type=disk path=/x pool=default source=vol io.bus=nvme"})
             QTest::newRow(keys) << QByteArray(keys);
     }
     void whatOthersHaveIsRefusedByName()
@@ -166,6 +179,15 @@ private slots:
         devices = kGood;
         devices["eth1"]["name"] = "eth0";
         VERIFY_FAILS(Code::Invalid, parseDevices(devices, DeviceSet::Local));
+    }
+
+    void nodesOfBothKindsClashByTheirPath()
+    {
+        DeviceMap devices = kGood;
+        devices["again"] = {{"type", "unix-char"}, {"source", "/dev/null"}, {"path", "/dev/disk/first"}};
+        const auto parsed = parseDevices(devices, DeviceSet::Local);
+        VERIFY_FAILS(Code::Invalid, parsed);
+        QVERIFY2(parsed.error().message.find("'again' and 'loop' have the same path") != std::string::npos, parsed.error().message.c_str());
     }
 
     void anExpandedSetHasARoot()

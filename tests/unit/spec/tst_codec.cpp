@@ -34,7 +34,7 @@ LaunchSpec fullSpec()
     spec.mounts[1].target = "srv";
     spec.mounts[1].nodev = false;
     spec.devices = {
-        {"net/tun", false, 10, 200, 0600, 5, 6}
+        {"net/tun", false, 10, 200, 0600, 5, 6, "tun"}
     };
     spec.files = {
         {"/etc/hostname", std::string("web1\n\0x", 7), 1, 2, 0600, true}
