@@ -1,6 +1,7 @@
 // launch and create: what a new instance is made of.
 #include "cli/handlers.h"
 
+#include "api/cloud_init.h"
 #include "api/objects.h"
 #include "base/text.h"
 #include "cli/attach.h"
@@ -120,8 +121,23 @@ Result<std::string> make(Context &context, const Arguments &arguments, Start sta
         context.printLine("Instance name is: " + escaped(post.name));
         TRY(context.flush());
     }
-    TRY(waitWithProgress(context, answer.operation, post.name));
+    const api::Operation done = TRY(waitWithProgress(context, answer.operation, post.name));
+    if (const std::string warnings = done.metadata.text("warnings"); !warnings.empty())
+        context.warn("Warning: " + escaped(warnings));
     return post.name;
+}
+
+/// What cloud-init.user-data asks for is part of a launch: one that fails there has failed, though the instance stays.
+Status waitForCloudInit(Context &context, const Arguments &arguments, const std::string &name)
+{
+    const client::Answer answer = TRY(context.client().request("GET", TRY(instancePath(name, "wait")), {},
+                                                               {{"for", "cloud-init"}, {"timeout", arguments.value("timeout", kWaitSeconds)}}));
+    const auto result = TRY(client::Client::parse<api::CloudInitResult>(answer.metadata));
+    if (result.status == "failed" || result.status == "interrupted")
+        return Error(Code::WrongState, "instance " + quoted(name) + " runs, but its first boot " +
+                                           (result.status == "failed" ? "failed: " : "was interrupted: ") + result.message)
+            .hint("/var/log/cloud-init-output.log in it says more");
+    return {};
 }
 
 } // namespace
@@ -141,8 +157,10 @@ Result<int> launch(Context &context, const Arguments &arguments)
 {
     const std::string name = TRY(make(context, arguments, Start::Yes));
     context.say("Starting " + name);
-    if (arguments.has("wait"))
+    if (arguments.has("wait")) {
         TRY(waitUntilBooted(context, arguments, name));
+        TRY(waitForCloudInit(context, arguments, name));
+    }
     return arguments.has("console") ? attachConsole(context, name) : Result<int>(0);
 }
 

@@ -19,6 +19,8 @@ struct InstanceConfig {
     std::optional<Seconds> hostShutdownTimeout;
     std::optional<std::int32_t> stopPriority;
 
+    std::optional<std::string> cloudUser, cloudVendor, cloudNetwork; ///< Expanded ones are read by CloudTexts.
+
     std::map<std::string, std::string> environment; ///< Name without "environment.".
     std::map<std::string, std::string> image;
     std::map<std::string, std::string> user;

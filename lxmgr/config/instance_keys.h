@@ -19,6 +19,9 @@ inline constexpr Key<C> kInstanceKeys[] = {
     {"boot.host_shutdown_action",     field<&C::hostShutdownAction>,  Apply::Live,    "stop",       "stop: cleanly, when the host goes down; force-stop: at once."},
     {"boot.host_shutdown_timeout",    field<&C::hostShutdownTimeout>, Apply::Live,    "30",         "Seconds a clean stop may take when the host goes down, before it is forced."},
     {"boot.stop.priority",            field<&C::stopPriority>,        Apply::Live,    "0",          "Higher ones are stopped first when the host goes down; the next wait for them."},
+    {"cloud-init.network-config",     field<&C::cloudNetwork>,        Apply::Restart, "DHCP on eth0", "Network configuration for the image's cloud-init, in its versions 1 or 2."},
+    {"cloud-init.user-data",          field<&C::cloudUser>,           Apply::Restart, "",           "#cloud-config or a program for the first boot; applied by lxmgr itself where the image has no cloud-init."},
+    {"cloud-init.vendor-data",        field<&C::cloudVendor>,         Apply::Restart, "",           "The same, with user-data going before it."},
     {"environment.*",                 field<&C::environment>,         Apply::Live,    "",           "Environment variable of its init (from the next start) and of what exec runs."},
     {"image.*",                       field<&C::image>,               Apply::Live,    "",           "Property of the image it was made from."},
     {"limits.cpu",                    field<&C::cpu>,                 Apply::Live,    "all",        "How many CPUs it may use (2), or which (0-3 or 1,5)."},
@@ -61,7 +64,7 @@ static_assert(std::ranges::is_sorted(kInstanceKeys, {}, &Key<C>::name));
 // Keys of LXD 5.0 and Incus 6.0 for containers that this version does not carry out; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedInstanceKeys[] = {
     "agent.nic_config", "boot.debug_edk2",
-    "cloud-init.network-config", "cloud-init.user-data", "cloud-init.vendor-data", "cluster.evacuate",
+    "cluster.evacuate",
     "limits.cpu.nodes", "limits.memory.hotplug", "limits.memory.hugepages",
     "limits.network.priority", "linux.kernel_modules", "linux.kernel_modules.load", "migration.incremental.memory",
     "migration.incremental.memory.goal", "migration.incremental.memory.iterations", "migration.stateful",

@@ -2,6 +2,7 @@
 #include "daemon/context.h"
 #include "daemon/convert.h"
 
+#include "api/cloud_init.h"
 #include "api/envelope.h"
 #include "api/filter.h"
 #include "base/text.h"
@@ -189,8 +190,11 @@ Status create(Context &context, Request &request, const Responder &responder)
     options.progressKey = "create_instance_from_image_unpack_progress";
     const auto task = context.operations.run(std::move(options), [&context, wanted, key, start = post.start](Task &running) -> Status {
         TRY(context.manager.createInstance(wanted, running));
-        if (start)
-            TRY(context.manager.start(key));
+        if (!start)
+            return {};
+        TRY(context.manager.start(key));
+        if (const auto warnings = context.manager.cloudWarnings(key); !warnings.empty())
+            running.setMetadata("warnings", api::Json(join(warnings, "; ")));
         return {};
     });
     responder.async(task->snapshot(), key.project);
@@ -409,12 +413,17 @@ Status bulkPut(Context &context, Request &request, const Responder &responder)
 Status wait(Context &context, Request &request, const Responder &responder)
 {
     const std::string_view what = request.query.value("for");
-    if (what != "booted" && !what.empty())
-        return Error(Code::Invalid, "for=" + std::string(what) + " is unknown (booted)");
+    if (what != "booted" && what != "cloud-init" && !what.empty())
+        return Error(Code::Invalid, "for=" + std::string(what) + " is unknown (booted, cloud-init)");
     std::uint64_t seconds = 90;
     if (const std::string *text = request.query.find("timeout"))
         seconds = TRY_IN("timeout", parseUnsigned(*text, 0, 86400));
     const InstanceKey key = keyOf(request);
+    if (what == "cloud-init") {
+        const instances::CloudResult result = TRY(context.manager.waitCloudInit(key, std::chrono::seconds(seconds)));
+        responder.sync(api::CloudInitResult{result.status, result.message, result.warnings});
+        return {};
+    }
     if (!TRY(context.manager.waitBooted(key, std::chrono::seconds(seconds)))) {
         if (!context.manager.guest(key))
             return Error(Code::WrongState, "instance " + quoted(key.name) + " stopped before it had booted (see its console: --show-log)");

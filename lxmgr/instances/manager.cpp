@@ -19,6 +19,7 @@ Result<std::unique_ptr<Manager>> Manager::create(Services services)
     Manager *self = manager.get();
     manager->m_running = TRY(Running::create({[self](const GuestEnd &end) { self->onEnd(end); },
                                               [self](const InstanceKey &key, const spec::MonitorEvent &event) { self->onNews(key, event); }}));
+    manager->m_cloudRuns = TRY(CloudRuns::create([self] { self->m_running->wakeWaiters(); }));
     return manager;
 }
 

@@ -7,6 +7,7 @@
 #include "config/backup.h"
 #include "config/expand.h"
 #include "images/render.h"
+#include "instances/cloud_init.h"
 #include "instances/diff.h"
 #include "instances/exchange.h"
 #include "instances/found.h"
@@ -192,6 +193,12 @@ public:
     /// False when it did not come up in time.
     Result<bool> waitBooted(const InstanceKey &key, std::chrono::milliseconds timeout);
 
+    /// How what cloud-init.user-data asks for has ended in the guest, done by its image's cloud-init or by us. Timeout; WrongState:
+    /// the guest stopped meanwhile.
+    Result<CloudResult> waitCloudInit(const InstanceKey &key, std::chrono::milliseconds timeout);
+    /// What of it is not applied, where we do it.
+    std::vector<std::string> cloudWarnings(const InstanceKey &key);
+
     /// WrongState: an instance with the custom volume runs. `cure`: "stop it before restoring".
     Status checkVolumeIdle(const VolumeKey &key, const std::string &cure);
 
@@ -302,8 +309,19 @@ private:
     Result<config::BackupDocument> backupOf(const store::Instance &row);
     Status writeBackup(const InstanceKey &key);
     Status startLocked(const InstanceKey &key);
-    Result<std::vector<images::RenderedFile>> renderFiles(const store::Instance &row, const config::Expanded &expanded,
-                                                          storage::Driver &pool);
+    struct Rendered {
+        std::vector<images::RenderedFile> files;
+        std::set<std::string> targets; ///< Of all the image's templates, rendered now or not.
+    };
+    Result<Rendered> renderFiles(const store::Instance &row, const config::Expanded &expanded, storage::Driver &pool);
+    Result<CloudStart> planCloudInit(const store::Instance &row, const config::Expanded &all, const std::set<std::string> &targets);
+    /// Follows what a start left pending, or a daemon before this one left running.
+    void beginCloudInit(const InstanceKey &key);
+    std::string runCloudInit(const InstanceKey &key, const CloudRuns::Stop &stop);
+    Result<config::CloudStatus> runCloudScript(const InstanceKey &key, const config::CloudScript &script, bool begun,
+                                               const CloudRuns::Stop &stop);
+    Status recordCloudInit(const InstanceKey &key, const std::string &result);
+    Result<CloudResult> waitForOwnCloudInit(const InstanceKey &key, std::chrono::steady_clock::time_point deadline);
     Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope);
     Status checkInUse(const InstanceKey &key, const config::Effective &before, const config::Effective &after);
     struct ProfileUser;
@@ -432,6 +450,7 @@ private:
     std::mutex m_profilesMutex; ///< One change of profiles at a time.
     std::map<InstanceKey, std::weak_ptr<void>> m_kept;
     std::atomic<bool> m_hostGoesDown{false};
+    std::unique_ptr<CloudRuns> m_cloudRuns; ///< Last: its threads use what stands above.
 };
 
 } // namespace lxmgr::instances

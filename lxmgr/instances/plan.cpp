@@ -358,7 +358,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     spec.devices = standardDevices();
     TRY(planDevices(input.effective, input.volumes, spec));
     for (const images::RenderedFile &file : input.files)
-        spec.files.push_back({file.path, file.content, file.uid, file.gid, file.mode, file.createOnly});
+        spec.files.push_back({file.path, file.content, file.uid, file.gid, file.mode, file.createOnly, {}});
     for (const NicPlan &nic : TRY(planNics(input.effective)))
         spec.nics.push_back(nicOf(nic));
     spec.hostname = instance.name;

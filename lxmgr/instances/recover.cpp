@@ -44,6 +44,7 @@ Status Manager::adopt(const store::Instance &row)
             log::error("instance '" + key.name + "': limits: " + limited.error().message + ", ignoring");
         if (now)
             placed(key, now->config);
+        beginCloudInit(key);
         return {};
     }
     const auto exit = spec::readExitRecord(runDir);

@@ -112,12 +112,12 @@ bool Running::waitGone(const InstanceKey &key, std::optional<std::chrono::steady
     return !m_guests.contains(key);
 }
 
-bool Running::waitBooted(const InstanceKey &key, std::chrono::steady_clock::time_point deadline)
+bool Running::waitBooted(const InstanceKey &key, std::chrono::steady_clock::time_point deadline, const std::function<bool()> &cancelled)
 {
     std::unique_lock lock(m_mutex);
     const auto done = [&] {
         const auto found = m_guests.find(key);
-        return found == m_guests.end() || found->second.guest.booted;
+        return found == m_guests.end() || found->second.guest.booted || (cancelled && cancelled());
     };
     m_changed.wait_until(lock, deadline, done);
     const auto found = m_guests.find(key);

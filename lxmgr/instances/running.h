@@ -67,7 +67,8 @@ public:
     bool waitGone(const InstanceKey &key, std::optional<std::chrono::steady_clock::time_point> deadline,
                   const std::function<bool()> &cancelled = {});
     /// Blocks until the guest says it has booted. False as above, or when it is gone.
-    bool waitBooted(const InstanceKey &key, std::chrono::steady_clock::time_point deadline);
+    bool waitBooted(const InstanceKey &key, std::chrono::steady_clock::time_point deadline,
+                    const std::function<bool()> &cancelled = {});
     /// Wakes everybody who waits, so that they look at `cancelled` again.
     void wakeWaiters();
 

@@ -8,6 +8,7 @@
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
 
+#include <algorithm>
 #include <sys/stat.h>
 
 namespace lxmgr::instances
@@ -60,12 +61,12 @@ std::string valueOf(const StringMap &map, const std::string &key)
 
 } // namespace
 
-Result<std::vector<images::RenderedFile>> Manager::renderFiles(const store::Instance &row, const config::Expanded &expanded,
-                                                               storage::Driver &pool)
+Result<Manager::Rendered> Manager::renderFiles(const store::Instance &row, const config::Expanded &expanded, storage::Driver &pool)
 {
+    Rendered rendered;
     const auto image = TRY(openTemplates(pool, row));
     if (!image)
-        return std::vector<images::RenderedFile>{};
+        return rendered;
     const images::Metadata metadata = TRY_IN("metadata of " + quoted(row.name), images::readMetadata(*image));
     images::RenderContext context;
     context.instance = {{"name", row.name},
@@ -75,15 +76,16 @@ Result<std::vector<images::RenderedFile>> Manager::renderFiles(const store::Inst
                         {"type", "container"}};
     context.config = expanded.config;
     context.devices = expanded.devices;
-    std::vector<images::RenderedFile> files;
+    for (const images::TemplateRule &rule : metadata.templates)
+        rendered.targets.insert(rule.target);
     for (const std::string &trigger : {valueOf(row.config, kTemplateKey), std::string("start")}) {
         if (trigger.empty())
             continue;
         context.trigger = trigger;
         for (images::RenderedFile &file : TRY(images::renderTemplates(metadata, *image, context)))
-            files.push_back(std::move(file));
+            rendered.files.push_back(std::move(file));
     }
-    return files;
+    return rendered;
 }
 
 Status Manager::reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics)
@@ -121,11 +123,16 @@ Status Manager::startLocked(const InstanceKey &key)
             .hint("lxmgr config set " + key.name + " security.protection.start=false");
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     const storage::RootTree tree = TRY_IN("start " + quoted(key.name), pool->root(key.project, key.name));
-    const std::vector<images::RenderedFile> files = TRY(renderFiles(row, all, *pool));
+    const Rendered rendered = TRY(renderFiles(row, all, *pool));
+    CloudStart cloud = TRY_IN("start " + quoted(key.name), planCloudInit(row, all, rendered.targets));
     const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
     const VolumeMounts volumes = TRY_IN("start " + quoted(key.name), m_s.volumes.mounts(key.project, now.devices));
-    const spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, files, writes, filter, m_s.paths}));
+    spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, rendered.files, writes, filter, m_s.paths}));
+    std::ranges::move(cloud.seed, std::back_inserter(spec.files));
+    spec.setup = std::move(cloud.setup);
+    if (!cloud.hostname.empty())
+        spec.hostname = cloud.hostname;
 
     const std::vector<NicPlan> nics = TRY(planNics(now));
     TRY_IN("start " + quoted(key.name), reserveNics(row, nics));
@@ -136,7 +143,8 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY(makeFolder(spec.runDir, 0700));
     // Recorded before the guest runs: a host that loses power right after has it come back.
     const std::string before = valueOf(row.config, kPowerKey);
-    TRY(store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, "RUNNING"}}));
+    cloud.keys[kPowerKey] = "RUNNING";
+    TRY(store::setInstanceConfig(m_s.db, row.id, cloud.keys));
     Undo undo;
     undo.add("start record", [&] { return store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, before}}); });
     TRY(failpoint("start.record"));
@@ -155,6 +163,7 @@ Status Manager::startLocked(const InstanceKey &key)
         TRY(store::setInstanceConfig(m_s.db, row.id, changes, store::Durability::Relaxed));
     TRY(store::setInstanceUsed(m_s.db, row.id, store::unixMillis()));
     TRY(failpoint("start.ready"));
+    beginCloudInit(key);
     m_s.emit({"instance-started", key, {}});
     return {};
 }

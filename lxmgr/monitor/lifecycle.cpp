@@ -58,6 +58,7 @@ void forgetStart(spec::LaunchSpec &launch)
 {
     launch.mounts = {};
     launch.files = {};
+    launch.setup = {};
     launch.devices = {};
     launch.cgroupWrites = {};
     launch.sysctls = {};
@@ -199,6 +200,7 @@ void Monitor::rebootGuest()
                 logIgnored("remove interface", gone);
         TRY(runtime::cleanUp(m_spec, m_layout));
         m_spec = TRY(spec::readLaunchSpec(m_spec.runDir));
+        m_spec.setup = {}; // was done by the first boot
         return boot();
     }();
     MonitorEvent event;

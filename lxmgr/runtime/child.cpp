@@ -8,6 +8,7 @@
 #include "kernel/sys.h"
 #include "runtime/confine.h"
 #include "runtime/handshake.h"
+#include "runtime/setup.h"
 #include "runtime/step.h"
 #include "runtime/trees.h"
 #include "spec/spawn.h"
@@ -327,6 +328,8 @@ Result<Fd> openExisting(const Child &child, const spec::GuestFile &file)
 
 Status writeFile(const Child &child, const spec::GuestFile &file)
 {
+    if (!file.onlyWith.empty() && !path::open(child.root, file.onlyWith, O_PATH, Scope::InRoot))
+        return {};
     if (const std::size_t slash = file.path.rfind('/'); slash != std::string::npos && slash > 0)
         TRY(path::makeFolders(child.root, file.path.substr(0, slash), 0755, Scope::InRoot));
     auto fd = path::open(child.root, file.path, O_WRONLY | O_CREAT | O_EXCL, Scope::InRoot, 0600);
@@ -355,6 +358,8 @@ Status writeFiles(Child &child)
         TRY_IN("write " + quoted(file.path), writeFile(child, file));
     return {};
 }
+
+Status setUp(Child &child) { return setUpGuest(child.root, child.spec.setup); }
 
 Status useConsole(Child &child)
 {
@@ -401,6 +406,7 @@ constexpr Step<Child> kChildSteps[] = {
     {"wait for network",     &waitForNetwork   }, // its sysctls may name interfaces
     {"set sysctls",          &setSysctls       },
     {"write files",          &writeFiles       },
+    {"set up",               &setUp            }, // after the image's own files, which name the guest
     {"use console",          &useConsole       },
     {"reset process",        &resetProcess     },
     {"drop capabilities",    &dropAllButAllowed}, // after the last mount(2) and sysctl

@@ -37,7 +37,19 @@ template <> struct Fields<DeviceNode> { static constexpr auto rows = std::tuple{
     Field{8, &DeviceNode::device}}; };
 template <> struct Fields<GuestFile> { static constexpr auto rows = std::tuple{
     Field{1, &GuestFile::path}, Field{2, &GuestFile::content}, Field{3, &GuestFile::uid}, Field{4, &GuestFile::gid},
-    Field{5, &GuestFile::mode}, Field{6, &GuestFile::createOnly}}; };
+    Field{5, &GuestFile::mode}, Field{6, &GuestFile::createOnly}, Field{7, &GuestFile::onlyWith}}; };
+template <> struct Fields<GuestGroup> { static constexpr auto rows = std::tuple{
+    Field{1, &GuestGroup::name}, Field{2, &GuestGroup::members}}; };
+template <> struct Fields<GuestUser> { static constexpr auto rows = std::tuple{
+    Field{1, &GuestUser::name}, Field{2, &GuestUser::gecos}, Field{3, &GuestUser::home}, Field{4, &GuestUser::shell},
+    Field{5, &GuestUser::primaryGroup}, Field{6, &GuestUser::groups}, Field{7, &GuestUser::sudo}, Field{8, &GuestUser::keys},
+    Field{9, &GuestUser::passwordHash}, Field{10, &GuestUser::locked}, Field{11, &GuestUser::uid},
+    Field{12, &GuestUser::system}, Field{13, &GuestUser::createHome}}; };
+template <> struct Fields<SetupFile> { static constexpr auto rows = std::tuple{
+    Field{1, &SetupFile::path}, Field{2, &SetupFile::content}, Field{3, &SetupFile::user}, Field{4, &SetupFile::group},
+    Field{5, &SetupFile::mode}, Field{6, &SetupFile::append}}; };
+template <> struct Fields<GuestSetup> { static constexpr auto rows = std::tuple{
+    Field{1, &GuestSetup::groups}, Field{2, &GuestSetup::users}, Field{3, &GuestSetup::files}, Field{4, &GuestSetup::hosts}}; };
 template <> struct Fields<Nic> { static constexpr auto rows = std::tuple{
     Field{1, &Nic::device}, Field{2, &Nic::hostName}, Field{3, &Nic::guestName}, Field{4, &Nic::bridge},
     Field{5, &Nic::mac}, Field{6, &Nic::mtu}}; };
@@ -54,7 +66,7 @@ template <> struct Fields<LaunchSpec> { static constexpr auto rows = std::tuple{
     Field{13, &LaunchSpec::hostname}, Field{14, &LaunchSpec::init}, Field{15, &LaunchSpec::environment},
     Field{16, &LaunchSpec::sysctls}, Field{17, &LaunchSpec::boundingSet}, Field{18, &LaunchSpec::seccomp},
     Field{19, &LaunchSpec::rlimits}, Field{20, &LaunchSpec::oomScoreAdj}, Field{21, &LaunchSpec::nesting},
-    Field{22, &LaunchSpec::consoleBuffer}, Field{23, &LaunchSpec::patience}}; };
+    Field{22, &LaunchSpec::consoleBuffer}, Field{23, &LaunchSpec::patience}, Field{24, &LaunchSpec::setup}}; };
 
 template <> struct Fields<Failure> { static constexpr auto rows = std::tuple{
     Field{1, &Failure::code}, Field{2, &Failure::errnum}, Field{3, &Failure::message}}; };

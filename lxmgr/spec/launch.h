@@ -67,6 +67,41 @@ struct GuestFile {
     std::uint32_t uid = 0, gid = 0;
     std::uint32_t mode = 0644; ///< An existing file keeps its own.
     bool createOnly = false;   ///< Leave an existing file alone.
+    std::string onlyWith;      ///< Absolute, inside: written only where this is there; "" for always.
+};
+
+/// What the first boot of a guest without cloud-init makes in its root, just after `files`, with the rights of its own root.
+/// Groups come first, then users, then files: these may belong to any of them.
+struct GuestGroup {
+    std::string name;
+    std::vector<std::string> members;
+};
+struct GuestUser {
+    std::string name; ///< One that exists already gets keys, password, sudo and groups only.
+    std::string gecos, home, shell; ///< "": /home/<name>, and the first of bash and sh that is there.
+    std::string primaryGroup;       ///< "": one of the user's name.
+    std::vector<std::string> groups;
+    std::vector<std::string> sudo;
+    std::vector<std::string> keys;
+    std::string passwordHash;
+    bool locked = true;
+    std::uint32_t uid = 0; ///< 0: the next free one.
+    bool system = false;
+    bool createHome = true;
+};
+struct SetupFile {
+    std::string path; ///< Absolute, inside.
+    std::string content;
+    std::string user, group;
+    std::uint32_t mode = 0644;
+    bool append = false;
+};
+struct GuestSetup {
+    std::vector<GuestGroup> groups;
+    std::vector<GuestUser> users;
+    std::vector<SetupFile> files;
+    std::string hosts; ///< Line for 127.0.1.1 in /etc/hosts, "" for none.
+    bool empty() const { return groups.empty() && users.empty() && files.empty() && hosts.empty(); }
 };
 
 /// A veth pair, made by the monitor with its peer born inside.
@@ -106,6 +141,7 @@ struct LaunchSpec {
     std::vector<Mount> mounts;
     std::vector<DeviceNode> devices;
     std::vector<GuestFile> files;
+    GuestSetup setup; ///< Of the first boot only.
     std::vector<Nic> nics;
     std::string hostname;
     std::vector<std::string> init;                                   ///< argv of PID 1.

@@ -178,8 +178,10 @@ private slots:
         outside.close();
         spec::LaunchSpec spec = m_guest->spec();
         spec.files = {
-            {"/etc/new/name", "t1\n", 1000, 5, 0640, false},
-            {"/etc/passwd",   "no",   0,    0, 0600, true }
+            {"/etc/new/name", "t1\n", 1000, 5, 0640, false, ""           },
+            {"/etc/passwd",   "no",   0,    0, 0600, true,  ""           },
+            {"/etc/with",     "y",    0,    0, 0600, false, "/bin/sh"    },
+            {"/etc/without",  "n",    0,    0, 0600, false, "/bin/nosuch"}
         };
         spec.sysctls = {
             {"net.ipv4.ip_forward", "1"}
@@ -205,6 +207,7 @@ private slots:
         VERIFY_OK(m_guest->start(spec));
         QCOMPARE(m_guest->run("cat /etc/new/name; stat -c '%a %u:%g' /etc/new/name; grep -c root /etc/passwd").text,
                  QByteArray("t1\n640 1000:5\n1\n"));
+        QCOMPARE(m_guest->run("cat /etc/with; ls /etc/without 2>/dev/null").text, QByteArray("y"));
         QCOMPARE(m_guest->run("cat /proc/sys/net/ipv4/ip_forward; ulimit -n; ulimit -Hn").text,
                  QByteArray("1\n77\n88\n"));
         QCOMPARE(m_guest->run("cat /srv/shared/hello /etc/hello; touch /srv/shared/x && stat -c %u /srv/shared/x").text,
@@ -212,6 +215,31 @@ private slots:
         QCOMPARE(
             m_guest->run("touch /srv/fixed/x 2>/dev/null; echo $?; df -k /scratch | tail -1 | awk '{print $2}'").text,
             QByteArray("1\n1024\n"));
+    }
+
+    void setupStaysInTheGuest()
+    {
+        const QString image = m_guest->path("image");
+        QVERIFY(QFile::link("/", image + "/away"));
+        spec::LaunchSpec spec = m_guest->spec();
+        spec.setup.files = {
+            {("/away/../../.." + m_guest->path("made")).toStdString(), "x", "root", "root", 0644, false}
+        };
+        VERIFY_OK(m_guest->start(spec));
+        QVERIFY(!QFile::exists(m_guest->path("made")));
+        QCOMPARE(m_guest->run("cat " + m_guest->path("made").toStdString()).text, QByteArray("x"));
+    }
+
+    void accountsThatAreNoFilesKeepItFromStarting()
+    {
+        QFile::remove(m_guest->path("image") + "/etc/passwd");
+        QCOMPARE(::mkfifo((m_guest->path("image") + "/etc/passwd").toUtf8().constData(), 0600), 0);
+        spec::LaunchSpec spec = m_guest->spec();
+        spec.setup.users.resize(1);
+        spec.setup.users[0].name = "alice";
+        const auto started = m_guest->start(spec);
+        QVERIFY(!started);
+        QVERIFY2(started.error().message.find("'/etc/passwd': it is not a regular file") != std::string::npos, started.error().message.c_str());
     }
 
     void limitsAreOutOfItsReach()

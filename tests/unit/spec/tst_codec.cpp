@@ -37,8 +37,19 @@ LaunchSpec fullSpec()
         {"net/tun", false, 10, 200, 0600, 5, 6, "tun"}
     };
     spec.files = {
-        {"/etc/hostname", std::string("web1\n\0x", 7), 1, 2, 0600, true}
+        {"/etc/hostname", std::string("web1\n\0x", 7), 1, 2, 0600, true, "/usr/bin/x"}
     };
+    spec.setup.groups = {
+        {"web", {"alice", "bob"}}
+    };
+    spec.setup.users.resize(2);
+    spec.setup.users[1].name = "alice";
+    spec.setup.users[1].locked = false;
+    spec.setup.users[1].uid = 1234;
+    spec.setup.files = {
+        {"/a", "b", "root", "web", 0640, true}
+    };
+    spec.setup.hosts = "127.0.1.1 box";
     spec.nics = {
         {"eth0", "vethA", "eth0", "br0", "00:16:3e:00:00:01", 1400}
     };
@@ -73,6 +84,11 @@ private slots:
         VERIFY_OK(back);
         // Field by field where it matters, and byte by byte for all.
         QCOMPARE(back->files[0].content, spec.files[0].content);
+        QCOMPARE(back->files[0].onlyWith, std::string("/usr/bin/x"));
+        QCOMPARE(back->setup.groups[0].members, spec.setup.groups[0].members);
+        QVERIFY(back->setup.users[0].locked && !back->setup.users[1].locked && back->setup.users[1].uid == 1234);
+        QVERIFY(back->setup.files[0].append && back->setup.files[0].mode == 0640);
+        QCOMPARE(back->setup.hosts, spec.setup.hosts);
         QCOMPARE(back->oomScoreAdj, -7);
         QCOMPARE(back->init[1], std::string());
         QCOMPARE(back->environment[1].first, std::string("EMPTY"));
