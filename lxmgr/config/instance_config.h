@@ -40,6 +40,7 @@ struct InstanceConfig {
     std::optional<std::uint32_t> processes;
     std::map<std::string, KernelLimit> kernelLimits; ///< "nofile".
 
+    std::optional<bool> devlxd, guestApi; ///< One key by its two names.
     std::optional<bool> nesting;
     std::optional<bool> privileged;
     std::optional<bool> protectionDelete;

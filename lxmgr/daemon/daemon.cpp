@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/context.h"
+#include "daemon/guest_api.h"
 #include "daemon/scheduler.h"
 
 #include <QCoreApplication>
@@ -129,6 +130,7 @@ public:
         m_server.reset(); // waits for handlers, which use all that goes next
         m_scheduler.reset();
         m_backups.reset();
+        m_guestApi.reset();
         m_manager.reset();
         m_networks.reset(); // its thread uses the database
     }
@@ -145,8 +147,10 @@ private:
         m_operations = std::make_unique<Operations>(*m_events, *m_server);
         instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports,
                                               [this](const instances::Lifecycle &event) { publish(event); },
-                                              [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }};
+                                              [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); },
+                                              [this](const instances::InstanceKey &key) { m_guestApi->serve(key); }};
         m_manager = TRY(instances::Manager::create(std::move(services)));
+        m_guestApi = TRY(GuestApi::create(*m_manager, m_options.paths));
         m_volumeExchange = std::make_unique<instances::VolumeExchange>(m_options.paths, *m_db, *m_volumes, *m_exports);
         m_backups = std::make_unique<instances::Backups>(m_options.paths, *m_db, *m_manager);
         m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports, *m_manager,
@@ -202,6 +206,8 @@ private:
         for (const auto &[name, value] : event.context)
             lifecycle.context[name] = value;
         m_events->lifecycle(lifecycle, event.key.project);
+        if (event.action == "instance-updated")
+            m_guestApi->serve(event.key);
         if (m_scheduler && (kReschedules.contains(event.action) || event.action.starts_with("instance-snapshot-") ||
                             event.action.starts_with("instance-backup-")))
             m_scheduler->changed();
@@ -252,6 +258,7 @@ private:
     std::unique_ptr<Server> m_server;
     std::unique_ptr<Operations> m_operations;
     std::unique_ptr<instances::Manager> m_manager;
+    std::unique_ptr<GuestApi> m_guestApi;
     std::unique_ptr<instances::Backups> m_backups;
     std::unique_ptr<Scheduler> m_scheduler;
     std::unique_ptr<Context> m_context;

@@ -44,6 +44,8 @@ inline constexpr std::string_view kExtensions[] = {
     "profile_usedby",
     "container_last_used_at",
     "container_cpu_time",
+    "devlxd_events",
+    "restrict_devlxd",
     "container_image_properties",
     "id_map",
     "id_map_base",

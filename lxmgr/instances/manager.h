@@ -149,6 +149,8 @@ public:
         KeptExports &exports;
         std::function<void(const Lifecycle &)> emit;
         std::function<void(std::function<void()>)> later; ///< Runs work on another thread.
+        /// The folder that a guest has at /dev/lxd is there, or its keys have changed: to serve in it, or no longer.
+        std::function<void(const InstanceKey &)> serveGuest;
     };
     static Result<std::unique_ptr<Manager>> create(Services services);
 
@@ -196,6 +198,8 @@ public:
     /// How what cloud-init.user-data asks for has ended in the guest, done by its image's cloud-init or by us. Timeout; WrongState:
     /// the guest stopped meanwhile.
     Result<CloudResult> waitCloudInit(const InstanceKey &key, std::chrono::milliseconds timeout);
+    /// What the guest says of itself through its API: volatile.last_state.ready.
+    Status setReady(const InstanceKey &key, bool ready);
     /// What of it is not applied, where we do it.
     std::vector<std::string> cloudWarnings(const InstanceKey &key);
 

@@ -1,6 +1,7 @@
 #include "instances/plan.h"
 
 #include "base/text.h"
+#include "instances/guest_api.h"
 #include "network/interfaces.h"
 
 #include <algorithm>
@@ -138,6 +139,17 @@ spec::Mount volumeMount(const config::DiskDevice &disk, const VolumeMount &volum
     mount.readOnly = disk.readonly.value_or(false);
     mount.idmapped = volume.idmapped;
     mount.nosuid = true; // several guests may share it
+    return mount;
+}
+
+/// The same folder by the name that LXD's clients look for, and by that of Incus's.
+spec::Mount guestApiMount(const std::string &folder, const std::string &target)
+{
+    spec::Mount mount;
+    mount.source = folder;
+    mount.target = target;
+    mount.readOnly = true;
+    mount.nosuid = true;
     return mount;
 }
 
@@ -357,6 +369,8 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     spec.rootfs = rootfsOf(input.root, root && root->as<config::DiskDevice>()->readonly.value_or(false));
     spec.devices = standardDevices();
     TRY(planDevices(input.effective, input.volumes, spec));
+    for (const char *target : {"dev/lxd", "dev/incus"})
+        spec.mounts.push_back(guestApiMount(guestApiFolder(input.paths, {instance.project, instance.name}), target));
     for (const images::RenderedFile &file : input.files)
         spec.files.push_back({file.path, file.content, file.uid, file.gid, file.mode, file.createOnly, {}});
     for (const NicPlan &nic : TRY(planNics(input.effective)))

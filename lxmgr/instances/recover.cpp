@@ -45,6 +45,7 @@ Status Manager::adopt(const store::Instance &row)
         if (now)
             placed(key, now->config);
         beginCloudInit(key);
+        m_s.serveGuest(key);
         return {};
     }
     const auto exit = spec::readExitRecord(runDir);

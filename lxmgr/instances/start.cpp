@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/undo.h"
+#include "instances/guest_api.h"
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
 
@@ -25,6 +26,13 @@ Status makeFolder(const std::string &path, mode_t mode)
     if (::mkdir(path.c_str(), mode) < 0 && errno != EEXIST)
         return Error::fromErrno(errno, "mkdir", path);
     return {};
+}
+
+/// Whatever the daemon's mask: others than root inside look for the socket.
+Status makeGuestApiFolder(const std::string &path)
+{
+    TRY(makeFolder(path, 0755));
+    return ::chmod(path.c_str(), 0755) < 0 ? Status(Error::fromErrno(errno, "chmod", path)) : Status();
 }
 
 seccomp::Policy seccompOf(const config::InstanceConfig &config)
@@ -141,17 +149,21 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY(makeFolder(logDir(key), 0700));
     TRY(makeFolder(m_s.paths.runDir + "/instances", 0711));
     TRY(makeFolder(spec.runDir, 0700));
+    TRY(makeGuestApiFolder(guestApiFolder(m_s.paths, key)));
     // Recorded before the guest runs: a host that loses power right after has it come back.
     const std::string before = valueOf(row.config, kPowerKey);
     cloud.keys[kPowerKey] = "RUNNING";
+    cloud.keys[kReadyKey] = "";
     TRY(store::setInstanceConfig(m_s.db, row.id, cloud.keys));
     Undo undo;
     undo.add("start record", [&] { return store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, before}}); });
     TRY(failpoint("start.record"));
     undo.add("start guest", [&] {
         cleanUp(key);
+        m_s.serveGuest(key);
         return Status{};
     });
+    m_s.serveGuest(key); // before anything inside can ask
     const spec::StartedGuest started = TRY_IN("start " + quoted(key.name), spec::startMonitor(m_s.paths, spec));
     undo.add("start follow", [&] { return cgroup::kill(*m_layout, spec.cgroup); });
     TRY(failpoint("start.monitor"));

@@ -102,6 +102,7 @@ void Manager::afterEnd(const GuestEnd &end)
     if (end.monitorLost)
         log::error("instance '" + end.key.name + "': its monitor was lost, so the guest was killed; cleaning up");
     cleanUp(end.key);
+    m_s.serveGuest(end.key);
     const auto row = find(end.key);
     const bool again = row && !m_hostGoesDown && comesBack(*row);
     if (row && !m_hostGoesDown && !again) {

@@ -1,6 +1,7 @@
 /* probe: a static program run inside guests, so that tests ask the kernel and not us. One word says what to do. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -151,11 +153,46 @@ static int count(int argc, char **argv)
     return 1;
 }
 
+/* ask SOCKET: sends standard input to a unix socket and prints all that comes back, until the other side ends */
+static int ask(int argc, char **argv)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int to = socket(AF_UNIX, SOCK_STREAM, 0), open = 1;
+    if (argc < 1)
+        return 2;
+    strncpy(address.sun_path, argv[0], sizeof address.sun_path - 1);
+    if (connect(to, (struct sockaddr *)&address, sizeof address) < 0) {
+        printf("%s\n", strerrorname_np(errno));
+        return 1;
+    }
+    for (;;) {
+        char buffer[65536];
+        struct pollfd ready[2] = {{to, POLLIN, 0}, {open ? 0 : -1, POLLIN, 0}};
+        if (poll(ready, 2, -1) < 0)
+            return perror("poll"), 1;
+        if (ready[0].revents) {
+            ssize_t got = read(to, buffer, sizeof buffer);
+            if (got <= 0)
+                return 0;
+            if (write(1, buffer, (size_t)got) != got)
+                return 1;
+        }
+        if (ready[1].revents) {
+            ssize_t got = read(0, buffer, sizeof buffer);
+            if (got <= 0)
+                open = 0;
+            else if (write(to, buffer, (size_t)got) != got)
+                return 1;
+        }
+    }
+}
+
 static const struct {
     const char *name;
     int (*run)(int, char **);
 } kWords[] = {{"eat", eat},     {"hold", hold},   {"forks", forks}, {"spin", spin}, {"call", call},
-              {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count}};
+              {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count},
+              {"ask", ask}};
 
 int main(int argc, char **argv)
 {

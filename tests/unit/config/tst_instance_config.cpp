@@ -42,6 +42,8 @@ const StringMap kGood = {
     {"security.idmap.base",              "2000000"          },
     {"security.idmap.isolated",          "true"             },
     {"security.idmap.size",              "131072"           },
+    {"security.devlxd",                  "false"            },
+    {"security.guestapi",                "false"            },
     {"security.nesting",                 "true"             },
     {"security.privileged",              "false"            },
     {"security.protection.delete",       "true"             },
