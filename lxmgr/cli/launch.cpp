@@ -97,8 +97,13 @@ Status setSource(api::InstancesPost &post, const Arguments &arguments, const std
 
 enum class Start { Yes, No };
 
-/// Creates (and starts) and gives the instance's name.
-Result<std::string> make(Context &context, const Arguments &arguments, Start start)
+struct Made {
+    std::string name;
+    std::string warnings; ///< As they were told.
+};
+
+/// Creates (and starts).
+Result<Made> make(Context &context, const Arguments &arguments, Start start)
 {
     const bool empty = arguments.has("empty");
     const std::string image = empty ? "" : arguments.word(0);
@@ -122,19 +127,23 @@ Result<std::string> make(Context &context, const Arguments &arguments, Start sta
         TRY(context.flush());
     }
     const api::Operation done = TRY(waitWithProgress(context, answer.operation, post.name));
-    if (const std::string warnings = done.metadata.text("warnings"); !warnings.empty())
+    const std::string warnings = done.metadata.text("warnings");
+    if (!warnings.empty())
         context.warn("Warning: " + escaped(warnings));
-    return post.name;
+    return Made{post.name, warnings};
 }
 
 /// What cloud-init.user-data asks for is part of a launch: one that fails there has failed, though the instance stays.
-Status waitForCloudInit(Context &context, const Arguments &arguments, const std::string &name)
+Status waitForCloudInit(Context &context, const Arguments &arguments, const Made &made)
 {
-    const client::Answer answer = TRY(context.client().request("GET", TRY(instancePath(name, "wait")), {},
+    const client::Answer answer = TRY(context.client().request("GET", TRY(instancePath(made.name, "wait")), {},
                                                                {{"for", "cloud-init"}, {"timeout", arguments.value("timeout", kWaitSeconds)}}));
     const auto result = TRY(client::Client::parse<api::CloudInitResult>(answer.metadata));
+    for (const std::string &warning : result.warnings)
+        if (made.warnings.find(warning) == std::string::npos)
+            context.warn("Warning: " + escaped(warning));
     if (result.status == "failed" || result.status == "interrupted")
-        return Error(Code::WrongState, "instance " + quoted(name) + " runs, but its first boot " +
+        return Error(Code::WrongState, "instance " + quoted(made.name) + " runs, but its first boot " +
                                            (result.status == "failed" ? "failed: " : "was interrupted: ") + result.message)
             .hint("/var/log/cloud-init-output.log in it says more");
     return {};
@@ -155,13 +164,13 @@ Status waitUntilBooted(Context &context, const Arguments &arguments, const std::
 
 Result<int> launch(Context &context, const Arguments &arguments)
 {
-    const std::string name = TRY(make(context, arguments, Start::Yes));
-    context.say("Starting " + name);
+    const Made made = TRY(make(context, arguments, Start::Yes));
+    context.say("Starting " + made.name);
     if (arguments.has("wait")) {
-        TRY(waitUntilBooted(context, arguments, name));
-        TRY(waitForCloudInit(context, arguments, name));
+        TRY(waitUntilBooted(context, arguments, made.name));
+        TRY(waitForCloudInit(context, arguments, made));
     }
-    return arguments.has("console") ? attachConsole(context, name) : Result<int>(0);
+    return arguments.has("console") ? attachConsole(context, made.name) : Result<int>(0);
 }
 
 Result<int> create(Context &context, const Arguments &arguments)

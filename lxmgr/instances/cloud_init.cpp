@@ -435,7 +435,10 @@ Result<CloudResult> Manager::waitCloudInit(const InstanceKey &key, std::chrono::
     }
     const spec::ExecExit exit = TRY(client.waitExec());
     // cloud-init status: 1 for an error, 2 for one that it got over.
-    const std::string words = join(split(trimmed(said), '\n'), "; ");
+    std::string words;
+    for (const std::string &line : split(said, '\n'))
+        if (const std::string_view text = trimmed(line); !text.empty())
+            words.append(words.empty() ? "" : "; ").append(text);
     if (exit.exitCode == 0)
         return CloudResult{"done", {}, {}};
     if (exit.exitCode == 2)

@@ -219,6 +219,16 @@ void TestCloudInit::imageWithCloudInitGetsASeed()
     must({"file", "push", "-", "t1/status"}, "1\n");
     QCOMPARE(told()["status"].toString(), QString("failed"));
     QCOMPARE(told()["message"].toString(), QString("cloud-init: status: status --wait --long"));
+    // What it got over is a warning.
+    must({"file", "push", "-", "t1/status"}, "2\n");
+    must({"stop", "--force", "t1"});
+    must({"publish", "t1", "--alias", "degraded"});
+    const Run degraded = m_box.cli({"launch", "degraded", "t3", "--wait"});
+    RUN_OK(degraded);
+    QVERIFY2(degraded.err.contains("Warning: cloud-init: status: status --wait --long"), degraded.told());
+    QVERIFY(idOf("t3") != id);
+    must({"delete", "--force", "t3"});
+    must({"image", "delete", "degraded"});
     // Without it, nothing of the kind is written.
     launch("t2", {"--wait"});
     QVERIFY(!exec("t2", {"test", "-e", "/var/lib/cloud"}).ok());
