@@ -36,8 +36,11 @@ constexpr std::size_t kLongestBody = 64 << 10;
 constexpr std::size_t kMostUnsent = 1 << 20; ///< Of events to one listener.
 constexpr auto kIdleTime = std::chrono::seconds(30);
 constexpr auto kPingTime = std::chrono::seconds(60);
-// So many requests at once (cloud-init asks for each key), then so many a second.
+// So many requests at once (cloud-init asks for each key), then so many a second. What else a guest can have us do counts too,
+// or its byte after byte would be the host's CPU time, which no limit of the guest's counts.
 constexpr double kBurst = 200, kPerSecond = 20;
+constexpr double kRequestCost = 1, kConnectCost = 0.25, kReadCost = 0.05;
+constexpr auto kPause = std::chrono::seconds(1);
 constexpr std::string_view kSocketName = "sock";
 
 struct Answer {
@@ -189,15 +192,17 @@ struct GuestApi::Guest {
     double tokens = kBurst;
     Clock::time_point filled = Clock::now();
 
+    std::optional<Clock::time_point> resume; ///< Who connects waits until then.
+
     /// False: it asks too often.
-    bool take()
+    bool take(double cost)
     {
         const auto now = Clock::now();
         tokens = std::min(kBurst, tokens + kPerSecond * std::chrono::duration<double>(now - filled).count());
         filled = now;
-        if (tokens < 1)
+        if (tokens < cost)
             return false;
-        tokens -= 1;
+        tokens -= cost;
         return true;
     }
 };
@@ -264,6 +269,14 @@ Status GuestApi::watch(int fd, std::uint64_t id)
     return ::epoll_ctl(m_epoll.get(), EPOLL_CTL_ADD, fd, &event) < 0 ? Status(Error::fromErrno(errno, "epoll_ctl")) : Status();
 }
 
+void GuestApi::want(int fd, std::uint64_t id, std::uint32_t events)
+{
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = id;
+    ::epoll_ctl(m_epoll.get(), EPOLL_CTL_MOD, fd, &event); // cannot fail for what is watched
+}
+
 /// The folder is ours: the guest sees it read-only, and may only connect.
 Status GuestApi::listen(Guest &guest)
 {
@@ -291,6 +304,7 @@ Status GuestApi::listen(Guest &guest)
 void GuestApi::hush(Guest &guest)
 {
     guest.listening = Fd(); // epoll forgets it with its last descriptor
+    guest.resume.reset();
     std::vector<std::uint64_t> ids;
     for (const auto &[id, connection] : m_connections)
         if (&connection->guest == &guest)
@@ -396,15 +410,16 @@ void GuestApi::publish(Guest &guest, const char *type, const std::string &text)
     for (const auto &[id, connection] : m_connections)
         if (&connection->guest == &guest && connection->framer) {
             // The thread sends: it alone closes what is broken.
-            epoll_event wanted{};
-            wanted.events = EPOLLOUT;
-            wanted.data.u64 = id;
-            ::epoll_ctl(m_epoll.get(), EPOLL_CTL_MOD, connection->socket.get(), &wanted);
+            want(connection->socket.get(), id, EPOLLOUT);
         }
 }
 
 void GuestApi::accept(Guest &guest)
 {
+    if (!guest.take(kConnectCost)) {
+        guest.resume = Clock::now() + kPause;
+        return want(guest.listening.get(), guest.id, 0);
+    }
     Fd socket(::accept4(guest.listening.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket || guest.connections >= kMostConnections)
         return;
@@ -430,6 +445,8 @@ void GuestApi::happened(Connection &connection, std::uint32_t events)
         char buffer[16384];
         const ssize_t got = ::recv(connection.socket.get(), buffer, sizeof buffer, MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+            return close(connection.id);
+        if (!connection.guest.take(kReadCost))
             return close(connection.id);
         if (got > 0)
             connection.in.append(buffer, static_cast<std::size_t>(got));
@@ -479,10 +496,7 @@ void GuestApi::flush(Connection &connection)
     }
     if (connection.out.empty() && connection.closing)
         return close(connection.id);
-    epoll_event wanted{};
-    wanted.events = connection.out.empty() ? EPOLLIN : EPOLLOUT;
-    wanted.data.u64 = connection.id;
-    ::epoll_ctl(m_epoll.get(), EPOLL_CTL_MOD, connection.socket.get(), &wanted);
+    want(connection.socket.get(), connection.id, connection.out.empty() ? EPOLLIN : EPOLLOUT);
 }
 
 void GuestApi::answer(Connection &connection)
@@ -495,8 +509,10 @@ void GuestApi::answer(Connection &connection)
             headers.add("Connection", "close");
         connection.out += http::writeResponse(given.status, headers) + given.body;
     };
-    if (!connection.guest.take())
+    if (!connection.guest.take(kRequestCost)) {
+        connection.head.keepAlive = false;
         return give(Answer::error(429, "too many requests"));
+    }
     const auto target = http::parseTarget(connection.head.target);
     if (!target)
         return give(Answer::error(400, target.error().message));
@@ -537,6 +553,11 @@ void GuestApi::answer(Connection &connection)
 void GuestApi::dropExpired()
 {
     const auto now = Clock::now();
+    for (const auto &[id, guest] : m_guests)
+        if (guest->resume && *guest->resume <= now) {
+            guest->resume.reset();
+            want(guest->listening.get(), id, EPOLLIN);
+        }
     std::vector<std::uint64_t> expired;
     for (const auto &[id, connection] : m_connections)
         if (connection->deadline <= now)
@@ -556,11 +577,13 @@ void GuestApi::dropExpired()
 
 int GuestApi::untilDeadline() const
 {
-    if (m_connections.empty())
-        return -1;
     Clock::time_point next = Clock::time_point::max();
     for (const auto &[id, connection] : m_connections)
         next = std::min(next, connection->deadline);
+    for (const auto &[id, guest] : m_guests)
+        next = std::min(next, guest->resume.value_or(next));
+    if (next == Clock::time_point::max())
+        return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
     return static_cast<int>(std::max<std::int64_t>(left, 0));
 }

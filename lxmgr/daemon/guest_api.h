@@ -47,6 +47,7 @@ private:
     void dropExpired();
     int untilDeadline() const;
     Status watch(int fd, std::uint64_t id);
+    void want(int fd, std::uint64_t id, std::uint32_t events);
     void loop();
 
     instances::Manager &m_manager;
