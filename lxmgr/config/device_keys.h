@@ -12,14 +12,48 @@ namespace lxmgr::config
 inline constexpr Key<NicDevice> kNicKeys[] = {
     {"host_name",    field<&NicDevice::hostName>,    Apply::Live,    "generated",      "Name of the interface on the host."},
     {"hwaddr",       field<&NicDevice::hwaddr>,      Apply::Live,    "generated",      "MAC address inside."},
-    {"ipv4.address", field<&NicDevice::ipv4Address>, Apply::Live,    "from the range", "Address that DHCP always gives it (managed network only)."},
-    {"mtu",          field<&NicDevice::mtu>,         Apply::Live,    "the bridge's",   "Largest packet, 68 to 65535."},
+    {"ipv4.address", field<&NicDevice::ipv4Address>, Apply::Live,    "from the range", "Address that DHCP always gives it (managed network); with nictype=routed its addresses."},
+    {"ipv4.gateway", field<&NicDevice::ipv4Gateway>, Apply::Live,    "auto",           "none: no default route is set inside (routed)."},
+    {"ipv4.routes",  field<&NicDevice::ipv4Routes>,  Apply::Live,    "",               "Subnets that the host reaches through it (p2p, routed)."},
+    {"ipv6.address", field<&NicDevice::ipv6Address>, Apply::Live,    "",               "Its addresses (routed)."},
+    {"ipv6.gateway", field<&NicDevice::ipv6Gateway>, Apply::Live,    "auto",           "none: no default route is set inside (routed)."},
+    {"ipv6.routes",  field<&NicDevice::ipv6Routes>,  Apply::Live,    "",               "Subnets that the host reaches through it (p2p, routed)."},
+    {"mode",         field<&NicDevice::mode>,        Apply::Live,    "bridge",         "Of a macvlan: whom of its kind it reaches."},
+    {"mtu",          field<&NicDevice::mtu>,         Apply::Live,    "the parent's",   "Largest packet, 68 to 65535."},
     {"name",         field<&NicDevice::name>,        Apply::Live,    "ethN",           "Name of the interface inside."},
     {"network",      field<&NicDevice::network>,     Apply::Live,    "",               "Managed network to join."},
-    {"nictype",      field<&NicDevice::nictype>,     Apply::Live,    "",               "bridged, with parent: join a bridge of the host."},
-    {"parent",       field<&NicDevice::parent>,      Apply::Live,    "",               "The bridge, with nictype=bridged."},
+    {"nictype",      field<&NicDevice::nictype>,     Apply::Live,    "",               "bridged, macvlan, p2p, physical or routed: how it is connected."},
+    {"parent",       field<&NicDevice::parent>,      Apply::Live,    "",               "The host's bridge (bridged), or its interface (macvlan, physical; routed: that answers for its addresses)."},
 };
 static_assert(std::ranges::is_sorted(kNicKeys, {}, &Key<NicDevice>::name));
+
+struct NicTypeRow {
+    std::string_view name;
+    NicKind kind;
+};
+inline constexpr NicTypeRow kNicTypes[] = {
+    {"bridged", NicKind::Bridged}, {"macvlan", NicKind::Macvlan}, {"p2p", NicKind::P2p}, {"physical", NicKind::Physical}, {"routed", NicKind::Routed},
+};
+constexpr unsigned operator|(NicKind one, NicKind other) { return static_cast<unsigned>(one) | static_cast<unsigned>(other); }
+constexpr unsigned operator|(unsigned some, NicKind other) { return some | static_cast<unsigned>(other); }
+
+/// What kinds a key is for; one that is not here is for all of them.
+struct NicKeyKinds {
+    std::string_view key;
+    unsigned kinds;
+};
+inline constexpr NicKeyKinds kNicKeyKinds[] = {
+    {"host_name",    NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"ipv4.address", NicKind::Bridged | NicKind::Routed},
+    {"ipv4.gateway", static_cast<unsigned>(NicKind::Routed)},
+    {"ipv4.routes",  NicKind::P2p | NicKind::Routed},
+    {"ipv6.address", static_cast<unsigned>(NicKind::Routed)},
+    {"ipv6.gateway", static_cast<unsigned>(NicKind::Routed)},
+    {"ipv6.routes",  NicKind::P2p | NicKind::Routed},
+    {"mode",         static_cast<unsigned>(NicKind::Macvlan)},
+    {"network",      static_cast<unsigned>(NicKind::Bridged)},
+    {"parent",       NicKind::Bridged | NicKind::Macvlan | NicKind::Physical | NicKind::Routed},
+};
 
 inline constexpr Key<DiskDevice> kDiskKeys[] = {
     {"path",      field<&DiskDevice::path>,      Apply::Live,    "",      "Where it is mounted inside; / is the root."},
@@ -48,10 +82,10 @@ static_assert(std::ranges::is_sorted(kUnixKeys<UnixCharDevice>, {}, &Key<UnixCha
 
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
-    "attached", "boot.priority", "connected", "gvrp", "ipv4.gateway", "ipv4.host_address", "ipv4.host_table", "ipv4.host_tables",
-    "ipv4.neighbor_probe", "ipv4.routes", "ipv4.routes.external", "ipv6.address", "ipv6.gateway", "ipv6.host_address",
-    "ipv6.host_table", "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes", "ipv6.routes.external", "limits.egress",
-    "limits.ingress", "limits.max", "limits.priority", "maas.subnet.ipv4", "maas.subnet.ipv6", "mode", "queue.tx.length",
+    "attached", "boot.priority", "connected", "gvrp", "ipv4.host_address", "ipv4.host_table", "ipv4.host_tables",
+    "ipv4.neighbor_probe", "ipv4.routes.external", "ipv6.host_address",
+    "ipv6.host_table", "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes.external", "limits.egress",
+    "limits.ingress", "limits.max", "limits.priority", "maas.subnet.ipv4", "maas.subnet.ipv6", "queue.tx.length",
     "security.*", "vlan", "vlan.tagged", "vrf",
 };
 inline constexpr std::string_view kUnsupportedDiskKeys[] = {
@@ -61,7 +95,7 @@ inline constexpr std::string_view kUnsupportedDiskKeys[] = {
 inline constexpr std::string_view kUnsupportedDeviceTypes[] = {
     "gpu", "infiniband", "pci", "proxy", "tpm", "unix-hotplug", "usb",
 };
-inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "macvlan", "ovn", "p2p", "physical", "routed", "sriov"};
+inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "ovn", "sriov"};
 // clang-format on
 
 } // namespace lxmgr::config

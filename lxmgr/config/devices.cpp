@@ -76,25 +76,55 @@ Owner parseKeys(Problems &problems, std::span<const Key<Owner>> table, std::span
     return owner;
 }
 
+bool isFor(NicKind kind, unsigned kinds) { return (static_cast<unsigned>(kind) & kinds) != 0; }
+
+/// Keys that are set and have no meaning for the card's kind.
+void checkNicKeys(const NicDevice &nic, Problems &problems)
+{
+    StringMap set;
+    for (const Key<NicDevice> &key : kNicKeys)
+        key.field.format(nic, key.name, set);
+    for (const NicKeyKinds &row : kNicKeyKinds) {
+        if (!set.contains(std::string(row.key)) || isFor(nic.kind(), row.kinds))
+            continue;
+        std::vector<std::string> others;
+        for (const auto &[name, kind] : kNicTypes)
+            if (isFor(kind, row.kinds))
+                others.emplace_back(name);
+        add(problems, row.key, "is not for nictype=" + nic.nictype.value_or("bridged") + " (it is for " + join(others, ", ") + ")");
+    }
+}
+
 void checkNic(const NicDevice &nic, Problems &problems)
 {
-    if (nic.nictype && *nic.nictype != "bridged") {
+    if (nic.nictype && std::ranges::find(kNicTypes, *nic.nictype, &NicTypeRow::name) == std::end(kNicTypes)) {
         const bool known = contains(kUnsupportedNicTypes, *nic.nictype);
+        const std::string types = "bridged, macvlan, p2p, physical, routed";
         add(problems, "nictype",
-            quoted(*nic.nictype) +
-                (known ? " is not supported yet by this version (bridged is)" : " is not a kind of nic (bridged)"),
+            quoted(*nic.nictype) + (known ? " is not supported yet by this version (" + types + " are)" : " is not a kind of nic (" + types + ")"),
             known ? Code::Unsupported : Code::Invalid);
         return;
     }
+    checkNicKeys(nic, problems);
+    if (!problems.empty())
+        return;
     if (nic.network && nic.nictype)
         add(problems, "nictype", "does not go together with network");
     if (nic.network && nic.parent)
         add(problems, "parent", "does not go together with network");
-    if (!nic.network && !(nic.nictype && nic.parent))
+    if (nic.kind() == NicKind::Bridged && !nic.network && !(nic.nictype && nic.parent))
         add(problems, nic.nictype ? "parent" : "network",
             "is missing: a nic has network=<managed network>, or nictype=bridged and parent=<bridge of the host>");
-    if (nic.ipv4Address && !nic.network)
+    if ((nic.kind() == NicKind::Macvlan || nic.kind() == NicKind::Physical) && !nic.parent)
+        add(problems, "parent", "is missing: the interface of the host that it is");
+    if (nic.kind() == NicKind::Bridged && nic.ipv4Address && !nic.network)
         add(problems, "ipv4.address", "needs a managed network");
+    if (nic.kind() == NicKind::Bridged && nic.ipv4Address && nic.ipv4Address->items.size() != 1)
+        add(problems, "ipv4.address", "is one address, or none: DHCP gives no more");
+    if (nic.kind() == NicKind::Routed && nic.ipv4Routes && !nic.ipv4Address)
+        add(problems, "ipv4.routes", "needs ipv4.address, which they go to");
+    if (nic.kind() == NicKind::Routed && nic.ipv6Routes && !nic.ipv6Address)
+        add(problems, "ipv6.routes", "needs ipv6.address, which they go to");
     if (nic.mtu && (*nic.mtu < 68 || *nic.mtu > 65535))
         add(problems, "mtu", quoted(std::to_string(*nic.mtu)) + " is not from 68 to 65535");
 }
@@ -270,7 +300,7 @@ template <char Kind> std::optional<AbsolutePath> pathOf(const UnixDevice<Kind> *
 
 void checkClashes(const std::vector<Device> &devices, Findings &findings)
 {
-    Taken paths("path"), names("interface name"), hostNames("host interface name"), macs("MAC address");
+    Taken paths("path"), names("interface name"), hostNames("host interface name"), macs("MAC address"), cards("interface of the host");
     for (const Device &device : devices) {
         if (const auto *disk = device.as<DiskDevice>())
             paths.take(disk->path->text, device.name, findings);
@@ -282,6 +312,8 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
             names.take(nic->name->text, device.name, findings);
         if (nic != nullptr && nic->hostName)
             hostNames.take(nic->hostName->text, device.name, findings);
+        if (nic != nullptr && nic->kind() == NicKind::Physical)
+            cards.take(nic->parent->text, device.name, findings);
         if (nic != nullptr && nic->hwaddr)
             macs.take(nic->hwaddr->text, device.name, findings);
     }
@@ -290,6 +322,12 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
 } // namespace
 
 bool isNode(const Device &device) { return device.as<UnixCharDevice>() || device.as<UnixBlockDevice>(); }
+
+NicKind NicDevice::kind() const
+{
+    const auto *row = nictype ? std::ranges::find(kNicTypes, *nictype, &NicTypeRow::name) : std::end(kNicTypes);
+    return row == std::end(kNicTypes) ? NicKind::Bridged : row->kind;
+}
 
 Status checkDeviceName(const std::string &name)
 {

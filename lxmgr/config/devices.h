@@ -12,16 +12,36 @@ namespace lxmgr::config
 struct NoneDevice {
 };
 
-/// veth into a managed network, or into a bridge of the host (nictype=bridged, parent=…).
+/// How a card is connected; the numbers are bits of a table of which key is for which.
+enum class NicKind : unsigned {
+    Bridged = 1,  ///< veth into a managed network, or into a bridge of the host.
+    Macvlan = 2,  ///< A second MAC address of a card of the host.
+    P2p = 4,      ///< veth whose outer end is left to the host.
+    Physical = 8, ///< A card of the host itself.
+    Routed = 16,  ///< veth with addresses that the host has a route to.
+};
+
+/// nictype=…, or a managed network, which is bridged.
 struct NicDevice {
     std::optional<ObjectName> network;
-    std::optional<std::string> nictype; ///< "bridged".
+    std::optional<std::string> nictype; ///< bridged, macvlan, p2p, physical, routed.
     std::optional<InterfaceName> parent;
+    std::optional<MacvlanMode> mode;
     std::optional<InterfaceName> name;     ///< Inside; unset: eth0, eth1, … by device name.
     std::optional<InterfaceName> hostName; ///< Outside; unset: generated.
     std::optional<MacAddress> hwaddr;      ///< Unset: volatile.<device>.hwaddr.
     std::optional<std::uint32_t> mtu;
-    std::optional<Ipv4Address> ipv4Address; ///< A fixed DHCP lease; managed network only.
+    std::optional<Ipv4List> ipv4Address; ///< Bridged: one, a fixed DHCP lease (managed network only). Routed: its own.
+    std::optional<Ipv6List> ipv6Address; ///< Routed.
+    std::optional<Gateway> ipv4Gateway, ipv6Gateway; ///< Routed: whether a default route is set inside.
+    std::optional<Ipv4Subnets> ipv4Routes; ///< The host reaches these through it.
+    std::optional<Ipv6Subnets> ipv6Routes;
+
+    NicKind kind() const;
+    /// Whether there is an interface on the host that is the other end.
+    bool hasHostEnd() const { return kind() != NicKind::Macvlan && kind() != NicKind::Physical; }
+    /// Whether it has a MAC address that is made for it.
+    bool hasOwnMac() const { return kind() != NicKind::Physical; }
 };
 
 /// The root (path "/", with a pool), a custom volume (with a pool and its name as source), or a folder or file of the

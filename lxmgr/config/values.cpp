@@ -294,18 +294,98 @@ Result<InterfaceName> Codec<InterfaceName>::parse(std::string_view text)
 }
 std::string Codec<InterfaceName>::format(const InterfaceName &value) { return value.text; }
 
-Result<Ipv4Address> Codec<Ipv4Address>::parse(std::string_view text)
+namespace
 {
-    in_addr address{};
+
+constexpr std::size_t kMostAddresses = 64;
+
+/// The bytes of an address whose text is the one form of it.
+Result<std::string> addressBytes(std::string_view text, int family)
+{
+    std::string bytes(family == AF_INET ? 4 : 16, '\0');
     const std::string copy(text);
-    char again[INET_ADDRSTRLEN] = {};
+    char again[INET6_ADDRSTRLEN] = {};
     // inet_pton(3) takes no short or octal forms; the text made again must be the same.
-    if (copy.size() != text.size() || ::inet_pton(AF_INET, copy.c_str(), &address) != 1 ||
-        ::inet_ntop(AF_INET, &address, again, sizeof again) == nullptr || copy != again)
-        return bad(text, "is not an IPv4 address");
-    return Ipv4Address{copy};
+    if (::inet_pton(family, copy.c_str(), bytes.data()) != 1 || ::inet_ntop(family, bytes.data(), again, sizeof again) == nullptr ||
+        lower(copy) != again)
+        return bad(text, family == AF_INET ? "is not an IPv4 address" : "is not an IPv6 address in its short form (fd42::1)");
+    return bytes;
 }
-std::string Codec<Ipv4Address>::format(const Ipv4Address &value) { return value.text; }
+
+Result<std::string> parseHost(std::string_view text, int family)
+{
+    TRY(addressBytes(text, family));
+    return lower(text);
+}
+
+Result<std::string> parseSubnet(std::string_view text, int family)
+{
+    const std::size_t slash = text.find('/');
+    const unsigned whole = family == AF_INET ? 32 : 128;
+    if (slash == std::string_view::npos)
+        return bad(text, "is not a subnet: the prefix is missing, as in " + std::string(family == AF_INET ? "10.1.2.0/24" : "fd42::/64"));
+    const std::string bytes = TRY(addressBytes(text.substr(0, slash), family));
+    const auto prefix = parseUnsigned(text.substr(slash + 1), 1, whole);
+    if (!prefix)
+        return bad(text, "is not a subnet: its prefix is not from 1 to " + std::to_string(whole));
+    for (unsigned bit = static_cast<unsigned>(*prefix); bit < whole; ++bit)
+        if (bytes[bit / 8] & (0x80 >> (bit % 8)))
+            return bad(text, "is not a subnet: there are bits behind its prefix");
+    return lower(text);
+}
+
+template <class List> Result<List> parseItems(std::string_view text, int family, Result<std::string> (*parse)(std::string_view, int))
+{
+    List list;
+    for (const std::string &part : split(text, ',')) {
+        std::string item = TRY(parse(trimmed(part), family));
+        if (std::ranges::find(list.items, item) != list.items.end())
+            return bad(item, "is given twice");
+        list.items.push_back(std::move(item));
+    }
+    if (list.items.size() > kMostAddresses)
+        return bad(text, "is too long a list (at most " + std::to_string(kMostAddresses) + ")");
+    return list;
+}
+
+} // namespace
+
+Result<Ipv4List> Codec<Ipv4List>::parse(std::string_view text) { return parseItems<Ipv4List>(text, AF_INET, &parseHost); }
+std::string Codec<Ipv4List>::format(const Ipv4List &value) { return join(value.items, ","); }
+Result<Ipv6List> Codec<Ipv6List>::parse(std::string_view text) { return parseItems<Ipv6List>(text, AF_INET6, &parseHost); }
+std::string Codec<Ipv6List>::format(const Ipv6List &value) { return join(value.items, ","); }
+Result<Ipv4Subnets> Codec<Ipv4Subnets>::parse(std::string_view text) { return parseItems<Ipv4Subnets>(text, AF_INET, &parseSubnet); }
+std::string Codec<Ipv4Subnets>::format(const Ipv4Subnets &value) { return join(value.items, ","); }
+Result<Ipv6Subnets> Codec<Ipv6Subnets>::parse(std::string_view text) { return parseItems<Ipv6Subnets>(text, AF_INET6, &parseSubnet); }
+std::string Codec<Ipv6Subnets>::format(const Ipv6Subnets &value) { return join(value.items, ","); }
+
+namespace
+{
+constexpr std::pair<std::string_view, MacvlanMode> kMacvlanModes[] = {
+    {"bridge", MacvlanMode::Bridge}, {"vepa", MacvlanMode::Vepa}, {"private", MacvlanMode::Private}, {"passthru", MacvlanMode::Passthru}};
+} // namespace
+
+Result<Gateway> Codec<Gateway>::parse(std::string_view text)
+{
+    if (text == "auto")
+        return Gateway::Auto;
+    if (text == "none")
+        return Gateway::None;
+    return bad(text, "is neither auto nor none");
+}
+std::string Codec<Gateway>::format(const Gateway &value) { return value == Gateway::Auto ? "auto" : "none"; }
+
+Result<MacvlanMode> Codec<MacvlanMode>::parse(std::string_view text)
+{
+    for (const auto &[name, mode] : kMacvlanModes)
+        if (name == text)
+            return mode;
+    return bad(text, "is none of bridge, vepa, private, passthru");
+}
+std::string Codec<MacvlanMode>::format(const MacvlanMode &value)
+{
+    return std::string(std::ranges::find(kMacvlanModes, value, &std::pair<std::string_view, MacvlanMode>::second)->first);
+}
 
 Result<AbsolutePath> Codec<AbsolutePath>::parse(std::string_view text)
 {

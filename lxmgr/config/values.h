@@ -71,10 +71,25 @@ struct InterfaceName {
     std::string text; ///< 1 to 15 of letters, digits, "-_.", as netdevice(7) takes them.
     bool operator==(const InterfaceName &) const = default;
 };
-struct Ipv4Address {
-    std::string text; ///< Dotted quad.
-    bool operator==(const Ipv4Address &) const = default;
+/// Separated by commas in text; each in the one form of its family, none twice.
+struct Ipv4List {
+    std::vector<std::string> items; ///< "10.1.2.3"
+    bool operator==(const Ipv4List &) const = default;
 };
+struct Ipv6List {
+    std::vector<std::string> items; ///< "fd42::3"
+    bool operator==(const Ipv6List &) const = default;
+};
+struct Ipv4Subnets {
+    std::vector<std::string> items; ///< "10.1.2.0/24", without bits behind the prefix.
+    bool operator==(const Ipv4Subnets &) const = default;
+};
+struct Ipv6Subnets {
+    std::vector<std::string> items; ///< "fd42::/64"
+    bool operator==(const Ipv6Subnets &) const = default;
+};
+enum class Gateway { Auto, None };
+enum class MacvlanMode { Bridge, Vepa, Private, Passthru };
 struct AbsolutePath {
     std::string text; ///< Starts with "/", no "." or ".." part, no double or trailing slash.
     bool operator==(const AbsolutePath &) const = default;
@@ -113,7 +128,12 @@ LXMGR_CODEC(KernelLimit, "soft[:hard]");
 LXMGR_CODEC(LineList, "lines");
 LXMGR_CODEC(MacAddress, "MAC address");
 LXMGR_CODEC(InterfaceName, "interface name");
-LXMGR_CODEC(Ipv4Address, "IPv4 address");
+LXMGR_CODEC(Ipv4List, "IPv4 addresses");
+LXMGR_CODEC(Ipv6List, "IPv6 addresses");
+LXMGR_CODEC(Ipv4Subnets, "IPv4 subnets");
+LXMGR_CODEC(Ipv6Subnets, "IPv6 subnets");
+LXMGR_CODEC(Gateway, "auto or none");
+LXMGR_CODEC(MacvlanMode, "bridge, vepa, private or passthru");
 LXMGR_CODEC(AbsolutePath, "absolute path");
 LXMGR_CODEC(ObjectName, "name");
 LXMGR_CODEC(FileMode, "octal mode");

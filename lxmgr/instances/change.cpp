@@ -48,16 +48,17 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
                                             " and cannot be moved by changing its device");
     if (wanted.config.privileged.value_or(false) != (before.idRange.size == 0))
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
-    TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices))));
+    TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices)), TRY(lentCards(wanted))));
     TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
     TRY(planLimits(wanted, cgroup::PlanFor::Live));
     TRY_IN("update " + quoted(key.name), checkInUse(key, was, wanted));
     const config::Expanded old = TRY(expanded(before));
     for (const config::Device &device : wanted.devices) {
-        if (!device.as<config::NicDevice>())
+        const auto *nic = device.as<config::NicDevice>();
+        if (!nic)
             continue;
-        for (const auto &[suffix, make] : {std::pair{".hwaddr", &newMac}, std::pair{".host_name", &newHostInterface}})
-            if (!after.config.contains("volatile." + device.name + suffix))
+        for (const auto &[suffix, make, wants] : {std::tuple{".hwaddr", &newMac, nic->hasOwnMac()}, {".host_name", &newHostInterface, nic->hasHostEnd()}})
+            if (wants && !after.config.contains("volatile." + device.name + suffix))
                 after.config["volatile." + device.name + suffix] = make();
     }
     const bool replugs = m_running->find(key) && withoutSize(TRY(expanded(after)).devices) != withoutSize(old.devices);

@@ -361,6 +361,8 @@ private:
     Status finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo = std::nullopt);
     Status undoCreate(const store::Instance &row);
     Status releaseNics(const store::Instance &row);
+    /// Interfaces of the host that are in guests that run; looked for only where one of the devices is such a card.
+    Result<std::set<std::string>> lentCards(const config::Effective &effective);
     Status reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics);
     Result<store::Snapshot> readySnapshot(const InstanceKey &key, std::int64_t instanceId, const std::string &name);
     Result<std::string> snapshotName(const store::Instance &row, const config::InstanceConfig &config,

@@ -89,9 +89,9 @@ void addVolatile(store::Instance &row, const std::vector<config::Device> &device
         const auto *nic = device.as<config::NicDevice>();
         if (!nic)
             continue;
-        if (!nic->hwaddr)
+        if (!nic->hwaddr && nic->hasOwnMac())
             give("volatile." + device.name + ".hwaddr", &newMac);
-        if (!nic->hostName)
+        if (!nic->hostName && nic->hasHostEnd())
             give("volatile." + device.name + ".host_name", &newHostInterface);
     }
 }

@@ -659,7 +659,7 @@ namespace
 std::pair<std::string, std::string> fixedAddress(const config::Device &device)
 {
     const auto *nic = device.as<config::NicDevice>();
-    return nic && nic->network && nic->ipv4Address ? std::pair(nic->network->text, nic->ipv4Address->text) : std::pair<std::string, std::string>();
+    return nic && nic->network && nic->ipv4Address ? std::pair(nic->network->text, nic->ipv4Address->items.front()) : std::pair<std::string, std::string>();
 }
 
 bool hasAddress(const DeviceMap &devices, const std::string &network, const std::string &address)

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <linux/capability.h>
+#include <linux/if_link.h>
 #include <set>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -198,8 +200,6 @@ Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device)
     return std::vector<spec::DeviceNode>();
 }
 
-spec::Nic nicOf(const NicPlan &plan) { return {plan.device, plan.hostName, plan.guestName, plan.bridge, plan.mac, plan.mtu}; }
-
 namespace
 {
 
@@ -243,18 +243,74 @@ Result<std::vector<spec::ResourceLimit>> planResources(const config::InstanceCon
 
 } // namespace
 
-Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes)
+Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes, const std::set<std::string> &lent)
 {
     spec::LaunchSpec unused;
     TRY(planDevices(effective, volumes, unused));
     for (const config::Device &device : effective.devices) {
         const auto *nic = device.as<config::NicDevice>();
-        if (nic && !nic->network && nic->parent && !network::hostInterface(nic->parent->text))
-            return Error(Code::NotFound, "device " + quoted(device.name) + ": no interface " + quoted(nic->parent->text) +
-                                             " on this host (make the bridge first, or use network=)");
+        if (!nic || nic->network || !nic->parent || network::hostInterface(nic->parent->text))
+            continue;
+        if (nic->kind() == config::NicKind::Physical && lent.contains(nic->parent->text))
+            continue; // it comes back
+        return Error(Code::NotFound, "device " + quoted(device.name) + ": no interface " + quoted(nic->parent->text) + " on this host" +
+                                         (nic->kind() == config::NicKind::Bridged ? " (make the bridge first, or use network=)" : ""));
     }
     return {};
 }
+
+namespace
+{
+
+std::uint32_t macvlanMode(config::MacvlanMode mode)
+{
+    switch (mode) {
+    case config::MacvlanMode::Vepa:
+        return MACVLAN_MODE_VEPA;
+    case config::MacvlanMode::Private:
+        return MACVLAN_MODE_PRIVATE;
+    case config::MacvlanMode::Passthru:
+        return MACVLAN_MODE_PASSTHRU;
+    case config::MacvlanMode::Bridge:
+        break;
+    }
+    return MACVLAN_MODE_BRIDGE;
+}
+
+/// All but its names and its MAC address.
+spec::Nic planCard(const config::NicDevice &nic)
+{
+    spec::Nic card;
+    card.mtu = nic.mtu.value_or(0);
+    const auto append = [](std::vector<std::string> &to, const auto &list) {
+        if (list)
+            to.insert(to.end(), list->items.begin(), list->items.end());
+    };
+    append(card.routes, nic.ipv4Routes);
+    append(card.routes, nic.ipv6Routes);
+    if (nic.kind() == config::NicKind::Bridged) {
+        card.bridge = nic.network ? nic.network->text : nic.parent ? nic.parent->text : std::string();
+        return card;
+    }
+    card.parent = nic.parent ? nic.parent->text : std::string();
+    if (nic.kind() == config::NicKind::Physical)
+        card.kind = spec::Nic::Kind::Physical;
+    if (nic.kind() == config::NicKind::Macvlan) {
+        card.kind = spec::Nic::Kind::Macvlan;
+        card.mode = macvlanMode(nic.mode.value_or(config::MacvlanMode::Bridge));
+    }
+    if (nic.kind() == config::NicKind::Routed) {
+        append(card.addresses, nic.ipv4Address);
+        append(card.addresses, nic.ipv6Address);
+        if (nic.ipv4Address && nic.ipv4Gateway != config::Gateway::None)
+            card.gateways.push_back(AF_INET);
+        if (nic.ipv6Address && nic.ipv6Gateway != config::Gateway::None)
+            card.gateways.push_back(AF_INET6);
+    }
+    return card;
+}
+
+} // namespace
 
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
 {
@@ -266,22 +322,24 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
         if (!nic)
             continue;
         NicPlan plan;
-        plan.device = device.name;
+        spec::Nic &card = plan.card;
+        card = planCard(*nic);
+        card.device = device.name;
         plan.network = nic->network ? nic->network->text : std::string();
-        plan.bridge = nic->network ? nic->network->text : nic->parent ? nic->parent->text : std::string();
-        if (plan.bridge.empty())
+        if (nic->kind() == config::NicKind::Bridged && card.bridge.empty())
             return Error(Code::Invalid, "device " + quoted(device.name) + ": a nic needs network or parent");
-        plan.guestName = settledName(effective, device, *nic);
-        const bool free = plan.guestName.empty();
+        card.guestName = settledName(effective, device, *nic);
+        const bool free = card.guestName.empty();
         while (free && settled.contains("eth" + std::to_string(next)))
             ++next;
         if (free)
-            plan.guestName = "eth" + std::to_string(next);
+            card.guestName = "eth" + std::to_string(next);
         ++next;
-        plan.mac = nic->hwaddr ? nic->hwaddr->text : volatileOf(effective.config, device.name + ".hwaddr");
-        plan.hostName = nic->hostName ? nic->hostName->text : volatileOf(effective.config, device.name + ".host_name");
-        plan.mtu = nic->mtu.value_or(0);
-        plan.ipv4 = nic->ipv4Address ? nic->ipv4Address->text : std::string();
+        if (nic->hwaddr || nic->hasOwnMac())
+            card.mac = nic->hwaddr ? nic->hwaddr->text : volatileOf(effective.config, device.name + ".hwaddr");
+        if (nic->hasHostEnd())
+            card.hostName = nic->hostName ? nic->hostName->text : volatileOf(effective.config, device.name + ".host_name");
+        plan.ipv4 = nic->network && nic->ipv4Address ? nic->ipv4Address->items.front() : std::string();
         nics.push_back(std::move(plan));
     }
     return nics;
@@ -374,7 +432,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     for (const images::RenderedFile &file : input.files)
         spec.files.push_back({file.path, file.content, file.uid, file.gid, file.mode, file.createOnly, {}});
     for (const NicPlan &nic : TRY(planNics(input.effective)))
-        spec.nics.push_back(nicOf(nic));
+        spec.nics.push_back(nic.card);
     spec.hostname = instance.name;
     spec.init = {"/sbin/init"};
     spec.environment = environmentOf(config);

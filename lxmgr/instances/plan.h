@@ -10,21 +10,17 @@
 #include "store/instances.h"
 
 #include <map>
+#include <set>
 #include <string>
 
 namespace lxmgr::instances
 {
 
-/// The bridge a NIC of the plan is put on and the names its ends have.
+/// What the monitor makes of a NIC, and what its managed network has to know.
 struct NicPlan {
-    std::string device;
-    std::string bridge;
-    std::string hostName;
-    std::string guestName;
-    std::string mac;
-    std::string network; ///< Managed network, "" for a bridge of the host.
-    std::string ipv4;    ///< Fixed address wanted, "" for none.
-    std::uint32_t mtu = 0;
+    spec::Nic card;
+    std::string network; ///< Managed network, "" for none.
+    std::string ipv4;    ///< Fixed address wanted of it, "" for none.
 };
 
 /// The volume of a disk device: its tree on the host, and whether owners there are the guest's own ids.
@@ -45,12 +41,13 @@ struct PlanInput {
     const Paths &paths;
 };
 
-/// What planning would find wrong with the devices on this host: a source, node or bridge that is not there.
-Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes);
+/// What planning would find wrong with the devices on this host: a source, node or bridge that is not there. `lent`: cards
+/// of the host that are in guests.
+Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes, const std::set<std::string> &lent);
+/// Whether this host lets the cards `come` be, once `gone` are not there any more.
+Status checkCards(const std::vector<spec::Nic> &come, const std::vector<spec::Nic> &gone);
 /// NICs among the devices, with volatile.<device>.hwaddr, .host_name and .name filled in. Invalid: a device names neither.
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
-/// What the monitor makes of it.
-spec::Nic nicOf(const NicPlan &plan);
 /// The mounts that a disk other than the root is: none where its source may be missing and is.
 Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const VolumeMounts &volumes);
 /// The nodes below /dev that a device is: none where its source may be missing and is.

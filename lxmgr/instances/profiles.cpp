@@ -88,7 +88,7 @@ Status Manager::checkProfileUser(const ProfileUser &user)
         return Error(Code::Unsupported, "its root disk lies in pool " + quoted(user.row.pool) + " and cannot be moved by changing a profile");
     if (user.wanted.config.privileged.value_or(false) != (user.row.idRange.size == 0))
         return Error(Code::Unsupported, "its security.privileged was settled when it was created");
-    TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices))));
+    TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices)), TRY(lentCards(user.wanted))));
     TRY(planLimits(user.wanted, cgroup::PlanFor::Live));
     TRY(checkInUse(user.key(), user.was, user.wanted));
     if (!user.replugs())

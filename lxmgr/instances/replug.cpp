@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/root_disk.h"
-#include "network/interfaces.h"
 
 #include <algorithm>
 
@@ -79,19 +78,6 @@ void nameNodes(spec::LaunchSpec &running, const config::Effective &was)
                         there.device = node.device;
 }
 
-/// Before anything is made: a name on the host that somebody else has.
-Status checkHostNames(const spec::ReplugBody &devices)
-{
-    for (const spec::Nic &nic : devices.plug) {
-        const bool ours = std::ranges::find(devices.unplug, nic.hostName, &spec::Nic::hostName) != devices.unplug.end();
-        if (!ours && network::hostInterface(nic.hostName))
-            return Error(Code::AlreadyExists, "device " + quoted(nic.device) + ": interface " + quoted(nic.hostName) +
-                                                  " is there already on the host")
-                .hint("choose another host_name");
-    }
-    return {};
-}
-
 } // namespace
 
 Status Manager::settleNicNames(store::Instance &row, const config::Expanded &before)
@@ -109,8 +95,8 @@ Status Manager::settleNicNames(store::Instance &row, const config::Expanded &bef
         if (isFree(wanted, nic.device))
             row.config["volatile." + nic.device + ".name"] = nic.guestName;
     for (const NicPlan &nic : TRY(planNics(TRY(effective(row)))))
-        if (isFree(wanted, nic.device))
-            row.config["volatile." + nic.device + ".name"] = nic.guestName;
+        if (isFree(wanted, nic.card.device))
+            row.config["volatile." + nic.card.device + ".name"] = nic.card.guestName;
     return {};
 }
 
@@ -139,13 +125,13 @@ Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const confi
         for (spec::Mount &mount : TRY(planMounts(*device, volumes)))
             body.mount.push_back(std::move(mount));
     for (const NicPlan &nic : TRY(planNics(wanted)))
-        if (std::ranges::find(come, nic.device, &config::Device::name) != come.end())
-            body.plug.push_back(nicOf(nic));
+        if (std::ranges::find(come, nic.card.device, &config::Device::name) != come.end())
+            body.plug.push_back(nic.card);
     for (const spec::Mount &mount : body.unmount)
         std::erase(running.mounts, mount);
     TRY(checkApart(running.mounts, body.unmount));
     TRY(checkApart(running.mounts, body.mount));
-    TRY(checkHostNames(body));
+    TRY(checkCards(body.plug, body.unplug));
     return body;
 }
 
@@ -156,13 +142,13 @@ Status Manager::applyDevices(const store::Instance &row, const config::Expanded 
     const std::vector<NicPlan> old = TRY(planNics(TRY(config::parseEffective(before)))), now = TRY(planNics(TRY(config::parseEffective(after))));
     std::vector<NicPlan> fresh;
     for (const NicPlan &nic : now)
-        if (std::ranges::find(body.plug, nic.device, &spec::Nic::device) != body.plug.end())
+        if (std::ranges::find(body.plug, nic.card.device, &spec::Nic::device) != body.plug.end())
             fresh.push_back(nic);
     const auto releaseOthers = [this](const std::vector<NicPlan> &nics, const std::vector<NicPlan> &kept) -> Status {
         for (const NicPlan &nic : nics) {
-            const auto same = [&](const NicPlan &other) { return other.network == nic.network && other.mac == nic.mac; };
-            if (!nic.network.empty() && !nic.mac.empty() && std::ranges::none_of(kept, same))
-                TRY(m_s.networks.release(nic.network, nic.mac));
+            const auto same = [&](const NicPlan &other) { return other.network == nic.network && other.card.mac == nic.card.mac; };
+            if (!nic.network.empty() && !nic.card.mac.empty() && std::ranges::none_of(kept, same))
+                TRY(m_s.networks.release(nic.network, nic.card.mac));
         }
         return {};
     };

@@ -102,7 +102,7 @@ Status Manager::reserveNics(const store::Instance &row, const std::vector<NicPla
         if (nic.network.empty())
             continue;
         TRY(m_s.networks.ensureUp(nic.network));
-        TRY(m_s.networks.reserve(nic.network, {row.name, nic.mac, nic.ipv4, {}}));
+        TRY(m_s.networks.reserve(nic.network, {row.name, nic.card.mac, nic.ipv4, {}}));
     }
     return {};
 }
@@ -113,8 +113,8 @@ Status Manager::releaseNics(const store::Instance &row)
     if (!now)
         return {}; // a profile is gone: nothing is known to be reserved
     for (const NicPlan &nic : TRY(planNics(*now)))
-        if (!nic.network.empty() && !nic.mac.empty())
-            TRY(m_s.networks.release(nic.network, nic.mac));
+        if (!nic.network.empty() && !nic.card.mac.empty())
+            TRY(m_s.networks.release(nic.network, nic.card.mac));
     return {};
 }
 
@@ -141,6 +141,7 @@ Status Manager::startLocked(const InstanceKey &key)
     spec.setup = std::move(cloud.setup);
     if (!cloud.hostname.empty())
         spec.hostname = cloud.hostname;
+    TRY_IN("start " + quoted(key.name), checkCards(spec.nics, spec.nics)); // the last run's may not have gone yet
 
     const std::vector<NicPlan> nics = TRY(planNics(now));
     TRY_IN("start " + quoted(key.name), reserveNics(row, nics));

@@ -4,8 +4,10 @@
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cards/cards.h"
 #include "instances/journal.h"
 #include "kernel/path.h"
+#include "spec/monitor_client.h"
 
 #include <fcntl.h>
 
@@ -74,6 +76,11 @@ void Manager::cleanUp(const InstanceKey &key)
         if (Status removed = cgroup::remove(*m_layout, group); !removed)
             log::error("instance '" + key.name + "': cgroup stays: " + removed.error().message);
     }
+    const std::string runDir = m_s.paths.instanceRunDir(key.project, key.name);
+    // A monitor that was killed could not do it. Its spec is gone where it could.
+    if (const auto spec = spec::readLaunchSpec(runDir))
+        if (const Status back = cards::withdraw(runDir, spec->nics); !back)
+            log::error("instance '" + key.name + "': its network cards: " + back.error().message);
     const auto folder = path::openFolder(m_s.paths.runDir + "/instances");
     if (!folder)
         return; // nothing was ever started

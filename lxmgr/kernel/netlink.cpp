@@ -18,13 +18,6 @@ extern "C" char *if_indextoname(unsigned int index, char *name) noexcept;
 namespace lxmgr::netlink
 {
 
-namespace
-{
-
-constexpr std::uint16_t kDo = NLM_F_REQUEST | NLM_F_ACK;
-constexpr std::uint16_t kMake = kDo | NLM_F_CREATE | NLM_F_EXCL;
-constexpr std::uint16_t kDump = NLM_F_REQUEST | NLM_F_DUMP;
-
 std::string macBytes(const std::string &mac)
 {
     std::string bytes;
@@ -32,6 +25,21 @@ std::string macBytes(const std::string &mac)
         bytes += static_cast<char>(std::strtoul(part.c_str(), nullptr, 16));
     return bytes;
 }
+
+Result<int> indexOf(const std::string &name)
+{
+    const unsigned index = ::if_nametoindex(name.c_str());
+    if (index == 0)
+        return Error(Code::NotFound, "No network interface " + quoted(name), ENODEV);
+    return static_cast<int>(index);
+}
+
+namespace
+{
+
+constexpr std::uint16_t kDo = NLM_F_REQUEST | NLM_F_ACK;
+constexpr std::uint16_t kMake = kDo | NLM_F_CREATE | NLM_F_EXCL;
+constexpr std::uint16_t kDump = NLM_F_REQUEST | NLM_F_DUMP;
 
 std::string macText(std::string_view bytes)
 {
@@ -41,14 +49,6 @@ std::string macText(std::string_view bytes)
         text += (text.empty() ? "" : ":") + toHex({&value, 1});
     }
     return text;
-}
-
-Result<int> indexOf(const std::string &name)
-{
-    const unsigned index = ::if_nametoindex(name.c_str());
-    if (index == 0)
-        return Error(Code::NotFound, "No network interface " + quoted(name), ENODEV);
-    return static_cast<int>(index);
 }
 
 Status changeLink(const Message &message, const std::string &what)
@@ -159,12 +159,12 @@ Route parseRoute(const nlmsghdr &header)
     return route;
 }
 
-Result<Message> addressMessage(std::uint16_t type, std::uint16_t flags, const std::string &link, const Address &address)
+Message addressMessage(std::uint16_t type, std::uint16_t flags, int index, const Address &address)
 {
     ifaddrmsg fixed{};
     fixed.ifa_family = static_cast<std::uint8_t>(address.family);
     fixed.ifa_prefixlen = static_cast<std::uint8_t>(address.prefix);
-    fixed.ifa_index = static_cast<std::uint32_t>(TRY(indexOf(link)));
+    fixed.ifa_index = static_cast<std::uint32_t>(index);
     if (address.family == AF_INET6)
         fixed.ifa_flags = IFA_F_NODAD;
     Message message(type, flags, fixed);
@@ -286,8 +286,13 @@ Result<Address> parseAddress(std::string_view text)
 
 Status addAddress(const std::string &link, const Address &address)
 {
-    const Message message = TRY(addressMessage(RTM_NEWADDR, kMake, link, address));
-    Status added = changeLink(message, "add address " + quoted(address.text()) + " to " + quoted(link));
+    return addAddress(-1, TRY(indexOf(link)), address);
+}
+
+Status addAddress(int netns, int index, const Address &address)
+{
+    Socket socket = TRY(Socket::open(netns));
+    Status added = socket.request(addressMessage(RTM_NEWADDR, kMake, index, address), "add address " + quoted(address.text()));
     if (!added && added.error().errnum == EEXIST)
         return {};
     return added;
@@ -295,7 +300,7 @@ Status addAddress(const std::string &link, const Address &address)
 
 Status deleteAddress(const std::string &link, const Address &address)
 {
-    const Message message = TRY(addressMessage(RTM_DELADDR, kDo, link, address));
+    const Message message = addressMessage(RTM_DELADDR, kDo, TRY(indexOf(link)), address);
     Status gone = changeLink(message, "remove address " + quoted(address.text()) + " from " + quoted(link));
     if (!gone && gone.error().errnum == EADDRNOTAVAIL)
         return {};

@@ -70,6 +70,8 @@ struct Address {
 Result<Address> parseAddress(std::string_view text);
 /// One already there is fine. IPv6 without duplicate detection: dnsmasq must be able to bind it at once.
 Status addAddress(const std::string &link, const Address &address);
+/// To the link of that index in another namespace (see links()).
+Status addAddress(int netns, int index, const Address &address);
 Status deleteAddress(const std::string &link, const Address &address);
 
 struct Counters {

@@ -45,6 +45,11 @@ private:
     std::string m_bytes;
 };
 
+/// "aa:bb:…" → six bytes.
+std::string macBytes(const std::string &mac);
+/// Of a link of the calling thread's namespace. NotFound.
+Result<int> indexOf(const std::string &name);
+
 /// A netlink socket of one network namespace.
 class Socket
 {

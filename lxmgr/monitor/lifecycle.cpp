@@ -1,6 +1,7 @@
 // From the first start to the last clean-up: boots, reboots, signals, the end.
 #include "base/log.h"
 #include "base/text.h"
+#include "cards/cards.h"
 #include "kernel/files.h"
 #include "kernel/netlink.h"
 #include "kernel/path.h"
@@ -106,6 +107,8 @@ Status Monitor::boot()
     m_state = GuestState::Starting;
     m_booted = false;
     m_guest = TRY(runtime::launch(m_spec, m_layout));
+    const std::vector<spec::Nic> planned = m_spec.nics;
+    keepCards(planned, std::exchange(m_guest.nics, {}));
     TRY(m_console.open(std::move(m_guest.console)));
     m_notifyPoll = Poll(m_loop, m_guest.notify.get(), [this](int) { onNotify(); });
     m_notifyPoll.want(UV_READABLE);
@@ -198,6 +201,7 @@ void Monitor::rebootGuest()
         for (const spec::Nic &nic : m_spec.nics)
             if (Status gone = netlink::deleteLink(nic.hostName); !gone && gone.error().code != Code::NotFound)
                 logIgnored("remove interface", gone);
+        logIgnored("take cards back", cards::withdraw(m_spec.runDir, m_spec.nics));
         TRY(runtime::cleanUp(m_spec, m_layout));
         m_spec = TRY(spec::readLaunchSpec(m_spec.runDir));
         m_spec.setup = {}; // was done by the first boot
@@ -219,13 +223,16 @@ void Monitor::rebootGuest()
 /// Order matters to whoever waits: all is gone before it is told.
 void Monitor::finish(MonitorEvent event)
 {
+    const Status withdrawn = cards::withdraw(m_spec.runDir, m_spec.nics);
+    logIgnored("take cards back", withdrawn);
     logIgnored("clean up", runtime::cleanUp(m_spec, m_layout));
     if (!m_spec.consoleLog.empty())
         logIgnored("save console log", files::replace(m_spec.consoleLog, m_console.log()));
     if (const auto folder = path::openFolder(m_spec.runDir)) {
         const spec::ExitRecord record{event.reason, event.status, wallClock(), event.message};
         logIgnored("write exit record", files::replaceVolatile(*folder, "exit", spec::encode(record)));
-        (void)sys::unlinkat(*folder, "spec"); // the exit record says more
+        if (withdrawn) // else the daemon tries again
+            (void)sys::unlinkat(*folder, "spec"); // the exit record says more
         (void)sys::unlinkat(*folder, "monitor.sock");
     }
     broadcast(event);

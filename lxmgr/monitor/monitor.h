@@ -80,6 +80,8 @@ private:
     Status kill(const std::shared_ptr<Connection> &, spec::Packet &);
     Status freeze(const std::shared_ptr<Connection> &, spec::Packet &);
     Status thaw(const std::shared_ptr<Connection> &, spec::Packet &);
+    /// The cards of a running guest are known as `come`, for its end, a reboot and the daemon.
+    void keepCards(const std::vector<spec::Nic> &gone, const std::vector<spec::Nic> &come);
     Status replug(const std::shared_ptr<Connection> &, spec::Packet &);
     Status keepLimits(const std::shared_ptr<Connection> &, spec::Packet &);
     Status attachConsole(const std::shared_ptr<Connection> &, spec::Packet &);

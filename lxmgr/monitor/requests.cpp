@@ -191,14 +191,31 @@ Status keepForReboot(const std::string &runDir, const spec::ReplugBody &devices)
 
 } // namespace
 
+void Monitor::keepCards(const std::vector<spec::Nic> &gone, const std::vector<spec::Nic> &come)
+{
+    if (gone == come)
+        return;
+    change(m_spec.nics, gone, come);
+    spec::ReplugBody devices;
+    devices.unplug = gone;
+    devices.plug = come;
+    if (const Status kept = keepForReboot(m_spec.runDir, devices); !kept)
+        log::warning("keep cards: " + kept.error().message + ", ignoring");
+}
+
 Status Monitor::replug(const std::shared_ptr<Connection> &connection, spec::Packet &packet)
 {
-    const auto devices = TRY(spec::decode<spec::ReplugBody>(packet.body));
+    auto devices = TRY(spec::decode<spec::ReplugBody>(packet.body));
     if (m_state != GuestState::Running && m_state != GuestState::Frozen)
         return Error(Code::WrongState, "the guest is starting or stopping");
-    TRY(runtime::replug(m_spec, m_guest, devices));
+    const std::vector<spec::Nic> before = devices.unplug;
+    if (Status done = runtime::replug(m_spec, m_guest, devices); !done) {
+        keepCards(before, devices.unplug); // put back, they may be known by something else
+        return done;
+    }
     if (Status kept = keepForReboot(m_spec.runDir, devices); !kept) {
-        if (const Status back = runtime::replug(m_spec, m_guest, devices.reversed()); !back)
+        spec::ReplugBody other = devices.reversed();
+        if (const Status back = runtime::replug(m_spec, m_guest, other); !back)
             log::warning("take devices back: " + back.error().message + ", ignoring");
         return kept;
     }

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "base/undo.h"
+#include "cards/cards.h"
 #include "kernel/files.h"
 #include "kernel/mount.h"
 #include "kernel/netlink.h"
@@ -109,21 +110,15 @@ Status sendTrees(Parent &parent)
 
 Status makeInterfaces(Parent &parent)
 {
-    for (const spec::Nic &nic : parent.spec.nics) {
-        netlink::Veth veth;
-        veth.hostName = nic.hostName;
-        veth.peerName = nic.guestName;
-        veth.peerPid = parent.child.pid;
-        veth.bridge = nic.bridge;
-        veth.mac = nic.mac;
-        veth.mtu = nic.mtu;
-        Status made = netlink::createVeth(veth);
-        if (!made && made.error().errnum == EEXIST) {
-            // The last run's pair: the kernel takes a network namespace apart some time after its last process.
+    const cards::Inside guest{parent.child.pid, parent.child.pidfd.get(), parent.spec.runDir};
+    // A card of the host keeps its index only where it is free inside: those come first, when nothing else is there.
+    parent.guest.nics = parent.spec.nics;
+    std::ranges::stable_partition(parent.guest.nics, [](const spec::Nic &nic) { return nic.kind == spec::Nic::Kind::Physical; });
+    for (spec::Nic &nic : parent.guest.nics) {
+        // The last run's pair: the kernel takes a network namespace apart some time after its last process.
+        if (const auto old = netlink::link(nic.hostName); !nic.hostName.empty() && old && old->kind == "veth")
             TRY_IN("device " + quoted(nic.device), netlink::deleteLink(nic.hostName));
-            made = netlink::createVeth(veth);
-        }
-        TRY_IN("device " + quoted(nic.device), std::move(made));
+        TRY_IN("device " + quoted(nic.device), cards::plug(guest, nic));
     }
     return parent.channel.send(wire(Handshake::Network));
 }
@@ -222,6 +217,7 @@ Result<Guest> launch(const spec::LaunchSpec &spec, const cgroup::Layout &layout)
     Parent parent{spec, layout, Ids::of(spec.idmap), {}, {}, {}, {}, {}, {}};
     Undo undo;
     undo.add("remove control groups", [&] { return cgroup::remove(layout, spec.cgroup); });
+    undo.add("take cards back", [&] { return cards::withdraw(spec.runDir, parent.guest.nics); });
     traceStep("parent", "begin");
     undo.add("kill child", [&]() -> Status {
         killChild(parent);

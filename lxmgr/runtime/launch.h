@@ -20,6 +20,7 @@ struct Guest {
     Fd dev;              ///< The guest's /dev, for nodes that come later.
     Fd notify;           ///< Datagram socket bound at /run/host/notify inside (sd_notify(3)).
     Leftovers leftovers; ///< To be closed when nobody waits.
+    std::vector<spec::Nic> nics; ///< Of the spec, with what plugging them in filled in.
 };
 
 /// Returns when init was exec'd. After an error nothing is left: no process, control group, mount or interface.

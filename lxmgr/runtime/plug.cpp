@@ -2,8 +2,8 @@
 
 #include "base/text.h"
 #include "base/undo.h"
+#include "cards/cards.h"
 #include "kernel/mount.h"
-#include "kernel/netlink.h"
 #include "kernel/path.h"
 #include "kernel/process.h"
 #include "kernel/sys.h"
@@ -118,27 +118,7 @@ Status unplugMount(const spec::LaunchSpec &spec, const Guest &guest, const spec:
     return inside(spec, guest, [&](const Fd &root) { return detach(root, mount, source); });
 }
 
-Status plugNic(const Guest &guest, const spec::Nic &nic)
-{
-    netlink::Veth veth;
-    veth.hostName = nic.hostName;
-    veth.peerName = nic.guestName;
-    veth.peerPid = guest.initPid;
-    veth.bridge = nic.bridge;
-    veth.mac = nic.mac;
-    veth.mtu = nic.mtu;
-    Status made = netlink::createVeth(veth);
-    if (!made && made.error().errnum == EEXIST)
-        return std::move(made.error()).hint("interface " + quoted(netlink::linkExists(nic.hostName) ? nic.hostName : nic.guestName) +
-                                            " is there already, " + (netlink::linkExists(nic.hostName) ? "on the host" : "inside"));
-    return made;
-}
-
-Status unplugNic(const spec::Nic &nic)
-{
-    Status gone = netlink::deleteLink(nic.hostName);
-    return !gone && gone.error().code == Code::NotFound ? Status() : gone; // deleted inside: a pair goes together
-}
+cards::Inside insideOf(const spec::LaunchSpec &spec, const Guest &guest) { return {guest.initPid, guest.initPidfd.get(), spec.runDir}; }
 
 std::string placeOf(const spec::Mount &mount) { return "mount at /" + mount.target; }
 Status plugNode(const spec::LaunchSpec &spec, const Guest &guest, const spec::DeviceNode &node)
@@ -151,16 +131,17 @@ std::string placeOf(const spec::Nic &nic) { return "device " + quoted(nic.device
 
 } // namespace
 
-Status replug(const spec::LaunchSpec &spec, const Guest &guest, const spec::ReplugBody &devices)
+Status replug(const spec::LaunchSpec &spec, const Guest &guest, spec::ReplugBody &devices)
 {
+    const cards::Inside cardsOf = insideOf(spec, guest);
     Undo undo;
     for (const spec::Mount &mount : devices.unmount | std::views::reverse) { // the last one may lie in an earlier one
         TRY_IN(placeOf(mount), unplugMount(spec, guest, mount));
         undo.add(placeOf(mount), [&] { return plugMount(spec, guest, mount); });
     }
-    for (const spec::Nic &nic : devices.unplug) {
-        TRY_IN(placeOf(nic), unplugNic(nic));
-        undo.add(placeOf(nic), [&] { return plugNic(guest, nic); });
+    for (spec::Nic &nic : devices.unplug) {
+        TRY_IN(placeOf(nic), cards::unplug(cardsOf, nic));
+        undo.add(placeOf(nic), [&] { return cards::plug(cardsOf, nic); });
     }
     for (const spec::DeviceNode &node : devices.removeNodes) {
         TRY_IN(placeOf(node), removeNode(guest.dev, node));
@@ -170,9 +151,9 @@ Status replug(const spec::LaunchSpec &spec, const Guest &guest, const spec::Repl
         TRY_IN(placeOf(node), plugNode(spec, guest, node));
         undo.add(placeOf(node), [&] { return removeNode(guest.dev, node); });
     }
-    for (const spec::Nic &nic : devices.plug) {
-        TRY_IN(placeOf(nic), plugNic(guest, nic));
-        undo.add(placeOf(nic), [&] { return unplugNic(nic); });
+    for (spec::Nic &nic : devices.plug) {
+        TRY_IN(placeOf(nic), cards::plug(cardsOf, nic));
+        undo.add(placeOf(nic), [&] { return cards::unplug(cardsOf, nic); });
     }
     for (const spec::Mount &mount : devices.mount) {
         TRY_IN(placeOf(mount), plugMount(spec, guest, mount));

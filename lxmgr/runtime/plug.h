@@ -8,8 +8,8 @@
 namespace lxmgr::runtime
 {
 
-/// All of it, or after an error none. Blocks for a few milliseconds; a guest that holds a path up (its own FUSE) makes it an
-/// error after some seconds, not a wait.
-Status replug(const spec::LaunchSpec &spec, const Guest &guest, const spec::ReplugBody &devices);
+/// All of it, or after an error none. What plugging cards in tells of them is filled in, those of a step that is undone too.
+/// Blocks for a few milliseconds; a guest that holds a path up (its own FUSE) makes it an error after some seconds, not a wait.
+Status replug(const spec::LaunchSpec &spec, const Guest &guest, spec::ReplugBody &devices);
 
 } // namespace lxmgr::runtime

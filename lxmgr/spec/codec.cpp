@@ -52,7 +52,9 @@ template <> struct Fields<GuestSetup> { static constexpr auto rows = std::tuple{
     Field{1, &GuestSetup::groups}, Field{2, &GuestSetup::users}, Field{3, &GuestSetup::files}, Field{4, &GuestSetup::hosts}}; };
 template <> struct Fields<Nic> { static constexpr auto rows = std::tuple{
     Field{1, &Nic::device}, Field{2, &Nic::hostName}, Field{3, &Nic::guestName}, Field{4, &Nic::bridge},
-    Field{5, &Nic::mac}, Field{6, &Nic::mtu}}; };
+    Field{5, &Nic::mac}, Field{6, &Nic::mtu}, Field{7, &Nic::kind}, Field{8, &Nic::parent}, Field{9, &Nic::mode},
+    Field{10, &Nic::addresses}, Field{11, &Nic::gateways}, Field{12, &Nic::routes}, Field{13, &Nic::index},
+    Field{14, &Nic::hostMac}, Field{15, &Nic::hostMtu}, Field{16, &Nic::hostUp}}; };
 template <> struct Fields<CgroupWrite> { static constexpr auto rows = std::tuple{
     Field{1, &CgroupWrite::controller}, Field{2, &CgroupWrite::file}, Field{3, &CgroupWrite::value},
     Field{4, &CgroupWrite::required}}; };

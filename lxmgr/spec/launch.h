@@ -104,14 +104,26 @@ struct GuestSetup {
     bool empty() const { return groups.empty() && users.empty() && files.empty() && hosts.empty(); }
 };
 
-/// A veth pair, made by the monitor with its peer born inside.
+/// A veth pair, made by the monitor with its peer born inside; or another kind of card.
 struct Nic {
+    enum class Kind : std::uint32_t { Veth = 0, Macvlan = 1, Physical = 2 };
     std::string device;    ///< Device name in the configuration, for errors.
     std::string hostName;  ///< Interface name outside.
     std::string guestName; ///< Interface name inside.
     std::string bridge;    ///< Outside end is attached to it; empty: left free.
     std::string mac;       ///< Of the inside end.
     std::uint32_t mtu = 0; ///< 0: the bridge's.
+    Kind kind = Kind::Veth;
+    std::string parent;     ///< Macvlan, Physical: interface of the host. Veth: one that answers for `addresses`; empty: none.
+    std::uint32_t mode = 0; ///< Macvlan: MACVLAN_MODE_*.
+    std::vector<std::string> addresses;   ///< Set inside; the host has routes to them.
+    std::vector<std::uint32_t> gateways;  ///< AF_INET, AF_INET6: a default route of that family is set inside.
+    std::vector<std::string> routes;      ///< Subnets that the host reaches by it.
+    // Known when it is plugged in.
+    std::uint32_t index = 0; ///< Inside, of a card with no end on the host; 0: not known.
+    std::string hostMac;     ///< Physical: what it had on the host, and gets back.
+    std::uint32_t hostMtu = 0;
+    bool hostUp = false;
     bool operator==(const Nic &) const = default;
 };
 

@@ -581,9 +581,13 @@ private slots:
                 {"pids", "pids.max", "many", true}
             };
         if (what == "bridge")
-            spec.nics = {
-                {"eth0", "lxt0none", "eth0", "lxmgrnone", "", 0}
-            };
+        {
+            spec::Nic nic;
+            nic.device = nic.guestName = "eth0";
+            nic.hostName = "lxt0none";
+            nic.bridge = "lxmgrnone";
+            spec.nics = {nic};
+        }
         const auto started = m_guest->start(spec);
         QVERIFY(!started);
         QVERIFY2(QString::fromStdString(started.error().message).contains(words), started.error().message.c_str());

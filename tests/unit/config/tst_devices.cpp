@@ -26,6 +26,18 @@ const DeviceMap kGood = {
       {"host_name", "veth.web1"},
       {"ipv4.address", "10.1.2.3"}}                                        },
     {"eth1",   {{"type", "nic"}, {"nictype", "bridged"}, {"parent", "br0"}}},
+    {"eth2",   {{"type", "nic"}, {"nictype", "macvlan"}, {"parent", "eno1"}, {"mode", "private"}}},
+    {"eth3",
+     {{"type", "nic"},
+      {"nictype", "routed"},
+      {"ipv4.address", "192.0.2.7,192.0.2.8"},
+      {"ipv4.gateway", "none"},
+      {"ipv4.routes", "198.51.100.0/24"},
+      {"ipv6.address", "fd42::7"},
+      {"ipv6.gateway", "auto"},
+      {"ipv6.routes", "fd42:1::/64,fd42:2::/64"}}                          },
+    {"eth4",   {{"type", "nic"}, {"nictype", "p2p"}}},
+    {"eth5",   {{"type", "nic"}, {"nictype", "physical"}, {"parent", "eno2"}}},
     {"kvm",
      {{"type", "unix-char"},
       {"source", "/dev/kvm"},
@@ -114,7 +126,7 @@ private slots:
             {"type=nic network=n parent=br0",                           "device 'd': parent: does not go together with network"                                                  },
             {"type=nic nictype=bridged",                                "device 'd': parent: is missing: a nic has network=<managed network>, or "
                                          "nictype=bridged and parent=<bridge of the host>"                                               },
-            {"type=nic nictype=token parent=x",                         "device 'd': nictype: 'token' is not a kind of nic (bridged)"                                            },
+            {"type=nic nictype=token parent=x",                         "device 'd': nictype: 'token' is not a kind of nic (bridged, macvlan, p2p, physical, routed)"                                            },
             {"type=nic network=n hwaddr=01:00:00:00:00:00",             "device 'd': hwaddr: '01:00:00:00:00:00' is not the MAC "
                                                             "address of one interface (first byte even, not all zero)"},
             {"type=nic network=n name=../x",                            "device 'd': name: '../x' is not an interface name (1 to 15 of letters, "
@@ -124,6 +136,24 @@ private slots:
             {"type=nic network=n ipv4.address=10.1.2",                  "device 'd': ipv4.address: '10.1.2' is not an IPv4 address"                                              },
             {"type=nic nictype=bridged parent=b ipv4.address=10.1.2.3",
              "device 'd': ipv4.address: needs a managed network"                                                                                                                 },
+            {"type=nic nictype=macvlan",                                "device 'd': parent: is missing: the interface of the host that it is"                                   },
+            {"type=nic nictype=macvlan parent=e host_name=x",
+             "device 'd': host_name: is not for nictype=macvlan (it is for bridged, p2p, routed)"                                                                                },
+            {"type=nic nictype=p2p parent=e",
+             "device 'd': parent: is not for nictype=p2p (it is for bridged, macvlan, physical, routed)"                                                                         },
+            {"type=nic network=n mode=vepa",                            "device 'd': mode: is not for nictype=bridged (it is for macvlan)"                                       },
+            {"type=nic network=n ipv6.address=fd42::1",                 "device 'd': ipv6.address: is not for nictype=bridged (it is for routed)"                                },
+            {"type=nic network=n ipv4.address=192.0.2.1,192.0.2.2",     "device 'd': ipv4.address: is one address, or none: DHCP gives no more"                                  },
+            {"type=nic nictype=macvlan parent=e mode=x",                "device 'd': mode: 'x' is none of bridge, vepa, private, passthru"                                       },
+            {"type=nic nictype=p2p ipv4.routes=192.0.2.1/24",           "device 'd': ipv4.routes: '192.0.2.1/24' is not a subnet: there are bits behind its prefix"              },
+            {"type=nic nictype=p2p ipv4.routes=192.0.2.1",
+             "device 'd': ipv4.routes: '192.0.2.1' is not a subnet: the prefix is missing, as in 10.1.2.0/24"                                                                    },
+            {"type=nic nictype=p2p ipv6.routes=fd42::/129",             "device 'd': ipv6.routes: 'fd42::/129' is not a subnet: its prefix is not from 1 to 128"                 },
+            {"type=nic nictype=routed ipv4.address=192.0.2.1,192.0.2.1",
+             "device 'd': ipv4.address: '192.0.2.1' is given twice"                                                                                                              },
+            {"type=nic nictype=routed ipv6.address=fd42:0::1",
+             "device 'd': ipv6.address: 'fd42:0::1' is not an IPv6 address in its short form (fd42::1)"                                                                          },
+            {"type=nic nictype=routed ipv4.routes=192.0.2.0/24",        "device 'd': ipv4.routes: needs ipv4.address, which they go to"                                          },
             {"type=unix-char",                                          "device 'd': source: is missing: the device on the host, such as /dev/kvm"                               },
             {"type=unix-block",                                         "device 'd': source: is missing: the device on the host, such as /dev/loop0"                             },
             {"type=unix-block path=/dev/x major=4096 minor=0",          "device 'd': major: '4096' is above 4095"                                                                },
@@ -149,7 +179,7 @@ private slots:
     {
         QTest::addColumn<QByteArray>("keys");
         for (const char *keys :
-             {"type=proxy listen=tcp:0.0.0.0:80", "type=gpu", "type=nic nictype=macvlan parent=eth0",
+             {"type=proxy listen=tcp:0.0.0.0:80", "type=gpu", "type=nic nictype=ipvlan parent=eth0",
               "type=nic network=n vlan=5", "type=nic network=n security.mac_filtering=true",
               "type=disk path=/ pool=default size.state=10GiB", "type=disk path=/x pool=default source=vol io.bus=nvme"})
             QTest::newRow(keys) << QByteArray(keys);
@@ -178,6 +208,9 @@ private slots:
         VERIFY_FAILS(Code::Invalid, parseDevices(devices, DeviceSet::Local));
         devices = kGood;
         devices["eth1"]["name"] = "eth0";
+        VERIFY_FAILS(Code::Invalid, parseDevices(devices, DeviceSet::Local));
+        devices = kGood;
+        devices["eth6"] = kGood.at("eth5");
         VERIFY_FAILS(Code::Invalid, parseDevices(devices, DeviceSet::Local));
     }
 

@@ -1,0 +1,303 @@
+#include "cards/cards.h"
+
+#include "base/text.h"
+#include "base/undo.h"
+#include "kernel/files.h"
+#include "kernel/netlink_cards.h"
+#include "kernel/sys.h"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+
+namespace lxmgr::cards
+{
+
+namespace
+{
+
+using netlink::Address;
+using netlink::Link;
+using netlink::LinkRoute;
+using spec::Nic;
+
+// What a routed guest has for a gateway, the same for all: their links are apart.
+constexpr const char *kGateways[] = {"169.254.0.1", "fe80::1"};
+
+const char *gatewayOf(int family) { return kGateways[family == AF_INET ? 0 : 1]; }
+
+std::string pinOf(const std::string &runDir) { return runDir + "/net"; }
+
+/// Of the namespace itself and not of a process, which may be dead by the time it is needed.
+Status pin(const Inside &guest)
+{
+    const std::string path = pinOf(guest.runDir);
+    const Fd file = TRY(sys::open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    const std::string space = "/proc/" + std::to_string(guest.pid) + "/ns/net";
+    const struct stat own = TRY(sys::fstat(file)), wanted = TRY(sys::fstatat(sys::cwd(), space, 0)), folder = TRY(sys::fstatat(sys::cwd(), guest.runDir, 0));
+    if (own.st_dev == wanted.st_dev && own.st_ino == wanted.st_ino)
+        return {};
+    if (own.st_dev != folder.st_dev)
+        return Error(Code::WrongState, quoted(path) + " still holds the network of an earlier guest, with a card of the host in it")
+            .hint("stop the instance; look for the card there (nsenter --net=" + path + " ip link)");
+    return sys::mount(space, path, "", MS_BIND);
+}
+
+void unpin(const std::string &runDir)
+{
+    (void)sys::umount2(pinOf(runDir), MNT_DETACH); // EINVAL, ENOENT: there is none
+    (void)sys::unlinkat(sys::cwd(), pinOf(runDir));
+}
+
+Status setForwarding(const std::string &link, int family)
+{
+    return files::put(std::string("/proc/sys/net/") + (family == AF_INET ? "ipv4" : "ipv6") + "/conf/" + link + "/forwarding", "1");
+}
+
+Result<std::vector<Address>> parsed(const std::vector<std::string> &texts)
+{
+    std::vector<Address> addresses;
+    for (const std::string &text : texts)
+        addresses.push_back(TRY(netlink::parseAddress(text)));
+    return addresses;
+}
+
+/// Routes to what is behind the card, by its outer end, which they go with.
+Status addHostRoutes(const Nic &card, int index)
+{
+    const std::vector<Address> own = TRY(parsed(card.addresses));
+    for (const Address &address : own) {
+        TRY(netlink::addAddress(card.hostName, TRY(netlink::parseAddress(gatewayOf(address.family)))));
+        TRY(setForwarding(card.hostName, address.family));
+        TRY(netlink::addRoute(-1, {index, address, ""}));
+    }
+    for (const Address &subnet : TRY(parsed(card.routes))) {
+        const auto by = std::ranges::find(own, subnet.family, &Address::family);
+        TRY(netlink::addRoute(-1, {index, subnet, by == own.end() ? "" : by->text()}));
+    }
+    return {};
+}
+
+Status addProxies(const Nic &card)
+{
+    if (card.parent.empty() || card.kind != Nic::Kind::Veth)
+        return {};
+    for (const Address &address : TRY(parsed(card.addresses)))
+        TRY(netlink::addProxy(card.parent, address));
+    return {};
+}
+
+Status removeProxies(const Nic &card)
+{
+    if (card.parent.empty() || card.kind != Nic::Kind::Veth)
+        return {};
+    for (const Address &address : TRY(parsed(card.addresses)))
+        TRY(netlink::deleteProxy(card.parent, address));
+    return {};
+}
+
+bool wantsGateway(const Nic &card, int family)
+{
+    return std::ranges::any_of(card.gateways, [&](std::uint32_t each) { return static_cast<int>(each) == family; });
+}
+
+/// What DHCP does for the others.
+Status configureInside(const Inside &guest, const Nic &card)
+{
+    if (card.addresses.empty())
+        return {};
+    const Link link = TRY(netlink::linkIn(guest.netns, card.guestName));
+    TRY(netlink::setUpIn(guest.netns, link.index));
+    std::vector<int> done;
+    for (const Address &address : TRY(parsed(card.addresses))) {
+        TRY(netlink::addAddress(guest.netns, link.index, address));
+        if (!wantsGateway(card, address.family) || std::ranges::find(done, address.family) != done.end())
+            continue;
+        done.push_back(address.family);
+        const std::string gateway = gatewayOf(address.family);
+        TRY(netlink::addRoute(guest.netns, {link.index, TRY(netlink::parseAddress(gateway)), ""}));
+        Status route = netlink::addRoute(guest.netns, {link.index, {address.family, std::string(address.bytes.size(), '\0'), 0, 0}, gateway});
+        if (!route && route.error().errnum == EEXIST)
+            return std::move(route.error()).hint(std::string("the guest has one already; set ") +
+                                                 (address.family == AF_INET ? "ipv4" : "ipv6") + ".gateway=none");
+        TRY(std::move(route));
+    }
+    return {};
+}
+
+Status deleteVeth(const std::string &hostName)
+{
+    Status gone = netlink::deleteLink(hostName);
+    return !gone && gone.error().code == Code::NotFound ? Status() : gone; // deleted inside: a pair goes together
+}
+
+Status createVeth(const Inside &guest, const Nic &card)
+{
+    netlink::Veth veth;
+    veth.hostName = card.hostName;
+    veth.peerName = card.guestName;
+    veth.peerPid = guest.pid;
+    veth.bridge = card.bridge;
+    veth.mac = card.mac;
+    veth.mtu = card.mtu;
+    return netlink::createVeth(veth);
+}
+
+Status plugVeth(const Inside &guest, const Nic &card)
+{
+    TRY(createVeth(guest, card));
+    Undo undo;
+    undo.add("remove interface", [&] { return deleteVeth(card.hostName); });
+    undo.add("proxies", [&] { return removeProxies(card); });
+    TRY(configureInside(guest, card));
+    if (!card.addresses.empty() || !card.routes.empty())
+        TRY(addHostRoutes(card, TRY(netlink::link(card.hostName)).index));
+    TRY(addProxies(card));
+    undo.keep();
+    return {};
+}
+
+Status plugMacvlan(const Inside &guest, Nic &card)
+{
+    Status made = netlink::createMacvlan({card.parent, card.guestName, guest.pid, card.mac, card.mtu, card.mode});
+    if (!made && (made.error().errnum == EBUSY || made.error().errnum == EINVAL))
+        return std::move(made.error()).hint("passthru wants the parent for itself; a bridge's port or another macvlan's parent in passthru has none");
+    TRY(std::move(made));
+    auto inside = netlink::linkIn(guest.netns, card.guestName);
+    card.index = inside ? static_cast<std::uint32_t>(inside->index) : 0;
+    return {};
+}
+
+Status give(const std::string &name, const Nic &card)
+{
+    TRY(netlink::setMac(name, card.hostMac));
+    TRY(netlink::setMtu(name, card.hostMtu));
+    return card.hostUp ? netlink::setUp(name) : Status();
+}
+
+/// By its index, or by the name it was put in by where the index is not known (the monitor died in that very moment).
+Result<Link> findCard(int netns, const Nic &card)
+{
+    return card.index ? netlink::linkIn(netns, static_cast<int>(card.index)) : netlink::linkIn(netns, card.guestName);
+}
+
+/// From the namespace `netns` to ours.
+Status bringBack(int netns, const Nic &card)
+{
+    const auto inside = findCard(netns, card);
+    if (!inside && inside.error().code == Code::NotFound)
+        return {}; // it is back, or was taken out of the machine
+    if (!inside)
+        return inside.error();
+    const Fd home = TRY(sys::open("/proc/thread-self/ns/net", O_RDONLY));
+    std::string name = card.parent;
+    Status moved = netlink::moveLink(netns, inside->index, home.get(), name);
+    if (!moved && moved.error().code == Code::AlreadyExists) { // somebody took the name meanwhile: better another than none
+        // The kernel moves it first and names it then, where nobody has the name that it has inside.
+        name = inside->name;
+        if (netlink::linkIn(netns, inside->index))
+            TRY(netlink::moveLink(netns, inside->index, home.get(), name = "card" + std::to_string(inside->index)));
+        TRY(give(name, card));
+        return Error(Code::AlreadyExists, "the host has another interface " + quoted(card.parent) + " by now; this one is called " + quoted(name));
+    }
+    TRY(std::move(moved));
+    return give(name, card);
+}
+
+Status plugPhysical(const Inside &guest, Nic &card)
+{
+    TRY_IN("keep its network namespace", pin(guest));
+    const Link link = TRY(netlink::link(card.parent));
+    card.hostMac = link.mac;
+    card.hostMtu = link.mtu;
+    card.hostUp = (link.flags & IFF_UP) != 0;
+    if (!card.mac.empty())
+        TRY(netlink::setMac(card.parent, card.mac));
+    if (card.mtu)
+        TRY(netlink::setMtu(card.parent, card.mtu));
+    Status lent = netlink::lendLink(link.index, guest.pid, card.guestName);
+    if (!lent) {
+        // It may be inside already, under the name it had. The first error is the one to report.
+        Nic back = card;
+        back.guestName = card.parent;
+        (void)(netlink::linkExists(card.parent) ? give(card.parent, card) : bringBack(guest.netns, back));
+        return lent;
+    }
+    auto inside = netlink::linkIn(guest.netns, card.guestName);
+    // The guest may have renamed it already.
+    card.index = static_cast<std::uint32_t>(inside ? inside->index : link.index);
+    return {};
+}
+
+Status plugOnce(const Inside &guest, Nic &card)
+{
+    switch (card.kind) {
+    case Nic::Kind::Macvlan:
+        return plugMacvlan(guest, card);
+    case Nic::Kind::Physical:
+        return plugPhysical(guest, card);
+    case Nic::Kind::Veth:
+        break;
+    }
+    return plugVeth(guest, card);
+}
+
+Status withdrawOne(int netns, const Nic &card)
+{
+    if (card.kind == Nic::Kind::Physical)
+        return netns < 0 ? Status() : bringBack(netns, card); // without a pin it never was inside
+    return removeProxies(card);
+}
+
+} // namespace
+
+Status plug(const Inside &guest, Nic &card)
+{
+    Status made = plugOnce(guest, card);
+    if (!made && made.error().code == Code::AlreadyExists && !card.hostName.empty() && netlink::linkExists(card.hostName))
+        return std::move(made.error()).hint("interface " + quoted(card.hostName) + " is there already, on the host");
+    if (!made && made.error().code == Code::AlreadyExists && netlink::linkIn(guest.netns, card.guestName))
+        return std::move(made.error()).hint("interface " + quoted(card.guestName) + " is there already, inside");
+    return made;
+}
+
+Status unplug(const Inside &guest, const Nic &card)
+{
+    if (card.kind == Nic::Kind::Physical)
+        return bringBack(guest.netns, card);
+    if (card.kind == Nic::Kind::Macvlan) {
+        const auto link = findCard(guest.netns, card);
+        if (!link)
+            return link.error().code == Code::NotFound ? Status() : Status(link.error());
+        return link->kind == "macvlan" ? netlink::deleteLinkIn(guest.netns, link->index) : Status();
+    }
+    TRY(removeProxies(card));
+    return deleteVeth(card.hostName);
+}
+
+Status withdraw(const std::string &runDir, const std::vector<Nic> &cards)
+{
+    Status first;
+    bool held = false;
+    {
+        struct stat folder {
+        };
+        Fd netns;
+        if (auto opened = sys::open(pinOf(runDir), O_RDONLY | O_CLOEXEC))
+            if (::stat(runDir.c_str(), &folder) == 0 && TRY(sys::fstat(*opened)).st_dev != folder.st_dev)
+                netns = std::move(*opened);
+        for (const Nic &card : cards)
+            if (Status done = withdrawOne(netns ? netns.get() : -1, card); !done) {
+                held = held || (netns && card.kind == Nic::Kind::Physical && findCard(netns.get(), card));
+                if (first)
+                    first = std::move(done.error()).in("device " + quoted(card.device));
+            }
+    }
+    if (!held) // a card that could not come back is not given up
+        unpin(runDir);
+    return first;
+}
+
+} // namespace lxmgr::cards

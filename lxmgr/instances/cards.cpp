@@ -1,0 +1,136 @@
+// Network cards that need something of the host: what is refused before anything is made.
+#include "instances/manager.h"
+
+#include "base/text.h"
+#include "kernel/files.h"
+#include "network/interfaces.h"
+#include "spec/monitor_client.h"
+
+#include <algorithm>
+#include <linux/rtnetlink.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+using spec::Nic;
+
+Status checkHostName(const Nic &card)
+{
+    if (card.hostName.empty() || !network::hostInterface(card.hostName))
+        return {};
+    return Error(Code::AlreadyExists, "interface " + quoted(card.hostName) + " is there already on the host").hint("choose another host_name");
+}
+
+/// A card that is lent out is in use by nothing else.
+Status checkPhysical(const Nic &card, const std::vector<netlink::Link> &links)
+{
+    const auto link = std::ranges::find(links, card.parent, &netlink::Link::name);
+    if (link == links.end())
+        return Error(Code::NotFound, "no interface " + quoted(card.parent) + " on this host");
+    if (link->master != 0)
+        return Error(Code::WrongState, "interface " + quoted(card.parent) + " is in use: it is a port of " + quoted(netlink::linkName(link->master)))
+            .hint("take it out of there first (ip link set " + card.parent + " nomaster)");
+    for (const netlink::Link &other : links)
+        if (other.peer == link->index && (other.kind == "macvlan" || other.kind == "vlan" || other.kind == "ipvlan"))
+            return Error(Code::WrongState, "interface " + quoted(card.parent) + " is in use: " + quoted(other.name) + " is on top of it")
+                .hint("remove that first (ip link delete " + other.name + ")");
+    if (link->kind == "bridge" || link->kind == "bond" || link->kind == "vxlan")
+        return Error(Code::Invalid, "interface " + quoted(card.parent) + " is a " + link->kind + ", which cannot be moved to a guest")
+            .hint("nictype=bridged joins a bridge, nictype=macvlan shares a card");
+    return {};
+}
+
+Status checkMtu(const Nic &card, const std::vector<netlink::Link> &links)
+{
+    const auto link = std::ranges::find(links, card.parent, &netlink::Link::name);
+    if (card.kind != Nic::Kind::Macvlan || link == links.end() || card.mtu <= link->mtu)
+        return {};
+    return Error(Code::Invalid, "mtu: " + std::to_string(card.mtu) + " is above that of " + quoted(card.parent) + ", " + std::to_string(link->mtu));
+}
+
+bool isOn(const std::string &name)
+{
+    const auto text = files::read("/proc/sys/net/" + name);
+    return text && trimmed(*text) != "0";
+}
+
+/// The host has to send on what comes in by the parent for the guest.
+Status checkForwarding(const Nic &card)
+{
+    if (card.kind != Nic::Kind::Veth || card.parent.empty())
+        return {};
+    for (const std::string &text : card.addresses) {
+        const bool old = text.find(':') == std::string::npos;
+        const std::string folder = std::string(old ? "ipv4" : "ipv6") + "/conf/" + card.parent + "/";
+        for (const char *name : {"forwarding", "proxy_ndp"}) {
+            if ((old && std::string_view(name) == "proxy_ndp") || isOn(folder + name))
+                continue;
+            return Error(Code::WrongState, "interface " + quoted(card.parent) + " does not pass packets on to guests: net/" + folder + name + " is 0")
+                .hint("sysctl -w net/" + folder + name + "=1");
+        }
+    }
+    return {};
+}
+
+Status checkRoutes(const Nic &card, const std::vector<netlink::Route> &routes, const std::vector<Nic> &gone)
+{
+    std::vector<std::string> wanted = card.addresses;
+    wanted.insert(wanted.end(), card.routes.begin(), card.routes.end());
+    for (const std::string &text : wanted) {
+        const netlink::Address subnet = TRY(netlink::parseAddress(text));
+        for (const netlink::Route &route : routes) {
+            if (route.table != RT_TABLE_MAIN || route.destination.family != subnet.family || route.destination.prefix != subnet.prefix ||
+                route.destination.bytes != subnet.bytes)
+                continue;
+            const std::string by = netlink::linkName(route.linkIndex);
+            if (std::ranges::find(gone, by, &Nic::hostName) != gone.end())
+                continue;
+            return Error(Code::AlreadyExists, "the host has a route to " + quoted(text) + " already, by interface " + quoted(by))
+                .hint("give the guest another address, or remove that route");
+        }
+    }
+    return {};
+}
+
+} // namespace
+
+Status checkCards(const std::vector<Nic> &come, const std::vector<Nic> &gone)
+{
+    const bool plain = std::ranges::all_of(come, [](const Nic &card) { return card.parent.empty() && card.addresses.empty() && card.routes.empty(); });
+    const std::vector<netlink::Link> links = plain ? std::vector<netlink::Link>() : TRY(netlink::links());
+    const std::vector<netlink::Route> routes = plain ? std::vector<netlink::Route>() : TRY(netlink::routes());
+    for (const Nic &card : come) {
+        const std::string place = "device " + quoted(card.device);
+        if (std::ranges::find(gone, card.hostName, &Nic::hostName) == gone.end())
+            TRY_IN(place, checkHostName(card));
+        const bool lent = std::ranges::any_of(gone, [&](const Nic &old) { return &old != &card && old.kind == Nic::Kind::Physical && old.parent == card.parent; });
+        if (card.kind == Nic::Kind::Physical && !lent)
+            TRY_IN(place, checkPhysical(card, links));
+        TRY_IN(place, checkMtu(card, links));
+        TRY_IN(place, checkForwarding(card));
+        TRY_IN(place, checkRoutes(card, routes, gone));
+    }
+    return {};
+}
+
+Result<std::set<std::string>> Manager::lentCards(const config::Effective &effective)
+{
+    const bool looks = std::ranges::any_of(effective.devices, [](const config::Device &device) {
+        const auto *nic = device.as<config::NicDevice>();
+        return nic && nic->kind() == config::NicKind::Physical;
+    });
+    std::set<std::string> lent;
+    if (!looks)
+        return lent;
+    for (const auto &[key, guest] : m_running->all())
+        if (const auto spec = spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)))
+            for (const Nic &card : spec->nics)
+                if (card.kind == Nic::Kind::Physical)
+                    lent.insert(card.parent);
+    return lent;
+}
+
+} // namespace lxmgr::instances

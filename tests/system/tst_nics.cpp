@@ -1,0 +1,289 @@
+// Network cards of each kind, at the start of a guest and while it runs: what is seen from inside, what comes back, what is
+// refused.
+#include "support/system_test.h"
+
+#include <QElapsedTimer>
+#include <QFile>
+#include <QRegularExpression>
+
+#include <csignal>
+
+using namespace lxmgr::test;
+
+namespace
+{
+
+constexpr const char *kMac = "02:00:5e:00:53:01"; ///< Of up0 on the host.
+
+} // namespace
+
+class TestNics : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void aFreeEndIsTheHosts();
+    void macvlansReachEachOther();
+    void routedOnesAreReachedFromBeyondTheHost();
+    void aCardOfTheHostIsLent();
+    void aLentCardComesBack_data();
+    void aLentCardComesBack();
+    void aLentCardComesBackUnderAnotherName();
+    void aLentCardGoesAlongInAReboot();
+    void eachKindComesAndGoes_data();
+    void eachKindComesAndGoes();
+    void aFailingStepIsUndone_data();
+    void aFailingStepIsUndone();
+    void whatTheHostCannotGiveIsRefused_data();
+    void whatTheHostCannotGiveIsRefused();
+    void twoGuestsCannotHaveOneCard();
+
+private:
+    void prepare() override
+    {
+        // What stands for a card of the host: the kernel would destroy it with a guest's namespace, which a real one survives.
+        RUN_OK(run({"ip", "link", "add", "up0", "address", kMac, "mtu", "1450", "type", "veth", "peer", "name", "up1"}));
+        RUN_OK(run({"ip", "link", "set", "up0", "up"}));
+        RUN_OK(run({"ip", "link", "set", "up1", "up"}));
+    }
+    QByteArray host(const QString &command) { return run({"sh", "-c", command}).out.simplified(); }
+    QByteArray guest(const QString &name, const QString &command) { return inside(name, {"sh", "-c", command}).simplified(); }
+    bool reaches(const QString &name, const QString &address)
+    {
+        return Sandbox::eventually([&] { return exec(name, {"ping", "-c", "1", "-W", "1", address}).ok(); });
+    }
+    QByteArray refusal(const QStringList &args)
+    {
+        const Run run = m_box.cli(args);
+        return run.ok() ? QByteArray("it was done") : run.err;
+    }
+    QByteArray upLink() { return host("ip -o link show up0 | grep -oE '[<,]UP[,>]|mtu [0-9]+|link/ether [0-9a-f:]+'"); }
+    const QByteArray m_asItWas = ",UP, mtu 1450 link/ether " + QByteArray(kMac);
+};
+
+void TestNics::aFreeEndIsTheHosts()
+{
+    launch("t1", {"-d", "lan,type=nic,nictype=p2p,host_name=lan-t1,name=lan0,mtu=1400,ipv4.routes=198.51.100.0/24,ipv6.routes=fd42:5::/64"});
+    QCOMPARE(guest("t1", "cat /sys/class/net/lan0/mtu"), "1400");
+    QVERIFY(host("ip route show dev lan-t1").contains("198.51.100.0/24 proto static scope link"));
+    QVERIFY(host("ip -6 route show dev lan-t1").contains("fd42:5::/64 proto static"));
+    QVERIFY(!host("ip -o link show lan-t1").contains("master"));
+    QVERIFY(host("ip addr add 192.0.2.1/24 dev lan-t1 && echo done") == "done");
+    QCOMPARE(guest("t1", "ip addr add 192.0.2.2/24 dev lan0; ip link set lan0 up; ip addr add 198.51.100.9/24 dev lo"), "");
+    QVERIFY(reaches("t1", "192.0.2.1"));
+    QVERIFY2(host("ip route get 198.51.100.9").contains("dev lan-t1"), host("ip route"));
+    must({"stop", "--force", "t1"});
+    QVERIFY(Sandbox::eventually([&] { return host("ip route show 198.51.100.0/24").isEmpty(); }));
+}
+
+void TestNics::macvlansReachEachOther()
+{
+    launch("t1", {"-d", "lan,type=nic,nictype=macvlan,parent=up0,name=lan0,hwaddr=02:00:5e:00:53:11"});
+    launch("t2", {"-d", "lan,type=nic,nictype=macvlan,parent=up0,name=lan0,mtu=1300"});
+    QCOMPARE(guest("t1", "cat /sys/class/net/lan0/address /sys/class/net/lan0/mtu"), "02:00:5e:00:53:11 1450");
+    QCOMPARE(guest("t2", "cat /sys/class/net/lan0/mtu"), "1300");
+    QCOMPARE(guest("t1", "ip addr add 192.0.2.11/24 dev lan0; ip link set lan0 up"), "");
+    QCOMPARE(guest("t2", "ip addr add 192.0.2.12/24 dev lan0; ip link set lan0 up"), "");
+    QVERIFY(reaches("t1", "192.0.2.12"));
+    // In mode private they do not.
+    must({"config", "device", "set", "t2", "lan", "mode=private"});
+    QCOMPARE(guest("t2", "ip addr add 192.0.2.12/24 dev lan0; ip link set lan0 up"), "");
+    QCOMPARE(exec("t1", {"ping", "-c", "1", "-W", "1", "192.0.2.12"}).status, 1);
+}
+
+void TestNics::routedOnesAreReachedFromBeyondTheHost()
+{
+    QCOMPARE(host("sysctl -qw net.ipv4.conf.up0.forwarding=1 net.ipv6.conf.up0.forwarding=1 net.ipv6.conf.up0.proxy_ndp=1"), "");
+    // Somebody at the other end of the host's cable, who knows nothing of guests.
+    launch("t2", {"-d", "eth0,type=nic,nictype=physical,parent=up1,name=far0"});
+    QCOMPARE(guest("t2", "ip addr add 198.51.100.1/24 dev far0; ip -6 addr add fd42:7::1/64 dev far0; ip link set far0 up"), "");
+    launch("t1", {"-d", "eth0,type=nic,nictype=routed,name=pub0,parent=up0,host_name=rt-t1,ipv4.address=198.51.100.7,ipv6.address=fd42:7::7"});
+    QVERIFY(guest("t1", "ip -4 addr show pub0").contains("198.51.100.7/32"));
+    QVERIFY2(guest("t1", "ip -6 addr show pub0").contains("fd42:7::7/128"), guest("t1", "ip -6 addr"));
+    QVERIFY(guest("t1", "ip route").contains("default via 169.254.0.1 dev pub0"));
+    QVERIFY(guest("t1", "ip -6 route").contains("default via fe80::1 dev pub0"));
+    QVERIFY(reaches("t1", "169.254.0.1"));
+    QCOMPARE(host("ip route add 198.51.100.1/32 dev up0; ip -6 route add fd42:7::1/128 dev up0"), "");
+    QVERIFY2(reaches("t2", "198.51.100.7"), host("ip neigh show proxy; ip route"));
+    QVERIFY(reaches("t2", "fd42:7::7"));
+    QVERIFY(host("ip neigh show proxy").contains("198.51.100.7"));
+    must({"stop", "--force", "t1"});
+    QCOMPARE(host("ip neigh show proxy; ip -6 neigh show proxy"), "");
+    QCOMPARE(host("ip route del 198.51.100.1/32 dev up0; ip -6 route del fd42:7::1/128 dev up0"), "");
+    must({"stop", "--force", "t2"});
+    QVERIFY(host("ip link set up1 up && echo done") == "done");
+}
+
+void TestNics::aCardOfTheHostIsLent()
+{
+    launch("t1", {"-d", "wan,type=nic,nictype=physical,parent=up0,name=wan0,mtu=1300,hwaddr=02:00:5e:00:53:21"});
+    QCOMPARE(guest("t1", "cat /sys/class/net/wan0/address /sys/class/net/wan0/mtu"), "02:00:5e:00:53:21 1300");
+    QVERIFY(upLink().isEmpty()); // not on the host
+    QCOMPARE(guest("t1", "ip addr add 192.0.2.2/24 dev wan0; ip link set wan0 up"), "");
+    QVERIFY(host("ip addr add 192.0.2.1/24 dev up1 && echo done") == "done");
+    QVERIFY(reaches("t1", "192.0.2.1"));
+    // The instance can be changed, and others made, while it is away.
+    must({"config", "set", "t1", "user.x=y"});
+    must({"init", "busybox", "t2", "-d", "wan,type=nic,nictype=physical,parent=up0"});
+    QVERIFY(host("ip addr del 192.0.2.1/24 dev up1 && echo done") == "done");
+    must({"config", "device", "remove", "t1", "wan"});
+    QCOMPARE(upLink(), m_asItWas);
+    QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lo");
+}
+
+void TestNics::aLentCardComesBack_data()
+{
+    QTest::addColumn<QString>("how");
+    for (const char *how : {"stop", "delete", "the guest ends", "its monitor dies", "its monitor dies while no daemon runs", "the daemon dies, then the guest ends"})
+        QTest::newRow(how) << QString(how);
+}
+
+void TestNics::aLentCardComesBack()
+{
+    QFETCH(QString, how);
+    launch("t1", {"-d", "wan,type=nic,nictype=physical,parent=up0,name=wan0"});
+    // The guest does to it what it likes.
+    QCOMPARE(guest("t1", "ip link set wan0 down; ip link set wan0 name up1; ip link set up1 address 02:00:5e:00:53:99 mtu 900; ip link set up1 up"), "");
+    if (how == "stop")
+        must({"stop", "--force", "t1"});
+    else if (how == "delete")
+        must({"delete", "--force", "t1"});
+    else if (how == "the guest ends")
+        ::kill(m_box.initPid("t1"), SIGKILL);
+    else if (how == "its monitor dies")
+        ::kill(m_box.monitorPid("t1"), SIGKILL);
+    if (how.contains("daemon")) {
+        const int monitor = m_box.monitorPid("t1"), init = m_box.initPid("t1");
+        m_box.killDaemon();
+        ::kill(how.startsWith("its monitor") ? monitor : init, SIGKILL);
+        QVERIFY(Sandbox::eventually([&] { return !Sandbox::isAlive(init); }));
+        QVERIFY(m_box.startDaemon());
+    }
+    QVERIFY2(Sandbox::eventually([&] { return upLink() == m_asItWas; }), upLink() + host("ip link"));
+    QVERIFY(how == "delete" || m_box.becomes("t1", "STOPPED"));
+    // And it can be lent again.
+    if (how != "delete") {
+        must({"start", "t1"});
+        QVERIFY(upLink().isEmpty());
+    }
+}
+
+void TestNics::aLentCardComesBackUnderAnotherName()
+{
+    launch("t1", {"-d", "wan,type=nic,nictype=physical,parent=up0,name=wan0"});
+    QCOMPARE(host("ip link add up0 type bridge"), ""); // somebody takes its name meanwhile
+    must({"stop", "--force", "t1"});
+    QVERIFY(Sandbox::eventually([&] { return host("ip -o link").contains(kMac); }));
+    QVERIFY(host("ip -o link show wan0").contains(kMac));
+    QCOMPARE(host("ip link del up0; ip link set wan0 down; ip link set wan0 name up0; ip link set up0 up"), "");
+    QCOMPARE(upLink(), m_asItWas);
+}
+
+void TestNics::aLentCardGoesAlongInAReboot()
+{
+    launch("t1", {"-d", "wan,type=nic,nictype=physical,parent=up0,name=wan0,mtu=1300"});
+    QCOMPARE(guest("t1", "ip link set wan0 mtu 900"), "");
+    (void)exec("t1", {"reboot"});
+    QVERIFY2(Sandbox::eventually([&] { return guest("t1", "cat /sys/class/net/wan0/mtu") == "1300"; }), guest("t1", "ls /sys/class/net"));
+    must({"stop", "--force", "t1"});
+    QCOMPARE(upLink(), m_asItWas);
+}
+
+void TestNics::eachKindComesAndGoes_data()
+{
+    QTest::addColumn<QStringList>("keys");
+    QTest::newRow("p2p") << QStringList{"nictype=p2p", "ipv4.routes=198.51.100.0/24"};
+    QTest::newRow("macvlan") << QStringList{"nictype=macvlan", "parent=up0"};
+    QTest::newRow("routed") << QStringList{"nictype=routed", "ipv4.address=198.51.100.7", "ipv4.gateway=none"};
+    QTest::newRow("physical") << QStringList{"nictype=physical", "parent=up0"};
+}
+
+void TestNics::eachKindComesAndGoes()
+{
+    QFETCH(QStringList, keys);
+    launch("t1");
+    const QByteArray before = host("ip -o link | wc -l; ip route | sed 's/ linkdown//'");
+    qint64 best = 1000;
+    for (int round = 0; round < 5; ++round) {
+        QElapsedTimer timer;
+        timer.start();
+        must(QStringList{"config", "device", "add", "t1", "lan", "nic", "name=lan0"} + keys);
+        best = std::min(best, timer.elapsed());
+        QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lan0 lo");
+        must({"config", "device", "remove", "t1", "lan"});
+        QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lo");
+        QCOMPARE(host("ip -o link | wc -l; ip route | sed 's/ linkdown//'"), before);
+    }
+    qInfo("a %s card is plugged in %lld ms, with the command", QTest::currentDataTag(), static_cast<long long>(best));
+    QVERIFY2(best < 50, QByteArray::number(best).constData());
+    QCOMPARE(upLink(), m_asItWas);
+}
+
+void TestNics::aFailingStepIsUndone_data() { eachKindComesAndGoes_data(); }
+
+void TestNics::aFailingStepIsUndone()
+{
+    QFETCH(QStringList, keys);
+    launch("t1");
+    must(QStringList{"config", "device", "add", "t1", "lan", "nic", "name=lan0"} + keys);
+    QCOMPARE(guest("t1", "ip link add taken type bridge"), ""); // only the guest knows of it
+    const QByteArray shown = m_box.text({"config", "show", "t1"}), routes = host("ip route");
+    const QByteArray refused = refusal({"config", "device", "set", "t1", "lan", "name=taken"});
+    QVERIFY2(refused.contains("taken") && refused.contains("inside"), refused);
+    QCOMPARE(m_box.text({"config", "show", "t1"}), shown);
+    QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lan0 lo taken");
+    QCOMPARE(host("ip route"), routes);
+    // What was put back can be taken out.
+    must({"config", "device", "remove", "t1", "lan"});
+    QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lo taken");
+    QCOMPARE(upLink(), m_asItWas);
+}
+
+void TestNics::whatTheHostCannotGiveIsRefused_data()
+{
+    QTest::addColumn<QStringList>("keys");
+    QTest::addColumn<QByteArray>("reason");
+    const auto row = [](const char *tag, const QStringList &keys, const char *reason) { QTest::newRow(tag) << keys << QByteArray(reason); };
+    row("no parent", {"nictype=macvlan", "parent=nowhere0"}, "no interface 'nowhere0'");
+    row("no card", {"nictype=physical", "parent=nowhere0"}, "no interface 'nowhere0'");
+    row("a bridge is no card", {"nictype=physical", "parent=lxmgrbr0"}, "cannot be moved");
+    row("a port is in use", {"nictype=physical", "parent=port0"}, "nomaster");
+    row("parent does not forward", {"nictype=routed", "parent=port0", "ipv4.address=198.51.100.7"}, "sysctl -w net/ipv4/conf/port0/forwarding=1");
+    row("address is routed already", {"nictype=routed", "ipv4.address=198.51.100.99"}, "already, by interface 'port1'");
+    row("route is there already", {"nictype=p2p", "ipv4.routes=203.0.113.0/24"}, "already, by interface 'port1'");
+    row("host name is taken", {"nictype=p2p", "host_name=port1"}, "there already on the host");
+    row("larger than the parent", {"nictype=macvlan", "parent=up0", "mtu=9000"}, "above that of 'up0', 1450");
+    row("second default route", {"nictype=routed", "ipv4.address=198.51.100.7"}, "ipv4.gateway=none");
+}
+
+void TestNics::whatTheHostCannotGiveIsRefused()
+{
+    QFETCH(QStringList, keys);
+    QFETCH(QByteArray, reason);
+    RUN_OK(run({"sh", "-c", "ip link add port0 type veth peer name port1 && ip link set port0 master lxmgrbr0 && ip link set port1 up &&"
+                            "ip route add 198.51.100.99/32 dev port1 && ip route add 203.0.113.0/24 dev port1 &&"
+                            "echo 0 > /proc/sys/net/ipv4/conf/port0/forwarding"}));
+    launch("t1");
+    QVERIFY(Sandbox::eventually([&] { return guest("t1", "ip route").contains("default"); })); // of DHCP
+    const QByteArray links = host("ip -o link | cut -d: -f2"), shown = m_box.text({"config", "show", "t1"});
+    const QByteArray refused = refusal(QStringList{"config", "device", "add", "t1", "lan", "nic"} + keys);
+    QVERIFY2(refused.contains(reason), refused);
+    QCOMPARE(m_box.text({"config", "show", "t1"}), shown);
+    QCOMPARE(host("ip -o link | cut -d: -f2"), links);
+    QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lo");
+    RUN_OK(run({"ip", "link", "del", "port0"}));
+}
+
+void TestNics::twoGuestsCannotHaveOneCard()
+{
+    launch("t1", {"-d", "wan,type=nic,nictype=physical,parent=up0"});
+    must({"init", "busybox", "t2", "-d", "wan,type=nic,nictype=physical,parent=up0"});
+    const QByteArray refused = refusal({"start", "t2"});
+    QVERIFY2(refused.contains("no interface 'up0'"), refused);
+    must({"stop", "--force", "t1"});
+    must({"start", "t2"});
+    must({"stop", "--force", "t2"});
+    QCOMPARE(upLink(), m_asItWas);
+}
+
+QTEST_GUILESS_MAIN(TestNics)
+#include "tst_nics.moc"
