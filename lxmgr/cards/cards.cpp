@@ -4,6 +4,7 @@
 #include "base/undo.h"
 #include "kernel/files.h"
 #include "kernel/netlink_cards.h"
+#include "kernel/netlink_limits.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -64,6 +65,14 @@ Result<std::vector<Address>> parsed(const std::vector<std::string> &texts)
     return addresses;
 }
 
+/// By the guest's own address where that is known.
+Result<LinkRoute> hostRoute(const Nic &card, int index, const Address &subnet)
+{
+    const std::vector<Address> own = TRY(parsed(card.addresses));
+    const auto by = std::ranges::find(own, subnet.family, &Address::family);
+    return LinkRoute{index, subnet, by == own.end() ? "" : by->text()};
+}
+
 /// Routes to what is behind the card, by its outer end, which they go with.
 Status addHostRoutes(const Nic &card, int index)
 {
@@ -73,10 +82,8 @@ Status addHostRoutes(const Nic &card, int index)
         TRY(setForwarding(card.hostName, address.family));
         TRY(netlink::addRoute(-1, {index, address, ""}));
     }
-    for (const Address &subnet : TRY(parsed(card.routes))) {
-        const auto by = std::ranges::find(own, subnet.family, &Address::family);
-        TRY(netlink::addRoute(-1, {index, subnet, by == own.end() ? "" : by->text()}));
-    }
+    for (const Address &subnet : TRY(parsed(card.routes)))
+        TRY(netlink::addRoute(-1, TRY(hostRoute(card, index, subnet))));
     return {};
 }
 
@@ -127,6 +134,29 @@ Status configureInside(const Inside &guest, const Nic &card)
     return {};
 }
 
+/// What its traffic goes through on its way out of the guest, where that is limited. As unique as the name it is made of.
+std::string helperOf(const Nic &card)
+{
+    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
+    for (const char c : card.hostName)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    std::string name = "lxq";
+    for (int i = 0; i < 12; ++i, hash >>= 5)
+        name += "abcdefghijklmnopqrstuvwxyz234567"[hash & 31];
+    return name;
+}
+
+Status limit(const Nic &card)
+{
+    TRY(netlink::limitSending(card.hostName, card.ingress));
+    return netlink::limitReceiving(card.hostName, helperOf(card), card.egress);
+}
+
+Status dropHelper(const Nic &card)
+{
+    return card.egress == 0 ? Status() : netlink::limitReceiving(card.hostName, helperOf(card), 0);
+}
+
 Status deleteVeth(const std::string &hostName)
 {
     Status gone = netlink::deleteLink(hostName);
@@ -155,6 +185,14 @@ Status plugVeth(const Inside &guest, const Nic &card)
     if (!card.addresses.empty() || !card.routes.empty())
         TRY(addHostRoutes(card, TRY(netlink::link(card.hostName)).index));
     TRY(addProxies(card));
+    if (card.isolated)
+        TRY(netlink::setIsolated(card.hostName, true));
+    if (card.egress != 0) { // what a killed monitor left
+        TRY(dropHelper(card));
+        undo.add("limits", [&] { return dropHelper(card); });
+    }
+    if (card.ingress != 0 || card.egress != 0)
+        TRY_IN("limits", limit(card));
     undo.keep();
     return {};
 }
@@ -248,10 +286,46 @@ Status withdrawOne(int netns, const Nic &card)
 {
     if (card.kind == Nic::Kind::Physical)
         return netns < 0 ? Status() : bringBack(netns, card); // without a pin it never was inside
+    TRY(dropHelper(card));
     return removeProxies(card);
 }
 
+Status changeRoutes(const Nic &before, const Nic &after)
+{
+    const int index = TRY(netlink::link(before.hostName)).index;
+    Nic gone = before, come = after;
+    const auto in = [](const std::vector<std::string> &list) {
+        return [&list](const std::string &item) { return std::ranges::find(list, item) != list.end(); };
+    };
+    std::erase_if(gone.routes, in(after.routes));
+    std::erase_if(come.routes, in(before.routes));
+    for (const Address &subnet : TRY(parsed(gone.routes)))
+        TRY(netlink::deleteRoute(-1, TRY(hostRoute(before, index, subnet))));
+    for (const Address &subnet : TRY(parsed(come.routes)))
+        TRY(netlink::addRoute(-1, TRY(hostRoute(after, index, subnet))));
+    return {};
+}
+
+Status retuneOnce(const Nic &before, const Nic &after)
+{
+    if (before.routes != after.routes)
+        TRY(changeRoutes(before, after));
+    if (before.isolated != after.isolated)
+        TRY(netlink::setIsolated(after.hostName, after.isolated));
+    return before.ingress != after.ingress || before.egress != after.egress ? limit(after) : Status();
+}
+
 } // namespace
+
+Status retune(const Nic &before, const Nic &after)
+{
+    Status done = retuneOnce(before, after);
+    if (!done) {
+        (void)retuneOnce(after, before); // the first error is the one to report
+        return done;
+    }
+    return {};
+}
 
 Status plug(const Inside &guest, Nic &card)
 {
@@ -274,6 +348,7 @@ Status unplug(const Inside &guest, const Nic &card)
         return link->kind == "macvlan" ? netlink::deleteLinkIn(guest.netns, link->index) : Status();
     }
     TRY(removeProxies(card));
+    TRY(dropHelper(card));
     return deleteVeth(card.hostName);
 }
 

@@ -26,6 +26,9 @@ Status plug(const Inside &guest, spec::Nic &card);
 /// The other way; one that the guest itself deleted is no error.
 Status unplug(const Inside &guest, const spec::Nic &card);
 
+/// `before` is inside and stays; limits and routes become those of `after`. After an error they are as they were.
+Status retune(const spec::Nic &before, const spec::Nic &after);
+
 /// What is left on the host of the cards of a guest that has ended: a card of the host comes back, by the name, MAC address
 /// and mtu it had. All are tried; the first error is reported. Idempotent.
 Status withdraw(const std::string &runDir, const std::vector<spec::Nic> &cards);

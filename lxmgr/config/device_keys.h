@@ -15,15 +15,22 @@ inline constexpr Key<NicDevice> kNicKeys[] = {
     {"ipv4.address", field<&NicDevice::ipv4Address>, Apply::Live,    "from the range", "Address that DHCP always gives it (managed network); with nictype=routed its addresses."},
     {"ipv4.gateway", field<&NicDevice::ipv4Gateway>, Apply::Live,    "auto",           "none: no default route is set inside (routed)."},
     {"ipv4.routes",  field<&NicDevice::ipv4Routes>,  Apply::Live,    "",               "Subnets that the host reaches through it (p2p, routed)."},
-    {"ipv6.address", field<&NicDevice::ipv6Address>, Apply::Live,    "",               "Its addresses (routed)."},
+    {"ipv6.address", field<&NicDevice::ipv6Address>, Apply::Live,    "",               "Address that DHCPv6 always gives it (managed network with ipv6.dhcp.stateful); with nictype=routed its addresses."},
     {"ipv6.gateway", field<&NicDevice::ipv6Gateway>, Apply::Live,    "auto",           "none: no default route is set inside (routed)."},
     {"ipv6.routes",  field<&NicDevice::ipv6Routes>,  Apply::Live,    "",               "Subnets that the host reaches through it (p2p, routed)."},
+    {"limits.egress",  field<&NicDevice::limitsEgress>, Apply::Live,  "no limit",       "Most bits a second from the guest, such as 10Mbit."},
+    {"limits.ingress", field<&NicDevice::limitsIngress>, Apply::Live, "no limit",       "Most bits a second to the guest."},
+    {"limits.max",   field<&NicDevice::limitsMax>,   Apply::Live,    "no limit",       "Both limits.ingress and limits.egress, over which it goes."},
     {"mode",         field<&NicDevice::mode>,        Apply::Live,    "bridge",         "Of a macvlan: whom of its kind it reaches."},
     {"mtu",          field<&NicDevice::mtu>,         Apply::Live,    "the parent's",   "Largest packet, 68 to 65535."},
     {"name",         field<&NicDevice::name>,        Apply::Live,    "ethN",           "Name of the interface inside."},
     {"network",      field<&NicDevice::network>,     Apply::Live,    "",               "Managed network to join."},
     {"nictype",      field<&NicDevice::nictype>,     Apply::Live,    "",               "bridged, macvlan, p2p, physical or routed: how it is connected."},
     {"parent",       field<&NicDevice::parent>,      Apply::Live,    "",               "The host's bridge (bridged), or its interface (macvlan, physical; routed: that answers for its addresses)."},
+    {"security.ipv4_filtering", field<&NicDevice::ipv4Filtering>, Apply::Live, "false", "Only IPv4 packets from its ipv4.address leave the guest, and none of a DHCP server; with security.mac_filtering."},
+    {"security.ipv6_filtering", field<&NicDevice::ipv6Filtering>, Apply::Live, "false", "Only IPv6 packets from its ipv6.address leave the guest, and no router advertisements; with security.mac_filtering."},
+    {"security.mac_filtering",  field<&NicDevice::macFiltering>,  Apply::Live, "false", "Only frames from its own MAC address leave the guest."},
+    {"security.port_isolation", field<&NicDevice::portIsolation>, Apply::Live, "false", "It does not reach other isolated ports of the bridge."},
 };
 static_assert(std::ranges::is_sorted(kNicKeys, {}, &Key<NicDevice>::name));
 
@@ -47,12 +54,19 @@ inline constexpr NicKeyKinds kNicKeyKinds[] = {
     {"ipv4.address", NicKind::Bridged | NicKind::Routed},
     {"ipv4.gateway", static_cast<unsigned>(NicKind::Routed)},
     {"ipv4.routes",  NicKind::P2p | NicKind::Routed},
-    {"ipv6.address", static_cast<unsigned>(NicKind::Routed)},
+    {"ipv6.address", NicKind::Bridged | NicKind::Routed},
     {"ipv6.gateway", static_cast<unsigned>(NicKind::Routed)},
     {"ipv6.routes",  NicKind::P2p | NicKind::Routed},
+    {"limits.egress",  NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"limits.ingress", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"limits.max",     NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"mode",         static_cast<unsigned>(NicKind::Macvlan)},
     {"network",      static_cast<unsigned>(NicKind::Bridged)},
     {"parent",       NicKind::Bridged | NicKind::Macvlan | NicKind::Physical | NicKind::Routed},
+    {"security.ipv4_filtering", static_cast<unsigned>(NicKind::Bridged)},
+    {"security.ipv6_filtering", static_cast<unsigned>(NicKind::Bridged)},
+    {"security.mac_filtering",  static_cast<unsigned>(NicKind::Bridged)},
+    {"security.port_isolation", static_cast<unsigned>(NicKind::Bridged)},
 };
 
 inline constexpr Key<DiskDevice> kDiskKeys[] = {
@@ -84,8 +98,7 @@ static_assert(std::ranges::is_sorted(kUnixKeys<UnixCharDevice>, {}, &Key<UnixCha
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
     "attached", "boot.priority", "connected", "gvrp", "ipv4.host_address", "ipv4.host_table", "ipv4.host_tables",
     "ipv4.neighbor_probe", "ipv4.routes.external", "ipv6.host_address",
-    "ipv6.host_table", "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes.external", "limits.egress",
-    "limits.ingress", "limits.max", "limits.priority", "maas.subnet.ipv4", "maas.subnet.ipv6", "queue.tx.length",
+    "ipv6.host_table", "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes.external", "limits.priority", "maas.subnet.ipv4", "maas.subnet.ipv6", "queue.tx.length",
     "security.*", "vlan", "vlan.tagged", "vrf",
 };
 inline constexpr std::string_view kUnsupportedDiskKeys[] = {

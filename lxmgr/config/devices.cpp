@@ -121,6 +121,14 @@ void checkNic(const NicDevice &nic, Problems &problems)
         add(problems, "ipv4.address", "needs a managed network");
     if (nic.kind() == NicKind::Bridged && nic.ipv4Address && nic.ipv4Address->items.size() != 1)
         add(problems, "ipv4.address", "is one address, or none: DHCP gives no more");
+    if (nic.kind() == NicKind::Bridged && nic.ipv6Address && !nic.network)
+        add(problems, "ipv6.address", "needs a managed network");
+    if (nic.kind() == NicKind::Bridged && nic.ipv6Address && nic.ipv6Address->items.size() != 1)
+        add(problems, "ipv6.address", "is one address, or none: DHCP gives no more");
+    if (nic.ipv4Filtering.value_or(false) && !nic.ipv4Address)
+        add(problems, "security.ipv4_filtering", "needs ipv4.address: the one address that is let through");
+    if (nic.ipv6Filtering.value_or(false) && !nic.ipv6Address)
+        add(problems, "security.ipv6_filtering", "needs ipv6.address: the one address that is let through");
     if (nic.kind() == NicKind::Routed && nic.ipv4Routes && !nic.ipv4Address)
         add(problems, "ipv4.routes", "needs ipv4.address, which they go to");
     if (nic.kind() == NicKind::Routed && nic.ipv6Routes && !nic.ipv6Address)

@@ -32,10 +32,13 @@ struct NicDevice {
     std::optional<MacAddress> hwaddr;      ///< Unset: volatile.<device>.hwaddr.
     std::optional<std::uint32_t> mtu;
     std::optional<Ipv4List> ipv4Address; ///< Bridged: one, a fixed DHCP lease (managed network only). Routed: its own.
-    std::optional<Ipv6List> ipv6Address; ///< Routed.
+    std::optional<Ipv6List> ipv6Address; ///< Bridged: one, by DHCPv6 (managed network with ipv6.dhcp.stateful). Routed: its own.
     std::optional<Gateway> ipv4Gateway, ipv6Gateway; ///< Routed: whether a default route is set inside.
     std::optional<Ipv4Subnets> ipv4Routes; ///< The host reaches these through it.
     std::optional<Ipv6Subnets> ipv6Routes;
+    std::optional<BitRate> limitsIngress, limitsEgress; ///< To the guest, from it.
+    std::optional<BitRate> limitsMax;                   ///< Both.
+    std::optional<bool> macFiltering, ipv4Filtering, ipv6Filtering, portIsolation;
 
     NicKind kind() const;
     /// Whether there is an interface on the host that is the other end.

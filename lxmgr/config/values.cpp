@@ -365,6 +365,33 @@ constexpr std::pair<std::string_view, MacvlanMode> kMacvlanModes[] = {
     {"bridge", MacvlanMode::Bridge}, {"vepa", MacvlanMode::Vepa}, {"private", MacvlanMode::Private}, {"passthru", MacvlanMode::Passthru}};
 } // namespace
 
+namespace
+{
+struct RateUnit {
+    std::string_view name;
+    std::uint64_t factor;
+};
+// Largest first: a value is written in the largest that it is a multiple of.
+constexpr RateUnit kRateUnits[] = {{"Tbit", 1'000'000'000'000}, {"Gbit", 1'000'000'000}, {"Mbit", 1'000'000}, {"kbit", 1'000}, {"bit", 1}, {"", 1}};
+} // namespace
+
+Result<BitRate> Codec<BitRate>::parse(std::string_view text)
+{
+    const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    const auto unit = std::ranges::find(kRateUnits, text.substr(digits), &RateUnit::name);
+    const auto number = parseUnsigned(text.substr(0, digits), 0, BitRate::kMost);
+    if (unit == std::end(kRateUnits) || !number)
+        return bad(text, "is not a bit rate, such as 500kbit, 10Mbit or 1Gbit");
+    if (*number > BitRate::kMost / unit->factor || *number * unit->factor < BitRate::kLeast)
+        return bad(text, "is not from 8kbit to 1Tbit");
+    return BitRate{*number * unit->factor};
+}
+std::string Codec<BitRate>::format(const BitRate &value)
+{
+    const auto unit = std::ranges::find_if(kRateUnits, [&](const RateUnit &each) { return value.bits % each.factor == 0; });
+    return std::to_string(value.bits / unit->factor) + std::string(unit->name);
+}
+
 Result<Gateway> Codec<Gateway>::parse(std::string_view text)
 {
     if (text == "auto")

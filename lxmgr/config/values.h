@@ -88,6 +88,13 @@ struct Ipv6Subnets {
     std::vector<std::string> items; ///< "fd42::/64"
     bool operator==(const Ipv6Subnets &) const = default;
 };
+/// Bits a second: "10Mbit", "512kbit", a plain number.
+struct BitRate {
+    std::uint64_t bits = 0; ///< At least kLeast: less does not let one packet through in time.
+    static constexpr std::uint64_t kLeast = 8'000;
+    static constexpr std::uint64_t kMost = 1'000'000'000'000;
+    bool operator==(const BitRate &) const = default;
+};
 enum class Gateway { Auto, None };
 enum class MacvlanMode { Bridge, Vepa, Private, Passthru };
 struct AbsolutePath {
@@ -132,6 +139,7 @@ LXMGR_CODEC(Ipv4List, "IPv4 addresses");
 LXMGR_CODEC(Ipv6List, "IPv6 addresses");
 LXMGR_CODEC(Ipv4Subnets, "IPv4 subnets");
 LXMGR_CODEC(Ipv6Subnets, "IPv6 subnets");
+LXMGR_CODEC(BitRate, "bits a second");
 LXMGR_CODEC(Gateway, "auto or none");
 LXMGR_CODEC(MacvlanMode, "bridge, vepa, private or passthru");
 LXMGR_CODEC(AbsolutePath, "absolute path");

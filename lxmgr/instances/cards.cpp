@@ -106,7 +106,9 @@ Status checkCards(const std::vector<Nic> &come, const std::vector<Nic> &gone)
         const std::string place = "device " + quoted(card.device);
         if (std::ranges::find(gone, card.hostName, &Nic::hostName) == gone.end())
             TRY_IN(place, checkHostName(card));
-        const bool lent = std::ranges::any_of(gone, [&](const Nic &old) { return &old != &card && old.kind == Nic::Kind::Physical && old.parent == card.parent; });
+        const bool lent = std::ranges::any_of(gone, [&](const Nic &old) {
+            return &old != &card && old.kind == Nic::Kind::Physical && old.parent == card.parent;
+        });
         if (card.kind == Nic::Kind::Physical && !lent)
             TRY_IN(place, checkPhysical(card, links));
         TRY_IN(place, checkMtu(card, links));
@@ -114,6 +116,15 @@ Status checkCards(const std::vector<Nic> &come, const std::vector<Nic> &gone)
         TRY_IN(place, checkRoutes(card, routes, gone));
     }
     return {};
+}
+
+Status Manager::filterNics(const InstanceKey &key, const std::vector<NicPlan> &nics)
+{
+    std::vector<network::PortFilter> filters;
+    for (const NicPlan &nic : nics)
+        if (!nic.filter.empty())
+            filters.push_back(nic.filter);
+    return m_s.networks.setFilters(key.project + "/" + key.name, filters);
 }
 
 Result<std::set<std::string>> Manager::lentCards(const config::Effective &effective)

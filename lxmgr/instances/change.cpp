@@ -53,17 +53,10 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     TRY(planLimits(wanted, cgroup::PlanFor::Live));
     TRY_IN("update " + quoted(key.name), checkInUse(key, was, wanted));
     const config::Expanded old = TRY(expanded(before));
-    for (const config::Device &device : wanted.devices) {
-        const auto *nic = device.as<config::NicDevice>();
-        if (!nic)
-            continue;
-        for (const auto &[suffix, make, wants] : {std::tuple{".hwaddr", &newMac, nic->hasOwnMac()}, {".host_name", &newHostInterface, nic->hasHostEnd()}})
-            if (wants && !after.config.contains("volatile." + device.name + suffix))
-                after.config["volatile." + device.name + suffix] = make();
-    }
+    after.config.merge(missingCardKeys(after.config, wanted.devices));
     const bool replugs = m_running->find(key) && withoutSize(TRY(expanded(after)).devices) != withoutSize(old.devices);
     if (replugs)
-        TRY_IN("update " + quoted(key.name), settleNicNames(after, old));
+        TRY_IN("update " + quoted(key.name), settleNicNames(after, old, [this](const store::Instance &row) { return expanded(row); }));
     const config::Expanded all = TRY(expanded(after));
     if (replugs)
         TRY_IN("update " + quoted(key.name), planReplug(key, old, all));

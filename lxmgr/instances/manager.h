@@ -353,7 +353,8 @@ private:
     Status recoverResize(const store::Operation &journal);
     Status limitAgain(const store::Instance &row, const config::Effective &now);
     /// Names inside are kept from the first change of a running guest's devices on: a new one moves no other.
-    Status settleNicNames(store::Instance &row, const config::Expanded &before);
+    using Expand = std::function<Result<config::Expanded>(const store::Instance &)>;
+    Status settleNicNames(store::Instance &row, const config::Expanded &before, const Expand &expand);
     /// What leads a running guest from its devices of `before` to those of `after`. WrongState names what needs it stopped.
     Result<spec::ReplugBody> planReplug(const InstanceKey &key, const config::Expanded &before, const config::Expanded &after);
     Status applyDevices(const store::Instance &row, const config::Expanded &before, const config::Expanded &after);
@@ -363,6 +364,8 @@ private:
     Status releaseNics(const store::Instance &row);
     /// Interfaces of the host that are in guests that run; looked for only where one of the devices is such a card.
     Result<std::set<std::string>> lentCards(const config::Effective &effective);
+    /// What the cards let through from now on.
+    Status filterNics(const InstanceKey &key, const std::vector<NicPlan> &nics);
     Status reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics);
     Result<store::Snapshot> readySnapshot(const InstanceKey &key, std::int64_t instanceId, const std::string &name);
     Result<std::string> snapshotName(const store::Instance &row, const config::InstanceConfig &config,

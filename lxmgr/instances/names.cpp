@@ -73,6 +73,21 @@ std::string hostArchitecture()
     return host.machine;
 }
 
+StringMap missingCardKeys(const StringMap &config, const std::vector<config::Device> &devices)
+{
+    StringMap missing;
+    const auto give = [&](const std::string &key, bool wanted, auto &&make) {
+        if (wanted && !config.contains(key))
+            missing[key] = make();
+    };
+    for (const config::Device &device : devices)
+        if (const auto *nic = device.as<config::NicDevice>()) {
+            give("volatile." + device.name + ".hwaddr", !nic->hwaddr && nic->hasOwnMac(), &newMac);
+            give("volatile." + device.name + ".host_name", !nic->hostName && nic->hasHostEnd(), &newHostInterface);
+        }
+    return missing;
+}
+
 void addVolatile(store::Instance &row, const std::vector<config::Device> &devices, Birth birth)
 {
     const auto give = [&](const std::string &key, auto &&make) {

@@ -25,6 +25,8 @@ std::string hostArchitecture();
 
 /// What the daemon itself gives an instance: at its birth, or to one that comes with some of it.
 enum class Birth { Created, Copied, Imported };
+/// What the cards among `devices` have for a MAC address and a name on the host where neither they nor `config` say so.
+StringMap missingCardKeys(const StringMap &config, const std::vector<config::Device> &devices);
 void addVolatile(store::Instance &row, const std::vector<config::Device> &devices, Birth birth);
 
 } // namespace lxmgr::instances

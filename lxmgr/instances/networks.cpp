@@ -215,6 +215,13 @@ Status Networks::watchRules()
 
 void Networks::reassertRules()
 {
+    {
+        const std::lock_guard filters(m_filtersMutex);
+        for (const auto &[owner, wanted] : m_filters)
+            if (!network::filters::present(owner))
+                if (const Status made = network::filters::apply(owner, wanted); !made)
+                    log::warning("instance '" + owner + "': filters: " + made.error().message + ", ignoring");
+    }
     const std::lock_guard lock(m_mutex);
     const auto rows = store::listNetworks(m_db, store::kDefaultProject);
     for (const store::Network &row : rows ? *rows : std::vector<store::Network>()) {
@@ -697,6 +704,29 @@ Status Networks::reserve(const std::string &name, const network::Reservation &re
     const std::lock_guard lock(m_mutex);
     const network::Network network = TRY(find(name));
     TRY_IN("network " + quoted(name), network::reserve(network, reservation));
+    return {};
+}
+
+void Networks::adoptFilters(const std::string &owner)
+{
+    const std::lock_guard lock(m_filtersMutex);
+    if (network::filters::present(owner))
+        m_filters.emplace(owner, std::vector<network::PortFilter>());
+}
+
+Status Networks::setFilters(const std::string &owner, const std::vector<network::PortFilter> &filters)
+{
+    const std::lock_guard lock(m_filtersMutex);
+    const auto now = m_filters.find(owner);
+    if (filters.empty() && now == m_filters.end())
+        return {};
+    if (!filters.empty() && now != m_filters.end() && now->second == filters && network::filters::present(owner))
+        return {};
+    TRY_IN("filters", filters.empty() ? network::filters::remove(owner) : network::filters::apply(owner, filters));
+    if (filters.empty())
+        m_filters.erase(owner);
+    else
+        m_filters[owner] = filters;
     return {};
 }
 

@@ -4,6 +4,7 @@
 #include "base/paths.h"
 #include "config/devices.h"
 #include "instances/found.h"
+#include "network/filters.h"
 #include "network/foreign.h"
 #include "network/network.h"
 #include "store/network_rules.h"
@@ -71,6 +72,11 @@ public:
     Status checkNics(const std::string &project, const std::string &instance, const std::vector<config::Device> &devices,
                      const std::vector<config::Device> &before);
     Status reserve(const std::string &name, const network::Reservation &reservation);
+    /// What the cards of an instance ("project/name") let through from now on; none: nothing is looked at. They hold until
+    /// the instance ends, and are made anew where somebody flushes them.
+    Status setFilters(const std::string &owner, const std::vector<network::PortFilter> &filters);
+    /// Filters that an earlier daemon set, if any, are known again: they can be taken away.
+    void adoptFilters(const std::string &owner);
     /// Idempotent; an unknown network is no error.
     Status release(const std::string &name, const std::string &mac);
 
@@ -103,6 +109,8 @@ private:
     std::mutex m_mutex;
     mutable std::mutex m_brokenMutex; ///< A list of networks is not held up by one that is just coming up.
     std::set<std::string> m_broken;
+    std::mutex m_filtersMutex;
+    std::map<std::string, std::vector<network::PortFilter>> m_filters; ///< In force, by owner.
     std::unique_ptr<network::foreign::Watch> m_watch; ///< Last: it uses all the others.
 };
 

@@ -288,6 +288,10 @@ spec::Nic planCard(const config::NicDevice &nic)
     };
     append(card.routes, nic.ipv4Routes);
     append(card.routes, nic.ipv6Routes);
+    const auto most = [](const auto &both, const auto &one) { return both ? both->bits : one ? one->bits : 0; };
+    card.ingress = most(nic.limitsMax, nic.limitsIngress);
+    card.egress = most(nic.limitsMax, nic.limitsEgress);
+    card.isolated = nic.portIsolation.value_or(false);
     if (nic.kind() == config::NicKind::Bridged) {
         card.bridge = nic.network ? nic.network->text : nic.parent ? nic.parent->text : std::string();
         return card;
@@ -339,7 +343,12 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
             card.mac = nic->hwaddr ? nic->hwaddr->text : volatileOf(effective.config, device.name + ".hwaddr");
         if (nic->hasHostEnd())
             card.hostName = nic->hostName ? nic->hostName->text : volatileOf(effective.config, device.name + ".host_name");
-        plan.ipv4 = nic->network && nic->ipv4Address ? nic->ipv4Address->items.front() : std::string();
+        if (nic->kind() == config::NicKind::Bridged) {
+            plan.ipv4 = nic->ipv4Address ? nic->ipv4Address->items.front() : std::string();
+            plan.ipv6 = nic->ipv6Address ? nic->ipv6Address->items.front() : std::string();
+            plan.filter = {card.hostName, card.mac, nic->ipv4Filtering.value_or(false) ? plan.ipv4 : "", nic->ipv6Filtering.value_or(false) ? plan.ipv6 : "",
+                           nic->macFiltering.value_or(false)};
+        }
         nics.push_back(std::move(plan));
     }
     return nics;

@@ -5,6 +5,7 @@
 #include "config/expand.h"
 #include "images/render.h"
 #include "kernel/cgroup_limits.h"
+#include "network/filters.h"
 #include "spec/launch.h"
 #include "storage/driver.h"
 #include "store/instances.h"
@@ -21,6 +22,8 @@ struct NicPlan {
     spec::Nic card;
     std::string network; ///< Managed network, "" for none.
     std::string ipv4;    ///< Fixed address wanted of it, "" for none.
+    std::string ipv6;    ///< The same.
+    network::PortFilter filter;
 };
 
 /// The volume of a disk device: its tree on the host, and whether owners there are the guest's own ids.

@@ -19,6 +19,7 @@ namespace lxmgr::instances
 /// An instance with a profile that changes.
 struct Manager::ProfileUser {
     store::Instance row;
+    store::Instance after; ///< With what the cards that come are to be called.
     config::Effective was, wanted;
     config::Expanded old, all;
     bool runs = false;
@@ -49,13 +50,17 @@ Result<config::Expanded> expandedWith(store::Database &db, const store::Instance
 namespace
 {
 
-DeviceMap cardsIn(DeviceMap devices)
+/// What leads from one configuration to the other; "" takes a key away.
+StringMap difference(const StringMap &from, const StringMap &to)
 {
-    std::erase_if(devices, [](const auto &device) {
-        const auto type = device.second.find("type");
-        return type == device.second.end() || type->second != "nic";
-    });
-    return devices;
+    StringMap changes;
+    for (const auto &[key, value] : from)
+        if (!to.contains(key))
+            changes[key] = "";
+    for (const auto &[key, value] : to)
+        if (const auto old = from.find(key); old == from.end() || old->second != value)
+            changes[key] = value;
+    return changes;
 }
 
 } // namespace
@@ -93,8 +98,7 @@ Status Manager::checkProfileUser(const ProfileUser &user)
     TRY(checkInUse(user.key(), user.was, user.wanted));
     if (!user.replugs())
         return {};
-    if (cardsIn(user.all.devices) != cardsIn(user.old.devices)) // what a card is called inside is the instance's own to remember
-        return Error(Code::WrongState, "its network cards can be changed by a profile only while it is stopped (stop it first)");
+    TRY(m_s.networks.checkNics(user.row.project, user.row.name, user.wanted.devices, user.was.devices));
     (void)TRY(planReplug(user.key(), user.old, user.all));
     return {};
 }
@@ -116,6 +120,14 @@ Result<std::vector<Manager::ProfileUser>> Manager::usersOf(const std::string &pr
         user.was = TRY(config::parseEffective(user.old));
         user.wanted = TRY_IN("instance " + quoted(row.name), config::parseEffective(user.all));
         user.runs = m_running->find(user.key()).has_value();
+        user.after = row;
+        if (user.replugs()) {
+            user.after.config.merge(missingCardKeys(row.config, user.wanted.devices));
+            TRY_IN("instance " + quoted(row.name),
+                   settleNicNames(user.after, user.old, [&](const store::Instance &each) { return expandedWith(m_s.db, each, changed); }));
+            user.all = TRY(expandedWith(m_s.db, user.after, changed));
+            user.wanted = TRY(config::parseEffective(user.all));
+        }
         users.push_back(std::move(user));
     }
     return users;
@@ -203,6 +215,13 @@ Result<std::vector<RestartNeeded>> Manager::changeProfiles(const std::string &pr
         });
     if (record.takeBack)
         undo.add("update record", makingRoom(m_s.db, record.takeBack));
+    for (const ProfileUser &user : users) {
+        const StringMap there = difference(user.row.config, user.after.config), back = difference(user.after.config, user.row.config);
+        if (there.empty())
+            continue;
+        TRY_IN("instance " + quoted(user.row.name), store::setInstanceConfig(m_s.db, user.row.id, there));
+        undo.add("names of " + user.row.name, makingRoom(m_s.db, [this, id = user.row.id, back] { return store::setInstanceConfig(m_s.db, id, back); }));
+    }
     TRY(failpoint("profile.record"));
     for (const ProfileUser &user : users) {
         if (!user.runs)
@@ -211,7 +230,7 @@ Result<std::vector<RestartNeeded>> Manager::changeProfiles(const std::string &pr
         undo.add("limits of " + user.row.name, [&] { return applyLive(user.row, user.wanted, user.was); });
         if (!user.replugs())
             continue;
-        TRY_IN("instance " + quoted(user.row.name), applyDevices(user.row, user.old, user.all));
+        TRY_IN("instance " + quoted(user.row.name), applyDevices(user.after, user.old, user.all));
         undo.add("devices of " + user.row.name, [&] { return applyDevices(user.row, user.all, user.old); });
     }
     TRY(failpoint("profile.applied"));

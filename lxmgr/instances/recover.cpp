@@ -42,8 +42,12 @@ Status Manager::adopt(const store::Instance &row)
         const Status limited = now ? limitAgain(row, *now) : Status(now.error());
         if (!limited)
             log::error("instance '" + key.name + "': limits: " + limited.error().message + ", ignoring");
-        if (now)
+        if (now) {
             placed(key, now->config);
+            const auto nics = planNics(*now);
+            if (const Status filtered = nics ? filterNics(key, *nics) : Status(nics.error()); !filtered)
+                log::error("instance '" + key.name + "': " + filtered.error().message + ", ignoring");
+        }
         beginCloudInit(key);
         m_s.serveGuest(key);
         return {};
@@ -53,6 +57,7 @@ Status Manager::adopt(const store::Instance &row)
         log::info("instance '" + key.name + "' ended while no daemon ran");
     else
         log::error("instance '" + key.name + "': its monitor was lost while no daemon ran; cleaning up");
+    m_s.networks.adoptFilters(key.project + "/" + key.name); // for cleanUp() to remove
     cleanUp(key);
     if (comesBack(row)) {
         m_endedUnasked.insert(key);

@@ -78,23 +78,69 @@ void nameNodes(spec::LaunchSpec &running, const config::Effective &was)
                         there.device = node.device;
 }
 
+/// A card that only lets other things through stays, and with it what the guest made of it.
+void planCardChange(spec::Nic card, spec::ReplugBody &body)
+{
+    const auto old = std::ranges::find(body.unplug, card.device, &spec::Nic::device);
+    if (old == body.unplug.end())
+        return body.plug.push_back(std::move(card));
+    spec::Nic now = card;
+    now.index = old->index;
+    now.hostMac = old->hostMac;
+    now.hostMtu = old->hostMtu;
+    now.hostUp = old->hostUp;
+    spec::Nic same = now;
+    same.routes = old->routes;
+    same.ingress = old->ingress;
+    same.egress = old->egress;
+    same.isolated = old->isolated;
+    if (same != *old)
+        return body.plug.push_back(std::move(card));
+    if (now != *old) {
+        body.before.push_back(*old);
+        body.after.push_back(std::move(now));
+    }
+    body.unplug.erase(old);
+}
+
+/// All of `nics` that none of `others` is for its network.
+std::vector<NicPlan> notAmong(const std::vector<NicPlan> &nics, const std::vector<NicPlan> &others)
+{
+    std::vector<NicPlan> found;
+    for (const NicPlan &nic : nics)
+        if (std::ranges::none_of(others, [&](const NicPlan &other) {
+                return other.network == nic.network && other.card.mac == nic.card.mac && other.ipv4 == nic.ipv4 && other.ipv6 == nic.ipv6;
+            }))
+            found.push_back(nic);
+    return found;
+}
+
+/// Until the replug is through both what goes and what comes is looked at.
+std::vector<NicPlan> withOldPorts(std::vector<NicPlan> now, const std::vector<NicPlan> &old)
+{
+    for (const NicPlan &nic : old)
+        if (std::ranges::none_of(now, [&](const NicPlan &other) { return other.filter.port == nic.filter.port; }))
+            now.push_back(nic);
+    return now;
+}
+
 } // namespace
 
-Status Manager::settleNicNames(store::Instance &row, const config::Expanded &before)
+Status Manager::settleNicNames(store::Instance &row, const config::Expanded &before, const Expand &expand)
 {
     const spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(row.project, row.name)));
     const auto isFree = [](const DeviceMap &devices, const std::string &name) {
         const auto device = devices.find(name);
         return device != devices.end() && !device->second.contains("name");
     };
-    const DeviceMap wanted = TRY(expanded(row)).devices;
+    const DeviceMap wanted = TRY(expand(row)).devices;
     for (const auto &[name, keys] : before.devices)
         if (!wanted.contains(name))
             row.config.erase("volatile." + name + ".name");
     for (const spec::Nic &nic : running.nics)
         if (isFree(wanted, nic.device))
             row.config["volatile." + nic.device + ".name"] = nic.guestName;
-    for (const NicPlan &nic : TRY(planNics(TRY(effective(row)))))
+    for (const NicPlan &nic : TRY(planNics(TRY(config::parseEffective(TRY(expand(row)))))))
         if (isFree(wanted, nic.card.device))
             row.config["volatile." + nic.card.device + ".name"] = nic.card.guestName;
     return {};
@@ -126,12 +172,13 @@ Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const confi
             body.mount.push_back(std::move(mount));
     for (const NicPlan &nic : TRY(planNics(wanted)))
         if (std::ranges::find(come, nic.card.device, &config::Device::name) != come.end())
-            body.plug.push_back(nic.card);
+            planCardChange(nic.card, body);
     for (const spec::Mount &mount : body.unmount)
         std::erase(running.mounts, mount);
     TRY(checkApart(running.mounts, body.unmount));
     TRY(checkApart(running.mounts, body.mount));
     TRY(checkCards(body.plug, body.unplug));
+    TRY(checkCards(body.after, body.before));
     return body;
 }
 
@@ -140,10 +187,6 @@ Status Manager::applyDevices(const store::Instance &row, const config::Expanded 
     const InstanceKey key{row.project, row.name};
     const spec::ReplugBody body = TRY(planReplug(key, before, after));
     const std::vector<NicPlan> old = TRY(planNics(TRY(config::parseEffective(before)))), now = TRY(planNics(TRY(config::parseEffective(after))));
-    std::vector<NicPlan> fresh;
-    for (const NicPlan &nic : now)
-        if (std::ranges::find(body.plug, nic.card.device, &spec::Nic::device) != body.plug.end())
-            fresh.push_back(nic);
     const auto releaseOthers = [this](const std::vector<NicPlan> &nics, const std::vector<NicPlan> &kept) -> Status {
         for (const NicPlan &nic : nics) {
             const auto same = [&](const NicPlan &other) { return other.network == nic.network && other.card.mac == nic.card.mac; };
@@ -154,11 +197,15 @@ Status Manager::applyDevices(const store::Instance &row, const config::Expanded 
     };
     Undo undo;
     undo.add("release addresses", [&] { return releaseOthers(now, old); });
-    TRY(reserveNics(row, fresh));
+    undo.add("reserve addresses", [&] { return reserveNics(row, notAmong(old, now)); });
+    TRY(reserveNics(row, notAmong(now, old)));
+    undo.add("filters", [&] { return filterNics(key, old); });
+    TRY(filterNics(key, withOldPorts(now, old)));
     if (!body.empty()) {
         spec::MonitorClient monitor = TRY(spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(row.project, row.name))));
         TRY(monitor.replug(body));
     }
+    TRY(filterNics(key, now));
     undo.keep();
     return releaseOthers(old, now);
 }

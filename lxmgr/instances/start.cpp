@@ -102,7 +102,7 @@ Status Manager::reserveNics(const store::Instance &row, const std::vector<NicPla
         if (nic.network.empty())
             continue;
         TRY(m_s.networks.ensureUp(nic.network));
-        TRY(m_s.networks.reserve(nic.network, {row.name, nic.card.mac, nic.ipv4, {}}));
+        TRY(m_s.networks.reserve(nic.network, {row.name, nic.card.mac, nic.ipv4, nic.ipv6}));
     }
     return {};
 }
@@ -120,10 +120,13 @@ Status Manager::releaseNics(const store::Instance &row)
 
 Status Manager::startLocked(const InstanceKey &key)
 {
-    const store::Instance row = TRY(readyRow(key));
+    store::Instance row = TRY(readyRow(key));
     if (const auto guest = m_running->find(key))
         return Error(Code::WrongState, guest->frozen ? "The instance is frozen: " + quoted(key.name) + " (resume it instead)"
                                                      : "The instance is already running: " + quoted(key.name));
+    // A profile may have got a card since it was last changed itself.
+    StringMap given = missingCardKeys(row.config, TRY(effective(row)).devices);
+    row.config.insert(given.begin(), given.end());
     const config::Expanded all = TRY(expanded(row));
     const config::Effective now = TRY(config::parseEffective(all));
     if (now.config.protectionStart.value_or(false))
@@ -153,6 +156,7 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY(makeGuestApiFolder(guestApiFolder(m_s.paths, key)));
     // Recorded before the guest runs: a host that loses power right after has it come back.
     const std::string before = valueOf(row.config, kPowerKey);
+    cloud.keys.merge(given);
     cloud.keys[kPowerKey] = "RUNNING";
     cloud.keys[kReadyKey] = "";
     TRY(store::setInstanceConfig(m_s.db, row.id, cloud.keys));
@@ -165,6 +169,7 @@ Status Manager::startLocked(const InstanceKey &key)
         return Status{};
     });
     m_s.serveGuest(key); // before anything inside can ask
+    TRY_IN("start " + quoted(key.name), filterNics(key, nics)); // before there is a card
     const spec::StartedGuest started = TRY_IN("start " + quoted(key.name), spec::startMonitor(m_s.paths, spec));
     undo.add("start follow", [&] { return cgroup::kill(*m_layout, spec.cgroup); });
     TRY(failpoint("start.monitor"));

@@ -81,6 +81,8 @@ void Manager::cleanUp(const InstanceKey &key)
     if (const auto spec = spec::readLaunchSpec(runDir))
         if (const Status back = cards::withdraw(runDir, spec->nics); !back)
             log::error("instance '" + key.name + "': its network cards: " + back.error().message);
+    if (const Status open = m_s.networks.setFilters(key.project + "/" + key.name, {}); !open)
+        log::warning("instance '" + key.name + "': " + open.error().message + ", ignoring");
     const auto folder = path::openFolder(m_s.paths.runDir + "/instances");
     if (!folder)
         return; // nothing was ever started

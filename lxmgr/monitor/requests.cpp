@@ -186,6 +186,7 @@ Status keepForReboot(const std::string &runDir, const spec::ReplugBody &devices)
     change(launch.mounts, devices.unmount, devices.mount);
     change(launch.nics, devices.unplug, devices.plug);
     change(launch.devices, devices.removeNodes, devices.addNodes);
+    change(launch.nics, devices.before, devices.after);
     return files::replaceVolatile(TRY(path::openFolder(runDir)), "spec", spec::encode(launch));
 }
 
@@ -220,6 +221,7 @@ Status Monitor::replug(const std::shared_ptr<Connection> &connection, spec::Pack
         return kept;
     }
     change(m_spec.nics, devices.unplug, devices.plug);
+    change(m_spec.nics, devices.before, devices.after);
     reply(*connection, MessageType::Done);
     return {};
 }

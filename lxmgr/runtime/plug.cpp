@@ -151,6 +151,11 @@ Status replug(const spec::LaunchSpec &spec, const Guest &guest, spec::ReplugBody
         TRY_IN(placeOf(node), plugNode(spec, guest, node));
         undo.add(placeOf(node), [&] { return removeNode(guest.dev, node); });
     }
+    for (std::size_t i = 0; i < std::min(devices.before.size(), devices.after.size()); ++i) {
+        const spec::Nic &old = devices.before[i], &now = devices.after[i];
+        TRY_IN(placeOf(now), cards::retune(old, now));
+        undo.add(placeOf(now), [&] { return cards::retune(now, old); });
+    }
     for (spec::Nic &nic : devices.plug) {
         TRY_IN(placeOf(nic), cards::plug(cardsOf, nic));
         undo.add(placeOf(nic), [&] { return cards::unplug(cardsOf, nic); });

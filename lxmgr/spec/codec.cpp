@@ -54,7 +54,8 @@ template <> struct Fields<Nic> { static constexpr auto rows = std::tuple{
     Field{1, &Nic::device}, Field{2, &Nic::hostName}, Field{3, &Nic::guestName}, Field{4, &Nic::bridge},
     Field{5, &Nic::mac}, Field{6, &Nic::mtu}, Field{7, &Nic::kind}, Field{8, &Nic::parent}, Field{9, &Nic::mode},
     Field{10, &Nic::addresses}, Field{11, &Nic::gateways}, Field{12, &Nic::routes}, Field{13, &Nic::index},
-    Field{14, &Nic::hostMac}, Field{15, &Nic::hostMtu}, Field{16, &Nic::hostUp}}; };
+    Field{14, &Nic::hostMac}, Field{15, &Nic::hostMtu}, Field{16, &Nic::hostUp},
+    Field{17, &Nic::ingress}, Field{18, &Nic::egress}, Field{19, &Nic::isolated}}; };
 template <> struct Fields<CgroupWrite> { static constexpr auto rows = std::tuple{
     Field{1, &CgroupWrite::controller}, Field{2, &CgroupWrite::file}, Field{3, &CgroupWrite::value},
     Field{4, &CgroupWrite::required}}; };
@@ -90,7 +91,8 @@ template <> struct Fields<WindowBody> { static constexpr auto rows = std::tuple{
     Field{1, &WindowBody::width}, Field{2, &WindowBody::height}}; };
 template <> struct Fields<ReplugBody> { static constexpr auto rows = std::tuple{
     Field{1, &ReplugBody::unmount}, Field{2, &ReplugBody::mount}, Field{3, &ReplugBody::unplug},
-    Field{4, &ReplugBody::plug}, Field{5, &ReplugBody::removeNodes}, Field{6, &ReplugBody::addNodes}}; };
+    Field{4, &ReplugBody::plug}, Field{5, &ReplugBody::removeNodes}, Field{6, &ReplugBody::addNodes},
+    Field{9, &ReplugBody::before}, Field{10, &ReplugBody::after}}; };
 template <> struct Fields<LimitsBody> { static constexpr auto rows = std::tuple{Field{1, &LimitsBody::cgroupWrites}}; };
 template <> struct Fields<TextBody> { static constexpr auto rows = std::tuple{Field{1, &TextBody::text}}; };
 template <> struct Fields<MonitorEvent> { static constexpr auto rows = std::tuple{

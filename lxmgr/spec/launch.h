@@ -119,6 +119,8 @@ struct Nic {
     std::vector<std::string> addresses;   ///< Set inside; the host has routes to them.
     std::vector<std::uint32_t> gateways;  ///< AF_INET, AF_INET6: a default route of that family is set inside.
     std::vector<std::string> routes;      ///< Subnets that the host reaches by it.
+    std::uint64_t ingress = 0, egress = 0; ///< Most bits a second to the guest, from it; 0: no limit.
+    bool isolated = false;                 ///< Does not reach other such ports of the bridge.
     // Known when it is plugged in.
     std::uint32_t index = 0; ///< Inside, of a card with no end on the host; 0: not known.
     std::string hostMac;     ///< Physical: what it had on the host, and gets back.

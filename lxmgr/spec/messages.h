@@ -118,10 +118,11 @@ struct ReplugBody {
     std::vector<Mount> unmount, mount;
     std::vector<Nic> unplug, plug;
     std::vector<DeviceNode> removeNodes, addNodes;
+    std::vector<Nic> before, after; ///< Cards that stay, with other limits or routes: pairs.
     bool hasNodes() const { return !removeNodes.empty() || !addNodes.empty(); }
-    bool empty() const { return unmount.empty() && mount.empty() && unplug.empty() && plug.empty() && !hasNodes(); }
+    bool empty() const { return unmount.empty() && mount.empty() && unplug.empty() && plug.empty() && !hasNodes() && before.empty(); }
     /// What takes it back.
-    ReplugBody reversed() const { return {mount, unmount, plug, unplug, addNodes, removeNodes}; }
+    ReplugBody reversed() const { return {mount, unmount, plug, unplug, addNodes, removeNodes, after, before}; }
 };
 
 /// All that is written into the guest's control groups.

@@ -1,6 +1,10 @@
 /* probe: a static program run inside guests, so that tests ask the kernel and not us. One word says what to do. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -187,18 +191,120 @@ static int ask(int argc, char **argv)
     }
 }
 
+static long since(const struct timespec *start)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
+}
+
+static struct sockaddr_in at(const char *address, const char *port)
+{
+    struct sockaddr_in place = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    inet_pton(AF_INET, address, &place.sin_addr);
+    return place;
+}
+
+/* sink ADDRESS PORT: says "ready", takes one TCP connection and all that comes, then ends it */
+static int sink(int argc, char **argv)
+{
+    if (argc < 2)
+        return 2;
+    struct sockaddr_in place = at(argv[0], argv[1]);
+    int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(listener, (struct sockaddr *)&place, sizeof place) || listen(listener, 1))
+        return perror("listen"), 1;
+    puts("ready");
+    fflush(stdout);
+    int taken = accept(listener, NULL, NULL);
+    static char buffer[65536];
+    while (read(taken, buffer, sizeof buffer) > 0)
+        ;
+    return 0;
+}
+
+/* pour ADDRESS PORT KIB: sends that much by TCP, prints in how many ms it was all taken */
+static int pour(int argc, char **argv)
+{
+    if (argc < 3)
+        return 2;
+    struct sockaddr_in place = at(argv[0], argv[1]);
+    int out = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(out, (struct sockaddr *)&place, sizeof place))
+        return perror("connect"), 1;
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    static char buffer[1024];
+    for (long i = atol(argv[2]); i > 0; i--)
+        if (write(out, buffer, sizeof buffer) != sizeof buffer)
+            return perror("write"), 1;
+    shutdown(out, SHUT_WR);
+    if (read(out, buffer, 1) != 0) /* the other end has read it all when it closes */
+        return perror("read"), 1;
+    printf("%ld\n", since(&start));
+    return 0;
+}
+
+static size_t fromHex(const char *hex, unsigned char *bytes, size_t most)
+{
+    size_t count = 0;
+    unsigned value;
+    while (count < most && sscanf(hex + 2 * count, "%2x", &value) == 1)
+        bytes[count++] = (unsigned char)value;
+    return count;
+}
+
+/* frames INTERFACE HEX...: sends each as it is */
+static int frames(int argc, char **argv)
+{
+    int out = socket(AF_PACKET, SOCK_RAW, 0);
+    struct sockaddr_ll link = {.sll_family = AF_PACKET, .sll_ifindex = argc > 0 ? (int)if_nametoindex(argv[0]) : 0, .sll_halen = 6};
+    for (int i = 1; i < argc; i++) {
+        unsigned char bytes[1514];
+        size_t count = fromHex(argv[i], bytes, sizeof bytes);
+        if (sendto(out, bytes, count, 0, (struct sockaddr *)&link, sizeof link) < 0)
+            return perror("sendto"), 1;
+    }
+    puts("sent");
+    return 0;
+}
+
+/* hear INTERFACE: says "ready", then prints what follows "mark:" in frames, a line each, until that is "end" */
+static int hear(int argc, char **argv)
+{
+    struct sockaddr_ll link = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = argc > 0 ? (int)if_nametoindex(argv[0]) : 0};
+    int in = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL));
+    if (bind(in, (struct sockaddr *)&link, sizeof link))
+        return perror("bind"), 1;
+    puts("ready");
+    fflush(stdout);
+    for (;;) {
+        char bytes[2048], word[16] = "";
+        ssize_t count = recv(in, bytes, sizeof bytes, 0);
+        char *mark = count > 0 ? memmem(bytes, (size_t)count, "mark:", 5) : NULL;
+        if (!mark)
+            continue;
+        for (size_t i = 0; i < sizeof word - 1 && mark + 5 + i < bytes + count && mark[5 + i] > ' '; i++)
+            word[i] = mark[5 + i];
+        if (!strcmp(word, "end"))
+            return 0;
+        puts(word);
+    }
+}
+
 static const struct {
     const char *name;
     int (*run)(int, char **);
 } kWords[] = {{"eat", eat},     {"hold", hold},   {"forks", forks}, {"spin", spin}, {"call", call},
               {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count},
-              {"ask", ask}};
+              {"ask", ask},   {"sink", sink}, {"pour", pour}, {"frames", frames}, {"hear", hear}};
 
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < sizeof kWords / sizeof kWords[0]; i++)
         if (!strcmp(argv[1], kWords[i].name))
             return kWords[i].run(argc - 2, argv + 2);
-    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count\n");
+    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear\n");
     return 2;
 }

@@ -36,6 +36,16 @@ private slots:
     void whatTheHostCannotGiveIsRefused_data();
     void whatTheHostCannotGiveIsRefused();
     void twoGuestsCannotHaveOneCard();
+    void trafficIsLimited();
+    void nothingIsLeftOfLimits_data();
+    void nothingIsLeftOfLimits();
+    void routesChangeWithoutTheGuestNoticing();
+    void whatIsSpoofedDoesNotComeThrough_data();
+    void whatIsSpoofedDoesNotComeThrough();
+    void filtersStayInForce();
+    void isolatedPortsDoNotReachEachOther();
+    void profilesBringCards();
+    void aProfileThatOneCannotTakeChangesNothing();
 
 private:
     void prepare() override
@@ -55,6 +65,25 @@ private:
     {
         const Run run = m_box.cli(args);
         return run.ok() ? QByteArray("it was done") : run.err;
+    }
+    /// In how many ms `kib` go from the guest to `address` of the host, or the other way.
+    qint64 poured(bool fromGuest, const QString &address, int kib)
+    {
+        const QString probe = Sandbox::program("lxmgr-probe"), lxmgr = Sandbox::program("lxmgr");
+        QProcess sink;
+        sink.setProcessEnvironment(m_box.environment());
+        if (fromGuest)
+            sink.start(probe, {"sink", address, "4000"});
+        else
+            sink.start(lxmgr, {"exec", "t1", "--", "/probe", "sink", address, "4000"});
+        if (!sink.waitForReadyRead(20000))
+            return -1;
+        const QStringList pour = {"pour", address, "4000", QString::number(kib)};
+        const QByteArray ms = fromGuest ? inside("t1", QStringList{"/probe"} + pour) : run(QStringList{probe} + pour).out.trimmed();
+        sink.waitForFinished(20000);
+        bool number = false;
+        const qint64 value = ms.toLongLong(&number);
+        return number ? value : -1;
     }
     QByteArray upLink() { return host("ip -o link show up0 | grep -oE '[<,]UP[,>]|mtu [0-9]+|link/ether [0-9a-f:]+'"); }
     const QByteArray m_asItWas = ",UP, mtu 1450 link/ether " + QByteArray(kMac);
@@ -283,6 +312,254 @@ void TestNics::twoGuestsCannotHaveOneCard()
     must({"start", "t2"});
     must({"stop", "--force", "t2"});
     QCOMPARE(upLink(), m_asItWas);
+}
+
+void TestNics::trafficIsLimited()
+{
+    launch("t1", {"-d", "lan,type=nic,nictype=p2p,host_name=lan-t1,name=lan0"});
+    giveProbe("t1");
+    QCOMPARE(host("ip addr add 192.0.2.1/24 dev lan-t1"), "");
+    QCOMPARE(guest("t1", "ip addr add 192.0.2.2/24 dev lan0; ip link set lan0 up"), "");
+    QVERIFY(reaches("t1", "192.0.2.1"));
+    constexpr int kKib = 2560; // a second at 20 Mbit
+    const qint64 out = poured(true, "192.0.2.1", kKib), in = poured(false, "192.0.2.2", kKib);
+    QVERIFY2(out >= 0 && in >= 0, QByteArray::number(out) + " " + QByteArray::number(in));
+    must({"config", "device", "set", "t1", "lan", "limits.egress=20Mbit"}); // the address inside stays
+    const qint64 limitedOut = poured(true, "192.0.2.1", kKib), freeIn = poured(false, "192.0.2.2", kKib);
+    must({"config", "device", "set", "t1", "lan", "limits.ingress=10Mbit"});
+    const qint64 limitedIn = poured(false, "192.0.2.2", kKib);
+    must({"config", "device", "set", "t1", "lan", "limits.max=40Mbit"});
+    const qint64 bothOut = poured(true, "192.0.2.1", kKib), bothIn = poured(false, "192.0.2.2", kKib);
+    must({"config", "device", "unset", "t1", "lan", "limits.max"});
+    must({"config", "device", "unset", "t1", "lan", "limits.egress"});
+    must({"config", "device", "unset", "t1", "lan", "limits.ingress"});
+    const qint64 freedOut = poured(true, "192.0.2.1", kKib), freedIn = poured(false, "192.0.2.2", kKib);
+    const QByteArray told = QString("2.5 MiB out: %1 ms, at 20Mbit %2, at 40Mbit %3, free again %4; in: %5 ms, with only the other limited %6, at 10Mbit %7, "
+                                    "at 40Mbit %8, free again %9").arg(out).arg(limitedOut).arg(bothOut).arg(freedOut).arg(in).arg(freeIn)
+                                .arg(limitedIn).arg(bothIn).arg(freedIn).toUtf8();
+    qInfo("%s", told.constData());
+    // The bucket is full at first: a part goes at once.
+    QVERIFY2(limitedOut > 700 && limitedIn > 1400 && bothOut > 300 && bothIn > 300, told);
+    QVERIFY2(limitedOut < 5000 && limitedIn < 10000, told);
+    QVERIFY2(freeIn * 3 < limitedIn && freedOut * 2 < limitedOut && freedIn * 3 < limitedIn, told);
+}
+
+void TestNics::nothingIsLeftOfLimits_data()
+{
+    QTest::addColumn<QString>("how");
+    for (const char *how : {"stop", "its monitor dies", "unplugged", "reboot"})
+        QTest::newRow(how) << QString(how);
+}
+
+void TestNics::nothingIsLeftOfLimits()
+{
+    QFETCH(QString, how);
+    const QByteArray before = host("ip -o link | wc -l");
+    launch("t1", {"-d", "lan,type=nic,nictype=p2p,name=lan0,limits.max=20Mbit"});
+    QCOMPARE(host("ip -o link show type ifb | wc -l"), "1");
+    if (how == "stop")
+        must({"stop", "--force", "t1"});
+    else if (how == "its monitor dies")
+        ::kill(m_box.monitorPid("t1"), SIGKILL);
+    else if (how == "unplugged")
+        must({"config", "device", "remove", "t1", "lan"});
+    if (how == "reboot") {
+        const int init = m_box.initPid("t1");
+        (void)exec("t1", {"reboot"});
+        QVERIFY(Sandbox::eventually([&] { return m_box.initPid("t1") != init && m_box.initPid("t1") > 0; }));
+        QCOMPARE(host("ip -o link show type ifb | wc -l"), "1");
+        return;
+    }
+    QVERIFY2(Sandbox::eventually([&] { return host("ip -o link show type ifb").isEmpty(); }), host("ip -o link"));
+}
+
+void TestNics::routesChangeWithoutTheGuestNoticing()
+{
+    launch("t1", {"-d", "lan,type=nic,nictype=p2p,host_name=lan-t1,name=lan0,ipv4.routes=198.51.100.0/24"});
+    QCOMPARE(guest("t1", "ip addr add 192.0.2.2/24 dev lan0; ip link set lan0 up"), "");
+    const QByteArray index = guest("t1", "cat /sys/class/net/lan0/ifindex");
+    must({"config", "device", "set", "t1", "lan", "ipv4.routes=203.0.113.0/24"});
+    QVERIFY(host("ip route show dev lan-t1").startsWith("203.0.113.0/24 proto static"));
+    QCOMPARE(guest("t1", "cat /sys/class/net/lan0/ifindex"), index);
+    QVERIFY(guest("t1", "ip addr show lan0").contains("192.0.2.2"));
+    // What fails leaves them as they were.
+    QCOMPARE(host("ip route add 198.51.100.0/24 dev up0"), "");
+    QVERIFY(refusal({"config", "device", "set", "t1", "lan", "ipv4.routes=192.0.2.128/25,198.51.100.0/24"}).contains("by interface 'up0'"));
+    QVERIFY(host("ip route show dev lan-t1").startsWith("203.0.113.0/24 proto static"));
+    QCOMPARE(host("ip route del 198.51.100.0/24 dev up0"), "");
+}
+
+namespace
+{
+
+const QByteArray kOwnMac = "00163e010203", kOtherMac = "00163e999999";
+
+QByteArray hex(const QByteArray &text) { return text.toHex(); }
+QByteArray mark(const QByteArray &word) { return hex("mark:" + word + " "); }
+QByteArray frame(const QByteArray &mac, const QByteArray &type, const QByteArray &payload) { return "ffffffffffff" + mac + type + payload; }
+
+QByteArray arp(const QByteArray &frameMac, const QByteArray &senderMac, const QByteArray &senderIp, const QByteArray &word)
+{
+    return frame(frameMac, "0806", "0001080006040002" + senderMac + senderIp + "ffffffffffff" + "0a4d0901" + mark(word));
+}
+
+QByteArray number(unsigned value, int digits) { return QByteArray::number(value, 16).rightJustified(digits, '0'); }
+
+/// With a right checksum: a kernel with br_netfilter looks at it.
+QByteArray ipv4(const QByteArray &mac, const QByteArray &source, const QByteArray &word, const QByteArray &protocol = "fd", const QByteArray &before = "")
+{
+    const QByteArray body = before + mark(word);
+    QByteArray header = "4500" + number(20 + static_cast<unsigned>(body.size()) / 2, 4) + "0000000040" + protocol + "0000" + source + "ffffffff";
+    unsigned sum = 0;
+    for (int i = 0; i < 40; i += 4)
+        sum += header.mid(i, 4).toUInt(nullptr, 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    header.replace(20, 4, number(~((sum & 0xffff) + (sum >> 16)) & 0xffff, 4));
+    return frame(mac, "0800", header + body);
+}
+
+QByteArray ipv6(const QByteArray &mac, const QByteArray &source, const QByteArray &word, const QByteArray &next = "3b", const QByteArray &before = "")
+{
+    const QByteArray body = before + mark(word);
+    return frame(mac, "86dd", "60000000" + number(static_cast<unsigned>(body.size()) / 2, 4) + next + "ff" + source + "ff020000000000000000000000000001" + body);
+}
+
+const QByteArray kOwn4 = "0a4d0907", kOther4 = "0a4d0908";
+const QByteArray kOwn6 = "fd420077000900000000000000000007", kOther6 = "fd420077000900000000000000000008";
+const QByteArray kOwnLocal = "fe8000000000000002163efffe010203", kOtherLocal = "fe8000000000000000000000000000aa";
+
+} // namespace
+
+void TestNics::whatIsSpoofedDoesNotComeThrough_data()
+{
+    QTest::addColumn<QStringList>("keys");
+    QTest::addColumn<QByteArray>("heard");
+    const QByteArray addresses4 = "arpip ip4 dhcp4", addresses6 = "ip6 local6 na6 ra6 dhcp6", good = "arp4 good4 good6 goodlocal";
+    QTest::newRow("nothing is looked at") << QStringList{} << "mac arpmac arpip ip4 dhcp4 ip6 local6 na6 namac ra6 dhcp6 " + good;
+    QTest::newRow("mac") << QStringList{"security.mac_filtering=true"} << addresses4 + " " + addresses6 + " " + good;
+    QTest::newRow("ipv4") << QStringList{"security.ipv4_filtering=true"} << addresses6 + " " + good;
+    QTest::newRow("ipv6") << QStringList{"security.ipv6_filtering=true"} << addresses4 + " " + good;
+    QTest::newRow("all") << QStringList{"security.mac_filtering=true", "security.ipv4_filtering=true", "security.ipv6_filtering=true"} << good;
+}
+
+void TestNics::whatIsSpoofedDoesNotComeThrough()
+{
+    QFETCH(QStringList, keys);
+    QFETCH(QByteArray, heard);
+    must({"network", "create", "lxmgrt2", "ipv4.address=10.77.9.1/24", "ipv6.address=fd42:77:9::1/64", "ipv6.dhcp.stateful=true"});
+    launch("t1");
+    giveProbe("t1");
+    must(QStringList{"config", "device", "add", "t1", "lan", "nic", "network=lxmgrt2", "name=lan0", "hwaddr=00:16:3e:01:02:03", "ipv4.address=10.77.9.7",
+                     "ipv6.address=fd42:77:9::7"} + keys);
+    QCOMPARE(guest("t1", "ip link set lan0 up; ip addr add 10.77.9.7/24 dev lan0; ip -6 addr add fd42:77:9::7/64 dev lan0"), "");
+    QVERIFY(reaches("t1", "10.77.9.1"));
+    QVERIFY(reaches("t1", "fd42:77:9::1"));
+    QProcess hears;
+    hears.start(Sandbox::program("lxmgr-probe"), {"hear", "lxmgrt2"});
+    QVERIFY(hears.waitForReadyRead(20000));
+    const QByteArray udp67 = "00430044" "00140000" , udp547 = "02230222" "00140000";
+    QStringList sent = {"/probe", "frames", "lan0"};
+    for (const QByteArray &each :
+         {ipv4(kOtherMac, kOwn4, "mac"), arp(kOwnMac, kOtherMac, kOwn4, "arpmac"), arp(kOwnMac, kOwnMac, kOther4, "arpip"), ipv4(kOwnMac, kOther4, "ip4"),
+          ipv4(kOwnMac, kOwn4, "dhcp4", "11", udp67), ipv6(kOwnMac, kOther6, "ip6"), ipv6(kOwnMac, kOtherLocal, "local6"),
+          ipv6(kOwnMac, kOwn6, "na6", "3a", "88000000" "20000000" + kOther6 + "0201" + kOwnMac),
+          ipv6(kOwnMac, kOwn6, "namac", "3a", "88000000" "20000000" + kOwn6 + "0201" + kOtherMac), ipv6(kOwnMac, kOwnLocal, "ra6", "3a", "86000000" "4000070800000000" "00000000"),
+          ipv6(kOwnMac, kOwn6, "dhcp6", "11", udp547), arp(kOwnMac, kOwnMac, kOwn4, "arp4"), ipv4(kOwnMac, kOwn4, "good4"), ipv6(kOwnMac, kOwn6, "good6"),
+          ipv6(kOwnMac, kOwnLocal, "goodlocal"), frame(kOwnMac, "88b5", mark("end"))})
+        sent << QString::fromLatin1(each);
+    QCOMPARE(inside("t1", sent), "sent");
+    QVERIFY(hears.waitForFinished(20000));
+    QCOMPARE(hears.readAllStandardOutput().simplified().replace("ready", "").simplified(), heard);
+}
+
+void TestNics::filtersStayInForce()
+{
+    must({"network", "create", "lxmgrt2", "ipv4.address=10.77.9.1/24", "ipv6.address=none"});
+    launch("t1");
+    must({"config", "device", "add", "t1", "lan", "nic", "network=lxmgrt2", "name=lan0", "ipv4.address=10.77.9.7", "security.ipv4_filtering=true"});
+    const auto filters = [&] { return host("nft list tables bridge | grep -c lxmgr_nics"); };
+    QCOMPARE(filters(), "1");
+    QCOMPARE(guest("t1", "ip link set lan0 up; ip addr add 10.77.9.7/24 dev lan0; ip addr add 10.77.9.8/24 dev lan0"), "");
+    QVERIFY(reaches("t1", "10.77.9.1"));
+    const auto spoofs = [&] { return exec("t1", {"ping", "-c", "1", "-W", "1", "-I", "10.77.9.8", "10.77.9.1"}).ok(); };
+    QVERIFY(!spoofs());
+    // Somebody reloads the machine's firewall.
+    QCOMPARE(host("nft flush ruleset"), "");
+    QVERIFY(Sandbox::eventually([&] { return filters() == "1"; }));
+    QVERIFY(!spoofs());
+    // Another daemon takes over; the guest reboots.
+    m_box.killDaemon();
+    QVERIFY(m_box.startDaemon());
+    QCOMPARE(filters(), "1");
+    QVERIFY(!spoofs());
+    // Changed while it runs, without a new card.
+    const QByteArray index = guest("t1", "cat /sys/class/net/lan0/ifindex");
+    must({"config", "device", "unset", "t1", "lan", "security.ipv4_filtering"});
+    QCOMPARE(filters(), "0");
+    QCOMPARE(guest("t1", "cat /sys/class/net/lan0/ifindex"), index);
+    QVERIFY(Sandbox::eventually([&] { return spoofs(); }));
+    must({"config", "device", "set", "t1", "lan", "security.mac_filtering=true"});
+    QCOMPARE(filters(), "1");
+    must({"stop", "--force", "t1"});
+    QVERIFY(Sandbox::eventually([&] { return filters() == "0"; }));
+}
+
+void TestNics::isolatedPortsDoNotReachEachOther()
+{
+    must({"network", "create", "lxmgrt2", "ipv4.address=10.77.9.1/24", "ipv6.address=none"});
+    for (const char *name : {"t1", "t2"}) {
+        launch(name);
+        must({"config", "device", "add", name, "lan", "nic", "network=lxmgrt2", "name=lan0", "security.port_isolation=true"});
+    }
+    QCOMPARE(guest("t1", "ip link set lan0 up; ip addr add 10.77.9.7/24 dev lan0"), "");
+    QCOMPARE(guest("t2", "ip link set lan0 up; ip addr add 10.77.9.8/24 dev lan0"), "");
+    QVERIFY(reaches("t1", "10.77.9.1"));
+    QVERIFY(reaches("t2", "10.77.9.1"));
+    QCOMPARE(exec("t1", {"ping", "-c", "1", "-W", "1", "10.77.9.8"}).status, 1);
+    must({"config", "device", "set", "t2", "lan", "security.port_isolation=false"});
+    QVERIFY(reaches("t1", "10.77.9.8"));
+}
+
+void TestNics::profilesBringCards()
+{
+    must({"profile", "create", "web"});
+    for (const char *name : {"t1", "t2"})
+        launch(name, {"-p", "default", "-p", "web"});
+    must({"init", "busybox", "t3", "-p", "default", "-p", "web"});
+    must({"profile", "device", "add", "web", "lan", "nic", "nictype=p2p", "name=lan0", "mtu=1400"});
+    for (const char *name : {"t1", "t2"})
+        QCOMPARE(guest(name, "cat /sys/class/net/lan0/mtu"), "1400");
+    QVERIFY(guest("t1", "cat /sys/class/net/lan0/address") != guest("t2", "cat /sys/class/net/lan0/address"));
+    must({"start", "t3"}); // it was made before the card
+    QCOMPARE(guest("t3", "cat /sys/class/net/lan0/mtu"), "1400");
+    const QByteArray mac = guest("t1", "cat /sys/class/net/lan0/address");
+    must({"profile", "device", "set", "web", "lan", "mtu=1300"});
+    QCOMPARE(guest("t2", "cat /sys/class/net/lan0/mtu"), "1300");
+    QCOMPARE(guest("t1", "cat /sys/class/net/lan0/address"), mac);
+    must({"restart", "--force", "t1"});
+    QCOMPARE(guest("t1", "cat /sys/class/net/lan0/address"), mac);
+    must({"profile", "device", "remove", "web", "lan"});
+    for (const char *name : {"t1", "t2", "t3"})
+        QCOMPARE(guest(name, "ls /sys/class/net"), "eth0 lo");
+    deleteAll();
+    must({"profile", "delete", "web"});
+}
+
+void TestNics::aProfileThatOneCannotTakeChangesNothing()
+{
+    must({"profile", "create", "web"});
+    for (const char *name : {"t1", "t2"})
+        launch(name, {"-p", "default", "-p", "web"});
+    QCOMPARE(guest("t2", "ip link add lan0 type bridge"), ""); // the first one can take it
+    const QByteArray links = host("ip -o link | wc -l"), shown = m_box.text({"config", "show", "t1"});
+    const QByteArray refused = refusal({"profile", "device", "add", "web", "lan", "nic", "nictype=p2p", "name=lan0", "limits.max=10Mbit"});
+    QVERIFY2(refused.contains("'t2'") && refused.contains("inside"), refused);
+    QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lo");
+    QCOMPARE(host("ip -o link | wc -l"), links);
+    QCOMPARE(m_box.text({"config", "show", "t1"}), shown);
+    QVERIFY(!m_box.text({"profile", "show", "web"}).contains("lan"));
+    deleteAll();
+    must({"profile", "delete", "web"});
 }
 
 QTEST_GUILESS_MAIN(TestNics)

@@ -175,8 +175,8 @@ void TestProfiles::aChangeThatOneCannotTakeChangesNothing_data()
     QTest::newRow("a key that is none") << QStringList{"profile", "set", "web", "limits.memry=1GiB"} << QByteArray("limits.memory");
     QTest::newRow("no such CPU") << QStringList{"profile", "set", "web", "limits.cpu=4000-4001"} << QByteArray("t1");
     QTest::newRow("privileges") << QStringList{"profile", "set", "web", "security.privileged=true"} << QByteArray("security.privileged was settled");
-    QTest::newRow("a network card of one that runs")
-        << QStringList{"profile", "device", "add", "web", "eth1", "nic", "nictype=bridged", "parent=lxmgrbr0"} << QByteArray("'t1': its network cards");
+    QTest::newRow("a network card for a name that is taken")
+        << QStringList{"profile", "device", "add", "web", "eth1", "nic", "nictype=p2p", "host_name=lxmgrbr0"} << QByteArray("instance 't1': device 'eth1': interface");
     QTest::newRow("a disk that is not there") << QStringList{"profile", "device", "add", "web", "data", "disk", "source=/nowhere", "path=/data"} << QByteArray("/nowhere");
     QTest::newRow("a device for a path that is taken")
         << QStringList{"profile", "device", "add", "web", "data", "disk", "pool=default", "path=/"} << QByteArray("root");

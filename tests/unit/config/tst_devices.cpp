@@ -22,6 +22,14 @@ const DeviceMap kGood = {
       {"network", "lxmgrbr0"},
       {"name", "eth0"},
       {"hwaddr", "10:66:6a:00:00:01"},
+      {"ipv6.address", "fd42::3"},
+      {"limits.egress", "500kbit"},
+      {"limits.ingress", "10Mbit"},
+      {"limits.max", "1Gbit"},
+      {"security.ipv4_filtering", "true"},
+      {"security.ipv6_filtering", "true"},
+      {"security.mac_filtering", "true"},
+      {"security.port_isolation", "true"},
       {"mtu", "1400"},
       {"host_name", "veth.web1"},
       {"ipv4.address", "10.1.2.3"}}                                        },
@@ -142,7 +150,13 @@ private slots:
             {"type=nic nictype=p2p parent=e",
              "device 'd': parent: is not for nictype=p2p (it is for bridged, macvlan, physical, routed)"                                                                         },
             {"type=nic network=n mode=vepa",                            "device 'd': mode: is not for nictype=bridged (it is for macvlan)"                                       },
-            {"type=nic network=n ipv6.address=fd42::1",                 "device 'd': ipv6.address: is not for nictype=bridged (it is for routed)"                                },
+            {"type=nic nictype=bridged parent=b ipv6.address=fd42::1",  "device 'd': ipv6.address: needs a managed network"                                                      },
+            {"type=nic network=n limits.max=10Mbyte",                   "device 'd': limits.max: '10Mbyte' is not a bit rate, such as 500kbit, 10Mbit or 1Gbit"                  },
+            {"type=nic network=n limits.max=100bit",                    "device 'd': limits.max: '100bit' is not from 8kbit to 1Tbit"                                            },
+            {"type=nic nictype=macvlan parent=e limits.max=1Gbit",
+             "device 'd': limits.max: is not for nictype=macvlan (it is for bridged, p2p, routed)"                                                                               },
+            {"type=nic network=n security.ipv4_filtering=true",
+             "device 'd': security.ipv4_filtering: needs ipv4.address: the one address that is let through"                                                                      },
             {"type=nic network=n ipv4.address=192.0.2.1,192.0.2.2",     "device 'd': ipv4.address: is one address, or none: DHCP gives no more"                                  },
             {"type=nic nictype=macvlan parent=e mode=x",                "device 'd': mode: 'x' is none of bridge, vepa, private, passthru"                                       },
             {"type=nic nictype=p2p ipv4.routes=192.0.2.1/24",           "device 'd': ipv4.routes: '192.0.2.1/24' is not a subnet: there are bits behind its prefix"              },
@@ -180,7 +194,7 @@ private slots:
         QTest::addColumn<QByteArray>("keys");
         for (const char *keys :
              {"type=proxy listen=tcp:0.0.0.0:80", "type=gpu", "type=nic nictype=ipvlan parent=eth0",
-              "type=nic network=n vlan=5", "type=nic network=n security.mac_filtering=true",
+              "type=nic network=n vlan=5", "type=nic network=n security.acls=web",
               "type=disk path=/ pool=default size.state=10GiB", "type=disk path=/x pool=default source=vol io.bus=nvme"})
             QTest::newRow(keys) << QByteArray(keys);
     }

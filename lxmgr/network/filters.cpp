@@ -1,0 +1,130 @@
+#include "network/filters.h"
+
+#include "base/text.h"
+#include "kernel/netlink.h"
+#include "network/firewall.h"
+
+#include <cctype>
+#include <cstdio>
+
+namespace lxmgr::network::filters
+{
+
+namespace
+{
+
+constexpr std::size_t kLongestTable = 200; // NFT_NAME_MAXLEN is 256
+
+std::string tableName(const std::string &owner)
+{
+    std::string name = "lxmgr_nics_";
+    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
+    for (const char c : owner) {
+        const auto byte = static_cast<unsigned char>(c);
+        name += std::isalnum(byte) ? std::string(1, c) : "_" + toHex({&byte, 1});
+        hash = (hash ^ byte) * 0x100000001b3;
+    }
+    return name.size() <= kLongestTable ? name : name.substr(0, kLongestTable) + "_" + std::to_string(hash);
+}
+
+/// "00:16:3e:01:02:03" → "0x00163e010203", to compare with raw bytes of a packet.
+std::string macNumber(const std::string &mac)
+{
+    std::string number = "0x";
+    for (const char c : mac)
+        if (c != ':')
+            number += c;
+    return number;
+}
+
+std::string macRules(const std::string &mac)
+{
+    return "  ether saddr != " + mac + " drop\n"
+           "  ether type arp arp saddr ether != " + mac + " drop\n"
+           // The address that a neighbour advertisement gives for itself: behind 40 bytes of header, 24 of message, 2 of option.
+           "  ether type ip6 icmpv6 type nd-neighbor-advert @nh,528,48 != " + macNumber(mac) + " drop\n";
+}
+
+std::string ipv4Rules(const std::string &address)
+{
+    return "  ether type arp arp saddr ip != { " + address + ", 0.0.0.0 } drop\n" // 0.0.0.0: is somebody there? (RFC 5227)
+           "  ether type ip udp sport 67 drop\n" // a DHCP server
+           "  ether type ip ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept\n"
+           "  ether type ip ip saddr != " + address + " drop\n";
+}
+
+/// By RFC 4291: the MAC address with its universal bit turned and ff:fe in the middle. The one link-local address that is its own.
+std::string linkLocal(const std::string &mac)
+{
+    unsigned b[6] = {};
+    std::size_t i = 0;
+    for (const std::string &part : split(mac, ':'))
+        b[i++ % 6] = static_cast<unsigned>(std::stoul(part, nullptr, 16));
+    char text[64];
+    std::snprintf(text, sizeof text, "fe80::%x:%x:%x:%x", (b[0] ^ 2) << 8 | b[1], b[2] << 8 | 0xff, 0xfe00 | b[3], b[4] << 8 | b[5]);
+    return text;
+}
+
+/// "fd42::1" → "0xfd42…0001", to compare with raw bytes of a packet.
+Result<std::string> addressNumber(const std::string &address)
+{
+    const std::string bytes = TRY(netlink::parseAddress(address)).bytes;
+    return "0x" + toHex({reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size()});
+}
+
+Result<std::string> ipv6Rules(const std::string &mac, const std::string &address)
+{
+    return "  ether type ip6 icmpv6 type nd-router-advert drop\n"
+           "  ether type ip6 udp sport 547 drop\n"
+           // Whom a neighbour advertisement is about: behind 40 bytes of header and 8 of message.
+           "  ether type ip6 icmpv6 type nd-neighbor-advert @nh,384,128 != " + TRY(addressNumber(address)) + " @nh,384,128 != " +
+           TRY(addressNumber(linkLocal(mac))) + " drop\n"
+           "  ether type ip6 ip6 saddr != { " + address + ", " + linkLocal(mac) + ", :: } drop\n";
+}
+
+Result<std::string> chainOf(const PortFilter &filter, std::size_t number)
+{
+    TRY(netlink::checkLinkName(filter.port));
+    const std::string mac = TRY(netlink::parseMac(filter.mac));
+    std::string text = " chain c" + std::to_string(number) + " {\n" + macRules(mac); // an address is of no use without
+    if (!filter.ipv4.empty() || !filter.ipv6.empty()) // a tag hides what is behind it
+        text += "  ether type { 8021q, 8021ad } drop\n";
+    if (!filter.ipv4.empty())
+        text += ipv4Rules(TRY(netlink::parseAddress(filter.ipv4)).text());
+    if (!filter.ipv6.empty())
+        text += TRY(ipv6Rules(mac, TRY(netlink::parseAddress(filter.ipv6)).text()));
+    return text + " }\n";
+}
+
+} // namespace
+
+Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters)
+{
+    const std::string table = "table bridge " + tableName(owner);
+    std::string chains, jumps;
+    for (std::size_t i = 0; i < filters.size(); ++i) {
+        chains += TRY(chainOf(filters[i], i));
+        jumps += "  iifname \"" + filters[i].port + "\" jump c" + std::to_string(i) + "\n";
+    }
+    return "add " + table + "\ndelete " + table + "\n" + table + " {\n" + chains +
+           " chain in {\n  type filter hook prerouting priority -300; policy accept;\n" + jumps + " }\n}\n";
+}
+
+Status apply(const std::string &owner, const std::vector<PortFilter> &filters)
+{
+    Status done = firewall::change(TRY(rules(owner, filters)));
+    if (!done && !firewall::change("add table bridge lxmgr_probe\nadd chain bridge lxmgr_probe p { type filter hook prerouting priority -300; }\n"
+                                   "delete table bridge lxmgr_probe\n"))
+        return Error(Code::Unsupported, "This kernel has no nf_tables for bridges (nf_tables_bridge), which security.*_filtering needs");
+    return done;
+}
+
+bool present(const std::string &owner) { return firewall::listChain("bridge", tableName(owner), "in").has_value(); }
+
+Status remove(const std::string &owner)
+{
+    const std::string table = "table bridge " + tableName(owner);
+    return firewall::change("add " + table + "\ndelete " + table + "\n");
+}
+
+} // namespace lxmgr::network::filters
