@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -290,10 +291,14 @@ Status GuestApi::listen(Guest &guest)
     const sockaddr_un address = addressIn(folder);
     if (::bind(socket.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) < 0)
         return Error::fromErrno(errno, "bind", name);
-    TRY(sys::fchmodat(folder, name, 0666));
+    // By descriptor: a privileged guest's root, who may write here as the host's, must not lead us to another file.
+    const Fd node = TRY(path::open(folder, name, O_PATH | O_NOFOLLOW, path::Scope::NoMount));
+    if (!S_ISSOCK(TRY(sys::fstat(node)).st_mode))
+        return Error(Code::Invalid, quoted(name) + " was replaced");
+    TRY(sys::fchmodat(sys::cwd(), "/proc/self/fd/" + std::to_string(node.get()), 0666));
     const spec::IdMap ids = instances::idMapOf(TRY(m_manager.describe(guest.key)).row);
     if (!ids.uids.empty())
-        TRY(sys::fchownat(folder, name, ids.uids.front().host, ids.gids.front().host));
+        TRY(sys::fchownat(node, "", ids.uids.front().host, ids.gids.front().host));
     if (::listen(socket.get(), kMostConnections) < 0)
         return Error::fromErrno(errno, "listen", name);
     TRY(watch(socket.get(), guest.id));
