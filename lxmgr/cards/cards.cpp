@@ -73,7 +73,21 @@ Result<LinkRoute> hostRoute(const Nic &card, int index, const Address &subnet)
     return LinkRoute{index, subnet, by == own.end() ? "" : by->text()};
 }
 
-/// Routes to what is behind the card, by its outer end, which they go with.
+/// Where the host sends to what is behind the card.
+const std::string &routeLink(const Nic &card) { return card.bridge.empty() ? card.hostName : card.bridge; }
+
+/// Those on a bridge do not go with the card's end.
+Status removeRoutes(const Nic &card, const std::vector<std::string> &routes)
+{
+    if (card.bridge.empty() || routes.empty() || !netlink::linkExists(card.bridge))
+        return {};
+    const int index = TRY(netlink::link(card.bridge)).index;
+    for (const Address &subnet : TRY(parsed(routes)))
+        TRY(netlink::deleteRoute(-1, {index, subnet, ""}));
+    return {};
+}
+
+/// Routes to what is behind the card. After an error there are none.
 Status addHostRoutes(const Nic &card, int index)
 {
     const std::vector<Address> own = TRY(parsed(card.addresses));
@@ -82,8 +96,14 @@ Status addHostRoutes(const Nic &card, int index)
         TRY(setForwarding(card.hostName, address.family));
         TRY(netlink::addRoute(-1, {index, address, ""}));
     }
-    for (const Address &subnet : TRY(parsed(card.routes)))
-        TRY(netlink::addRoute(-1, TRY(hostRoute(card, index, subnet))));
+    std::vector<std::string> added;
+    Undo undo;
+    undo.add("routes", [&] { return removeRoutes(card, added); });
+    for (const std::string &route : card.routes) {
+        TRY(netlink::addRoute(-1, TRY(hostRoute(card, index, TRY(netlink::parseAddress(route))))));
+        added.push_back(route);
+    }
+    undo.keep();
     return {};
 }
 
@@ -183,7 +203,8 @@ Status plugVeth(const Inside &guest, const Nic &card)
     undo.add("proxies", [&] { return removeProxies(card); });
     TRY(configureInside(guest, card));
     if (!card.addresses.empty() || !card.routes.empty())
-        TRY(addHostRoutes(card, TRY(netlink::link(card.hostName)).index));
+        TRY(addHostRoutes(card, TRY(netlink::link(routeLink(card))).index));
+    undo.add("routes", [&] { return removeRoutes(card, card.routes); });
     TRY(addProxies(card));
     if (card.isolated)
         TRY(netlink::setIsolated(card.hostName, true));
@@ -287,12 +308,13 @@ Status withdrawOne(int netns, const Nic &card)
     if (card.kind == Nic::Kind::Physical)
         return netns < 0 ? Status() : bringBack(netns, card); // without a pin it never was inside
     TRY(dropHelper(card));
+    TRY(removeRoutes(card, card.routes));
     return removeProxies(card);
 }
 
 Status changeRoutes(const Nic &before, const Nic &after)
 {
-    const int index = TRY(netlink::link(before.hostName)).index;
+    const int index = TRY(netlink::link(routeLink(before))).index;
     Nic gone = before, come = after;
     const auto in = [](const std::vector<std::string> &list) {
         return [&list](const std::string &item) { return std::ranges::find(list, item) != list.end(); };
@@ -348,6 +370,7 @@ Status unplug(const Inside &guest, const Nic &card)
         return link->kind == "macvlan" ? netlink::deleteLinkIn(guest.netns, link->index) : Status();
     }
     TRY(removeProxies(card));
+    TRY(removeRoutes(card, card.routes));
     TRY(dropHelper(card));
     return deleteVeth(card.hostName);
 }

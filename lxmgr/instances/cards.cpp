@@ -86,7 +86,10 @@ Status checkRoutes(const Nic &card, const std::vector<netlink::Route> &routes, c
                 route.destination.bytes != subnet.bytes)
                 continue;
             const std::string by = netlink::linkName(route.linkIndex);
-            if (std::ranges::find(gone, by, &Nic::hostName) != gone.end())
+            const auto isOwn = [&](const Nic &old) {
+                return old.hostName == by || (old.bridge == by && std::ranges::find(old.routes, text) != old.routes.end());
+            };
+            if (std::ranges::any_of(gone, isOwn))
                 continue;
             return Error(Code::AlreadyExists, "the host has a route to " + quoted(text) + " already, by interface " + quoted(by))
                 .hint("give the guest another address, or remove that route");

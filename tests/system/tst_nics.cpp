@@ -40,6 +40,8 @@ private slots:
     void nothingIsLeftOfLimits_data();
     void nothingIsLeftOfLimits();
     void routesChangeWithoutTheGuestNoticing();
+    void routesLeadThroughABridge_data();
+    void routesLeadThroughABridge();
     void whatIsSpoofedDoesNotComeThrough_data();
     void whatIsSpoofedDoesNotComeThrough();
     void filtersStayInForce();
@@ -387,6 +389,42 @@ void TestNics::routesChangeWithoutTheGuestNoticing()
     QVERIFY(refusal({"config", "device", "set", "t1", "lan", "ipv4.routes=192.0.2.128/25,198.51.100.0/24"}).contains("by interface 'up0'"));
     QVERIFY(host("ip route show dev lan-t1").startsWith("203.0.113.0/24 proto static"));
     QCOMPARE(host("ip route del 198.51.100.0/24 dev up0"), "");
+}
+
+void TestNics::routesLeadThroughABridge_data()
+{
+    QTest::addColumn<QString>("how");
+    for (const char *how : {"stop", "its monitor dies", "unplugged", "reboot"})
+        QTest::newRow(how) << QString(how);
+}
+
+void TestNics::routesLeadThroughABridge()
+{
+    QFETCH(QString, how);
+    must({"network", "create", "lxmgrt2", "ipv4.address=10.77.9.1/24", "ipv6.address=none"});
+    launch("t1", {"-d", "lan,type=nic,network=lxmgrt2,name=lan0,ipv4.routes=198.51.100.0/24"});
+    const auto routes = [&] { return host("ip route show proto static | sed 's/ linkdown//'"); };
+    QCOMPARE(routes(), "198.51.100.0/24 dev lxmgrt2 scope link");
+    QCOMPARE(guest("t1", "ip link set lan0 up; ip addr add 10.77.9.7/24 dev lan0; ip addr add 198.51.100.9/32 dev lan0"), "");
+    // The answer has to come back by the route.
+    QVERIFY(Sandbox::eventually([&] { return exec("t1", {"ping", "-c", "1", "-W", "1", "-I", "198.51.100.9", "10.77.9.1"}).ok(); }));
+    must({"config", "device", "set", "t1", "lan", "ipv4.routes=203.0.113.0/24"});
+    QCOMPARE(routes(), "203.0.113.0/24 dev lxmgrt2 scope link");
+    QVERIFY(refusal({"config", "device", "add", "t1", "p", "nic", "nictype=p2p", "ipv4.routes=203.0.113.0/24"}).contains("by interface 'lxmgrt2'"));
+    if (how == "stop")
+        must({"stop", "--force", "t1"});
+    else if (how == "its monitor dies")
+        ::kill(m_box.monitorPid("t1"), SIGKILL);
+    else if (how == "unplugged")
+        must({"config", "device", "remove", "t1", "lan"});
+    if (how == "reboot") {
+        const int init = m_box.initPid("t1");
+        (void)exec("t1", {"reboot"});
+        QVERIFY(Sandbox::eventually([&] { return m_box.initPid("t1") != init && m_box.initPid("t1") > 0; }));
+        QCOMPARE(routes(), "203.0.113.0/24 dev lxmgrt2 scope link");
+        must({"stop", "--force", "t1"});
+    }
+    QVERIFY2(Sandbox::eventually([&] { return routes().isEmpty(); }), routes());
 }
 
 namespace
