@@ -62,6 +62,8 @@ Paths Paths::fromEnvironment()
     paths.monitor = environment("LXMGR_MONITOR", firstProgram({here + "/lxmgr-monitor", LXMGR_LIBEXEC_DIR "/lxmgr-monitor"}));
     paths.helper = environment("LXMGR_HELPER", firstProgram({here + "/lxmgr-helper", LXMGR_LIBEXEC_DIR "/lxmgr-helper"}));
     paths.daemon = environment("LXMGRD", firstProgram({here + "/lxmgrd", LXMGR_SBIN_DIR "/lxmgrd"}));
+    paths.sysfs = environment("LXMGR_SYSFS", "/sys");
+    paths.uevents = environment("LXMGR_UEVENTS", "");
     paths.cgroupBase = environment("LXMGR_CGROUP", paths.stateDir == defaultState ? "lxmgr" : "lxmgr-" + shortHash(paths.stateDir));
     return paths;
 }

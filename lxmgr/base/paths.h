@@ -14,6 +14,8 @@ struct Paths {
     std::string monitor;    ///< LXMGR_MONITOR, else lxmgr-monitor beside this program or in libexec.
     std::string helper;     ///< LXMGR_HELPER, else lxmgr-helper beside this program or in libexec.
     std::string daemon;     ///< LXMGRD, else lxmgrd beside this program or in sbin.
+    std::string sysfs;      ///< LXMGR_SYSFS, default /sys: where the host's USB devices and graphics cards are looked for.
+    std::string uevents;    ///< LXMGR_UEVENTS: a socket of ours that news of devices comes to instead of the kernel's; "": the kernel's.
     std::string cgroupBase; ///< LXMGR_CGROUP, default "lxmgr": the folder of ours in every hierarchy.
 
     /// Reads the environment and /proc/self/exe. A state folder of its own gets a cgroup base of its own.

@@ -70,14 +70,19 @@ inline constexpr NicKeyKinds kNicKeyKinds[] = {
 };
 
 inline constexpr Key<DiskDevice> kDiskKeys[] = {
+    {"limits.max",   field<&DiskDevice::limitsMax>,   Apply::Live, "no limit", "Most it may read and most it may write in a second of the block device below: a size, or a number and iops."},
+    {"limits.read",  field<&DiskDevice::limitsRead>,  Apply::Live, "no limit", "The same for reading alone."},
+    {"limits.write", field<&DiskDevice::limitsWrite>, Apply::Live, "no limit", "The same for writing alone."},
     {"path",      field<&DiskDevice::path>,      Apply::Live,    "",      "Where it is mounted inside; / is the root."},
     {"pool",      field<&DiskDevice::pool>,      Apply::Live,    "",      "Storage pool of the root, or of the custom volume that source names."},
+    {"propagation", field<&DiskDevice::propagation>, Apply::Live, "private", "What is mounted on the host below the source later: slave and shared show it inside, private and unbindable do not. Nothing from inside shows on the host."},
+    {"raw.mount.options", field<&DiskDevice::rawMountOptions>, Apply::Live, "", "Mount options: ro, nosuid, nodev, noexec, nosymfollow, noatime, nodiratime, relatime, strictatime; of a tmpfs also mode, uid, gid and nr_inodes with a value."},
     {"readonly",  field<&DiskDevice::readonly>,  Apply::Live,    "false", "No writing from inside."},
     {"recursive", field<&DiskDevice::recursive>, Apply::Live,    "false", "With what is mounted below the source."},
     {"required",  field<&DiskDevice::required>,  Apply::Live,    "true",  "false: start without it when the source is missing."},
     {"shift",     field<&DiskDevice::shift>,     Apply::Live,    "false", "Owners on the host are the guest's own ids."},
-    {"size",      field<&DiskDevice::size>,      Apply::Live,    "the pool's volume.size, or no limit", "Most that the root may take; 0 is no limit."},
-    {"source",    field<&DiskDevice::source>,    Apply::Live,    "",      "Folder or file of the host, or with pool the name of a custom volume."},
+    {"size",      field<&DiskDevice::size>,      Apply::Live,    "the pool's volume.size, or no limit", "Most that the root may take, 0 is no limit; of a tmpfs: without it half of the memory."},
+    {"source",    field<&DiskDevice::source>,    Apply::Live,    "",      "Folder or file of the host, with pool the name of a custom volume, or tmpfs: for memory."},
 };
 static_assert(std::ranges::is_sorted(kDiskKeys, {}, &Key<DiskDevice>::name));
 
@@ -88,11 +93,45 @@ template <class T> inline constexpr Key<T> kUnixKeys[] = {
     {"minor",    field<&T::minor>,    Apply::Live, "of source",   "Device number, together with major."},
     {"mode",     field<&T::mode>,     Apply::Live, "0660",        "Permissions inside, octal."},
     {"path",     field<&T::path>,     Apply::Live, "like source", "Where it is inside, below /dev."},
-    {"required", field<&T::required>, Apply::Live, "true",        "false: start without it when the source is missing."},
+    {"required", field<&T::required>, Apply::Live, "true",        "false: start without it when the source is missing; it comes in as soon as that is there, and goes with it."},
     {"source",   field<&T::source>,   Apply::Live, "like path",   "The device on the host."},
     {"uid",      field<&T::uid>,      Apply::Live, "0",           "Owner inside."},
 };
 static_assert(std::ranges::is_sorted(kUnixKeys<UnixCharDevice>, {}, &Key<UnixCharDevice>::name));
+
+inline constexpr Key<UsbDevice> kUsbKeys[] = {
+    {"busnum",    field<&UsbDevice::bus>,      Apply::Live, "any",   "Number of its bus."},
+    {"devnum",    field<&UsbDevice::device>,   Apply::Live, "any",   "Its number on the bus, another one each time it is connected."},
+    {"gid",       field<&UsbDevice::gid>,      Apply::Live, "0",     "Group inside."},
+    {"mode",      field<&UsbDevice::mode>,     Apply::Live, "0660",  "Permissions inside, octal."},
+    {"productid", field<&UsbDevice::product>,  Apply::Live, "any",   "Product, as lsusb prints it."},
+    {"required",  field<&UsbDevice::required>, Apply::Live, "false", "true: do not start without one."},
+    {"uid",       field<&UsbDevice::uid>,      Apply::Live, "0",     "Owner inside."},
+    {"vendorid",  field<&UsbDevice::vendor>,   Apply::Live, "any",   "Vendor, as lsusb prints it."},
+};
+static_assert(std::ranges::is_sorted(kUsbKeys, {}, &Key<UsbDevice>::name));
+
+inline constexpr Key<HotplugDevice> kHotplugKeys[] = {
+    {"gid",       field<&HotplugDevice::gid>,      Apply::Live, "0",     "Group inside."},
+    {"mode",      field<&HotplugDevice::mode>,     Apply::Live, "0660",  "Permissions inside, octal."},
+    {"productid", field<&HotplugDevice::product>,  Apply::Live, "any",   "Product of the USB device, as lsusb prints it."},
+    {"required",  field<&HotplugDevice::required>, Apply::Live, "false", "true: do not start without one."},
+    {"uid",       field<&HotplugDevice::uid>,      Apply::Live, "0",     "Owner inside."},
+    {"vendorid",  field<&HotplugDevice::vendor>,   Apply::Live, "any",   "Vendor of the USB device, as lsusb prints it."},
+};
+static_assert(std::ranges::is_sorted(kHotplugKeys, {}, &Key<HotplugDevice>::name));
+
+inline constexpr Key<GpuDevice> kGpuKeys[] = {
+    {"gid",       field<&GpuDevice::gid>,     Apply::Live, "0",        "Group inside."},
+    {"gputype",   field<&GpuDevice::gputype>, Apply::Live, "physical", "physical: the card itself, shared with the host."},
+    {"id",        field<&GpuDevice::id>,      Apply::Live, "any",      "Number of the card, 0 of /dev/dri/card0."},
+    {"mode",      field<&GpuDevice::mode>,    Apply::Live, "0660",     "Permissions inside, octal."},
+    {"pci",       field<&GpuDevice::pci>,     Apply::Live, "any",      "PCI address of the card."},
+    {"productid", field<&GpuDevice::product>, Apply::Live, "any",      "Product, as lspci -n prints it."},
+    {"uid",       field<&GpuDevice::uid>,     Apply::Live, "0",        "Owner inside."},
+    {"vendorid",  field<&GpuDevice::vendor>,  Apply::Live, "any",      "Vendor, as lspci -n prints it."},
+};
+static_assert(std::ranges::is_sorted(kGpuKeys, {}, &Key<GpuDevice>::name));
 
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
@@ -102,11 +141,14 @@ inline constexpr std::string_view kUnsupportedNicKeys[] = {
     "security.*", "vlan", "vlan.tagged", "vrf",
 };
 inline constexpr std::string_view kUnsupportedDiskKeys[] = {
-    "boot.priority", "ceph.*", "initial.*", "io.*", "limits.max", "limits.read", "limits.write", "optional", "propagation",
-    "raw.mount.options", "size.state",
+    "boot.priority", "ceph.*", "initial.*", "io.*", "optional", "size.state",
 };
+inline constexpr std::string_view kUnsupportedUsbKeys[] = {"serial"};
+inline constexpr std::string_view kUnsupportedHotplugKeys[] = {"ownership.inherit", "pci", "subsystem"};
+inline constexpr std::string_view kUnsupportedGpuKeys[] = {"mdev", "mig.*"};
+inline constexpr std::string_view kUnsupportedGpuTypes[] = {"mdev", "mig", "sriov"};
 inline constexpr std::string_view kUnsupportedDeviceTypes[] = {
-    "gpu", "infiniband", "pci", "proxy", "tpm", "unix-hotplug", "usb",
+    "infiniband", "pci", "proxy", "tpm",
 };
 inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "ovn", "sriov"};
 // clang-format on

@@ -146,6 +146,8 @@ void checkRootDisk(const DiskDevice &disk, Problems &problems)
         {"recursive", disk.recursive.has_value()},
         {"required",  disk.required.has_value() },
         {"shift",     disk.shift.has_value()    },
+        {"propagation",       disk.propagation.has_value()},
+        {"raw.mount.options", disk.rawMountOptions.has_value()},
     };
     for (const auto &[key, set] : kNotForRoot)
         if (set)
@@ -168,12 +170,32 @@ void checkVolumeDisk(const DiskDevice &disk, Problems &problems)
         add(problems, "required", "is for folders of the host; a volume that is used is not deleted");
 }
 
+void checkTmpfs(const DiskDevice &disk, Problems &problems)
+{
+    const std::pair<const char *, bool> kNotForTmpfs[] = {
+        {"recursive", disk.recursive.has_value()},
+        {"required",  disk.required.has_value() },
+        {"shift",     disk.shift.has_value()    },
+    };
+    for (const auto &[key, set] : kNotForTmpfs)
+        if (set)
+            add(problems, key, "is for folders of the host, not for a tmpfs");
+    if (disk.isLimited())
+        add(problems, disk.limitsMax ? "limits.max" : disk.limitsRead ? "limits.read" : "limits.write", "a tmpfs has no block device to limit");
+    if (disk.size && disk.size->count < 4096)
+        add(problems, "size", quoted(std::to_string(disk.size->count)) + " is less than a page of memory (4096)");
+}
+
 void checkHostDisk(const DiskDevice &disk, Problems &problems)
 {
+    if (disk.source == "tmpfs-overlay:") {
+        add(problems, "source", "'tmpfs-overlay:' is not supported yet by this version (tmpfs: is)", Code::Unsupported);
+        return;
+    }
     if (disk.size)
         add(problems, "size", "is for the root disk; a folder of the host is as large as what it is on");
     if (!disk.source)
-        add(problems, "source", "is missing: the folder or file of the host, or with pool the name of a custom volume");
+        add(problems, "source", "is missing: the folder or file of the host, with pool the name of a custom volume, or tmpfs:");
     else if (const auto path = Codec<AbsolutePath>::parse(*disk.source); !path)
         problems.push_back({"source", Error(path.error()).in("source")});
 }
@@ -186,8 +208,18 @@ void checkDisk(const DiskDevice &disk, Problems &problems)
         checkRootDisk(disk, problems);
     else if (disk.isVolume())
         checkVolumeDisk(disk, problems);
+    else if (disk.isTmpfs())
+        checkTmpfs(disk, problems);
     else
         checkHostDisk(disk, problems);
+    for (const std::string &option : disk.rawMountOptions.value_or(MountOptions()).names)
+        if (findMountOption(option)->tmpfsOnly && !disk.isTmpfs())
+            add(problems, "raw.mount.options", quoted(option) + " is for a tmpfs");
+    const auto twice = [](const std::optional<IoLimit> &limit, const std::optional<IoLimit> &all) {
+        return limit && all && limit->bytes.has_value() == all->bytes.has_value();
+    };
+    if (twice(disk.limitsRead, disk.limitsMax) || twice(disk.limitsWrite, disk.limitsMax))
+        add(problems, "limits.max", "is for reading and writing both; it does not go together with one of its kind for either");
 }
 
 template <char Kind> void checkUnix(const UnixDevice<Kind> &device, Problems &problems)
@@ -206,7 +238,58 @@ template <char Kind> void checkUnix(const UnixDevice<Kind> &device, Problems &pr
         add(problems, "minor", quoted(std::to_string(*device.minor)) + " is above 1048575");
 }
 
+void checkUsb(const UsbDevice &device, Problems &problems)
+{
+    // All there are is hardly ever what is meant, and would hand the host's keyboard over.
+    if (!device.vendor && !device.bus && !device.device)
+        add(problems, "vendorid", "is missing: a USB device has vendorid=<4 hex digits>, with productid where that is not enough, or busnum and devnum");
+    else if (device.product && !device.vendor)
+        add(problems, "vendorid", "is missing: a productid is one of a vendor's");
+    if (device.bus.has_value() != device.device.has_value())
+        add(problems, device.bus ? "devnum" : "busnum", "is missing: busnum and devnum go together");
+}
+
+void checkHotplug(const HotplugDevice &device, Problems &problems)
+{
+    if (!device.vendor)
+        add(problems, "vendorid", "is missing: the vendor of the USB device, 4 hex digits");
+}
+
+void checkGpu(const GpuDevice &device, Problems &problems)
+{
+    if (device.gputype && *device.gputype != "physical") {
+        const bool known = contains(kUnsupportedGpuTypes, *device.gputype);
+        add(problems, "gputype",
+            quoted(*device.gputype) + (known ? " is not supported yet by this version (physical is)" : " is not a kind of gpu (physical)"),
+            known ? Code::Unsupported : Code::Invalid);
+    }
+    if (device.id && (device.pci || device.vendor || device.product))
+        add(problems, "id", "does not go together with pci, vendorid or productid: it is the one card already");
+    if (device.pci && (device.vendor || device.product))
+        add(problems, "pci", "does not go together with vendorid or productid: it is the one card already");
+    if (device.product && !device.vendor)
+        add(problems, "vendorid", "is missing: a productid is one of a vendor's");
+}
+
 template <class T> struct Table;
+template <> struct Table<UsbDevice> {
+    static constexpr std::string_view kType = "usb";
+    static constexpr std::span<const Key<UsbDevice>> kKeys = kUsbKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedUsbKeys;
+    static void check(const UsbDevice &device, Problems &problems) { checkUsb(device, problems); }
+};
+template <> struct Table<HotplugDevice> {
+    static constexpr std::string_view kType = "unix-hotplug";
+    static constexpr std::span<const Key<HotplugDevice>> kKeys = kHotplugKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedHotplugKeys;
+    static void check(const HotplugDevice &device, Problems &problems) { checkHotplug(device, problems); }
+};
+template <> struct Table<GpuDevice> {
+    static constexpr std::string_view kType = "gpu";
+    static constexpr std::span<const Key<GpuDevice>> kKeys = kGpuKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedGpuKeys;
+    static void check(const GpuDevice &device, Problems &problems) { checkGpu(device, problems); }
+};
 template <> struct Table<NicDevice> {
     static constexpr std::string_view kType = "nic";
     static constexpr std::span<const Key<NicDevice>> kKeys = kNicKeys;
@@ -248,13 +331,16 @@ struct TypeRow {
 };
 constexpr TypeRow kTypes[] = {
     {Table<DiskDevice>::kType,      &parseAs<DiskDevice>     },
+    {Table<GpuDevice>::kType,       &parseAs<GpuDevice>      },
     {Table<NicDevice>::kType,       &parseAs<NicDevice>      },
     {Table<NoneDevice>::kType,      &parseAs<NoneDevice>     },
     {Table<UnixBlockDevice>::kType, &parseAs<UnixBlockDevice>},
     {Table<UnixCharDevice>::kType,  &parseAs<UnixCharDevice> },
+    {Table<HotplugDevice>::kType,   &parseAs<HotplugDevice>  },
+    {Table<UsbDevice>::kType,       &parseAs<UsbDevice>      },
 };
 
-/// "disk, nic, none or unix-char".
+/// "disk, nic or none", with all there are.
 std::string typeNames()
 {
     std::string names;
@@ -329,7 +415,10 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
 
 } // namespace
 
-bool isNode(const Device &device) { return device.as<UnixCharDevice>() || device.as<UnixBlockDevice>(); }
+bool isNode(const Device &device)
+{
+    return device.as<UnixCharDevice>() || device.as<UnixBlockDevice>() || device.as<UsbDevice>() || device.as<HotplugDevice>() || device.as<GpuDevice>();
+}
 
 NicKind NicDevice::kind() const
 {

@@ -47,20 +47,25 @@ struct NicDevice {
     bool hasOwnMac() const { return kind() != NicKind::Physical; }
 };
 
-/// The root (path "/", with a pool), a custom volume (with a pool and its name as source), or a folder or file of the
-/// host bound inside.
+/// The root (path "/", with a pool), a custom volume (with a pool and its name as source), a folder or file of the host
+/// bound inside, or memory (source "tmpfs:").
 struct DiskDevice {
     std::optional<AbsolutePath> path;
     std::optional<ObjectName> pool;
-    std::optional<std::string> source; ///< Absolute path, or the volume's name.
+    std::optional<std::string> source; ///< Absolute path, the volume's name, or "tmpfs:".
     std::optional<bool> readonly;
     std::optional<bool> recursive;
     std::optional<bool> required; ///< Unset means true.
     std::optional<bool> shift;    ///< Owners on the host are the guest's own numbers.
-    std::optional<Bytes> size;    ///< Of the root: the most it may take; 0: as much as the pool has.
+    std::optional<Bytes> size;    ///< Of the root: the most it may take; 0: as much as the pool has. Of a tmpfs: the most.
+    std::optional<Propagation> propagation;      ///< Unset: private.
+    std::optional<MountOptions> rawMountOptions; ///< Beside what the other keys say.
+    std::optional<IoLimit> limitsRead, limitsWrite, limitsMax; ///< Of the block device below it.
 
     bool isRoot() const { return path && path->text == "/"; }
     bool isVolume() const { return pool && !isRoot(); }
+    bool isTmpfs() const { return source == "tmpfs:"; }
+    bool isLimited() const { return limitsRead || limitsWrite || limitsMax; }
 };
 
 /// A device of the host below the guest's /dev: of `Kind` 'c' a character device, of 'b' a block device.
@@ -81,9 +86,36 @@ template <char Kind> struct UnixDevice {
 using UnixCharDevice = UnixDevice<'c'>;
 using UnixBlockDevice = UnixDevice<'b'>;
 
+/// Devices of the host's USB, each as its node below /dev/bus/usb.
+struct UsbDevice {
+    std::optional<HexId> vendor, product;
+    std::optional<std::uint32_t> bus, device; ///< Numbers that change each time it is plugged in.
+    std::optional<std::uint32_t> uid, gid;
+    std::optional<FileMode> mode;  ///< Unset: 0660.
+    std::optional<bool> required;  ///< Unset means false.
+};
+
+/// The nodes that drivers of the host made of USB devices: serial lines, disks, input.
+struct HotplugDevice {
+    std::optional<HexId> vendor, product;
+    std::optional<std::uint32_t> uid, gid;
+    std::optional<FileMode> mode;  ///< Unset: 0660.
+    std::optional<bool> required;  ///< Unset means false.
+};
+
+/// Graphics cards of the host, with card and render node. All of them without a selector.
+struct GpuDevice {
+    std::optional<std::string> gputype; ///< "physical".
+    std::optional<std::uint32_t> id;    ///< DRM card number.
+    std::optional<PciAddress> pci;
+    std::optional<HexId> vendor, product;
+    std::optional<std::uint32_t> uid, gid;
+    std::optional<FileMode> mode; ///< Unset: 0660.
+};
+
 struct Device {
     std::string name;
-    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice> value;
+    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice, UsbDevice, HotplugDevice, GpuDevice> value;
 
     template <class T> const T *as() const { return std::get_if<T>(&value); }
 };

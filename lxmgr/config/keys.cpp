@@ -25,9 +25,12 @@ std::vector<KeyInfo> collect()
     std::vector<KeyInfo> out;
     append<InstanceConfig>(out, "instance", kInstanceKeys);
     append<DiskDevice>(out, "disk", kDiskKeys);
+    append<GpuDevice>(out, "gpu", kGpuKeys);
     append<NicDevice>(out, "nic", kNicKeys);
     append<UnixBlockDevice>(out, "unix-block", kUnixKeys<UnixBlockDevice>);
     append<UnixCharDevice>(out, "unix-char", kUnixKeys<UnixCharDevice>);
+    append<HotplugDevice>(out, "unix-hotplug", kHotplugKeys);
+    append<UsbDevice>(out, "usb", kUsbKeys);
     append<VolumeConfig>(out, "volume", kVolumeKeys);
     append<ServerConfig>(out, "server", kServerKeys);
     for (const PoolKey &row : kPoolKeys)

@@ -454,4 +454,137 @@ std::string Codec<FileMode>::format(const FileMode &value)
     return text;
 }
 
+namespace
+{
+
+std::string lowered(std::string_view text)
+{
+    std::string out(text);
+    for (char &c : out)
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return out;
+}
+
+/// `shape` has an x for each hex digit.
+bool hasShape(std::string_view text, std::string_view shape)
+{
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    if (text.size() != shape.size())
+        return false;
+    for (std::size_t i = 0; i < text.size(); ++i)
+        if (shape[i] == 'x' ? kDigits.find(text[i]) == std::string_view::npos : text[i] != shape[i])
+            return false;
+    return true;
+}
+
+} // namespace
+
+Result<HexId> Codec<HexId>::parse(std::string_view text)
+{
+    HexId id{lowered(text)};
+    if (!hasShape(id.text, "xxxx"))
+        return bad(text, "is not four hex digits (for example 046d, as lsusb and lspci -n print them)");
+    return id;
+}
+std::string Codec<HexId>::format(const HexId &value) { return value.text; }
+
+Result<PciAddress> Codec<PciAddress>::parse(std::string_view text)
+{
+    const std::string address = lowered(text);
+    if (hasShape(address, "xx:xx.x"))
+        return PciAddress{"0000:" + address};
+    if (!hasShape(address, "xxxx:xx:xx.x"))
+        return bad(text, "is not a PCI address (for example 0000:00:02.0)");
+    return PciAddress{address};
+}
+std::string Codec<PciAddress>::format(const PciAddress &value) { return value.text; }
+
+Result<IoLimit> Codec<IoLimit>::parse(std::string_view text)
+{
+    constexpr std::string_view kOperations = "iops";
+    IoLimit limit;
+    if (text.ends_with(kOperations)) {
+        const auto count = parseUnsigned(text.substr(0, text.size() - kOperations.size()), 1, UINT32_MAX);
+        if (!count)
+            return bad(text, "is not a number of operations in a second (for example 500iops)");
+        limit.operations = *count;
+        return limit;
+    }
+    const auto bytes = parseBytes(text);
+    if (!bytes || bytes->count == 0)
+        return bad(text, "is not a limit of a disk (for example 10MB, in a second, or 500iops)");
+    limit.bytes = *bytes;
+    return limit;
+}
+std::string Codec<IoLimit>::format(const IoLimit &value)
+{
+    return value.bytes ? Codec<Bytes>::format(*value.bytes) : std::to_string(value.operations) + "iops";
+}
+
+namespace
+{
+
+constexpr std::pair<std::string_view, Propagation::Kind> kPropagations[] = {
+    {"private",    Propagation::Kind::Private   },
+    {"shared",     Propagation::Kind::Shared    },
+    {"slave",      Propagation::Kind::Slave     },
+    {"unbindable", Propagation::Kind::Unbindable},
+};
+
+} // namespace
+
+Result<Propagation> Codec<Propagation>::parse(std::string_view text)
+{
+    for (const auto &[name, kind] : kPropagations)
+        if (text == name || (text.starts_with('r') && text.substr(1) == name))
+            return Propagation{kind, text != name};
+    return bad(text, "is not a propagation (private, shared, slave, unbindable, or with an r before it)");
+}
+std::string Codec<Propagation>::format(const Propagation &value)
+{
+    for (const auto &[name, kind] : kPropagations)
+        if (kind == value.kind)
+            return (value.recursive ? "r" : "") + std::string(name);
+    return {};
+}
+
+const MountOption *findMountOption(std::string_view text)
+{
+    const std::string_view name = text.substr(0, text.find('='));
+    const auto row = std::ranges::find(kMountOptions, name, &MountOption::name);
+    return row == std::end(kMountOptions) ? nullptr : &*row;
+}
+
+Result<MountOptions> Codec<MountOptions>::parse(std::string_view text)
+{
+    MountOptions options;
+    for (const std::string &part : split(text, ',')) {
+        const std::string option(trimmed(part));
+        if (option.empty())
+            continue;
+        const MountOption *row = findMountOption(option);
+        if (row == nullptr) {
+            std::string known;
+            for (const MountOption &each : kMountOptions)
+                known += (known.empty() ? "" : ", ") + std::string(each.name);
+            return bad(option, "is not a mount option that may be given (" + known + ")");
+        }
+        const std::size_t equals = option.find('=');
+        if ((equals != std::string::npos) != (row->base != 0))
+            return bad(option, row->base ? "needs a value" : "takes no value");
+        if (row->base != 0) {
+            const std::string value = option.substr(equals + 1);
+            std::uint32_t number = 0;
+            const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number, row->base);
+            if (value.empty() || error != std::errc{} || end != value.data() + value.size() || number > row->most)
+                return bad(option, "has a value that is not " + std::string(row->base == 8 ? "octal" : "a number") + ", or too large");
+        }
+        options.names.push_back(option);
+    }
+    if (options.names.empty())
+        return bad(text, "has no mount option in it");
+    return options;
+}
+std::string Codec<MountOptions>::format(const MountOptions &value) { return join(value.names, ","); }
+
 } // namespace lxmgr::config

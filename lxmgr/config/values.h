@@ -105,9 +105,37 @@ struct ObjectName {
     std::string text; ///< Of a pool or network.
     bool operator==(const ObjectName &) const = default;
 };
+struct HexId {
+    std::string text; ///< Four hex digits, lower case: a vendor or a product.
+    bool operator==(const HexId &) const = default;
+};
+struct PciAddress {
+    std::string text; ///< "0000:00:02.0", lower case.
+    bool operator==(const PciAddress &) const = default;
+};
 struct FileMode {
     std::uint32_t bits = 0;
     bool operator==(const FileMode &) const = default;
+};
+
+/// limits.read and its kin of a disk: bytes or operations in a second.
+struct IoLimit {
+    std::optional<Bytes> bytes;
+    std::uint64_t operations = 0; ///< Without `bytes`.
+    bool operator==(const IoLimit &) const = default;
+};
+/// How what is mounted later below a disk is seen (mount_namespaces(7)). Of what is bound it is all or nothing, so that
+/// "rslave" is "slave".
+struct Propagation {
+    enum class Kind { Private, Shared, Slave, Unbindable };
+    Kind kind = Kind::Private;
+    bool recursive = false; ///< Only to be written as it was.
+    bool operator==(const Propagation &) const = default;
+};
+/// raw.mount.options: those that cannot widen what a guest may do.
+struct MountOptions {
+    std::vector<std::string> names; ///< Of MountOption, as written: "noexec", "mode=1777".
+    bool operator==(const MountOptions &) const = default;
 };
 
 /// How a type is written: `kType` (for help), `parse` (Invalid, quoting the text) and `format`; parse(format(x)) == x.
@@ -145,6 +173,36 @@ LXMGR_CODEC(MacvlanMode, "bridge, vepa, private or passthru");
 LXMGR_CODEC(AbsolutePath, "absolute path");
 LXMGR_CODEC(ObjectName, "name");
 LXMGR_CODEC(FileMode, "octal mode");
+LXMGR_CODEC(HexId, "4 hex digits");
+LXMGR_CODEC(PciAddress, "PCI address");
+LXMGR_CODEC(IoLimit, "size or iops");
+LXMGR_CODEC(Propagation, "private, shared, slave or unbindable");
+LXMGR_CODEC(MountOptions, "mount options");
 #undef LXMGR_CODEC
+
+/// One that raw.mount.options may have.
+struct MountOption {
+    std::string_view name;
+    bool tmpfsOnly = false;
+    int base = 0; ///< Of its value; 0: it has none.
+    std::uint32_t most = 0;
+};
+inline constexpr MountOption kMountOptions[] = {
+    {"noatime"},
+    {"nodev"},
+    {"nodiratime"},
+    {"noexec"},
+    {"nosuid"},
+    {"nosymfollow"},
+    {"relatime"},
+    {"ro"},
+    {"strictatime"},
+    {"gid", true, 10, 0xFFFFFFFE},
+    {"mode", true, 8, 01777},
+    {"nr_inodes", true, 10, 0x7FFFFFFF},
+    {"uid", true, 10, 0xFFFFFFFE},
+};
+/// The row of "mode=1777"; nullptr: none.
+const MountOption *findMountOption(std::string_view text);
 
 } // namespace lxmgr::config

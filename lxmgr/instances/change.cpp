@@ -48,13 +48,13 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
                                             " and cannot be moved by changing its device");
     if (wanted.config.privileged.value_or(false) != (before.idRange.size == 0))
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
-    TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices)), TRY(lentCards(wanted))));
+    TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices)), TRY(lentCards(wanted)), m_s.paths));
     TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
-    TRY(planLimits(wanted, cgroup::PlanFor::Live));
+    TRY(planLimits(wanted, cgroup::PlanFor::Live, TRY(ioLimits(before, wanted))));
     TRY_IN("update " + quoted(key.name), checkInUse(key, was, wanted));
     const config::Expanded old = TRY(expanded(before));
     after.config.merge(missingCardKeys(after.config, wanted.devices));
-    const bool replugs = m_running->find(key) && withoutSize(TRY(expanded(after)).devices) != withoutSize(old.devices);
+    const bool replugs = m_running->find(key) && withoutLimits(TRY(expanded(after)).devices) != withoutLimits(old.devices);
     if (replugs)
         TRY_IN("update " + quoted(key.name), settleNicNames(after, old, [this](const store::Instance &row) { return expanded(row); }));
     const config::Expanded all = TRY(expanded(after));
@@ -91,7 +91,11 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     }
     if (replugs) {
         TRY_IN("update " + quoted(key.name), applyDevices(after, old, all));
-        undo.add("update devices", [&] { return applyDevices(before, all, old); });
+        awaitDevices(key, wanted.devices);
+        undo.add("update devices", [&] {
+            awaitDevices(key, was.devices);
+            return applyDevices(before, all, old);
+        });
     }
     TRY_IN("update " + quoted(key.name), writeBackup(key));
     undo.keep();

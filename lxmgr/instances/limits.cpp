@@ -3,9 +3,11 @@
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "kernel/sys.h"
 
 #include <algorithm>
 #include <map>
+#include <sys/sysmacros.h>
 
 namespace lxmgr::instances
 {
@@ -27,12 +29,12 @@ bool sameLimits(const config::InstanceConfig &one, const config::InstanceConfig 
     return live(a) == live(b);
 }
 
-/// Devices that are nodes below /dev, whose use is allowed by the control group.
-DeviceMap nodesIn(const std::vector<config::Device> &devices)
+/// Devices that the control group has to do with: nodes below /dev, whose use it allows, and disks with limits.
+DeviceMap groupedIn(const std::vector<config::Device> &devices)
 {
     DeviceMap nodes;
     for (const config::Device &device : devices)
-        if (config::isNode(device))
+        if (const auto *disk = device.as<config::DiskDevice>(); config::isNode(device) || (disk && disk->isLimited()))
             nodes[device.name] = config::formatDevice(device);
     return nodes;
 }
@@ -62,10 +64,50 @@ std::uint64_t freeSwap()
 
 } // namespace
 
-Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &effective, cgroup::PlanFor scope)
+Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &effective, cgroup::PlanFor scope, std::vector<cgroup::IoLimit> io)
 {
     const cgroup::HostFacts host = TRY(cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase));
-    return cgroup::planLimits(limitsOf(effective.config, effective.devices), *m_layout, host, scope);
+    cgroup::Limits limits = limitsOf(effective.config, effective.devices, m_s.paths);
+    limits.io = std::move(io);
+    return cgroup::planLimits(limits, *m_layout, host, scope);
+}
+
+Result<std::vector<cgroup::IoLimit>> Manager::ioLimits(const store::Instance &row, const config::Effective &effective)
+{
+    std::vector<cgroup::IoLimit> limits;
+    for (const config::Device &device : effective.devices) {
+        const auto *disk = device.as<config::DiskDevice>();
+        if (!disk || !disk->isLimited())
+            continue;
+        const std::string context = "device " + quoted(device.name) + ": " +
+                                    (disk->limitsMax ? "limits.max" : disk->limitsRead ? "limits.read" : "limits.write");
+        auto place = [&]() -> Result<Fd> {
+            if (disk->isRoot())
+                return TRY(m_s.pools.get(disk->pool->text))->openVolume(row.project, row.name);
+            if (!disk->isVolume())
+                return sys::open(*disk->source, O_PATH);
+            return sys::open(TRY(m_s.volumes.mounts(row.project, {device})).at(device.name).path, O_PATH);
+        }();
+        if (!place && place.error().errnum == ENOENT && !disk->isRoot() && !disk->isVolume() && !disk->required.value_or(true))
+            continue; // passed over, as its mount is
+        const Fd there = TRY_IN(context, std::move(place));
+        const dev_t below = TRY_IN(context, cgroup::diskBelow(there));
+        cgroup::IoLimit limit;
+        limit.major = major(below);
+        limit.minor = minor(below);
+        const auto set = [](const std::optional<config::IoLimit> &from, auto &bytes, auto &operations) {
+            if (from && from->bytes)
+                bytes = from->bytes->count;
+            else if (from)
+                operations = from->operations;
+        };
+        for (const auto *read : {&disk->limitsRead, &disk->limitsMax})
+            set(*read, limit.readBytes, limit.readOperations);
+        for (const auto *write : {&disk->limitsWrite, &disk->limitsMax})
+            set(*write, limit.writeBytes, limit.writeOperations);
+        limits.push_back(limit);
+    }
+    return limits;
 }
 
 /// A lower limit than what is in use would end in killed processes inside (memory), or in an init that cannot fork.
@@ -101,7 +143,7 @@ Status Manager::checkInUse(const InstanceKey &key, const config::Effective &befo
 
 Status Manager::applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after)
 {
-    if (sameLimits(before.config, after.config) && nodesIn(before.devices) == nodesIn(after.devices))
+    if (sameLimits(before.config, after.config) && groupedIn(before.devices) == groupedIn(after.devices))
         return {};
     if (Status written = limitAgain(row, after); !written) {
         // Some may have been taken: the old ones go back in whole.
@@ -115,7 +157,7 @@ Status Manager::applyLive(const store::Instance &row, const config::Effective &b
 
 Status Manager::limitAgain(const store::Instance &row, const config::Effective &now)
 {
-    const std::vector<cgroup::Write> writes = TRY(planLimits(now, cgroup::PlanFor::Live));
+    const std::vector<cgroup::Write> writes = TRY(planLimits(now, cgroup::PlanFor::Live, TRY(ioLimits(row, now))));
     TRY(cgroup::write(*m_layout, cgroupOf(m_s.paths, row.project, row.name), writes));
     spec::LimitsBody kept;
     for (const cgroup::Write &write : writes)

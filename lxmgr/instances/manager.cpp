@@ -20,6 +20,7 @@ Result<std::unique_ptr<Manager>> Manager::create(Services services)
     manager->m_running = TRY(Running::create({[self](const GuestEnd &end) { self->onEnd(end); },
                                               [self](const InstanceKey &key, const spec::MonitorEvent &event) { self->onNews(key, event); }}));
     manager->m_cloudRuns = TRY(CloudRuns::create([self] { self->m_running->wakeWaiters(); }));
+    manager->m_deviceWatch = TRY_IN("watch devices", DeviceWatch::create(manager->m_s.paths.uevents, [self] { self->devicesChanged(); }));
     return manager;
 }
 

@@ -8,6 +8,7 @@
 #include "config/expand.h"
 #include "images/render.h"
 #include "instances/cloud_init.h"
+#include "instances/device_watch.h"
 #include "instances/diff.h"
 #include "instances/exchange.h"
 #include "instances/found.h"
@@ -326,7 +327,10 @@ private:
                                                const CloudRuns::Stop &stop);
     Status recordCloudInit(const InstanceKey &key, const std::string &result);
     Result<CloudResult> waitForOwnCloudInit(const InstanceKey &key, std::chrono::steady_clock::time_point deadline);
-    Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope);
+    Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope,
+                                                  std::vector<cgroup::IoLimit> io = {});
+    /// limits.read and its kin of the disks, by the block devices below them.
+    Result<std::vector<cgroup::IoLimit>> ioLimits(const store::Instance &row, const config::Effective &effective);
     Status checkInUse(const InstanceKey &key, const config::Effective &before, const config::Effective &after);
     struct ProfileUser;
     Status checkProfileUser(const ProfileUser &user);
@@ -356,7 +360,14 @@ private:
     using Expand = std::function<Result<config::Expanded>(const store::Instance &)>;
     Status settleNicNames(store::Instance &row, const config::Expanded &before, const Expand &expand);
     /// What leads a running guest from its devices of `before` to those of `after`. WrongState names what needs it stopped.
-    Result<spec::ReplugBody> planReplug(const InstanceKey &key, const config::Expanded &before, const config::Expanded &after);
+    Result<spec::ReplugBody> planReplug(const InstanceKey &key, const config::Expanded &before, const config::Expanded &after,
+                                        Missing missing = Missing::Refused);
+    /// A guest runs with these devices, or (none) no longer runs: those that it gets when the host has them are watched for.
+    void awaitDevices(const InstanceKey &key, const std::vector<config::Device> &devices);
+    void watchFolders();
+    void devicesChanged();
+    void settleDevices();
+    Status settleDevicesOf(const InstanceKey &key);
     Status applyDevices(const store::Instance &row, const config::Expanded &before, const config::Expanded &after);
     Status applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after);
     Status finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo = std::nullopt);
@@ -450,6 +461,9 @@ private:
     std::optional<cgroup::Layout> m_layout;
     std::unique_ptr<Running> m_running;
     NamedLocks<InstanceKey> m_locks;
+    std::mutex m_awaitedMutex;
+    std::map<InstanceKey, std::set<std::string>> m_awaited; ///< Running guests with devices that come and go, and folders to watch.
+    std::atomic<bool> m_devicesToSettle = false;
     std::mutex m_pinsMutex;
     std::map<InstanceKey, cgroup::CpuPins> m_pins; ///< Of the running guests that have limits.cpu.
     std::mutex m_restartsMutex;
@@ -459,7 +473,8 @@ private:
     std::mutex m_profilesMutex; ///< One change of profiles at a time.
     std::map<InstanceKey, std::weak_ptr<void>> m_kept;
     std::atomic<bool> m_hostGoesDown{false};
-    std::unique_ptr<CloudRuns> m_cloudRuns; ///< Last: its threads use what stands above.
+    std::unique_ptr<CloudRuns> m_cloudRuns;     ///< The last two: their threads use what stands above.
+    std::unique_ptr<DeviceWatch> m_deviceWatch;
 };
 
 } // namespace lxmgr::instances

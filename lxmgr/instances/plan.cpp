@@ -2,12 +2,15 @@
 
 #include "base/text.h"
 #include "instances/guest_api.h"
+#include "kernel/sysfs.h"
 #include "network/interfaces.h"
 
 #include <algorithm>
 #include <linux/capability.h>
 #include <linux/if_link.h>
+#include <linux/mount.h>
 #include <set>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -108,6 +111,53 @@ template <char Kind> Result<std::vector<spec::DeviceNode>> nodesOf(const std::st
     return std::vector{node};
 }
 
+struct MountFlag {
+    std::string_view option;
+    std::uint64_t attribute;
+};
+constexpr MountFlag kMountFlags[] = {
+    {"noatime",     MOUNT_ATTR_NOATIME    },
+    {"nodev",       MOUNT_ATTR_NODEV      },
+    {"nodiratime",  MOUNT_ATTR_NODIRATIME },
+    {"noexec",      MOUNT_ATTR_NOEXEC     },
+    {"nosuid",      MOUNT_ATTR_NOSUID     },
+    {"nosymfollow", MOUNT_ATTR_NOSYMFOLLOW},
+    {"relatime",    MOUNT_ATTR_RELATIME   },
+    {"ro",          MOUNT_ATTR_RDONLY     },
+    {"strictatime", MOUNT_ATTR_STRICTATIME},
+};
+
+/// What every kind of disk but the root has.
+spec::Mount mountOf(const config::DiskDevice &disk)
+{
+    using Kind = config::Propagation::Kind;
+    spec::Mount mount;
+    mount.target = relative(disk.path->text);
+    mount.readOnly = disk.readonly.value_or(false);
+    for (const std::string &option : disk.rawMountOptions.value_or(config::MountOptions()).names)
+        for (const MountFlag &flag : kMountFlags)
+            if (flag.option == option)
+                mount.attributes |= flag.attribute;
+    const Kind kind = disk.propagation.value_or(config::Propagation()).kind;
+    mount.propagation = kind == Kind::Shared ? MS_SHARED : kind == Kind::Slave ? MS_SLAVE : kind == Kind::Unbindable ? MS_UNBINDABLE : 0;
+    return mount;
+}
+
+spec::Mount tmpfsMount(const config::DiskDevice &disk)
+{
+    spec::Mount mount = mountOf(disk);
+    mount.kind = spec::Mount::Kind::Tmpfs;
+    mount.nosuid = true;
+    std::vector<std::string> options = {"mode=0755"};
+    for (const std::string &option : disk.rawMountOptions.value_or(config::MountOptions()).names)
+        if (config::findMountOption(option)->tmpfsOnly)
+            options.push_back(option); // the later of two holds
+    if (disk.size)
+        options.push_back("size=" + std::to_string(disk.size->count));
+    mount.options = join(options, ",");
+    return mount;
+}
+
 Status planMount(const std::string &name, const config::DiskDevice &disk, std::vector<spec::Mount> &mounts)
 {
     if (!disk.source || !disk.path)
@@ -121,11 +171,8 @@ Status planMount(const std::string &name, const config::DiskDevice &disk, std::v
             .as(Code::Invalid)
             .hint("make it on the host, or set required=false");
     }
-    spec::Mount mount;
-    mount.kind = spec::Mount::Kind::Bind;
+    spec::Mount mount = mountOf(disk);
     mount.source = *disk.source;
-    mount.target = relative(disk.path->text);
-    mount.readOnly = disk.readonly.value_or(false);
     mount.recursive = disk.recursive.value_or(false);
     mount.idmapped = disk.shift.value_or(false);
     mounts.push_back(std::move(mount));
@@ -134,11 +181,8 @@ Status planMount(const std::string &name, const config::DiskDevice &disk, std::v
 
 spec::Mount volumeMount(const config::DiskDevice &disk, const VolumeMount &volume)
 {
-    spec::Mount mount;
-    mount.kind = spec::Mount::Kind::Bind;
+    spec::Mount mount = mountOf(disk);
     mount.source = volume.path;
-    mount.target = relative(disk.path->text);
-    mount.readOnly = disk.readonly.value_or(false);
     mount.idmapped = volume.idmapped;
     mount.nosuid = true; // several guests may share it
     return mount;
@@ -172,6 +216,10 @@ std::vector<std::pair<std::string, std::string>> environmentOf(const config::Ins
 Status planDisk(const config::Device &device, const config::DiskDevice &disk, const VolumeMounts &volumes,
                 std::vector<spec::Mount> &mounts)
 {
+    if (disk.isTmpfs()) {
+        mounts.push_back(tmpfsMount(disk));
+        return {};
+    }
     if (!disk.isVolume())
         return planMount(device.name, disk, mounts);
     const auto volume = volumes.find(device.name);
@@ -191,8 +239,65 @@ Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const 
     return mounts;
 }
 
-Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device)
+namespace
 {
+
+std::optional<std::string> textOf(const std::optional<config::HexId> &id) { return id ? std::optional(id->text) : std::nullopt; }
+
+/// With the owner and mode that `device` has.
+template <class Device>
+std::vector<spec::DeviceNode> ownedNodes(const std::string &name, const Device &device, const std::vector<sysfs::Node> &nodes)
+{
+    std::vector<spec::DeviceNode> owned;
+    for (const sysfs::Node &node : nodes)
+        owned.push_back({node.path, node.block, node.major, node.minor, device.mode ? device.mode->bits : 0660, device.uid.value_or(0),
+                         device.gid.value_or(0), name});
+    return owned;
+}
+
+Error notConnected(const std::string &name, const std::string &what, const std::string &cure)
+{
+    return Error(Code::NotFound, "device " + quoted(name) + ": no " + what + " like that is connected to this host").hint(cure);
+}
+
+constexpr const char *kOptional = "connect it, or set required=false";
+
+Result<std::vector<spec::DeviceNode>> usbNodes(const std::string &name, const config::UsbDevice &device, const Paths &paths)
+{
+    const sysfs::UsbFilter filter{textOf(device.vendor), textOf(device.product), device.bus, device.device};
+    const auto found = TRY_IN("device " + quoted(name), sysfs::usbDevices(paths.sysfs, filter));
+    if (found.empty() && device.required.value_or(false))
+        return notConnected(name, "USB device", kOptional);
+    return ownedNodes(name, device, found);
+}
+
+Result<std::vector<spec::DeviceNode>> hotplugNodes(const std::string &name, const config::HotplugDevice &device, const Paths &paths)
+{
+    const auto found = TRY_IN("device " + quoted(name), sysfs::behindUsb(paths.sysfs, {textOf(device.vendor), textOf(device.product), {}, {}}));
+    if (found.empty() && device.required.value_or(false))
+        return notConnected(name, "USB device with a node of its driver's", kOptional);
+    return ownedNodes(name, device, found);
+}
+
+Result<std::vector<spec::DeviceNode>> gpuNodes(const std::string &name, const config::GpuDevice &device, const Paths &paths)
+{
+    const std::optional<std::string> pci = device.pci ? std::optional(device.pci->text) : std::nullopt;
+    const auto found = TRY_IN("device " + quoted(name), sysfs::graphicsCards(paths.sysfs, {device.id, pci, textOf(device.vendor), textOf(device.product)}));
+    if (found.empty())
+        return notConnected(name, "graphics card", "see ls -l /sys/class/drm for those that are");
+    return ownedNodes(name, device, found);
+}
+
+} // namespace
+
+Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device, const Paths &paths)
+{
+    if (const auto *usb = device.as<config::UsbDevice>())
+        return usbNodes(device.name, *usb, paths);
+    if (const auto *hotplug = device.as<config::HotplugDevice>())
+        return hotplugNodes(device.name, *hotplug, paths);
+    if (const auto *gpu = device.as<config::GpuDevice>())
+        return gpuNodes(device.name, *gpu, paths);
     if (const auto *node = device.as<config::UnixCharDevice>())
         return nodesOf(device.name, *node);
     if (const auto *node = device.as<config::UnixBlockDevice>())
@@ -218,13 +323,14 @@ std::set<std::string> settledNames(const config::Effective &effective)
     return names;
 }
 
-Status planDevices(const config::Effective &effective, const VolumeMounts &volumes, spec::LaunchSpec &spec)
+Status planDevices(const config::Effective &effective, const VolumeMounts &volumes, const Paths &paths, spec::LaunchSpec &spec)
 {
     for (const config::Device &device : effective.devices) {
         for (spec::Mount &mount : TRY(planMounts(device, volumes)))
             spec.mounts.push_back(std::move(mount));
-        for (spec::DeviceNode &node : TRY(planNodes(device)))
-            spec.devices.push_back(std::move(node));
+        for (spec::DeviceNode &node : TRY(planNodes(device, paths)))
+            if (std::ranges::find(spec.devices, node.path, &spec::DeviceNode::path) == spec.devices.end()) // two may stand for the same
+                spec.devices.push_back(std::move(node));
     }
     return {};
 }
@@ -243,10 +349,10 @@ Result<std::vector<spec::ResourceLimit>> planResources(const config::InstanceCon
 
 } // namespace
 
-Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes, const std::set<std::string> &lent)
+Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes, const std::set<std::string> &lent, const Paths &paths)
 {
     spec::LaunchSpec unused;
-    TRY(planDevices(effective, volumes, unused));
+    TRY(planDevices(effective, volumes, paths, unused));
     for (const config::Device &device : effective.devices) {
         const auto *nic = device.as<config::NicDevice>();
         if (!nic || nic->network || !nic->parent || network::hostInterface(nic->parent->text))
@@ -354,7 +460,7 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
     return nics;
 }
 
-cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices)
+cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices, const Paths &paths)
 {
     cgroup::Limits limits;
     if (config.cpu) {
@@ -389,7 +495,7 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
     if (config.processes)
         limits.processes = *config.processes;
     for (const config::Device &device : devices)
-        if (const auto nodes = planNodes(device)) // what is wrong with it is told by who plans it
+        if (const auto nodes = planNodes(device, paths)) // what is wrong with it is told by who plans it
             for (const spec::DeviceNode &node : *nodes)
                 limits.devices.push_back({node.block ? 'b' : 'c', node.major, node.minor, "rwm"});
     return limits;
@@ -435,7 +541,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     spec.idmap = idMapOf(instance);
     spec.rootfs = rootfsOf(input.root, root && root->as<config::DiskDevice>()->readonly.value_or(false));
     spec.devices = standardDevices();
-    TRY(planDevices(input.effective, input.volumes, spec));
+    TRY(planDevices(input.effective, input.volumes, input.paths, spec));
     for (const char *target : {"dev/lxd", "dev/incus"})
         spec.mounts.push_back(guestApiMount(guestApiFolder(input.paths, {instance.project, instance.name}), target));
     for (const images::RenderedFile &file : input.files)

@@ -46,17 +46,20 @@ struct PlanInput {
 
 /// What planning would find wrong with the devices on this host: a source, node or bridge that is not there. `lent`: cards
 /// of the host that are in guests.
-Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes, const std::set<std::string> &lent);
+Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes, const std::set<std::string> &lent, const Paths &paths);
 /// Whether this host lets the cards `come` be, once `gone` are not there any more.
 Status checkCards(const std::vector<spec::Nic> &come, const std::vector<spec::Nic> &gone);
 /// NICs among the devices, with volatile.<device>.hwaddr, .host_name and .name filled in. Invalid: a device names neither.
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
 /// The mounts that a disk other than the root is: none where its source may be missing and is.
 Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const VolumeMounts &volumes);
-/// The nodes below /dev that a device is: none where its source may be missing and is.
-Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device);
+/// What is not there any more of a running guest's devices: an error, or for now as it is.
+enum class Missing { Refused, Kept };
+/// The nodes below /dev that a device is on this host now: none where what it stands for may be missing and is. NotFound:
+/// nothing like it is connected.
+Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device, const Paths &paths);
 /// limits.* in the terms of kernel/cgroup_limits.
-cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices);
+cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices, const Paths &paths);
 /// What the monitor mounts as root file system.
 spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly);
 /// The ids of a guest: its own range, or empty when privileged.

@@ -25,7 +25,7 @@ struct Manager::ProfileUser {
     bool runs = false;
 
     InstanceKey key() const { return {row.project, row.name}; }
-    bool replugs() const { return runs && withoutSize(all.devices) != withoutSize(old.devices); }
+    bool replugs() const { return runs && withoutLimits(all.devices) != withoutLimits(old.devices); }
 };
 
 namespace
@@ -93,8 +93,8 @@ Status Manager::checkProfileUser(const ProfileUser &user)
         return Error(Code::Unsupported, "its root disk lies in pool " + quoted(user.row.pool) + " and cannot be moved by changing a profile");
     if (user.wanted.config.privileged.value_or(false) != (user.row.idRange.size == 0))
         return Error(Code::Unsupported, "its security.privileged was settled when it was created");
-    TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices)), TRY(lentCards(user.wanted))));
-    TRY(planLimits(user.wanted, cgroup::PlanFor::Live));
+    TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices)), TRY(lentCards(user.wanted)), m_s.paths));
+    TRY(planLimits(user.wanted, cgroup::PlanFor::Live, TRY(ioLimits(user.row, user.wanted))));
     TRY(checkInUse(user.key(), user.was, user.wanted));
     if (!user.replugs())
         return {};
@@ -237,8 +237,11 @@ Result<std::vector<RestartNeeded>> Manager::changeProfiles(const std::string &pr
     for (const ProfileUser &user : users)
         TRY_IN("instance " + quoted(user.row.name), writeBackup(user.key()));
     undo.keep();
-    for (const ProfileUser &user : users)
+    for (const ProfileUser &user : users) {
+        if (user.runs)
+            awaitDevices(user.key(), user.wanted.devices);
         m_s.emit({"instance-updated", user.key(), {}});
+    }
     return later;
 }
 

@@ -50,6 +50,8 @@ Status Manager::adopt(const store::Instance &row)
         }
         beginCloudInit(key);
         m_s.serveGuest(key);
+        if (now)
+            awaitDevices(key, now->devices);
         return {};
     }
     const auto exit = spec::readExitRecord(runDir);

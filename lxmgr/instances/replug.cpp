@@ -6,6 +6,7 @@
 #include "instances/root_disk.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace lxmgr::instances
 {
@@ -49,12 +50,21 @@ Status checkApart(const std::vector<spec::Mount> &stay, const std::vector<spec::
 }
 
 /// What differs between the nodes that the guest has and those that the devices are on this host now.
-Status planNodeChanges(const spec::LaunchSpec &running, const config::Effective &wanted, spec::ReplugBody &body)
+Status planNodeChanges(const spec::LaunchSpec &running, const config::Effective &wanted, const Paths &paths, Missing missing,
+                       spec::ReplugBody &body)
 {
     std::vector<spec::DeviceNode> nodes;
-    for (const config::Device &device : wanted.devices)
-        for (spec::DeviceNode &node : TRY(planNodes(device)))
-            nodes.push_back(std::move(node));
+    for (const config::Device &device : wanted.devices) {
+        auto planned = planNodes(device, paths);
+        if (!planned && missing == Missing::Kept) {
+            if (planned.error().code != Code::NotFound) // it may be looked at again; of what is gone nothing can be used
+                std::ranges::copy_if(running.devices, std::back_inserter(nodes), [&](const spec::DeviceNode &node) { return node.device == device.name; });
+            continue;
+        }
+        for (spec::DeviceNode &node : TRY(std::move(planned)))
+            if (std::ranges::find(nodes, node.path, &spec::DeviceNode::path) == nodes.end()) // two may stand for the same
+                nodes.push_back(std::move(node));
+    }
     const auto contains = [](const std::vector<spec::DeviceNode> &list, const spec::DeviceNode &node) {
         return std::ranges::find(list, node) != list.end();
     };
@@ -68,10 +78,10 @@ Status planNodeChanges(const spec::LaunchSpec &running, const config::Effective 
 }
 
 /// An older version did not write down whose a node is.
-void nameNodes(spec::LaunchSpec &running, const config::Effective &was)
+void nameNodes(spec::LaunchSpec &running, const config::Effective &was, const Paths &paths)
 {
     for (const config::Device &device : was.devices)
-        if (const auto nodes = planNodes(device))
+        if (const auto nodes = planNodes(device, paths))
             for (const spec::DeviceNode &node : *nodes)
                 for (spec::DeviceNode &there : running.devices)
                     if (there.device.empty() && there.path == node.path)
@@ -146,17 +156,17 @@ Status Manager::settleNicNames(store::Instance &row, const config::Expanded &bef
     return {};
 }
 
-Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const config::Expanded &before, const config::Expanded &after)
+Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const config::Expanded &before, const config::Expanded &after, Missing missing)
 {
     const config::Effective was = TRY(config::parseEffective(before)), wanted = TRY(config::parseEffective(after));
-    const DeviceMap oldDevices = withoutSize(before.devices), newDevices = withoutSize(after.devices);
+    const DeviceMap oldDevices = withoutLimits(before.devices), newDevices = withoutLimits(after.devices);
     const auto gone = changed(was, oldDevices, newDevices), come = changed(wanted, newDevices, oldDevices);
     TRY(checkLive(key, gone));
     TRY(checkLive(key, come));
     spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)));
     spec::ReplugBody body;
-    nameNodes(running, was);
-    TRY(planNodeChanges(running, wanted, body));
+    nameNodes(running, was, m_s.paths);
+    TRY(planNodeChanges(running, wanted, m_s.paths, missing, body));
     for (const config::Device *device : gone) {
         if (const auto *disk = device->as<config::DiskDevice>())
             for (const spec::Mount &mount : running.mounts)

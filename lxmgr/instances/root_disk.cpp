@@ -33,10 +33,14 @@ Result<std::optional<Bytes>> sizeIn(const DeviceMap &devices)
     return std::optional(TRY_IN("device " + quoted(root) + ": size", parseBytes(size->second)));
 }
 
-DeviceMap withoutSize(DeviceMap devices)
+DeviceMap withoutLimits(DeviceMap devices)
 {
     if (const std::string root = rootIn(devices); !root.empty())
         devices.at(root).erase("size");
+    for (auto &[name, keys] : devices)
+        if (const auto type = keys.find("type"); type != keys.end() && type->second == "disk")
+            for (const char *key : {"limits.max", "limits.read", "limits.write"})
+                keys.erase(key);
     return devices;
 }
 

@@ -15,8 +15,8 @@ std::string rootIn(const DeviceMap &devices);
 std::string poolIn(const DeviceMap &devices);
 /// The "size" of the root disk among `devices`; 0 is no limit. Invalid.
 Result<std::optional<Bytes>> sizeIn(const DeviceMap &devices);
-/// `devices` as if their root disk had no size.
-DeviceMap withoutSize(DeviceMap devices);
+/// `devices` as if their root disk had no size and no disk limits: those have ways of their own.
+DeviceMap withoutLimits(DeviceMap devices);
 /// Makes the root disk lie in `pool`, by a device of its own where `expanded` would say otherwise.
 void settleRoot(DeviceMap &devices, const DeviceMap &expanded, const std::string &pool);
 /// The same for what the snapshot remembers.

@@ -136,7 +136,8 @@ Status Manager::startLocked(const InstanceKey &key)
     const storage::RootTree tree = TRY_IN("start " + quoted(key.name), pool->root(key.project, key.name));
     const Rendered rendered = TRY(renderFiles(row, all, *pool));
     CloudStart cloud = TRY_IN("start " + quoted(key.name), planCloudInit(row, all, rendered.targets));
-    const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh));
+    const std::vector<cgroup::IoLimit> disks = TRY_IN("start " + quoted(key.name), ioLimits(row, now));
+    const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh, disks));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
     const VolumeMounts volumes = TRY_IN("start " + quoted(key.name), m_s.volumes.mounts(key.project, now.devices));
     spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, rendered.files, writes, filter, m_s.paths}));
@@ -176,6 +177,7 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY(m_running->follow(key, spec::monitorSocket(spec.runDir)));
     undo.keep();
     placed(key, now.config);
+    awaitDevices(key, now.devices);
     const StringMap changes = valueOf(row.config, kTemplateKey).empty() ? StringMap{} : StringMap{{kTemplateKey, ""}};
     if (!changes.empty())
         TRY(store::setInstanceConfig(m_s.db, row.id, changes, store::Durability::Relaxed));

@@ -100,8 +100,10 @@ void Manager::onNews(const InstanceKey &key, const spec::MonitorEvent &event)
     using Kind = spec::MonitorEvent::Kind;
     if (event.kind == Kind::Booted)
         m_s.emit({"instance-ready", key, {}});
-    else if (event.kind == Kind::Started)
+    else if (event.kind == Kind::Started) {
         m_s.emit({"instance-restarted", key, {}});
+        devicesChanged(); // while it rebooted it could be given none
+    }
 }
 
 void Manager::afterEnd(const GuestEnd &end)
@@ -120,6 +122,7 @@ void Manager::afterEnd(const GuestEnd &end)
             log::error("instance '" + end.key.name + "': " + done.error().message);
     }
     unplaced(end.key);
+    awaitDevices(end.key, {});
     m_running->forget(end.key);
     StringMap context;
     if (end.monitorLost)

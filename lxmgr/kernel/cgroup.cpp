@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "kernel/cgroup_devices.h"
+#include "kernel/cgroup_io.h"
 #include "kernel/files.h"
 #include "kernel/sys.h"
 
@@ -156,7 +157,12 @@ Status writeValue(const Fd &folder, const Write &write)
 {
     if (write.file == kDeviceProgram)
         return write.controller.empty() ? attachDeviceProgram(folder, write.value) : writeDeviceList(folder, write.value);
-    Status put = files::put(folder, write.file, write.value);
+    const auto putValue = [&]() -> Status {
+        if (write.file == kIoLimits)
+            return write.controller.empty() ? writeIoMax(folder, write.value) : writeIoThrottle(folder, write.value);
+        return files::put(folder, write.file, write.value);
+    };
+    Status put = putValue();
     if (!put && isAbsent(put.error()) && !write.required)
         return {};
     if (!put && isAbsent(put.error()))

@@ -65,6 +65,9 @@ struct Write {
 /// says, of "" a program on the cgroup2 folder.
 inline constexpr std::string_view kDeviceProgram = "lxmgr.devices";
 
+/// Pseudo file: the value is all limits of disks (see cgroup_io.h), of controller "blkio" (v1) or "".
+inline constexpr std::string_view kIoLimits = "io.lxmgr";
+
 /// Makes `path` ("lxmgr/web1") in every hierarchy, parents too. Fills cpuset.cpus and .mems on v1, enables controllers on
 /// the way down on v2. A folder that is there already is taken as it is.
 Status create(const Layout &layout, const std::string &path);

@@ -282,6 +282,17 @@ Status planDiskPriority(Planning &plan)
     return {};
 }
 
+Status planIo(Planning &plan)
+{
+    const bool unified = plan.layout.unified("io");
+    const std::string controller = unified ? "io" : "blkio";
+    if (!plan.limits.io.empty())
+        TRY(plan.need("limits.read and limits.write of a disk", controller));
+    if (plan.layout.has(controller) && (!plan.limits.io.empty() || plan.live))
+        plan.add(controller, kIoLimits, formatIoLimits(plan.limits.io));
+    return {};
+}
+
 Status planDevices(Planning &plan)
 {
     std::vector<DeviceRule> rules = plan.limits.devices;
@@ -300,7 +311,7 @@ Status planDevices(Planning &plan)
 }
 
 constexpr Status (*kPlanners[])(Planning &) = {
-    &planCpuSet, &planCpuShare, &planCpuQuota, &planMemory, &planProcesses, &planHugepages, &planDiskPriority, &planDevices,
+    &planCpuSet, &planCpuShare, &planCpuQuota, &planMemory, &planProcesses, &planHugepages, &planDiskPriority, &planIo, &planDevices,
 };
 
 /// "MemTotal:   24680 kB" → bytes.

@@ -3,6 +3,7 @@
 
 #include "kernel/cgroup.h"
 #include "kernel/cgroup_devices.h"
+#include "kernel/cgroup_io.h"
 
 #include <cstdint>
 #include <functional>
@@ -36,6 +37,7 @@ struct Limits {
     std::optional<std::uint64_t> processes;     ///< limits.processes.
     std::map<std::string, Bytes> hugepages;     ///< limits.hugepages.2MB and its like, by the size of a page ("2MB").
     std::optional<unsigned> diskPriority;       ///< limits.disk.priority, 0 to 10.
+    std::vector<IoLimit> io;                    ///< limits.read and its kin of the disks.
     std::vector<DeviceRule> devices = defaultDevices();
     bool allDevices = false;                    ///< No device filter at all.
 };

@@ -35,7 +35,7 @@ struct Child {
     const Ids &ids;
     const cgroup::Layout &layout;
     spec::Channel parent;
-    std::vector<Fd> binds;                ///< For spec.mounts of kind Bind, in their order.
+    std::vector<Fd> trees;                ///< For spec.mounts, in their order.
     Fd root, dev;                         ///< Detached mounts at first.
     Fd devpts, console, terminal, notify; ///< terminal: the console's other end.
 };
@@ -56,7 +56,7 @@ Status receiveTrees(Child &child)
         if (!packet)
             return parentGone();
         if (packet->type == wire(Handshake::Mount) && packet->fds.size() == 1) {
-            child.binds.push_back(std::move(packet->fds[0]));
+            child.trees.push_back(std::move(packet->fds[0]));
             continue;
         }
         if (packet->type != wire(Handshake::Go) || packet->fds.size() != 2)
@@ -164,24 +164,18 @@ Status makeNotifySocket(Child &child)
     return sys::fchmodat(folder, "notify", 0666);
 }
 
-Result<Fd> guestTree(const spec::Mount &mount, std::vector<Fd>::iterator &bind)
-{
-    if (mount.kind == spec::Mount::Kind::Bind)
-        return std::move(*bind++);
-    const unsigned attributes = (mount.nosuid ? MOUNT_ATTR_NOSUID : 0) | (mount.nodev ? MOUNT_ATTR_NODEV : 0) |
-                                (mount.readOnly ? MOUNT_ATTR_RDONLY : 0);
-    return mount::create("tmpfs", mount::parseOptions(mount.options), attributes);
-}
-
 Status mountFolders(Child &child)
 {
-    auto bind = child.binds.begin();
-    for (const spec::Mount &mount : child.spec.mounts) {
+    if (child.trees.size() != child.spec.mounts.size())
+        return Error(Code::Corrupt, "unexpected number of mounts from the monitor");
+    for (std::size_t i = 0; i < child.trees.size(); ++i) {
+        const spec::Mount &mount = child.spec.mounts[i];
+        const Fd &tree = child.trees[i];
         const std::string context = "mount at /" + mount.target;
-        const Fd tree = TRY_IN(context, guestTree(mount, bind));
         const bool isFolder = S_ISDIR(TRY(sys::fstat(tree)).st_mode);
         const Fd target = TRY_IN(context, mountTarget(child.root, mount, isFolder));
         TRY_IN(context, sys::move_mount(tree, target, ""));
+        TRY_IN(context, settlePropagation(tree, mount));
     }
     return {};
 }

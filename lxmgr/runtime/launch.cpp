@@ -95,8 +95,7 @@ Status sendTrees(Parent &parent)
     std::vector<Fd> trees; // the root first
     trees.push_back(TRY_IN("rootfs", makeRoot(parent.spec.rootfs, parent.ids, parent.userns, parent.guest.leftovers)));
     for (const spec::Mount &mount : parent.spec.mounts)
-        if (mount.kind == spec::Mount::Kind::Bind)
-            trees.push_back(TRY_IN(quoted(mount.source), makeBind(mount, parent.ids, parent.userns)));
+        trees.push_back(TRY_IN(sourceOf(mount), makeTree(mount, parent.ids, parent.userns)));
     if (!parent.ids.privileged()) {
         auto locked = TRY_IN("lock mounts", mount::lockFlags(trees, parent.userns));
         trees.swap(locked);

@@ -68,7 +68,7 @@ Status plugMount(const spec::LaunchSpec &spec, const Guest &guest, const spec::M
     const Ids ids = Ids::of(spec.idmap);
     const Fd userns = ids.privileged() ? Fd() : TRY(idmap::namespaceOf(guest.initPid));
     std::vector<Fd> trees;
-    trees.push_back(TRY_IN(quoted(mount.source), makeBind(mount, ids, userns)));
+    trees.push_back(TRY_IN(sourceOf(mount), makeTree(mount, ids, userns)));
     if (!ids.privileged())
         trees = TRY_IN("lock mounts", mount::lockFlags(trees, userns));
     const bool isFolder = S_ISDIR(TRY(sys::fstat(trees.front())).st_mode);
@@ -77,7 +77,8 @@ Status plugMount(const spec::LaunchSpec &spec, const Guest &guest, const spec::M
         if (S_ISDIR(TRY(sys::fstat(target)).st_mode) != isFolder)
             return Error(Code::Invalid, isFolder ? "the source is a folder, the path inside is not"
                                                  : "the path inside is a folder, the source is not");
-        return sys::move_mount(trees.front(), target, "");
+        TRY(sys::move_mount(trees.front(), target, ""));
+        return settlePropagation(trees.front(), mount);
     });
 }
 

@@ -147,16 +147,44 @@ Status removeNode(const Fd &dev, const spec::DeviceNode &node)
     return isNode(TRY(info), node) ? sys::unlinkat(parent.folder, parent.name) : Status();
 }
 
+namespace
+{
+
+constexpr std::uint64_t kAnyAtime = MOUNT_ATTR__ATIME;
+
+std::uint64_t attributesOf(const spec::Mount &mount)
+{
+    return mount.attributes | (mount.readOnly ? MOUNT_ATTR_RDONLY : 0) | (mount.nosuid ? MOUNT_ATTR_NOSUID : 0) |
+           (mount.nodev ? MOUNT_ATTR_NODEV : 0);
+}
+
+/// With the host's rights: to remount a file system is up to who rules the user namespace it was made in.
+Result<Fd> makeTmpfs(const spec::Mount &mount, const Ids &ids)
+{
+    mount::Options options = mount::parseOptions(mount.options);
+    mount::Options owner = {{"uid", std::to_string(ids.uid(0))}, {"gid", std::to_string(ids.gid(0))}};
+    for (auto &[key, value] : options)
+        if (key == "uid" || key == "gid") {
+            const auto id = static_cast<std::uint32_t>(TRY(parseUnsigned(value, 0, UINT32_MAX)));
+            value = std::to_string(key == "uid" ? ids.uid(id) : ids.gid(id));
+            std::erase_if(owner, [&](const auto &option) { return option.first == key; });
+        }
+    options.insert(options.end(), owner.begin(), owner.end());
+    return mount::create("tmpfs", options, static_cast<unsigned>(attributesOf(mount)));
+}
+
 Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns)
 {
     const sys::Recursive recursive = mount.recursive ? sys::Recursive::Yes : sys::Recursive::No;
     auto tree = sys::open_tree(sys::cwd(), mount.source, recursive);
     if (!tree)
         return tree.error().errnum == ENOENT ? std::move(tree.error()).as(Code::NotFound) : std::move(tree.error());
-    const std::uint64_t attributes = (mount.readOnly ? MOUNT_ATTR_RDONLY : 0) | (mount.nosuid ? MOUNT_ATTR_NOSUID : 0) |
-                                     (mount.nodev ? MOUNT_ATTR_NODEV : 0);
+    // A slave also where it is to be shared: then it is so among the guest's own.
+    const bool follows = mount.propagation == MS_SLAVE || mount.propagation == MS_SHARED;
+    const std::uint64_t attributes = attributesOf(mount);
     const bool mapped = mount.idmapped && !ids.privileged();
-    Status set = sys::mount_setattr(*tree, recursive, attributes, 0, mapped ? &userns : nullptr, MS_PRIVATE);
+    Status set = sys::mount_setattr(*tree, recursive, attributes, attributes & kAnyAtime ? kAnyAtime : 0, mapped ? &userns : nullptr,
+                                    follows ? MS_SLAVE : MS_PRIVATE);
     if (!set && mapped && set.error().errnum == EINVAL)
         return std::move(set.error())
             .as(Code::Unsupported)
@@ -164,6 +192,22 @@ Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns)
     if (!set)
         return std::move(set.error());
     return tree;
+}
+
+} // namespace
+
+Result<Fd> makeTree(const spec::Mount &mount, const Ids &ids, const Fd &userns)
+{
+    return mount.kind == spec::Mount::Kind::Tmpfs ? makeTmpfs(mount, ids) : makeBind(mount, ids, userns);
+}
+
+std::string sourceOf(const spec::Mount &mount) { return mount.kind == spec::Mount::Kind::Tmpfs ? "tmpfs" : quoted(mount.source); }
+
+Status settlePropagation(const Fd &tree, const spec::Mount &mount)
+{
+    if (mount.propagation != MS_SHARED && mount.propagation != MS_UNBINDABLE)
+        return {};
+    return sys::mount_setattr(tree, mount.recursive ? sys::Recursive::Yes : sys::Recursive::No, 0, 0, nullptr, mount.propagation);
 }
 
 Result<Fd> mountTarget(const Fd &root, const spec::Mount &mount, bool isFolder)

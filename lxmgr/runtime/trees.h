@@ -24,8 +24,12 @@ Result<Fd> makeDevices(const std::vector<spec::DeviceNode> &nodes, const Ids &id
 Status addNode(const Fd &dev, const spec::DeviceNode &node, const Ids &ids);
 /// Takes the node away, unless the guest has put something else there, or nothing is.
 Status removeNode(const Fd &dev, const spec::DeviceNode &node);
-/// A folder or file of the host's to be bound inside.
-Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns);
+/// A folder or file of the host's to be bound inside, or a tmpfs whose size is out of the guest's reach.
+Result<Fd> makeTree(const spec::Mount &mount, const Ids &ids, const Fd &userns);
+/// For errors: what `makeTree` makes it of.
+std::string sourceOf(const spec::Mount &mount);
+/// Who else sees what is mounted below: set once `tree` is in its place, of which it would take it on. In the guest's mounts.
+Status settlePropagation(const Fd &tree, const spec::Mount &mount);
 /// The place for one of the guest's mounts below its `root`, made with the caller's rights where it is missing; links mean
 /// what they mean inside.
 Result<Fd> mountTarget(const Fd &root, const spec::Mount &mount, bool isFolder);

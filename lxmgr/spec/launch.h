@@ -40,13 +40,15 @@ struct Mount {
     Kind kind = Kind::Bind;
     std::string source;  ///< Bind: path on the host, opened by the monitor.
     std::string target;  ///< Below the guest's root, without leading slash.
-    std::string options; ///< Tmpfs: "size=…,mode=…".
+    std::string options; ///< Tmpfs: "size=…,mode=…,uid=…"; ids are inside.
     bool readOnly = false;
     bool recursive = false;
     bool idmapped = false;   ///< Owners on the host are the guest's own numbers (shift).
     bool nosuid = false;
     bool nodev = true;
     bool createTarget = true; ///< Make a missing folder or file at `target`.
+    std::uint64_t attributes = 0;  ///< More MOUNT_ATTR_* (mount_setattr(2)).
+    std::uint64_t propagation = 0; ///< MS_SHARED, MS_SLAVE, MS_UNBINDABLE, or 0 for private. Never out of the guest.
     bool operator==(const Mount &) const = default;
 };
 

@@ -7,6 +7,12 @@
 #include <QJsonArray>
 #include <QRandomGenerator>
 
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <thread>
+#include <unistd.h>
+
 using namespace lxmgr::test;
 
 class TestProfiles : public SystemTest
@@ -363,8 +369,40 @@ void TestProfiles::shippedOnesWork()
     const QByteArray cpus = m_box.text({"profile", "get", name, "limits.cpu"});
     if (cpus.toInt() > QThread::idealThreadCount())
         must({"profile", "set", "here", "limits.cpu=" + QString::number(QThread::idealThreadCount())});
+    if (name == "gpu" && QDir("/sys/class/drm").entryList({"card*"}).isEmpty()) { // with cards it is tried in tst_host_devices
+        const QByteArray refused = refusal({"launch", "busybox", "t1", "-p", "default", "-p", name});
+        QVERIFY2(refused.contains("no graphics card like that is connected"), refused);
+        dropAll();
+        return;
+    }
+    // A socket of a user's, here of the one that is 1000 inside as well.
+    const QByteArray desktop = (m_box.directory() + "/wayland-0").toUtf8();
+    const int server = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const auto closed = qScopeGuard([&] { ::close(server); });
+    if (name == "gui") {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        qstrncpy(address.sun_path, desktop.constData(), sizeof address.sun_path);
+        QVERIFY(::bind(server, reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0 && ::listen(server, 4) == 0);
+        QVERIFY(::chown(desktop.constData(), 1000, 1000) == 0 && ::chmod(desktop.constData(), 0700) == 0);
+        must({"profile", "device", "set", name, "wayland", "source=" + desktop});
+    }
     launch("t1", {"-p", "default", "-p", name, "-p", "here"});
     giveProbe("t1");
+    if (name == "gui") {
+        const auto dial = [&](const char *user) { return m_box.text({"exec", "t1", "--user", user, "--", "sh", "-c", "/probe ask $WAYLAND_DISPLAY"}); };
+        QVERIFY(dial("1001").contains("EACCES"));
+        std::thread host([&] {
+            const int guest = ::accept4(server, nullptr, nullptr, SOCK_CLOEXEC);
+            [[maybe_unused]] const ssize_t told = ::write(guest, "shown", 5);
+            ::close(guest);
+        });
+        const QByteArray seen = dial("1000");
+        ::shutdown(server, SHUT_RDWR); // nobody may have come
+        host.join();
+        QCOMPARE(seen, "shown");
+        QCOMPARE(inside("t1", {"sh", "-c", "echo $DISPLAY $PULSE_SERVER"}), "unix:/mnt/gui/x11/X0 unix:/mnt/gui/pulse");
+    }
     const auto key = [&](const char *which) { return m_box.text({"profile", "get", name, which}); };
     if (name == "small" || name == "locked-down")
         QVERIFY(!canEat("t1", 600));

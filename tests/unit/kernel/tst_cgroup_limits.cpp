@@ -63,7 +63,7 @@ class TestCgroupLimits : public QObject
             return {QString("error: ") + writes.error().message.c_str()};
         QStringList rows;
         for (const Write &row : *writes)
-            if (row.controller != "devices" && row.file != kDeviceProgram)
+            if (row.file != kDeviceProgram && row.file != kIoLimits)
                 rows << QString::fromStdString(row.controller + ":" + row.file + "=" + row.value);
         return rows;
     }

@@ -1,0 +1,168 @@
+#include "kernel/sysfs.h"
+
+#include "base/text.h"
+#include "kernel/files.h"
+#include "kernel/path.h"
+#include "kernel/sys.h"
+
+#include <algorithm>
+#include <set>
+
+namespace lxmgr::sysfs
+{
+
+namespace
+{
+
+constexpr int kMaxDepth = 16;
+
+/// The content of a file of /sys; absent where it cannot be read.
+std::optional<std::string> attribute(const Fd &folder, const std::string &name)
+{
+    const auto text = files::read(folder, name);
+    return text ? std::optional(std::string(trimmed(*text))) : std::nullopt;
+}
+
+std::string lastPart(const std::string &path) { return path.substr(path.rfind('/') + 1); }
+
+/// Of a link, the last part of what it leads to; "" where there is none.
+std::string linkName(const Fd &folder, const std::string &name)
+{
+    const auto target = sys::readlinkat(folder, name);
+    return target ? lastPart(*target) : std::string();
+}
+
+std::optional<std::uint32_t> number(const std::optional<std::string> &text)
+{
+    const auto value = text ? parseUnsigned(*text, 0, UINT32_MAX) : Result<std::uint64_t>(Error(Code::NotFound, ""));
+    return value ? std::optional(static_cast<std::uint32_t>(*value)) : std::nullopt;
+}
+
+/// What "uevent" says of the node that belongs to `folder`; absent where it has none.
+std::optional<Node> nodeOf(const Fd &folder)
+{
+    Node node;
+    std::optional<std::uint32_t> major, minor;
+    for (const std::string &line : split(attribute(folder, "uevent").value_or(""), '\n')) {
+        const std::string value = line.substr(std::min(line.size(), line.find('=') + 1));
+        if (line.starts_with("DEVNAME="))
+            node.path = value;
+        else if (line.starts_with("MAJOR="))
+            major = number(value);
+        else if (line.starts_with("MINOR="))
+            minor = number(value);
+    }
+    if (node.path.empty() || !major || !minor)
+        return std::nullopt;
+    node.block = linkName(folder, "subsystem") == "block";
+    node.major = *major;
+    node.minor = *minor;
+    return node;
+}
+
+/// Folders in `path` of /sys, links to them followed; none where the host has no such thing.
+Result<std::vector<std::pair<std::string, Fd>>> foldersIn(const std::string &path)
+{
+    std::vector<std::pair<std::string, Fd>> found;
+    auto folder = sys::open(path, O_RDONLY | O_DIRECTORY);
+    if (!folder && folder.error().errnum == ENOENT)
+        return found;
+    std::vector<std::string> names = TRY(path::list(TRY(std::move(folder))));
+    std::ranges::sort(names);
+    for (const std::string &name : names)
+        if (auto inner = sys::open(path + "/" + name, O_RDONLY | O_DIRECTORY))
+            found.emplace_back(name, std::move(*inner));
+    return found;
+}
+
+template <class T> bool fits(const std::optional<T> &wanted, const std::optional<T> &is) { return !wanted || wanted == is; }
+
+Result<std::vector<Fd>> usbFolders(const std::string &root, const UsbFilter &filter)
+{
+    std::vector<Fd> found;
+    for (auto &[name, folder] : TRY(foldersIn(root + "/bus/usb/devices"))) {
+        const auto vendor = attribute(folder, "idVendor"); // of an interface ("1-1:1.0") there is none
+        if (vendor && fits(filter.vendor, vendor) && fits(filter.product, attribute(folder, "idProduct")) &&
+            fits(filter.bus, number(attribute(folder, "busnum"))) && fits(filter.device, number(attribute(folder, "devnum"))))
+            found.push_back(std::move(folder));
+    }
+    return found;
+}
+
+/// Of `folder` and what lies below it. Links are not followed: they lead to other devices.
+void addNodesBelow(const Fd &folder, int depth, std::vector<Node> &nodes)
+{
+    const auto names = path::list(folder);
+    for (const std::string &name : names ? *names : std::vector<std::string>()) { // unplugged meanwhile: nothing is there
+        const auto inner = sys::openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        if (!inner || attribute(*inner, "idVendor")) // another device, behind a hub
+            continue;
+        if (auto node = nodeOf(*inner))
+            nodes.push_back(std::move(*node));
+        if (depth < kMaxDepth)
+            addNodesBelow(*inner, depth + 1, nodes);
+    }
+}
+
+std::vector<Node> sorted(std::vector<Node> nodes)
+{
+    std::ranges::sort(nodes, {}, &Node::path);
+    nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
+    return nodes;
+}
+
+/// "0x8086" is "8086" elsewhere.
+std::optional<std::string> pciId(const Fd &folder, const std::string &name)
+{
+    const auto text = attribute(folder, name);
+    return text && text->starts_with("0x") ? std::optional(text->substr(2)) : text;
+}
+
+} // namespace
+
+Result<std::vector<Node>> usbDevices(const std::string &root, const UsbFilter &filter)
+{
+    std::vector<Node> nodes;
+    for (const Fd &folder : TRY(usbFolders(root, filter)))
+        if (auto node = nodeOf(folder))
+            nodes.push_back(std::move(*node));
+    return sorted(std::move(nodes));
+}
+
+Result<std::vector<Node>> behindUsb(const std::string &root, const UsbFilter &filter)
+{
+    std::vector<Node> nodes;
+    for (const Fd &folder : TRY(usbFolders(root, filter)))
+        addNodesBelow(folder, 0, nodes);
+    return sorted(std::move(nodes));
+}
+
+Result<std::vector<Node>> graphicsCards(const std::string &root, const GpuFilter &filter)
+{
+    struct Found {
+        Node node;
+        std::string device; ///< PCI address, or the name of another bus's device.
+    };
+    std::vector<Found> all;
+    std::set<std::string> wanted;
+    for (const auto &[name, folder] : TRY(foldersIn(root + "/class/drm"))) {
+        auto node = nodeOf(folder); // connectors ("card0-DP-1") have none
+        if (!node)
+            continue;
+        const std::string device = linkName(folder, "device");
+        const bool isCard = name.starts_with("card");
+        const auto hardware = sys::openat(folder, "device", O_RDONLY | O_DIRECTORY);
+        const auto id = [&](const char *file) { return hardware ? pciId(*hardware, file) : std::nullopt; };
+        if (isCard && fits(filter.card, number(name.substr(4))) && fits(filter.pci, std::optional(device)) &&
+            fits(filter.vendor, id("vendor")) && fits(filter.product, id("device")))
+            wanted.insert(device);
+        all.push_back({std::move(*node), device});
+    }
+    std::vector<Node> nodes;
+    for (Found &found : all)
+        if (wanted.contains(found.device))
+            nodes.push_back(std::move(found.node));
+    return sorted(std::move(nodes));
+}
+
+} // namespace lxmgr::sysfs

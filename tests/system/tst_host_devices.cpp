@@ -1,0 +1,253 @@
+// USB devices, graphics cards and files of the host that guests get while the host has them. The host here is a folder that
+// looks like /sys, its news come to a socket of ours; the nodes are real ones of this kernel, so that opening them counts.
+#include "support/system_test.h"
+
+#include <QDir>
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+using namespace lxmgr::test;
+
+class TestHostDevices : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void usbComesAndGoes();
+    void usbByItsPlace();
+    void whatIsBehindUsbComesAndGoes();
+    void graphicsCards();
+    void theShippedProfileForCards();
+    void aFileComesAndGoes();
+    void theDaemonIsAwayMeanwhile();
+    void whatIsNotThereIsRefused();
+
+private:
+    void prepare() override
+    {
+        m_box.stopDaemon();
+        QVERIFY(m_box.startDaemon(host()));
+    }
+    /// Nothing is connected.
+    void emptyHost()
+    {
+        QDir(sysfs("")).removeRecursively();
+        QDir().mkpath(sysfs("bus/usb/devices"));
+    }
+    QString sysfs(const QString &path) const { return m_box.directory() + "/sys/" + path; }
+    void write(const QString &path, const QByteArray &text)
+    {
+        QDir().mkpath(QFileInfo(sysfs(path)).path());
+        QFile file(sysfs(path));
+        QVERIFY(file.open(QIODevice::WriteOnly) && file.write(text) == text.size());
+    }
+    /// As the kernel has it: the device in its place, a link to it in the folder of the bus.
+    void connectUsb(const QString &port, const QByteArray &vendor, const QByteArray &product, int number, const QByteArray &majorMinor)
+    {
+        const QString device = "devices/pci0/usb1/" + port;
+        write(device + "/idVendor", vendor + "\n");
+        write(device + "/idProduct", product + "\n");
+        write(device + "/busnum", "1\n");
+        write(device + "/devnum", QByteArray::number(number) + "\n");
+        writeNode(device, "bus/usb/001/" + QByteArray::number(number).rightJustified(3, '0'), majorMinor);
+        QDir().mkpath(sysfs("bus/usb/devices"));
+        QFile::link("../../../" + device, sysfs("bus/usb/devices/" + port));
+    }
+    void writeNode(const QString &device, const QByteArray &name, const QByteArray &majorMinor)
+    {
+        write(device + "/uevent", "MAJOR=" + majorMinor.split(':')[0] + "\nMINOR=" + majorMinor.split(':')[1] + "\nDEVNAME=" + name + "\n");
+    }
+    void connectCard(int number, int render, const QString &pci, const QByteArray &vendor)
+    {
+        write("devices/" + pci + "/vendor", "0x" + vendor + "\n");
+        write("devices/" + pci + "/device", "0x1234\n");
+        for (const QString &node : {QString("card%1").arg(number), QString("renderD%1").arg(render)}) {
+            const QString place = "devices/" + pci + "/drm/" + node;
+            writeNode(place, "dri/" + node.toUtf8(), "10:237");
+            QFile::link("../../../" + pci, sysfs(place + "/device"));
+            QDir().mkpath(sysfs("class/drm"));
+            QFile::link("../../" + place, sysfs("class/drm/" + node));
+        }
+        write("devices/" + pci + "/drm/card" + QString::number(number) + "-DP-1/status", "connected\n");
+        QFile::link("../../devices/" + pci + "/drm/card" + QString::number(number) + "-DP-1", sysfs("class/drm/card" + QString::number(number) + "-DP-1"));
+    }
+    void disconnectUsb(const QString &port)
+    {
+        QFile::remove(sysfs("bus/usb/devices/" + port));
+        QDir(sysfs("devices/pci0/usb1/" + port)).removeRecursively();
+    }
+    /// What the kernel would say.
+    void tell(const QByteArray &text)
+    {
+        const int socket = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        qstrncpy(address.sun_path, news().toUtf8().constData(), sizeof address.sun_path);
+        QCOMPARE(::sendto(socket, text.constData(), static_cast<size_t>(text.size()), 0, reinterpret_cast<sockaddr *>(&address), sizeof address),
+                 static_cast<ssize_t>(text.size()));
+        ::close(socket);
+    }
+    void tellOfUsb(const char *action)
+    {
+        constexpr char kRest[] = "@/devices/pci0/usb1/1-1\0SUBSYSTEM=usb\0DEVNAME=bus/usb/001/004"; // with the zero byte at its end
+        tell(action + QByteArray(kRest, sizeof kRest));
+    }
+    QString news() const { return m_box.directory() + "/uevents"; }
+    QMap<QString, QString> host() const { return {{"LXMGR_SYSFS", sysfs("")}, {"LXMGR_UEVENTS", news()}}; }
+    bool opens(const QString &path) { return exec("t1", {"/probe", "open", path}).out.trimmed() == "ok"; }
+    void addDevice(const QStringList &words) { must(QStringList{"config", "device", "add", "t1"} + words); }
+};
+
+void TestHostDevices::usbComesAndGoes()
+{
+    emptyHost();
+    launch("t1", {"-d", "key,type=usb,vendorid=1050,productid=0407,uid=3,mode=0600"});
+    giveProbe("t1");
+    QVERIFY(!opens("/dev/bus/usb/001/004"));
+    connectUsb("1-1", "1050", "0407", 4, "10:237");
+    connectUsb("1-2", "1d6b", "0002", 1, "7:0");
+    tellOfUsb("add");
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/004"), 15000);
+    QCOMPARE(inside("t1", {"stat", "-c", "%u:%g %a %t:%T", "/dev/bus/usb/001/004"}), "3:0 600 a:ed");
+    QVERIFY(!opens("/dev/bus/usb/001/001"));
+    disconnectUsb("1-1");
+    tellOfUsb("remove");
+    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/bus/usb/001/004"), 15000);
+    // Again under another number, as the kernel counts on.
+    connectUsb("1-1", "1050", "0407", 5, "10:237");
+    tellOfUsb("add");
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/005"), 15000);
+    must({"restart", "t1", "--force"}); // the same at a start
+    QVERIFY(opens("/dev/bus/usb/001/005"));
+    must({"config", "device", "remove", "t1", "key"});
+    QVERIFY(!opens("/dev/bus/usb/001/005"));
+    deleteAll();
+}
+
+void TestHostDevices::usbByItsPlace()
+{
+    emptyHost();
+    connectUsb("1-1", "1050", "0407", 4, "10:237");
+    connectUsb("1-2", "1050", "0407", 6, "10:237");
+    launch("t1");
+    giveProbe("t1");
+    addDevice({"one", "usb", "busnum=1", "devnum=6"});
+    QVERIFY(opens("/dev/bus/usb/001/006"));
+    QVERIFY(!opens("/dev/bus/usb/001/004"));
+    addDevice({"both", "usb", "vendorid=1050"}); // the one that is there already stays as it is
+    QVERIFY(opens("/dev/bus/usb/001/004"));
+    QVERIFY(opens("/dev/bus/usb/001/006"));
+    deleteAll();
+}
+
+void TestHostDevices::whatIsBehindUsbComesAndGoes()
+{
+    emptyHost();
+    launch("t1", {"-d", "line,type=unix-hotplug,vendorid=0403,gid=20"});
+    giveProbe("t1");
+    connectUsb("1-1", "0403", "6001", 4, "10:229");
+    writeNode("devices/pci0/usb1/1-1/1-1:1.0/ttyUSB0/tty/ttyUSB0", "ttyUSB0", "10:237");
+    tellOfUsb("add");
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/ttyUSB0"), 15000);
+    QCOMPARE(inside("t1", {"stat", "-c", "%F %u:%g %a", "/dev/ttyUSB0"}), "character special file 0:20 660");
+    QVERIFY(!opens("/dev/bus/usb/001/004")); // that is a usb device's to give
+    // A disk behind it is a block device.
+    writeNode("devices/pci0/usb1/1-1/1-1:1.1/host0/block/sdq", "sdq", "7:0");
+    QDir().mkpath(sysfs("class/block"));
+    QFile::link(sysfs("class/block"), sysfs("devices/pci0/usb1/1-1/1-1:1.1/host0/block/sdq/subsystem"));
+    tellOfUsb("add");
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/sdq"), 15000);
+    QCOMPARE(inside("t1", {"stat", "-c", "%F", "/dev/sdq"}), "block special file");
+    disconnectUsb("1-1");
+    tellOfUsb("remove");
+    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/ttyUSB0") && !opens("/dev/sdq"), 15000);
+    deleteAll();
+}
+
+void TestHostDevices::graphicsCards()
+{
+    emptyHost();
+    connectCard(0, 128, "0000:00:02.0", "8086");
+    connectCard(1, 129, "0000:01:00.0", "1002");
+    launch("t1", {"-d", "gpu,type=gpu,gid=44"});
+    giveProbe("t1");
+    const auto there = [&] { return inside("t1", {"sh", "-c", "ls /dev/dri 2>/dev/null | xargs"}); };
+    QCOMPARE(there(), "card0 card1 renderD128 renderD129");
+    QVERIFY(opens("/dev/dri/renderD129"));
+    QCOMPARE(inside("t1", {"stat", "-c", "%u:%g %a", "/dev/dri/renderD128"}), "0:44 660");
+    for (const auto &[key, nodes] : {std::pair{"id=1", "card1 renderD129"}, std::pair{"pci=00:02.0", "card0 renderD128"},
+                                     std::pair{"vendorid=1002", "card1 renderD129"}, std::pair{"vendorid=8086", "card0 renderD128"}}) {
+        must({"config", "device", "remove", "t1", "gpu"});
+        QCOMPARE(there(), "");
+        addDevice({"gpu", "gpu", key});
+        QCOMPARE(there(), nodes);
+    }
+    const Run refused = m_box.cli({"config", "device", "set", "t1", "gpu", "vendorid=10de"});
+    QVERIFY2(refused.status != 0 && refused.err.contains("no graphics card like that"), refused.err);
+    QCOMPARE(there(), "card0 renderD128");
+    deleteAll();
+}
+
+void TestHostDevices::theShippedProfileForCards()
+{
+    emptyHost();
+    connectCard(0, 128, "0000:00:02.0", "8086");
+    must({"profile", "create", "gpu", "--from", "gpu"});
+    launch("t1", {"-p", "default", "-p", "gpu"});
+    giveProbe("t1");
+    QVERIFY(opens("/dev/dri/renderD128"));
+    QCOMPARE(inside("t1", {"stat", "-c", "%u:%g %a", "/dev/dri/card0"}), "0:44 666");
+    deleteAll();
+    must({"profile", "delete", "gpu"});
+}
+
+void TestHostDevices::aFileComesAndGoes()
+{
+    emptyHost();
+    const QString source = m_box.directory() + "/dev/later/node";
+    launch("t1", {"-d", "n,type=unix-block,source=" + source + ",path=/dev/n,required=false"});
+    giveProbe("t1");
+    QVERIFY(!opens("/dev/n"));
+    QDir().mkpath(m_box.directory() + "/dev/later"); // not even its folder was there
+    QVERIFY(::mknod(source.toUtf8().constData(), S_IFBLK | 0600, makedev(7, 0)) == 0);
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/n"), 15000);
+    QVERIFY(QFile::remove(source));
+    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/n"), 15000);
+    QDir(m_box.directory() + "/dev").removeRecursively();
+    deleteAll();
+}
+
+void TestHostDevices::theDaemonIsAwayMeanwhile()
+{
+    emptyHost();
+    connectUsb("1-1", "1050", "0407", 4, "10:237");
+    launch("t1", {"-d", "key,type=usb,vendorid=1050"});
+    giveProbe("t1");
+    QVERIFY(opens("/dev/bus/usb/001/004"));
+    m_box.stopDaemon();
+    disconnectUsb("1-1");
+    connectUsb("1-1", "1050", "0407", 5, "10:237");
+    QVERIFY(m_box.startDaemon(host()));
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/005") && !opens("/dev/bus/usb/001/004"), 15000);
+    deleteAll();
+}
+
+void TestHostDevices::whatIsNotThereIsRefused()
+{
+    emptyHost();
+    launch("t1");
+    for (const auto &[words, reason] : {std::pair{QStringList{"usb", "vendorid=1050", "required=true"}, "no USB device like that is connected"},
+                                        std::pair{QStringList{"unix-hotplug", "vendorid=1050", "required=true"}, "no USB device with a node"},
+                                        std::pair{QStringList{"gpu"}, "no graphics card like that"}}) {
+        const Run refused = m_box.cli(QStringList{"config", "device", "add", "t1", "d"} + words);
+        QVERIFY2(refused.status != 0 && refused.err.contains(reason), refused.err);
+        QCOMPARE(m_box.text({"config", "device", "list", "t1"}), "");
+    }
+    deleteAll();
+}
+
+QTEST_GUILESS_MAIN(TestHostDevices)
+#include "tst_host_devices.moc"
