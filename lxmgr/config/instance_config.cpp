@@ -150,8 +150,8 @@ void checkTogether(const InstanceConfig &config, Findings &findings)
     if (config.syscallsAllow && (config.syscallsDeny || config.syscallsDenyCompat || config.syscallsDenyDefault))
         invalid(
             "security.syscalls.allow does not go together with security.syscalls.deny, deny_compat and deny_default");
-    if (config.privileged.value_or(false) && (config.idmapBase || config.idmapSize || config.idmapIsolated))
-        invalid("security.idmap.* does not go together with security.privileged=true: there is no id map then");
+    if (config.privileged.value_or(false) && (config.idmapBase || config.idmapSize || config.idmapIsolated || config.rawIdmap))
+        invalid("security.idmap.* and raw.idmap do not go together with security.privileged=true: there is no id map then");
     if (config.swapPriority && config.memorySwap && !config.memorySwap->allowed)
         invalid("limits.memory.swap.priority does not go together with limits.memory.swap=false: nothing is swapped then");
 }

@@ -25,6 +25,7 @@ struct InstanceConfig {
     std::map<std::string, std::string> image;
     std::map<std::string, std::string> user;
     std::map<std::string, std::string> volatileKeys;
+    std::optional<ModuleList> kernelModules;
     std::map<std::string, std::string> sysctls; ///< "net.ipv4.ip_forward".
 
     std::optional<CpuLimit> cpu;
@@ -48,6 +49,7 @@ struct InstanceConfig {
     std::optional<std::uint32_t> idmapBase;
     std::optional<bool> idmapIsolated;
     std::optional<std::uint32_t> idmapSize;
+    std::optional<IdMapList> rawIdmap;
     std::optional<LineList> syscallsAllow;
     std::optional<LineList> syscallsDeny;
     std::optional<bool> syscallsDenyCompat;

@@ -266,6 +266,92 @@ Result<LineList> Codec<LineList>::parse(std::string_view text)
 }
 std::string Codec<LineList>::format(const LineList &value) { return join(value.lines, "\n"); }
 
+Result<ModuleList> Codec<ModuleList>::parse(std::string_view text)
+{
+    const auto allowed = [](char c) { return isDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-'; };
+    constexpr std::size_t kMost = 64, kLongest = 56; // MODULE_NAME_LEN
+    ModuleList list;
+    for (const std::string &part : split(text, ',')) {
+        const std::string_view name = trimmed(part);
+        if (name.empty())
+            continue;
+        if (name.size() > kLongest || name.front() == '-' || !std::ranges::all_of(name, allowed))
+            return bad(name, "is not the name of a kernel module (names, with commas between)");
+        list.names.emplace_back(name);
+    }
+    return list.names.size() <= kMost ? Result<ModuleList>(std::move(list)) : bad(text, "has more than 64 modules");
+}
+std::string Codec<ModuleList>::format(const ModuleList &value) { return join(value.names, ","); }
+
+namespace
+{
+
+struct Ids {
+    std::uint32_t first = 0, count = 0;
+};
+
+/// "1000" or "1000-1999".
+Result<Ids> parseIds(std::string_view text)
+{
+    constexpr std::uint32_t kLast = 0xfffffffe; // (uid_t)-1 is nobody at all
+    const std::size_t dash = text.find('-');
+    const auto first = TRY(parseUnsigned(text.substr(0, dash), 0, kLast));
+    const auto last = dash == std::string_view::npos ? first : TRY(parseUnsigned(text.substr(dash + 1), first, kLast));
+    return Ids{static_cast<std::uint32_t>(first), static_cast<std::uint32_t>(last - first + 1)};
+}
+
+std::string formatIds(std::uint32_t first, std::uint32_t count)
+{
+    return count == 1 ? std::to_string(first) : std::to_string(first) + "-" + std::to_string(std::uint64_t{first} + count - 1);
+}
+
+bool meet(std::uint32_t a, std::uint32_t b, const IdMapEntry &one, const IdMapEntry &other)
+{
+    const bool sameKind = (one.users && other.users) || (one.groups && other.groups);
+    return sameKind && a < std::uint64_t{b} + other.count && b < std::uint64_t{a} + one.count;
+}
+
+Result<IdMapEntry> parseIdMapEntry(std::string_view line)
+{
+    const std::vector<std::string> parts = words(line);
+    const auto host = parts.size() == 3 ? parseIds(parts[1]) : Result<Ids>(Error(Code::Invalid, "")),
+               inside = parts.size() == 3 ? parseIds(parts[2]) : Result<Ids>(Error(Code::Invalid, ""));
+    const bool known = !parts.empty() && (parts[0] == "both" || parts[0] == "uid" || parts[0] == "gid");
+    if (!known || !host || !inside || host->count != inside->count)
+        return bad(line, "is not 'both', 'uid' or 'gid', the host's ids and as many inside (\"both 1000 1000\", \"gid 100-109 200-209\")");
+    if (host->first == 0)
+        return bad(line, "would make the host's root one inside (security.privileged is for that)");
+    return IdMapEntry{parts[0] != "gid", parts[0] != "uid", host->first, inside->first, host->count};
+}
+
+} // namespace
+
+Result<IdMapList> Codec<IdMapList>::parse(std::string_view text)
+{
+    constexpr std::size_t kMost = 100; // user_namespaces(7): 340 lines, and each may cut the guest's own range in two
+    IdMapList list;
+    for (const std::string &line : split(text, '\n')) {
+        if (trimmed(line).empty())
+            continue;
+        const IdMapEntry entry = TRY(parseIdMapEntry(trimmed(line)));
+        for (const IdMapEntry &other : list.entries)
+            if (meet(entry.host, other.host, entry, other) || meet(entry.inside, other.inside, entry, other))
+                return bad(line, "has an id of another line");
+        list.entries.push_back(entry);
+        if (list.entries.size() > kMost)
+            return Error(Code::Invalid, "more than 100 lines");
+    }
+    return list;
+}
+std::string Codec<IdMapList>::format(const IdMapList &value)
+{
+    std::vector<std::string> lines;
+    for (const IdMapEntry &entry : value.entries)
+        lines.push_back(std::string(!entry.groups ? "uid" : !entry.users ? "gid" : "both") + " " + formatIds(entry.host, entry.count) + " " +
+                        formatIds(entry.inside, entry.count));
+    return join(lines, "\n");
+}
+
 Result<MacAddress> Codec<MacAddress>::parse(std::string_view text)
 {
     const std::string mac = lower(text);

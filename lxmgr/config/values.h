@@ -63,6 +63,21 @@ struct LineList {
     std::vector<std::string> lines; ///< Trimmed, empty ones dropped.
     bool operator==(const LineList &) const = default;
 };
+/// raw.idmap: ids of the host that are ids inside too, one by one or as ranges of equal length.
+struct IdMapEntry {
+    bool users = false, groups = false;
+    std::uint32_t host = 0, inside = 0, count = 0;
+    bool operator==(const IdMapEntry &) const = default;
+};
+struct IdMapList {
+    std::vector<IdMapEntry> entries; ///< No id twice, on either side.
+    bool operator==(const IdMapList &) const = default;
+};
+/// linux.kernel_modules: names, with commas between.
+struct ModuleList {
+    std::vector<std::string> names;
+    bool operator==(const ModuleList &) const = default;
+};
 struct MacAddress {
     std::string text; ///< Lower case, "10:66:6a:00:00:01", unicast.
     bool operator==(const MacAddress &) const = default;
@@ -161,6 +176,8 @@ LXMGR_CODEC(MemorySwap, "bool or size");
 LXMGR_CODEC(ShutdownAction, "stop or force-stop");
 LXMGR_CODEC(KernelLimit, "soft[:hard]");
 LXMGR_CODEC(LineList, "lines");
+LXMGR_CODEC(IdMapList, "lines of ids");
+LXMGR_CODEC(ModuleList, "names");
 LXMGR_CODEC(MacAddress, "MAC address");
 LXMGR_CODEC(InterfaceName, "interface name");
 LXMGR_CODEC(Ipv4List, "IPv4 addresses");

@@ -50,6 +50,9 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
     TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices)), TRY(lentCards(wanted)), m_s.paths));
     TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
+    TRY(checkIdmap(before, wanted.config));
+    if (m_running->find(key))
+        TRY_IN("update " + quoted(key.name), loadModules(wanted.config));
     TRY(planLimits(wanted, cgroup::PlanFor::Live, TRY(ioLimits(before, wanted))));
     TRY_IN("update " + quoted(key.name), checkInUse(key, was, wanted));
     const config::Expanded old = TRY(expanded(before));

@@ -114,6 +114,10 @@ Result<Diff> Manager::diff(const InstanceKey &key, const DiffRequest &request, c
     const std::string before = TRY(identityOf(from)) + TRY(identityOf(to));
     diff::Job job{m_s.paths.helper, placeOf(from.tree), placeOf(to.tree)};
     if (to.guest && to.tree.kind == RootTree::Kind::Overlay) {
+        const spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)));
+        if (running.idmap.uids.size() > 1 || running.idmap.gids.size() > 1)
+            return Error(Code::Unsupported, quoted(key.name) + " runs with raw.idmap: its owners cannot be compared while it does")
+                .hint("stop it first, or compare two snapshots");
         job.after.mounted = TRY(mountOf(TRY(files(key)), key.name));
         job.after.ids = {row.idRange.base, row.idRange.size};
     }

@@ -1,8 +1,9 @@
-// Limits of an instance: planned for this host, checked against what it uses, put in force while it runs.
+// Limits of an instance and what else the host has to give it: planned, checked against what it uses, put in force while it runs.
 #include "instances/manager.h"
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "kernel/modules.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -108,6 +109,31 @@ Result<std::vector<cgroup::IoLimit>> Manager::ioLimits(const store::Instance &ro
         limits.push_back(limit);
     }
     return limits;
+}
+
+/// linux.kernel_modules. What is there already costs a look into sysfs.
+Status Manager::loadModules(const config::InstanceConfig &config)
+{
+    for (const std::string &name : config.kernelModules.value_or(config::ModuleList{}).names)
+        TRY_IN("linux.kernel_modules", modules::load(name));
+    return {};
+}
+
+/// raw.idmap: no id of the host may be inside twice, nor belong to another guest.
+Status Manager::checkIdmap(const store::Instance &row, const config::InstanceConfig &wanted)
+{
+    if (!wanted.rawIdmap)
+        return {};
+    for (const store::Instance &other : TRY(store::listInstances(m_s.db, "")))
+        for (const config::IdMapEntry &entry : wanted.rawIdmap->entries) {
+            const std::uint64_t base = other.idRange.base, end = base + other.idRange.size;
+            if (entry.host >= end || std::uint64_t{entry.host} + entry.count <= base)
+                continue;
+            return Error(Code::Invalid, "raw.idmap: host ids " + std::to_string(base) + " to " + std::to_string(end - 1) + " are those of " +
+                                             (other.project == row.project && other.name == row.name ? "the instance itself" : quoted(other.name)))
+                .hint("choose ids below 65536 that are users of the host");
+        }
+    return {};
 }
 
 /// A lower limit than what is in use would end in killed processes inside (memory), or in an init that cannot fork.

@@ -331,6 +331,8 @@ private:
                                                   std::vector<cgroup::IoLimit> io = {});
     /// limits.read and its kin of the disks, by the block devices below them.
     Result<std::vector<cgroup::IoLimit>> ioLimits(const store::Instance &row, const config::Effective &effective);
+    Status loadModules(const config::InstanceConfig &config);
+    Status checkIdmap(const store::Instance &row, const config::InstanceConfig &wanted);
     Status checkInUse(const InstanceKey &key, const config::Effective &before, const config::Effective &after);
     struct ProfileUser;
     Status checkProfileUser(const ProfileUser &user);

@@ -512,12 +512,46 @@ spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly)
     return rootfs;
 }
 
-spec::IdMap idMapOf(const store::Instance &instance)
+namespace
+{
+
+/// The guest's own range, with `entries` put where they lie inside; sorted by the ids inside.
+std::vector<spec::IdRange> mapAround(const spec::IdRange &own, std::vector<spec::IdRange> entries)
+{
+    std::ranges::sort(entries, {}, &spec::IdRange::container);
+    std::vector<spec::IdRange> map;
+    const std::uint64_t end = std::uint64_t{own.container} + own.count;
+    std::uint64_t next = own.container;
+    const auto fill = [&](std::uint64_t upTo) {
+        if (next < upTo)
+            map.push_back({static_cast<std::uint32_t>(next), static_cast<std::uint32_t>(own.host + (next - own.container)),
+                           static_cast<std::uint32_t>(upTo - next)});
+    };
+    for (const spec::IdRange &entry : entries) {
+        fill(std::min<std::uint64_t>(entry.container, end));
+        map.push_back(entry);
+        next = std::max(next, std::uint64_t{entry.container} + entry.count);
+    }
+    fill(end);
+    return map;
+}
+
+} // namespace
+
+spec::IdMap idMapOf(const store::Instance &instance, const config::IdMapList &also)
 {
     if (instance.idRange.size == 0)
         return {};
-    const spec::IdRange range{0, instance.idRange.base, instance.idRange.size};
-    return {{range}, {range}};
+    const spec::IdRange own{0, instance.idRange.base, instance.idRange.size};
+    std::vector<spec::IdRange> users, groups;
+    for (const config::IdMapEntry &entry : also.entries) {
+        const spec::IdRange range{entry.inside, entry.host, entry.count};
+        if (entry.users)
+            users.push_back(range);
+        if (entry.groups)
+            groups.push_back(range);
+    }
+    return {mapAround(own, std::move(users)), mapAround(own, std::move(groups))};
 }
 
 std::string cgroupOf(const Paths &paths, const std::string &project, const std::string &name)
@@ -538,9 +572,10 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     spec.cgroup = cgroupOf(input.paths, instance.project, instance.name);
     for (const cgroup::Write &write : input.cgroupWrites)
         spec.cgroupWrites.push_back({write.controller, write.file, write.value, write.required});
-    spec.idmap = idMapOf(instance);
+    spec.idmap = idMapOf(instance, config.rawIdmap.value_or(config::IdMapList{}));
     spec.rootfs = rootfsOf(input.root, root && root->as<config::DiskDevice>()->readonly.value_or(false));
     spec.devices = standardDevices();
+    spec.mounts = input.view;
     TRY(planDevices(input.effective, input.volumes, input.paths, spec));
     for (const char *target : {"dev/lxd", "dev/incus"})
         spec.mounts.push_back(guestApiMount(guestApiFolder(input.paths, {instance.project, instance.name}), target));

@@ -42,6 +42,7 @@ struct PlanInput {
     const std::vector<cgroup::Write> &cgroupWrites;
     const std::string &seccomp;
     const Paths &paths;
+    std::vector<spec::Mount> view; ///< ownView().
 };
 
 /// What planning would find wrong with the devices on this host: a source, node or bridge that is not there. `lent`: cards
@@ -63,7 +64,8 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
 /// What the monitor mounts as root file system.
 spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly);
 /// The ids of a guest: its own range, or empty when privileged.
-spec::IdMap idMapOf(const store::Instance &instance);
+/// `also`: raw.idmap. Without it files on disk have the same owners inside.
+spec::IdMap idMapOf(const store::Instance &instance, const config::IdMapList &also = {});
 /// Folder of the instance below each cgroup hierarchy.
 std::string cgroupOf(const Paths &paths, const std::string &project, const std::string &name);
 

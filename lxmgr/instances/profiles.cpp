@@ -94,6 +94,9 @@ Status Manager::checkProfileUser(const ProfileUser &user)
     if (user.wanted.config.privileged.value_or(false) != (user.row.idRange.size == 0))
         return Error(Code::Unsupported, "its security.privileged was settled when it was created");
     TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices)), TRY(lentCards(user.wanted)), m_s.paths));
+    TRY(checkIdmap(user.row, user.wanted.config));
+    if (user.runs)
+        TRY(loadModules(user.wanted.config));
     TRY(planLimits(user.wanted, cgroup::PlanFor::Live, TRY(ioLimits(user.row, user.wanted))));
     TRY(checkInUse(user.key(), user.was, user.wanted));
     if (!user.replugs())

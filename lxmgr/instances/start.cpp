@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/guest_api.h"
+#include "instances/own_view.h"
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
 
@@ -132,6 +133,8 @@ Status Manager::startLocked(const InstanceKey &key)
     if (now.config.protectionStart.value_or(false))
         return Error(Code::WrongState, "The instance is protected from being started: " + quoted(key.name))
             .hint("lxmgr config set " + key.name + " security.protection.start=false");
+    TRY_IN("start " + quoted(key.name), checkIdmap(row, now.config));
+    TRY_IN("start " + quoted(key.name), loadModules(now.config));
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     const storage::RootTree tree = TRY_IN("start " + quoted(key.name), pool->root(key.project, key.name));
     const Rendered rendered = TRY(renderFiles(row, all, *pool));
@@ -140,7 +143,7 @@ Status Manager::startLocked(const InstanceKey &key)
     const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh, disks));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
     const VolumeMounts volumes = TRY_IN("start " + quoted(key.name), m_s.volumes.mounts(key.project, now.devices));
-    spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, rendered.files, writes, filter, m_s.paths}));
+    spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, rendered.files, writes, filter, m_s.paths, ownView(lxcfsFolder())}));
     std::ranges::move(cloud.seed, std::back_inserter(spec.files));
     spec.setup = std::move(cloud.setup);
     if (!cloud.hostname.empty())

@@ -211,8 +211,12 @@ void killChild(const Parent &parent)
 
 } // namespace
 
-Result<Guest> launch(const spec::LaunchSpec &spec, const cgroup::Layout &layout)
+Result<Guest> launch(const spec::LaunchSpec &wanted, const cgroup::Layout &layout)
 {
+    spec::LaunchSpec spec = wanted;
+    std::erase_if(spec.mounts, [](const spec::Mount &mount) {
+        return mount.optional && mount.kind == spec::Mount::Kind::Bind && !sys::open(mount.source, O_PATH);
+    });
     Parent parent{spec, layout, Ids::of(spec.idmap), {}, {}, {}, {}, {}, {}};
     Undo undo;
     undo.add("remove control groups", [&] { return cgroup::remove(layout, spec.cgroup); });

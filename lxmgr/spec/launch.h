@@ -46,6 +46,7 @@ struct Mount {
     bool idmapped = false;   ///< Owners on the host are the guest's own numbers (shift).
     bool nosuid = false;
     bool nodev = true;
+    bool optional = false;    ///< Passed over where the source cannot be opened at this start.
     bool createTarget = true; ///< Make a missing folder or file at `target`.
     std::uint64_t attributes = 0;  ///< More MOUNT_ATTR_* (mount_setattr(2)).
     std::uint64_t propagation = 0; ///< MS_SHARED, MS_SLAVE, MS_UNBINDABLE, or 0 for private. Never out of the guest.

@@ -1,8 +1,11 @@
 // Configuration: keys set, read, unset and edited, live where the key says so; profiles merge in order.
+#include "support/require.h"
 #include "support/system_test.h"
 
 #include <QDir>
 #include <QRegularExpression>
+#include <sys/stat.h>
+#include <unistd.h>
 
 using namespace lxmgr::test;
 
@@ -20,7 +23,61 @@ private slots:
     void privilegedGuestHasNoIdMap();
     void isolatedGuestsHaveRangesOfTheirOwn();
     void limitChangesApplyLive();
+    void idsOfTheHostMayBeIdsInside();
+    void idsOfAnotherGuestMayNot();
+    void kernelModulesAreThereOrRefused();
 };
+
+void TestConfig::kernelModulesAreThereOrRefused()
+{
+    const QStringList present = QDir("/sys/module").entryList({"overlay", "fuse", "loop", "ipv6", "kvm"}, QDir::Dirs);
+    NEEDS("a module that the kernel names", !present.isEmpty());
+    launch("t1", {"-c", "linux.kernel_modules=" + present.first()});
+    const Run refused = m_box.cli({"config", "set", "t1", "linux.kernel_modules=no_such_module_of_lxmgr"});
+    QVERIFY2(!refused.ok() && refused.err.contains("'no_such_module_of_lxmgr'"), refused.told());
+    QCOMPARE(m_box.text({"config", "get", "t1", "linux.kernel_modules"}).trimmed(), present.first().toUtf8());
+    must({"stop", "--force", "t1"});
+    must({"config", "set", "t1", "linux.kernel_modules=no_such_module_of_lxmgr"});
+    const Run start = m_box.cli({"start", "t1"});
+    QVERIFY2(!start.ok() && start.err.contains("linux.kernel_modules"), start.told());
+}
+
+void TestConfig::idsOfTheHostMayBeIdsInside()
+{
+    const QString shared = m_box.directory() + "/shared";
+    QVERIFY(QDir().mkpath(shared));
+    QVERIFY(::chown(shared.toUtf8(), 4321, 4322) == 0);
+    launch("t1", {"-c", "raw.idmap=uid 4321 1000\ngid 4322 1001"});
+    must({"config", "device", "add", "t1", "home", "disk", "source=" + shared, "path=/home/me"});
+    QCOMPARE(inside("t1", {"stat", "-c", "%u:%g", "/home/me"}), QByteArray("1000:1001"));
+    must({"exec", "t1", "--user", "1000", "--group", "1001", "--", "sh", "-c", "echo mine > /home/me/file"});
+    struct stat made {
+    };
+    QVERIFY(::stat((shared + "/file").toUtf8(), &made) == 0);
+    QCOMPARE(made.st_uid, 4321U);
+    QCOMPARE(made.st_gid, 4322U);
+    // All others are where they were, and its own files keep their owners.
+    must({"exec", "t1", "--", "sh", "-c", "touch /own /root-own && chown 1000:1001 /own"});
+    must({"restart", "--force", "t1"});
+    QCOMPARE(inside("t1", {"stat", "-c", "%u:%g", "/own", "/root-own", "/bin"}), QByteArray("1000:1001\n0:0\n0:0"));
+    must({"stop", "--force", "t1"});
+    must({"config", "unset", "t1", "raw.idmap"});
+    must({"start", "t1"});
+    QCOMPARE(inside("t1", {"stat", "-c", "%u:%g", "/own", "/home/me"}), QByteArray("1000:1001\n65534:65534"));
+}
+
+void TestConfig::idsOfAnotherGuestMayNot()
+{
+    launch("t1");
+    launch("t2");
+    const QByteArray map = inside("t1", {"cat", "/proc/self/uid_map"});
+    const QByteArray base = map.simplified().split(' ').value(1);
+    QVERIFY2(base.toInt() > 0, map);
+    const Run refused = m_box.cli({"config", "set", "t2", "raw.idmap=both " + QString::fromUtf8(base) + " 1000"});
+    QVERIFY2(!refused.ok() && refused.err.contains("'t1'"), refused.told());
+    const Run root = m_box.cli({"config", "set", "t2", "raw.idmap=both 0 1000"});
+    QVERIFY2(!root.ok() && root.err.contains("root"), root.told());
+}
 
 void TestConfig::setGetUnset()
 {
