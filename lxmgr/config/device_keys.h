@@ -133,6 +133,20 @@ inline constexpr Key<GpuDevice> kGpuKeys[] = {
 };
 static_assert(std::ranges::is_sorted(kGpuKeys, {}, &Key<GpuDevice>::name));
 
+inline constexpr Key<ProxyDevice> kProxyKeys[] = {
+    {"bind",           field<&ProxyDevice::bind>,          Apply::Live, "host",  "Side that listens; the other one connects."},
+    {"connect",        field<&ProxyDevice::connect>,       Apply::Live, "",      "tcp:ADDRESS:PORTS, udp:ADDRESS:PORTS, unix:/PATH or unix:@NAME to connect to: one port, or as many as listen has."},
+    {"gid",            field<&ProxyDevice::gid>,           Apply::Live, "0",     "Group of the socket file that listen makes, on its side."},
+    {"listen",         field<&ProxyDevice::listen>,        Apply::Live, "",      "tcp:ADDRESS:PORTS, udp:ADDRESS:PORTS, unix:/PATH or unix:@NAME to listen on; PORTS like 80,8000-8010."},
+    {"mode",           field<&ProxyDevice::mode>,          Apply::Live, "0644",  "Permissions of the socket file that listen makes, octal."},
+    {"nat",            field<&ProxyDevice::nat>,           Apply::Live, "false", "The firewall forwards, to a fixed address of the instance: guests see who connects."},
+    {"proxy_protocol", field<&ProxyDevice::proxyProtocol>, Apply::Live, "false", "The first line to a tcp server tells it who connected (HAProxy, version 1)."},
+    {"security.gid",   field<&ProxyDevice::securityGid>,   Apply::Live, "0",     "Group that connects, on the side that connects."},
+    {"security.uid",   field<&ProxyDevice::securityUid>,   Apply::Live, "0",     "User that connects, on the side that connects."},
+    {"uid",            field<&ProxyDevice::uid>,           Apply::Live, "0",     "Owner of the socket file that listen makes, on its side."},
+};
+static_assert(std::ranges::is_sorted(kProxyKeys, {}, &Key<ProxyDevice>::name));
+
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
     "attached", "boot.priority", "connected", "gvrp", "ipv4.host_address", "ipv4.host_table", "ipv4.host_tables",
@@ -148,7 +162,7 @@ inline constexpr std::string_view kUnsupportedHotplugKeys[] = {"ownership.inheri
 inline constexpr std::string_view kUnsupportedGpuKeys[] = {"mdev", "mig.*"};
 inline constexpr std::string_view kUnsupportedGpuTypes[] = {"mdev", "mig", "sriov"};
 inline constexpr std::string_view kUnsupportedDeviceTypes[] = {
-    "infiniband", "pci", "proxy", "tpm",
+    "infiniband", "pci", "tpm",
 };
 inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "ovn", "sriov"};
 // clang-format on

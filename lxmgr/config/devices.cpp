@@ -271,6 +271,52 @@ void checkGpu(const GpuDevice &device, Problems &problems)
         add(problems, "vendorid", "is missing: a productid is one of a vendor's");
 }
 
+void checkNat(const ProxyDevice &proxy, Problems &problems)
+{
+    const std::pair<const char *, bool> kNotForNat[] = {
+        {"proxy_protocol", proxy.proxyProtocol.value_or(false)},
+        {"security.gid",   proxy.securityGid.has_value()      },
+        {"security.uid",   proxy.securityUid.has_value()      },
+    };
+    if (proxy.listensInside())
+        add(problems, "nat", "forwards what comes to the host: it does not go together with bind=instance");
+    for (const auto &[key, set] : kNotForNat)
+        if (set)
+            add(problems, key, "does not go together with nat=true, where no process connects");
+    if (proxy.listen->isUnix() || proxy.connect->isUnix() || proxy.listen->kind != proxy.connect->kind)
+        add(problems, "nat", "is from tcp to tcp or from udp to udp");
+    else if (proxy.listen->isIpv6() != proxy.connect->isIpv6())
+        add(problems, "nat", "is from IPv4 to IPv4 or from IPv6 to IPv6");
+    else if (proxy.listen->isWildcard())
+        add(problems, "listen", "with nat=true is one address of the host, not all of them: all packets that pass would be taken");
+    else if (proxy.listen->host.starts_with("127.") || proxy.listen->host == "::1")
+        add(problems, "listen", "with nat=true is not the loopback address, which no packet from elsewhere comes to; leave nat out for it");
+}
+
+void checkProxy(const ProxyDevice &proxy, Problems &problems)
+{
+    for (const auto &[key, address] : {std::pair{"listen", &proxy.listen}, {"connect", &proxy.connect}})
+        if (!*address)
+            add(problems, key, "is missing: tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:/PATH or unix:@NAME");
+    if (!problems.empty())
+        return;
+    const std::size_t from = proxy.listen->numbers().size(), to = proxy.connect->numbers().size();
+    if (to != 1 && to != from)
+        add(problems, "connect", "has " + std::to_string(to) + " ports for " + std::to_string(from) + " that are listened on; give one, or as many");
+    const bool nat = proxy.nat.value_or(false);
+    if (!nat && from > kMostProxySockets)
+        add(problems, "listen", "has more than " + std::to_string(kMostProxySockets) + " ports; with nat=true it may");
+    if (proxy.proxyProtocol.value_or(false) &&
+        (proxy.connect->kind != ProxyAddress::Kind::Tcp || proxy.listen->kind == ProxyAddress::Kind::Udp))
+        add(problems, "proxy_protocol", "is for connections to a tcp server, from tcp or unix");
+    const bool file = proxy.listen->isUnix() && !proxy.listen->isAbstract();
+    for (const auto &[key, set] : {std::pair{"gid", proxy.gid.has_value()}, {"mode", proxy.mode.has_value()}, {"uid", proxy.uid.has_value()}})
+        if (set && !file)
+            add(problems, key, "is for a socket file (listen=unix:/PATH)");
+    if (nat)
+        checkNat(proxy, problems);
+}
+
 template <class T> struct Table;
 template <> struct Table<UsbDevice> {
     static constexpr std::string_view kType = "usb";
@@ -308,6 +354,12 @@ template <char Kind> struct Table<UnixDevice<Kind>> {
     static constexpr std::span<const std::string_view> kUnsupported = {};
     static void check(const UnixDevice<Kind> &device, Problems &problems) { checkUnix(device, problems); }
 };
+template <> struct Table<ProxyDevice> {
+    static constexpr std::string_view kType = "proxy";
+    static constexpr std::span<const Key<ProxyDevice>> kKeys = kProxyKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = {};
+    static void check(const ProxyDevice &proxy, Problems &problems) { checkProxy(proxy, problems); }
+};
 template <> struct Table<NoneDevice> {
     static constexpr std::string_view kType = "none";
     static constexpr std::span<const Key<NoneDevice>> kKeys = {};
@@ -334,6 +386,7 @@ constexpr TypeRow kTypes[] = {
     {Table<GpuDevice>::kType,       &parseAs<GpuDevice>      },
     {Table<NicDevice>::kType,       &parseAs<NicDevice>      },
     {Table<NoneDevice>::kType,      &parseAs<NoneDevice>     },
+    {Table<ProxyDevice>::kType,     &parseAs<ProxyDevice>    },
     {Table<UnixBlockDevice>::kType, &parseAs<UnixBlockDevice>},
     {Table<UnixCharDevice>::kType,  &parseAs<UnixCharDevice> },
     {Table<HotplugDevice>::kType,   &parseAs<HotplugDevice>  },
@@ -392,8 +445,30 @@ template <char Kind> std::optional<AbsolutePath> pathOf(const UnixDevice<Kind> *
     return device ? device->inside() : std::nullopt;
 }
 
+/// Two proxies that listen on the same port of the same side; what overlaps only in part is found when it is bound.
+void checkProxies(const std::vector<Device> &devices, Findings &findings)
+{
+    Taken places("place to listen on");
+    std::size_t sockets = 0;
+    for (const Device &device : devices) {
+        const auto *proxy = device.as<ProxyDevice>();
+        if (proxy == nullptr)
+            continue;
+        sockets += proxy->nat.value_or(false) ? 0 : proxy->listen->numbers().size();
+        ProxyAddress one = *proxy->listen;
+        for (const std::uint16_t port : proxy->listen->numbers()) {
+            one.ports = {{port, port}};
+            places.take((proxy->listensInside() ? "inside " : "") + Codec<ProxyAddress>::format(one), device.name, findings);
+        }
+    }
+    if (sockets > kMostProxySockets)
+        findings.add(Error(Code::Invalid, "proxies listen on " + std::to_string(sockets) + " ports, more than " +
+                                              std::to_string(kMostProxySockets) + "; those with nat=true do not count"));
+}
+
 void checkClashes(const std::vector<Device> &devices, Findings &findings)
 {
+    checkProxies(devices, findings);
     Taken paths("path"), names("interface name"), hostNames("host interface name"), macs("MAC address"), cards("interface of the host");
     for (const Device &device : devices) {
         if (const auto *disk = device.as<DiskDevice>())

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "config/keys.h"
+#include "config/proxy.h"
 
 #include <variant>
 
@@ -113,9 +114,24 @@ struct GpuDevice {
     std::optional<FileMode> mode; ///< Unset: 0660.
 };
 
+/// Connections that come in on one side go on to the other.
+struct ProxyDevice {
+    std::optional<ProxyAddress> listen, connect;
+    std::optional<ProxyBind> bind;                        ///< Unset: host.
+    std::optional<bool> nat;                              ///< By the firewall; no process forwards.
+    std::optional<bool> proxyProtocol;                    ///< A line in front says who connected.
+    std::optional<std::uint32_t> uid, gid;                ///< Of a socket file that is listened on; unset: 0.
+    std::optional<FileMode> mode;                         ///< Unset: 0644.
+    std::optional<std::uint32_t> securityUid, securityGid; ///< Who connects; unset: 0.
+
+    bool listensInside() const { return bind == ProxyBind::Instance; }
+};
+/// Sockets that all proxies of an instance without nat may listen on; the monitor holds each.
+inline constexpr std::size_t kMostProxySockets = 512;
+
 struct Device {
     std::string name;
-    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice, UsbDevice, HotplugDevice, GpuDevice> value;
+    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice, UsbDevice, HotplugDevice, GpuDevice, ProxyDevice> value;
 
     template <class T> const T *as() const { return std::get_if<T>(&value); }
 };

@@ -27,6 +27,7 @@ std::vector<KeyInfo> collect()
     append<DiskDevice>(out, "disk", kDiskKeys);
     append<GpuDevice>(out, "gpu", kGpuKeys);
     append<NicDevice>(out, "nic", kNicKeys);
+    append<ProxyDevice>(out, "proxy", kProxyKeys);
     append<UnixBlockDevice>(out, "unix-block", kUnixKeys<UnixBlockDevice>);
     append<UnixCharDevice>(out, "unix-char", kUnixKeys<UnixCharDevice>);
     append<HotplugDevice>(out, "unix-hotplug", kHotplugKeys);

@@ -371,6 +371,9 @@ private:
     void settleDevices();
     Status settleDevicesOf(const InstanceKey &key);
     Status applyDevices(const store::Instance &row, const config::Expanded &before, const config::Expanded &after);
+    /// AlreadyExists: a running instance has a proxy where one of `wanted` would listen.
+    Status checkProxies(const InstanceKey &key, const std::vector<spec::Proxy> &wanted);
+    Status putNat(const InstanceKey &key, const std::vector<spec::Proxy> &proxies, const std::vector<NicPlan> &nics);
     Status applyLive(const store::Instance &row, const config::Effective &before, const config::Effective &after);
     Status finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo = std::nullopt);
     Status undoCreate(const store::Instance &row);
@@ -453,6 +456,7 @@ private:
     void afterEnd(const GuestEnd &end);
     void onNews(const InstanceKey &key, const spec::MonitorEvent &event);
     Status adopt(const store::Instance &row);
+    Status adoptNat(const InstanceKey &key, const Result<config::Effective> &now);
     Status recoverRename(const store::Operation &journal);
     Status recoverOperation(const store::Operation &journal);
     std::set<std::string> strangers() const;

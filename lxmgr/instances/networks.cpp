@@ -230,6 +230,31 @@ void Networks::reassertRules()
         if (!made)
             log::warning("network '" + row.name + "': rules: " + made.error().message + ", ignoring");
     }
+    for (const auto &[owner, rules] : m_proxyRules)
+        if (const Status made = network::ensureProxies(owner, rules); !made)
+            log::warning("proxies of '" + owner + "': rules: " + made.error().message + ", ignoring");
+}
+
+Status Networks::putProxies(const std::string &owner, const std::vector<network::Forward> &forwards, const std::vector<std::string> &networks)
+{
+    const std::lock_guard lock(m_mutex);
+    if (forwards.empty() && m_proxyRules.erase(owner) == 0)
+        return {};
+    if (forwards.empty())
+        return network::removeProxies(owner);
+    std::vector<network::Network> neighbours;
+    for (const std::string &name : networks)
+        neighbours.push_back(TRY(find(name)));
+    const std::string rules = TRY(network::proxyRules(owner, forwards, neighbours));
+    TRY(network::ensureProxies(owner, rules));
+    m_proxyRules[owner] = rules;
+    return {};
+}
+
+Status Networks::sweepProxies(const std::set<std::string> &owners)
+{
+    const std::lock_guard lock(m_mutex);
+    return network::sweepProxies(owners);
 }
 
 /// Folders that neither a row nor a document of a lost one stands for.

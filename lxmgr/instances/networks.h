@@ -71,6 +71,11 @@ public:
     /// The fixed addresses among `devices` that are not among `before` lie in their networks and are no other instance's.
     Status checkNics(const std::string &project, const std::string &instance, const std::vector<config::Device> &devices,
                      const std::vector<config::Device> &before);
+    /// Rules that forward to the guests of `owner`, put in place of those it had; none are needed where there are no forwards.
+    /// `networks`: those it is in, whose own guests get their answers by the way they asked.
+    Status putProxies(const std::string &owner, const std::vector<network::Forward> &forwards, const std::vector<std::string> &networks);
+    /// Rules of proxies of anybody else go.
+    Status sweepProxies(const std::set<std::string> &owners);
     Status reserve(const std::string &name, const network::Reservation &reservation);
     /// What the cards of an instance ("project/name") let through from now on; none: nothing is looked at. They hold until
     /// the instance ends, and are made anew where somebody flushes them.
@@ -107,6 +112,7 @@ private:
     const Paths &m_paths;
     store::Database &m_db;
     std::mutex m_mutex;
+    std::map<std::string, std::string> m_proxyRules; ///< By owner.
     mutable std::mutex m_brokenMutex; ///< A list of networks is not held up by one that is just coming up.
     std::set<std::string> m_broken;
     std::mutex m_filtersMutex;

@@ -2,8 +2,10 @@
 
 #include "base/text.h"
 #include "instances/guest_api.h"
+#include "instances/proxies.h"
 #include "kernel/sysfs.h"
 #include "network/interfaces.h"
+#include "network/network.h"
 
 #include <algorithm>
 #include <linux/capability.h>
@@ -353,6 +355,8 @@ Status checkDevices(const config::Effective &effective, const VolumeMounts &volu
 {
     spec::LaunchSpec unused;
     TRY(planDevices(effective, volumes, paths, unused));
+    // Whether the firewall can be told.
+    (void)TRY(network::proxyRules("", natForwards(TRY(planProxies(effective))), {}));
     for (const config::Device &device : effective.devices) {
         const auto *nic = device.as<config::NicDevice>();
         if (!nic || nic->network || !nic->parent || network::hostInterface(nic->parent->text))
@@ -583,6 +587,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
         spec.files.push_back({file.path, file.content, file.uid, file.gid, file.mode, file.createOnly, {}});
     for (const NicPlan &nic : TRY(planNics(input.effective)))
         spec.nics.push_back(nic.card);
+    spec.proxies = TRY(planProxies(input.effective));
     spec.hostname = instance.name;
     spec.init = {"/sbin/init"};
     spec.environment = environmentOf(config);

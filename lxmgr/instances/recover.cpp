@@ -48,6 +48,8 @@ Status Manager::adopt(const store::Instance &row)
             if (const Status filtered = nics ? filterNics(key, *nics) : Status(nics.error()); !filtered)
                 log::error("instance '" + key.name + "': " + filtered.error().message + ", ignoring");
         }
+        if (const Status ruled = adoptNat(key, now); !ruled)
+            log::error("instance '" + key.name + "': rules of its proxies: " + ruled.error().message + ", ignoring");
         beginCloudInit(key);
         m_s.serveGuest(key);
         if (now)
@@ -69,6 +71,13 @@ Status Manager::adopt(const store::Instance &row)
     if (row.ephemeral)
         TRY(finishDelete(row));
     return {};
+}
+
+/// What it runs with, which may be older than what is recorded.
+Status Manager::adoptNat(const InstanceKey &key, const Result<config::Effective> &now)
+{
+    const spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)));
+    return putNat(key, running.proxies, now ? TRY(planNics(*now)) : std::vector<NicPlan>());
 }
 
 Status Manager::recoverOperation(const store::Operation &journal)
@@ -155,6 +164,8 @@ void Manager::collectLeftovers()
     for (const auto &[key, guest] : m_running->all())
         wanted.insert(storage::volumeName(key.project, key.name));
     wanted.merge(strangers());
+    if (const Status swept = m_s.networks.sweepProxies(wanted); !swept)
+        log::error("rules of proxies: " + swept.error().message + ", ignoring");
     for (const std::string &name : cgroup::children(*m_layout, m_s.paths.cgroupBase)) {
         if (wanted.contains(name))
             continue;

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "base/undo.h"
+#include "instances/proxies.h"
 #include "instances/root_disk.h"
 
 #include <algorithm>
@@ -134,7 +135,51 @@ std::vector<NicPlan> withOldPorts(std::vector<NicPlan> now, const std::vector<Ni
     return now;
 }
 
+/// Compared as they are planned: the address of a card may be part of one.
+void diffProxies(const std::vector<spec::Proxy> &running, const std::vector<spec::Proxy> &wanted, spec::ReplugBody &body)
+{
+    const auto isIn = [](const std::vector<spec::Proxy> &all, const spec::Proxy &proxy) {
+        return std::ranges::any_of(all, [&](const spec::Proxy &each) { return isSame(each, proxy); });
+    };
+    for (const spec::Proxy &proxy : running)
+        if (!isIn(wanted, proxy))
+            body.closeProxies.push_back(proxy);
+    for (const spec::Proxy &proxy : wanted)
+        if (!isIn(running, proxy))
+            body.openProxies.push_back(proxy);
+}
+
+std::vector<spec::Proxy> changedProxies(std::vector<spec::Proxy> proxies, const spec::ReplugBody &body)
+{
+    for (const spec::Proxy &gone : body.closeProxies)
+        std::erase(proxies, gone);
+    proxies.insert(proxies.end(), body.openProxies.begin(), body.openProxies.end());
+    return proxies;
+}
+
 } // namespace
+
+Status Manager::checkProxies(const InstanceKey &key, const std::vector<spec::Proxy> &wanted)
+{
+    if (wanted.empty())
+        return {};
+    for (const auto &[other, guest] : m_running->all()) {
+        const auto running = other == key ? Result<spec::LaunchSpec>(Error()) : spec::readLaunchSpec(m_s.paths.instanceRunDir(other.project, other.name));
+        if (running) // else it has just ended
+            TRY(checkProxiesFree(wanted, running->proxies, other.name));
+    }
+    return {};
+}
+
+/// The rules for those with nat=true, and none for the others.
+Status Manager::putNat(const InstanceKey &key, const std::vector<spec::Proxy> &proxies, const std::vector<NicPlan> &nics)
+{
+    std::vector<std::string> networks;
+    for (const NicPlan &nic : nics)
+        if (!nic.network.empty())
+            networks.push_back(nic.network);
+    return m_s.networks.putProxies(storage::volumeName(key.project, key.name), natForwards(proxies), networks);
+}
 
 Status Manager::settleNicNames(store::Instance &row, const config::Expanded &before, const Expand &expand)
 {
@@ -189,6 +234,8 @@ Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const confi
     TRY(checkApart(running.mounts, body.mount));
     TRY(checkCards(body.plug, body.unplug));
     TRY(checkCards(body.after, body.before));
+    diffProxies(running.proxies, TRY(planProxies(wanted)), body);
+    TRY(checkProxies(key, body.openProxies));
     return body;
 }
 
@@ -205,6 +252,7 @@ Status Manager::applyDevices(const store::Instance &row, const config::Expanded 
         }
         return {};
     };
+    const std::vector<spec::Proxy> running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(row.project, row.name))).proxies;
     Undo undo;
     undo.add("release addresses", [&] { return releaseOthers(now, old); });
     undo.add("reserve addresses", [&] { return reserveNics(row, notAmong(old, now)); });
@@ -214,6 +262,14 @@ Status Manager::applyDevices(const store::Instance &row, const config::Expanded 
     if (!body.empty()) {
         spec::MonitorClient monitor = TRY(spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(row.project, row.name))));
         TRY(monitor.replug(body));
+        undo.add("devices", [this, &row, &body]() -> Status {
+            spec::MonitorClient again = TRY(spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(row.project, row.name))));
+            return again.replug(body.reversed());
+        });
+    }
+    if (body.hasProxies()) {
+        undo.add("rules of proxies", [&] { return putNat(key, running, old); });
+        TRY(putNat(key, changedProxies(running, body), now));
     }
     TRY(filterNics(key, now));
     undo.keep();

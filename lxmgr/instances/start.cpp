@@ -151,6 +151,7 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY_IN("start " + quoted(key.name), checkCards(spec.nics, spec.nics)); // the last run's may not have gone yet
 
     const std::vector<NicPlan> nics = TRY(planNics(now));
+    TRY_IN("start " + quoted(key.name), checkProxies(key, spec.proxies));
     TRY_IN("start " + quoted(key.name), reserveNics(row, nics));
     TRY(failpoint("start.network"));
     TRY(makeFolder(m_s.paths.stateDir + "/logs", 0700));
@@ -174,6 +175,7 @@ Status Manager::startLocked(const InstanceKey &key)
     });
     m_s.serveGuest(key); // before anything inside can ask
     TRY_IN("start " + quoted(key.name), filterNics(key, nics)); // before there is a card
+    TRY_IN("start " + quoted(key.name), putNat(key, spec.proxies, nics));
     const spec::StartedGuest started = TRY_IN("start " + quoted(key.name), spec::startMonitor(m_s.paths, spec));
     undo.add("start follow", [&] { return cgroup::kill(*m_layout, spec.cgroup); });
     TRY(failpoint("start.monitor"));

@@ -69,6 +69,8 @@ void Manager::startAgain(const InstanceKey &key)
 
 void Manager::cleanUp(const InstanceKey &key)
 {
+    if (Status removed = m_s.networks.putProxies(storage::volumeName(key.project, key.name), {}, {}); !removed)
+        log::error("instance '" + key.name + "': rules of its proxies stay: " + removed.error().message + ", ignoring");
     const std::string group = cgroupOf(m_s.paths, key.project, key.name);
     if (cgroup::exists(*m_layout, group)) {
         if (Status killed = cgroup::kill(*m_layout, group); !killed)

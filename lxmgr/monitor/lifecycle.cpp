@@ -78,7 +78,10 @@ Status Monitor::start()
 {
     uv_signal_init(&m_loop, &m_childSignal);
     m_childSignal.data = this;
-    TRY(boot());
+    if (Status booted = boot(); !booted) {
+        m_proxies.closeAll();
+        return booted;
+    }
     m_listenPoll = Poll(m_loop, m_listener.get(), [this](int) { onConnect(); });
     m_listenPoll.want(UV_READABLE);
     uv_signal_start(
@@ -106,9 +109,12 @@ Status Monitor::boot()
 {
     m_state = GuestState::Starting;
     m_booted = false;
+    if (m_boots == 0)
+        TRY(m_proxies.open(m_spec.proxies)); // before anything else is there: a port may be taken
     m_guest = TRY(runtime::launch(m_spec, m_layout));
     const std::vector<spec::Nic> planned = m_spec.nics;
     keepCards(planned, std::exchange(m_guest.nics, {}));
+    TRY(beginProxies());
     TRY(m_console.open(std::move(m_guest.console)));
     m_notifyPoll = Poll(m_loop, m_guest.notify.get(), [this](int) { onNotify(); });
     m_notifyPoll.want(UV_READABLE);
@@ -116,6 +122,21 @@ Status Monitor::boot()
     m_boots += 1;
     m_state = GuestState::Running;
     return {};
+}
+
+/// Of the first boot nothing is left after an error.
+Status Monitor::beginProxies()
+{
+    Status begun = m_proxies.begin(m_boots == 0);
+    if (begun)
+        return {};
+    process::killChild(m_guest.initPid); // all others inside go with it
+    (void)process::wait(m_guest.initPid);
+    m_guest = {};
+    m_proxies.onGuestEnded();
+    logIgnored("take cards back", cards::withdraw(m_spec.runDir, m_spec.nics));
+    logIgnored("clean up", runtime::cleanUp(m_spec, m_layout));
+    return begun;
 }
 
 void Monitor::settle()
@@ -141,6 +162,8 @@ void Monitor::reap(pid_t pid, int status)
         onInitEnded(status);
         return;
     }
+    if (m_proxies.reap(pid, status))
+        return;
     for (auto command = m_commands.begin(); command != m_commands.end(); ++command) {
         if (command->pid != pid)
             continue;
@@ -174,6 +197,7 @@ void Monitor::onInitEnded(int status)
     m_pendingSignal = Ticker();
     m_console.close();
     m_notifyPoll = Poll();
+    m_proxies.onGuestEnded(); // one that sat in its namespaces would keep them
     // All others inside died with it; their ends are told before that of the guest.
     int other = 0;
     while (!m_commands.empty()) {
@@ -223,6 +247,7 @@ void Monitor::rebootGuest()
 /// Order matters to whoever waits: all is gone before it is told.
 void Monitor::finish(MonitorEvent event)
 {
+    m_proxies.closeAll();
     const Status withdrawn = cards::withdraw(m_spec.runDir, m_spec.nics);
     logIgnored("take cards back", withdrawn);
     logIgnored("clean up", runtime::cleanUp(m_spec, m_layout));
@@ -260,6 +285,7 @@ void Monitor::onBooted()
     if (m_booted)
         return;
     m_booted = true;
+    m_proxies.onBooted();
     MonitorEvent event;
     event.kind = MonitorEvent::Kind::Booted;
     broadcast(event);

@@ -1,4 +1,4 @@
-// lxmgr-monitor: parent of one guest (run), or a visitor to its files (files).
+// lxmgr-monitor: parent of one guest (run), a visitor to its files (files), or what forwards for one of its proxies (proxy).
 #include "base/log.h"
 #include "kernel/sys.h"
 #include "monitor/modes.h"
@@ -11,13 +11,14 @@ using namespace lxmgr;
 constexpr monitor::Mode kModes[] = {
     {"run",   &monitor::run  },
     {"files", &monitor::files},
+    {"proxy", &monitor::proxy}, // started by "run"
 };
 
 } // namespace
 
 int main(int argc, char **argv)
 {
-    // 3 is the daemon's channel. Anything else was leaked to us, and would be to a guest's clone.
+    // 3 is the channel to who started us. Anything else was leaked to us, and would be to a guest's clone.
     if (!sys::close_range(4, ~0U))
         return 2;
     const std::string_view name = argc > 1 ? argv[1] : "";

@@ -14,6 +14,7 @@ using ModeFunction = int (*)(std::span<char *const> args);
 
 int run(std::span<char *const> args);   // run.cpp: parent of one guest
 int files(std::span<char *const> args); // files.cpp: files inside one guest
+int proxy(std::span<char *const> args); // proxy.cpp: forwards for one device of one guest
 
 struct Mode {
     std::string_view name;

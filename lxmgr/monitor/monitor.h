@@ -4,6 +4,7 @@
 #include "kernel/cgroup.h"
 #include "monitor/console.h"
 #include "monitor/loop.h"
+#include "monitor/proxies.h"
 #include "runtime/attach.h"
 #include "runtime/launch.h"
 #include "spec/channel.h"
@@ -53,6 +54,7 @@ private:
 
     // Life of the guest: lifecycle.cpp
     Status boot();
+    Status beginProxies();
     void onChildEnded();
     void reap(pid_t pid, int status);
     void onInitEnded(int status);
@@ -98,6 +100,7 @@ private:
     uv_signal_t m_childSignal{};
     Console m_console;
     runtime::Guest m_guest;
+    Proxies m_proxies;
     Poll m_notifyPoll;
     Connections m_connections;
     std::list<Command> m_commands;

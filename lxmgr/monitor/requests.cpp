@@ -1,6 +1,7 @@
 // What the daemon asks: one row a message.
 #include "base/log.h"
 #include "base/text.h"
+#include "base/undo.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
@@ -33,6 +34,7 @@ const Monitor::Request Monitor::kRequests[] = {
     {MessageType::Replug,          &Monitor::replug         },
     {MessageType::ReplugNodes,     &Monitor::replug         },
     {MessageType::KeepLimits,      &Monitor::keepLimits     },
+    {MessageType::ReplugProxies,   &Monitor::replug         },
     {MessageType::AttachConsole,   &Monitor::attachConsole  },
     {MessageType::ResizeConsole,   &Monitor::resizeConsole  },
     {MessageType::ConsoleLog,      &Monitor::consoleLog     },
@@ -42,7 +44,7 @@ const Monitor::Request Monitor::kRequests[] = {
 
 Monitor::Monitor(uv_loop_t &loop, spec::LaunchSpec launch, cgroup::Layout layout, Fd listener)
     : m_loop(loop), m_spec(std::move(launch)), m_layout(std::move(layout)), m_listener(std::move(listener)),
-      m_console(loop, m_spec.consoleBuffer, [this] { onBooted(); })
+      m_console(loop, m_spec.consoleBuffer, [this] { onBooted(); }), m_proxies(loop, m_spec, m_guest)
 {
 }
 
@@ -187,6 +189,7 @@ Status keepForReboot(const std::string &runDir, const spec::ReplugBody &devices)
     change(launch.nics, devices.unplug, devices.plug);
     change(launch.devices, devices.removeNodes, devices.addNodes);
     change(launch.nics, devices.before, devices.after);
+    change(launch.proxies, devices.closeProxies, devices.openProxies);
     return files::replaceVolatile(TRY(path::openFolder(runDir)), "spec", spec::encode(launch));
 }
 
@@ -209,17 +212,21 @@ Status Monitor::replug(const std::shared_ptr<Connection> &connection, spec::Pack
     auto devices = TRY(spec::decode<spec::ReplugBody>(packet.body));
     if (m_state != GuestState::Running && m_state != GuestState::Frozen)
         return Error(Code::WrongState, "the guest is starting or stopping");
+    Undo undo;
+    TRY(m_proxies.change(devices.closeProxies, devices.openProxies)); // first: a port that is taken is what is most likely to fail
+    undo.add("proxies", [&] { return m_proxies.change(devices.openProxies, devices.closeProxies); });
     const std::vector<spec::Nic> before = devices.unplug;
     if (Status done = runtime::replug(m_spec, m_guest, devices); !done) {
         keepCards(before, devices.unplug); // put back, they may be known by something else
         return done;
     }
-    if (Status kept = keepForReboot(m_spec.runDir, devices); !kept) {
+    undo.add("devices", [&] {
         spec::ReplugBody other = devices.reversed();
-        if (const Status back = runtime::replug(m_spec, m_guest, other); !back)
-            log::warning("take devices back: " + back.error().message + ", ignoring");
-        return kept;
-    }
+        return runtime::replug(m_spec, m_guest, other);
+    });
+    TRY(keepForReboot(m_spec.runDir, devices));
+    undo.keep();
+    change(m_spec.proxies, devices.closeProxies, devices.openProxies);
     change(m_spec.nics, devices.unplug, devices.plug);
     change(m_spec.nics, devices.before, devices.after);
     reply(*connection, MessageType::Done);

@@ -111,6 +111,33 @@ Result<std::string> rules(const Network &network, const BridgeConfig &config)
            chain("postrouting", "nat hook postrouting priority srcnat", natRules(config, !forwards.empty())) + "}\n";
 }
 
+std::string proxyTable(const std::string &owner) { return tableName("proxies:" + owner); }
+
+Result<std::string> proxyRules(const std::string &owner, const std::vector<Forward> &forwards, const std::vector<BridgeConfig> &neighbours)
+{
+    const std::string table = "table inet " + proxyTable(owner);
+    const std::string rules = TRY(forwardRules(forwards));
+    std::string back; // One of the same network that asks: the answer has to come back this way.
+    for (const BridgeConfig &config : neighbours)
+        for (const auto &[family, word] : {std::pair{&config.ipv4, "ip"}, {&config.ipv6, "ip6"}})
+            if (family->address) {
+                const std::string subnet = subnetText(*family->address);
+                back += std::string("  ") + word + " saddr " + subnet + " " + word + " daddr " + subnet + " ct status dnat masquerade\n";
+            }
+    return "add " + table + "\ndelete " + table + "\n" + table + " {\n" + chain("prerouting", "nat hook prerouting priority dstnat", rules) +
+           chain("localnat", "nat hook output priority -100", rules) + chain("postrouting", "nat hook postrouting priority srcnat", back) + "}\n";
+}
+
+Result<std::vector<std::string>> proxyTables()
+{
+    const std::string prefix = proxyTable("");
+    std::vector<std::string> found;
+    for (const std::string &line : split(TRY(run("list tables inet")), '\n'))
+        if (const auto fields = words(line); fields.size() == 3 && fields[2].starts_with(prefix))
+            found.push_back(fields[2]);
+    return found;
+}
+
 Status checkSupport()
 {
     // One transaction that leaves nothing, with all that rules() may ask of the kernel.
@@ -133,9 +160,11 @@ Status apply(const std::string &rules)
     return std::move(done.error());
 }
 
-Status remove(const std::string &bridge)
+Status remove(const std::string &bridge) { return removeTable(tableName(bridge)); }
+
+Status removeTable(const std::string &name)
 {
-    const std::string table = "table inet " + tableName(bridge);
+    const std::string table = "table inet " + name;
     Result<std::string> done = run("add " + table + "\ndelete " + table + "\n");
     if (!done && checkSupport()) // A kernel that cannot have it has none to remove.
         return std::move(done.error());

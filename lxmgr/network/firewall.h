@@ -24,6 +24,14 @@ Status remove(const std::string &bridge);
 /// A number that changes with every change to any table of this namespace; 0 when the kernel does not say.
 std::uint32_t generation();
 
+/// Of the forwards to one guest; no bridge's table can have its name.
+std::string proxyTable(const std::string &owner);
+Result<std::string> proxyRules(const std::string &owner, const std::vector<Forward> &forwards, const std::vector<BridgeConfig> &neighbours);
+/// Names of the tables that proxyTable() gave.
+Result<std::vector<std::string>> proxyTables();
+/// By its name; a missing one is fine.
+Status removeTable(const std::string &table);
+
 /// As nft(8) prints them: all chains without their rules; one with them and their handles.
 Result<std::string> listChains();
 Result<std::string> listChain(const std::string &family, const std::string &table, const std::string &chain);

@@ -12,6 +12,7 @@
 #include "network/foreign.h"
 
 #include <algorithm>
+#include <functional>
 #include <linux/if.h>
 #include <map>
 #include <mutex>
@@ -238,6 +239,25 @@ Status ensureFirewall(const Network &network, const BridgeConfig &config)
     return {};
 }
 
+/// One transaction of ours: what is known of all others stays known.
+Status whileKnown(const std::string &name, const std::string &wanted, const std::function<Status()> &change)
+{
+    const std::lock_guard lock(inForceMutex);
+    InForce &last = inForce[TRY(sys::readlinkat(sys::cwd(), "/proc/thread-self/ns/net"))];
+    const std::uint32_t now = firewall::generation();
+    if (now == 0 || last.generation != now)
+        last.rules.clear();
+    if (const auto known = last.rules.find(name); known != last.rules.end() && known->second == wanted)
+        return {};
+    TRY(change());
+    last.generation = firewall::generation() == now + 1 ? now + 1 : 0;
+    if (wanted.empty())
+        last.rules.erase(name);
+    else
+        last.rules[name] = wanted;
+    return {};
+}
+
 bool needsServer(const BridgeConfig &config) { return config.ipv4.address || config.ipv6.address; }
 
 // Reservations: a file each, named as the guest, and a link from its MAC to that name, so that neither way needs a search
@@ -394,6 +414,36 @@ Status ensureUp(const Network &network)
 Status ensureRules(const Network &network)
 {
     return netlink::linkExists(network.name) ? ensureFirewall(network, TRY(parseConfig(network.config))) : Status();
+}
+
+Result<std::string> proxyRules(const std::string &owner, const std::vector<Forward> &forwards, const std::vector<Network> &neighbours)
+{
+    std::vector<BridgeConfig> configs;
+    for (const Network &network : neighbours)
+        configs.push_back(TRY(parseConfig(network.config)));
+    return firewall::proxyRules(owner, forwards, configs);
+}
+
+Status ensureProxies(const std::string &owner, const std::string &rules)
+{
+    return whileKnown(firewall::proxyTable(owner), rules, [&] { return firewall::apply(rules); });
+}
+
+Status removeProxies(const std::string &owner)
+{
+    return whileKnown(firewall::proxyTable(owner), "", [&] { return firewall::removeTable(firewall::proxyTable(owner)); });
+}
+
+Status sweepProxies(const std::set<std::string> &owners)
+{
+    std::set<std::string> kept;
+    for (const std::string &owner : owners)
+        kept.insert(firewall::proxyTable(owner));
+    const auto tables = firewall::proxyTables();
+    for (const std::string &table : tables ? *tables : std::vector<std::string>()) // a kernel that has none lists none
+        if (!kept.contains(table))
+            TRY(firewall::removeTable(table));
+    return {};
 }
 
 Status checkHost(const Network &network, const Config &before)

@@ -8,6 +8,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,16 @@ struct Network {
 Status ensureUp(const Network &network);
 /// The part of it that others undo: rules, where the bridge is there. Nothing where nobody changed any since.
 Status ensureRules(const Network &network);
+// Forwards to one guest, in a table of its own: they come and go with it.
+/// The whole transaction. `neighbours`: networks whose guests may ask for a forward to one among them.
+Result<std::string> proxyRules(const std::string &owner, const std::vector<Forward> &forwards, const std::vector<Network> &neighbours);
+/// In force; nothing is sent where they are already. Unsupported: this kernel cannot.
+Status ensureProxies(const std::string &owner, const std::string &rules);
+/// Idempotent.
+Status removeProxies(const std::string &owner);
+/// Those of all owners but these are removed.
+Status sweepProxies(const std::set<std::string> &owners);
+
 /// What only this host can tell of a new or changed configuration, before anything is done: addresses that another network
 /// or interface has, interfaces that cannot become ports, lines that dnsmasq does not understand. `before`: what is in force.
 Status checkHost(const Network &network, const Config &before = {});

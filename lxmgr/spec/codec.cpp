@@ -57,6 +57,12 @@ template <> struct Fields<Nic> { static constexpr auto rows = std::tuple{
     Field{10, &Nic::addresses}, Field{11, &Nic::gateways}, Field{12, &Nic::routes}, Field{13, &Nic::index},
     Field{14, &Nic::hostMac}, Field{15, &Nic::hostMtu}, Field{16, &Nic::hostUp},
     Field{17, &Nic::ingress}, Field{18, &Nic::egress}, Field{19, &Nic::isolated}}; };
+template <> struct Fields<ProxyEnd> { static constexpr auto rows = std::tuple{
+    Field{1, &ProxyEnd::kind}, Field{2, &ProxyEnd::address}, Field{3, &ProxyEnd::ports}}; };
+template <> struct Fields<Proxy> { static constexpr auto rows = std::tuple{
+    Field{1, &Proxy::device}, Field{2, &Proxy::inside}, Field{3, &Proxy::listen}, Field{4, &Proxy::connect},
+    Field{5, &Proxy::nat}, Field{6, &Proxy::proxyProtocol}, Field{7, &Proxy::uid}, Field{8, &Proxy::gid},
+    Field{9, &Proxy::mode}, Field{10, &Proxy::connectUid}, Field{11, &Proxy::connectGid}, Field{12, &Proxy::seccomp}}; };
 template <> struct Fields<CgroupWrite> { static constexpr auto rows = std::tuple{
     Field{1, &CgroupWrite::controller}, Field{2, &CgroupWrite::file}, Field{3, &CgroupWrite::value},
     Field{4, &CgroupWrite::required}}; };
@@ -70,7 +76,8 @@ template <> struct Fields<LaunchSpec> { static constexpr auto rows = std::tuple{
     Field{13, &LaunchSpec::hostname}, Field{14, &LaunchSpec::init}, Field{15, &LaunchSpec::environment},
     Field{16, &LaunchSpec::sysctls}, Field{17, &LaunchSpec::boundingSet}, Field{18, &LaunchSpec::seccomp},
     Field{19, &LaunchSpec::rlimits}, Field{20, &LaunchSpec::oomScoreAdj}, Field{21, &LaunchSpec::nesting},
-    Field{22, &LaunchSpec::consoleBuffer}, Field{23, &LaunchSpec::patience}, Field{24, &LaunchSpec::setup}}; };
+    Field{22, &LaunchSpec::consoleBuffer}, Field{23, &LaunchSpec::patience}, Field{24, &LaunchSpec::setup},
+    Field{40, &LaunchSpec::proxies}}; };
 
 template <> struct Fields<Failure> { static constexpr auto rows = std::tuple{
     Field{1, &Failure::code}, Field{2, &Failure::errnum}, Field{3, &Failure::message}}; };
@@ -93,7 +100,8 @@ template <> struct Fields<WindowBody> { static constexpr auto rows = std::tuple{
 template <> struct Fields<ReplugBody> { static constexpr auto rows = std::tuple{
     Field{1, &ReplugBody::unmount}, Field{2, &ReplugBody::mount}, Field{3, &ReplugBody::unplug},
     Field{4, &ReplugBody::plug}, Field{5, &ReplugBody::removeNodes}, Field{6, &ReplugBody::addNodes},
-    Field{9, &ReplugBody::before}, Field{10, &ReplugBody::after}}; };
+    Field{9, &ReplugBody::before}, Field{10, &ReplugBody::after},
+    Field{20, &ReplugBody::closeProxies}, Field{21, &ReplugBody::openProxies}}; };
 template <> struct Fields<LimitsBody> { static constexpr auto rows = std::tuple{Field{1, &LimitsBody::cgroupWrites}}; };
 template <> struct Fields<TextBody> { static constexpr auto rows = std::tuple{Field{1, &TextBody::text}}; };
 template <> struct Fields<MonitorEvent> { static constexpr auto rows = std::tuple{
@@ -294,6 +302,7 @@ LXMGR_CODEC(SignalBody)
 LXMGR_CODEC(WindowBody)
 LXMGR_CODEC(ReplugBody)
 LXMGR_CODEC(LimitsBody)
+LXMGR_CODEC(Proxy)
 LXMGR_CODEC(TextBody)
 LXMGR_CODEC(MonitorEvent)
 LXMGR_CODEC(ExitRecord)

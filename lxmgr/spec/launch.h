@@ -132,6 +132,28 @@ struct Nic {
     bool operator==(const Nic &) const = default;
 };
 
+/// One side of a proxy.
+struct ProxyEnd {
+    enum class Kind : std::uint32_t { Tcp = 0, Udp = 1, Unix = 2 };
+    Kind kind = Kind::Tcp;
+    std::string address;              ///< Of Unix: a path, or "@name".
+    std::vector<std::uint32_t> ports; ///< {0} of Unix.
+    bool operator==(const ProxyEnd &) const = default;
+};
+
+/// Connections that come in at `listen` go on to `connect`, on the other side of the guest's border.
+struct Proxy {
+    std::string device;
+    bool inside = false;     ///< It listens inside.
+    ProxyEnd listen, connect; ///< One port to connect to, or one for each that is listened on.
+    bool nat = false;        ///< The daemon's firewall rules do it; kept here so that it knows what is in force.
+    bool proxyProtocol = false;
+    std::uint32_t uid = 0, gid = 0, mode = 0644;    ///< Of a socket file, ids as on the side that listens.
+    std::uint32_t connectUid = 0, connectGid = 0;   ///< Who connects, as on the side that connects.
+    std::string seccomp;                            ///< struct sock_filter[], what the forwarding process may do.
+    bool operator==(const Proxy &) const = default;
+};
+
 /// `value` is written to `file` of the guest's limits folder under `controller` ("" is cgroup2), in the order given.
 struct CgroupWrite {
     std::string controller;
@@ -170,6 +192,7 @@ struct LaunchSpec {
     std::int32_t oomScoreAdj = 0;
     bool nesting = false;
     std::uint64_t consoleBuffer = 1 << 20; ///< Bytes kept of the console.
+    std::vector<Proxy> proxies;
     std::uint32_t patience = 30'000;       ///< Milliseconds from clone to init; a start that takes longer is undone.
 };
 

@@ -39,6 +39,7 @@ constexpr MessageRow kMessages[] = {
     {MessageType::Replug,          "replug"},
     {MessageType::ReplugNodes,     "replug-nodes"},
     {MessageType::KeepLimits,      "keep-limits"},
+    {MessageType::ReplugProxies,   "replug-proxies"},
     {MessageType::EnterRunning,    "enter-running"},
     {MessageType::EnterStopped,    "enter-stopped"},
     {MessageType::FileOpen,        "file-open"},
@@ -54,6 +55,8 @@ constexpr MessageRow kMessages[] = {
     {MessageType::FileMount,       "file-mount"},
     {MessageType::FileRestore,     "file-restore"},
     {MessageType::FileDropRestore, "file-drop-restore"},
+    {MessageType::ProxyServe,      "proxy-serve"},
+    {MessageType::ProxyListener,   "proxy-listener"},
 };
 // clang-format on
 

@@ -43,6 +43,7 @@ enum class MessageType : std::uint32_t {
     Replug = 38,          ///< ReplugBody; Done when the guest has them, after Failed it has what it had.
     ReplugNodes = 45,     ///< The same with device nodes in it, which a monitor that knows only Replug would pass over.
     KeepLimits = 46,      ///< LimitsBody: what a reboot begins with.
+    ReplugProxies = 47,   ///< As ReplugNodes, with proxies in it.
 
     EnterRunning = 50, ///< Files mode: init pidfd.
     EnterStopped = 51, ///< Files mode: StoppedBody.
@@ -59,6 +60,9 @@ enum class MessageType : std::uint32_t {
     FileMount = 62,    ///< Reply: FileReply + a mount of the root alone, read-only.
     FileRestore = 63,  ///< FileRequest + a mount of an earlier state that has the path.
     FileDropRestore = 64, ///< What a FileRestore of the path left that was cut off.
+
+    ProxyServe = 70,    ///< Proxy mode: a Proxy + init pidfd; Done once all its listeners came and it needs no more rights.
+    ProxyListener = 71, ///< As many as fit into a message, in the order of the ports.
 };
 
 std::string_view messageName(MessageType type);
@@ -119,10 +123,18 @@ struct ReplugBody {
     std::vector<Nic> unplug, plug;
     std::vector<DeviceNode> removeNodes, addNodes;
     std::vector<Nic> before, after; ///< Cards that stay, with other limits or routes: pairs.
+    std::vector<Proxy> closeProxies, openProxies;
     bool hasNodes() const { return !removeNodes.empty() || !addNodes.empty(); }
-    bool empty() const { return unmount.empty() && mount.empty() && unplug.empty() && plug.empty() && !hasNodes() && before.empty(); }
+    bool hasProxies() const { return !closeProxies.empty() || !openProxies.empty(); }
+    bool empty() const
+    {
+        return unmount.empty() && mount.empty() && unplug.empty() && plug.empty() && !hasNodes() && before.empty() && !hasProxies();
+    }
     /// What takes it back.
-    ReplugBody reversed() const { return {mount, unmount, plug, unplug, addNodes, removeNodes, after, before}; }
+    ReplugBody reversed() const
+    {
+        return {mount, unmount, plug, unplug, addNodes, removeNodes, after, before, openProxies, closeProxies};
+    }
 };
 
 /// All that is written into the guest's control groups.

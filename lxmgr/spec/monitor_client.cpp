@@ -235,9 +235,12 @@ Status MonitorClient::thaw()
 
 Status MonitorClient::replug(const ReplugBody &devices)
 {
-    auto done = ask(devices.hasNodes() ? MessageType::ReplugNodes : MessageType::Replug, encode(devices));
-    if (!done && done.error().code == Code::Unsupported && devices.hasNodes())
-        return std::move(done.error()).hint("the guest was started by an older version: restart it to plug device nodes");
+    const MessageType type = devices.hasProxies() ? MessageType::ReplugProxies
+                             : devices.hasNodes() ? MessageType::ReplugNodes
+                                                  : MessageType::Replug;
+    auto done = ask(type, encode(devices));
+    if (!done && done.error().code == Code::Unsupported && type != MessageType::Replug)
+        return std::move(done.error()).hint("the guest was started by an older version: restart it to plug such devices");
     return done ? Status() : Status(std::move(done.error()));
 }
 

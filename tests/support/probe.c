@@ -293,18 +293,151 @@ static int hear(int argc, char **argv)
     }
 }
 
+/* A socket of KIND (tcp, udp, unix) and where it is to be: ADDRESS is an IP address, a path or @NAME. */
+static int place(const char *kind, const char *address, const char *port, struct sockaddr_storage *where, socklen_t *length)
+{
+    memset(where, 0, sizeof *where);
+    if (!strcmp(kind, "unix")) {
+        struct sockaddr_un *to = (struct sockaddr_un *)where;
+        to->sun_family = AF_UNIX;
+        strncpy(to->sun_path, address, sizeof to->sun_path - 1);
+        *length = (socklen_t)(sizeof to->sun_family + strlen(address) + (address[0] != '@'));
+        if (address[0] == '@')
+            to->sun_path[0] = 0;
+        return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    }
+    int six = strchr(address, ':') != NULL;
+    *length = six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    where->ss_family = six ? AF_INET6 : AF_INET;
+    ((struct sockaddr_in *)where)->sin_port = htons((unsigned short)atoi(port)); /* at the same place in both */
+    inet_pton(where->ss_family, address, six ? (void *)&((struct sockaddr_in6 *)where)->sin6_addr : (void *)&((struct sockaddr_in *)where)->sin_addr);
+    return socket(where->ss_family, (!strcmp(kind, "udp") ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+}
+
+/* One client: all it says up to its end, then what was heard, in one piece up to 4000 bytes, else its length. */
+static void serve(int client, const char *port)
+{
+    static char heard[65536];
+    char answer[70000];
+    struct ucred who = {0, 0, 0};
+    socklen_t size = sizeof who;
+    size_t total = 0;
+    ssize_t got;
+    int domain = 0, peer = getsockopt(client, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){sizeof domain}) == 0 && domain == AF_UNIX &&
+                           getsockopt(client, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0;
+    while ((got = read(client, heard + (total < 4000 ? total : 4000), sizeof heard - 4000)) > 0)
+        total += (size_t)got;
+    int used = peer ? snprintf(answer, 100, "%s uid %u gid %u ", port, who.uid, who.gid) : snprintf(answer, 100, "%s ", port);
+    if (total > 4000)
+        used += snprintf(answer + used, 100, "%zu bytes", total);
+    else
+        memcpy(answer + used, heard, total), used += (int)total;
+    for (int sent = 0; sent < used; sent += (int)got)
+        if ((got = send(client, answer + sent, (size_t)(used - sent), MSG_NOSIGNAL)) <= 0)
+            break;
+    close(client);
+}
+
+/* answer [-d] KIND ADDRESS [PORT...]: answers each client with the port and what it said (of a stream, up to its end). It says
+   "ready" when it listens; with -d it goes into the background then. */
+static int answer(int argc, char **argv)
+{
+    int hidden = argc > 0 && !strcmp(argv[0], "-d");
+    argc -= hidden, argv += hidden;
+    if (argc < 2)
+        return 2;
+    int ports = argc > 2 ? argc - 2 : 1, sockets[64];
+    for (int i = 0; i < ports && i < 64; i++) {
+        struct sockaddr_storage where;
+        socklen_t length;
+        int one = 1;
+        sockets[i] = place(argv[0], argv[1], argc > 2 ? argv[2 + i] : "0", &where, &length);
+        setsockopt(sockets[i], SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+        if (bind(sockets[i], (struct sockaddr *)&where, length) != 0)
+            return perror("bind"), 1;
+        if (strcmp(argv[0], "udp") && listen(sockets[i], 4096) != 0)
+            return perror("listen"), 1;
+    }
+    puts("ready");
+    fflush(stdout);
+    if (hidden && fork() != 0)
+        return 0;
+    if (hidden) {
+        setsid();
+        int nothing = open("/dev/null", O_RDWR);
+        for (int fd = 0; fd < 3; fd++)
+            dup2(nothing, fd);
+    }
+    signal(SIGCHLD, SIG_IGN);
+    for (int i = 1; i < ports; i++)
+        if (fork() == 0) {
+            sockets[0] = sockets[i];
+            argv[2] = argv[2 + i];
+            break;
+        }
+    const char *port = argc > 2 ? argv[2] : "0";
+    while (!strcmp(argv[0], "udp")) {
+        char data[65536];
+        struct sockaddr_storage from;
+        socklen_t length = sizeof from;
+        int used = snprintf(data, 100, "%s ", port);
+        ssize_t got = recvfrom(sockets[0], data + used, sizeof data - 100, 0, (struct sockaddr *)&from, &length);
+        if (got >= 0)
+            sendto(sockets[0], data, (size_t)(used + got), 0, (struct sockaddr *)&from, length);
+    }
+    for (;;) {
+        int client = accept4(sockets[0], NULL, NULL, SOCK_CLOEXEC);
+        if (client >= 0 && fork() == 0) {
+            serve(client, port);
+            _exit(0);
+        }
+        close(client);
+    }
+}
+
+/* request [-1] KIND ADDRESS PORT TEXT: says it, and that this is all; prints the answer (-1: its first piece), or the errno's name */
+static int request(int argc, char **argv)
+{
+    int once = argc > 0 && !strcmp(argv[0], "-1");
+    argc -= once, argv += once;
+    struct sockaddr_storage where;
+    socklen_t length;
+    char heard[65536];
+    ssize_t got;
+    struct timeval patience = {10, 0};
+    if (argc < 4)
+        return 2;
+    int socket = place(argv[0], argv[1], argv[2], &where, &length);
+    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (connect(socket, (struct sockaddr *)&where, length) != 0 || send(socket, argv[3], strlen(argv[3]), 0) < 0)
+        return puts(strerrorname_np(errno)), 0;
+    int datagram = !strcmp(argv[0], "udp");
+    if (!datagram)
+        shutdown(socket, SHUT_WR);
+    while ((got = read(socket, heard, sizeof heard)) > 0) {
+        fwrite(heard, 1, (size_t)got, stdout);
+        if (datagram || once)
+            break;
+    }
+    if (got < 0)
+        fputs(strerrorname_np(errno), stdout);
+    puts("");
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(int, char **);
 } kWords[] = {{"eat", eat},     {"hold", hold},   {"forks", forks}, {"spin", spin}, {"call", call},
               {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count},
-              {"ask", ask},   {"sink", sink}, {"pour", pour}, {"frames", frames}, {"hear", hear}};
+              {"ask", ask},   {"sink", sink}, {"pour", pour}, {"frames", frames}, {"hear", hear},
+              {"answer", answer}, {"request", request}};
 
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < sizeof kWords / sizeof kWords[0]; i++)
         if (!strcmp(argv[1], kWords[i].name))
             return kWords[i].run(argc - 2, argv + 2);
-    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear\n");
+    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request\n");
     return 2;
 }

@@ -22,6 +22,16 @@ const DeviceMap kGood = {
       {"limits.read", "500iops"},
       {"limits.write", "200iops"},
       {"required", "false"}}                                               },
+    {"agent",
+     {{"type", "proxy"},
+      {"bind", "instance"},
+      {"listen", "unix:/run/agent.sock"},
+      {"connect", "unix:@agent"},
+      {"uid", "1000"},
+      {"gid", "1000"},
+      {"mode", "0600"},
+      {"security.uid", "1001"},
+      {"security.gid", "1001"}}                                            },
     {"card",
      {{"type", "gpu"},
       {"gputype", "physical"},
@@ -103,6 +113,17 @@ const DeviceMap kGood = {
       {"mode", "0600"},
       {"required", "true"}}                                                },
     {"masked", {{"type", "none"}}                                          },
+    {"http",
+     {{"type", "proxy"},
+      {"bind", "host"},
+      {"listen", "tcp:[::]:80,8000-8010"},
+      {"connect", "tcp:127.0.0.1:80"},
+      {"proxy_protocol", "true"}}                                          },
+    {"natted",
+     {{"type", "proxy"},
+      {"listen", "udp:192.0.2.1:5060-5061"},
+      {"connect", "udp:10.1.2.3:5060-5061"},
+      {"nat", "true"}}                                                     },
     {"root",   {{"type", "disk"}, {"path", "/"}, {"pool", "default"}, {"size", "10GiB"}}},
 };
 
@@ -146,8 +167,8 @@ private slots:
         QTest::addColumn<QByteArray>("keys");
         QTest::addColumn<QByteArray>("message");
         const std::pair<const char *, const char *> kBad[] = {
-            {"path=/x",                                                 "device 'd': type: is missing (disk, gpu, nic, none, unix-block, unix-char, unix-hotplug or usb)"                                            },
-            {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, gpu, nic, none, unix-block, unix-char, unix-hotplug or usb)"                        },
+            {"path=/x",                                                 "device 'd': type: is missing (disk, gpu, nic, none, proxy, unix-block, unix-char, unix-hotplug or usb)"                                            },
+            {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, gpu, nic, none, proxy, unix-block, unix-char, unix-hotplug or usb)"                        },
             {"type=disk path=/",                                        "device 'd': pool: is missing: the root disk (path=/) lies in a storage pool"                            },
             {"type=disk path=/x source=/x size=1GiB",                   "device 'd': size: is for the root disk; a folder of the host is as large as what it is on"              },
             {"type=disk path=/ pool=default source=/x",                 "device 'd': source: is not for the root disk (path=/)"                                                  },
@@ -234,6 +255,39 @@ private slots:
             {"type=gpu gputype=fast",                                   "device 'd': gputype: 'fast' is not a kind of gpu (physical)"                                            },
             {"type=gpu id=0 pci=00:02.0",                               "device 'd': id: does not go together with pci, vendorid or productid: it is the one card already"       },
             {"type=gpu pci=0:2",                                        "device 'd': pci: '0:2' is not a PCI address (for example 0000:00:02.0)"                                 },
+            {"type=proxy connect=tcp:127.0.0.1:80",                     "device 'd': listen: is missing: tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:/PATH or unix:@NAME"},
+            {"type=proxy listen=80 connect=tcp:127.0.0.1:80",           "device 'd': listen: '80' is none of tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:/PATH, unix:@NAME"},
+            {"type=proxy listen=tcp:localhost:80 connect=unix:@x",
+             "device 'd': listen: 'localhost' is not an IPv4 address; a name is not looked up (0.0.0.0 and [::] are all addresses)"},
+            {"type=proxy listen=tcp:::1:80 connect=unix:@x",
+             "device 'd': listen: '::1' is not an IPv4 address; a name is not looked up (0.0.0.0 and [::] are all addresses)"},
+            {"type=proxy listen=tcp:[1.2.3.4]:80 connect=unix:@x",
+             "device 'd': listen: '1.2.3.4' is not an IPv6 address; a name is not looked up (0.0.0.0 and [::] are all addresses)"},
+            {"type=proxy listen=tcp:1.2.3.4 connect=unix:@x",           "device 'd': listen: '1.2.3.4' is not ADDRESS:PORT (an IPv6 address in brackets)"},
+            {"type=proxy listen=tcp:1.2.3.4:0 connect=unix:@x",         "device 'd': listen: '0' is no port or range of ports, like 80 or 8000-8010"},
+            {"type=proxy listen=tcp:1.2.3.4:90-80 connect=unix:@x",     "device 'd': listen: '90-80' is no port or range of ports, like 80 or 8000-8010"},
+            {"type=proxy listen=tcp:1.2.3.4:80, connect=unix:@x",       "device 'd': listen: '' is no port or range of ports, like 80 or 8000-8010"},
+            {"type=proxy listen=tcp:1.2.3.4: connect=unix:@x",          "device 'd': listen: '' has no port"},
+            {"type=proxy listen=unix:x connect=unix:@x",                "device 'd': listen: 'x' is not an absolute path"},
+            {"type=proxy listen=unix:/a/../x connect=unix:@x",          "device 'd': listen: '/a/../x' has a '..' in it; write the path it means"},
+            {"type=proxy listen=unix:@ connect=unix:@x",                "device 'd': listen: '@' is no name of an abstract socket (@ and some bytes that can be printed)"},
+            {"type=proxy listen=tcp:1.2.3.4:80 connect=tcp:1.2.3.4:80-81",
+             "device 'd': connect: has 2 ports for 1 that are listened on; give one, or as many"},
+            {"type=proxy listen=tcp:1.2.3.4:1-513 connect=tcp:1.2.3.4:80", "device 'd': listen: has more than 512 ports; with nat=true it may"},
+            {"type=proxy listen=udp:1.2.3.4:1 connect=udp:1.2.3.4:80 proxy_protocol=true",
+             "device 'd': proxy_protocol: is for connections to a tcp server, from tcp or unix"},
+            {"type=proxy listen=unix:@x connect=unix:@y mode=0600",     "device 'd': mode: is for a socket file (listen=unix:/PATH)"},
+            {"type=proxy listen=unix:@x connect=unix:@y bind=both",     "device 'd': bind: 'both' is neither host nor instance"},
+            {"type=proxy listen=tcp:1.2.3.4:1 connect=udp:1.2.3.4:1 nat=true", "device 'd': nat: is from tcp to tcp or from udp to udp"},
+            {"type=proxy listen=tcp:1.2.3.4:1 connect=tcp:[fd42::1]:1 nat=true", "device 'd': nat: is from IPv4 to IPv4 or from IPv6 to IPv6"},
+            {"type=proxy listen=tcp:0.0.0.0:1 connect=tcp:1.2.3.4:1 nat=true",
+             "device 'd': listen: with nat=true is one address of the host, not all of them: all packets that pass would be taken"},
+            {"type=proxy listen=tcp:127.0.0.1:1 connect=tcp:1.2.3.4:1 nat=true",
+             "device 'd': listen: with nat=true is not the loopback address, which no packet from elsewhere comes to; leave nat out for it"},
+            {"type=proxy listen=tcp:1.2.3.4:1 connect=tcp:1.2.3.4:1 nat=true bind=instance",
+             "device 'd': nat: forwards what comes to the host: it does not go together with bind=instance"},
+            {"type=proxy listen=tcp:1.2.3.4:1 connect=tcp:1.2.3.4:1 nat=true security.uid=1",
+             "device 'd': security.uid: does not go together with nat=true, where no process connects"},
             {"type=none path=/x",                                       "device 'd': unknown key 'path'"                                                                         },
         };
         for (const auto &[keys, message] : kBad)
@@ -252,7 +306,7 @@ private slots:
     {
         QTest::addColumn<QByteArray>("keys");
         for (const char *keys :
-             {"type=proxy listen=tcp:0.0.0.0:80", "type=gpu gputype=mig", "type=gpu mdev=x", "type=usb vendorid=1050 serial=x", "type=tpm",
+             {"type=gpu gputype=mig", "type=gpu mdev=x", "type=usb vendorid=1050 serial=x", "type=tpm",
               "type=infiniband", "type=disk path=/x source=tmpfs-overlay:", "type=nic nictype=ipvlan parent=eth0",
               "type=nic network=n vlan=5", "type=nic network=n security.acls=web",
               "type=disk path=/ pool=default size.state=10GiB", "type=disk path=/x pool=default source=vol io.bus=nvme"})
@@ -295,6 +349,20 @@ private slots:
         const auto parsed = parseDevices(devices, DeviceSet::Local);
         VERIFY_FAILS(Code::Invalid, parsed);
         QVERIFY2(parsed.error().message.find("'again' and 'loop' have the same path") != std::string::npos, parsed.error().message.c_str());
+    }
+
+    void proxiesAtOnePlaceAreRefused()
+    {
+        DeviceMap devices = kGood;
+        devices["other"] = {{"type", "proxy"}, {"listen", "tcp:[0::0]:8005"}, {"connect", "unix:@x"}};
+        const auto taken = parseDevices(devices, DeviceSet::Local);
+        VERIFY_FAILS(Code::Invalid, taken);
+        QCOMPARE(QByteArray::fromStdString(taken.error().message),
+                 QByteArray("devices 'http' and 'other' have the same place to listen on 'tcp:[::]:8005'"));
+        devices["other"]["bind"] = "guest"; // the other side
+        VERIFY_OK(parseDevices(devices, DeviceSet::Local));
+        devices["other"]["listen"] = "tcp:0.0.0.0:1-512"; // with those of the others
+        VERIFY_FAILS(Code::Invalid, parseDevices(devices, DeviceSet::Local));
     }
 
     void anExpandedSetHasARoot()

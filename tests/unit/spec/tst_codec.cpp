@@ -54,6 +54,11 @@ LaunchSpec fullSpec()
         {"eth0", "vethA", "eth0", "br0", "00:16:3e:00:00:01", 1400, Nic::Kind::Physical, "eno1", 4, {"192.0.2.7", "fd42::7"}, {2, 10},
          {"198.51.100.0/24"}, 1'000'000, 2'000'000, true, 7, "00:16:3e:00:00:02", 1450, true}
     };
+    spec.proxies.resize(1);
+    spec.proxies[0].device = "http";
+    spec.proxies[0].listen = {ProxyEnd::Kind::Udp, "::", {80, 65535}};
+    spec.proxies[0].connect = {ProxyEnd::Kind::Unix, "@x", {0}};
+    spec.proxies[0].mode = 0600;
     spec.init = {"/sbin/init", "", "--x"};
     spec.environment = {
         {"container", "lxc"},
@@ -95,6 +100,7 @@ private slots:
         QCOMPARE(back->environment[1].first, std::string("EMPTY"));
         QVERIFY(!back->mounts[1].nodev);
         QVERIFY(back->rootfs.kind == Rootfs::Kind::Overlay);
+        QVERIFY(back->proxies == spec.proxies);
         QCOMPARE(encode(*back), encode(spec));
     }
 
