@@ -188,7 +188,7 @@ void TestDisks::limitsAreTheKernels()
     must({"config", "set", "t1", "limits.processes=200"});
     const int init = m_box.initPid("t1");
     (void)exec("t1", {"reboot"});
-    QTRY_VERIFY_WITH_TIMEOUT(m_box.initPid("t1") > 0 && m_box.initPid("t1") != init && exec("t1", {"true"}).status == 0, 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(m_box.initPid("t1") > 0 && m_box.initPid("t1") != init && exec("t1", {"true"}).status == 0, 60000);
     QCOMPARE(limit("blkio.throttle.read_bps_device"), device + " 20971520");
     QCOMPARE(limit("blkio.throttle.write_iops_device"), device + " 500");
     must({"config", "device", "unset", "t1", "root", "limits.read"});

@@ -275,7 +275,7 @@ void TestLimits::cpuPriorityIsAShareUnderContention()
     must({"config", "set", "t1", "limits.cpu.priority=10"});
     const Run refused = m_box.cli({"config", "set", "t1", "limits.cpu.priority=11"});
     QVERIFY2(!refused.ok() && refused.err.contains("0 to 10"), refused.told());
-    QTRY_VERIFY_WITH_TIMEOUT(inside("t2", {"sh", "-c", "cat /spun"}).toInt() > 0, 20000);
+    QTRY_VERIFY_WITH_TIMEOUT(inside("t2", {"sh", "-c", "cat /spun"}).toInt() > 0, 60000);
     must({"exec", "t2", "--", "sh", "-c", "(/probe spin 3000 > /spun 2>&1 &) ; exit 0"});
     const int even = inside("t1", {"/probe", "spin", "2000"}).toInt();
     QVERIFY2(even > 2 * low, (QByteArray::number(low) + " then " + QByteArray::number(even)).constData());

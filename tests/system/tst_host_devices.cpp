@@ -110,16 +110,16 @@ void TestHostDevices::usbComesAndGoes()
     connectUsb("1-1", "1050", "0407", 4, "10:237");
     connectUsb("1-2", "1d6b", "0002", 1, "7:0");
     tellOfUsb("add");
-    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/004"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/004"), 60000);
     QCOMPARE(inside("t1", {"stat", "-c", "%u:%g %a %t:%T", "/dev/bus/usb/001/004"}), "3:0 600 a:ed");
     QVERIFY(!opens("/dev/bus/usb/001/001"));
     disconnectUsb("1-1");
     tellOfUsb("remove");
-    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/bus/usb/001/004"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/bus/usb/001/004"), 60000);
     // Again under another number, as the kernel counts on.
     connectUsb("1-1", "1050", "0407", 5, "10:237");
     tellOfUsb("add");
-    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/005"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/005"), 60000);
     must({"restart", "t1", "--force"}); // the same at a start
     QVERIFY(opens("/dev/bus/usb/001/005"));
     must({"config", "device", "remove", "t1", "key"});
@@ -151,7 +151,7 @@ void TestHostDevices::whatIsBehindUsbComesAndGoes()
     connectUsb("1-1", "0403", "6001", 4, "10:229");
     writeNode("devices/pci0/usb1/1-1/1-1:1.0/ttyUSB0/tty/ttyUSB0", "ttyUSB0", "10:237");
     tellOfUsb("add");
-    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/ttyUSB0"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/ttyUSB0"), 60000);
     QCOMPARE(inside("t1", {"stat", "-c", "%F %u:%g %a", "/dev/ttyUSB0"}), "character special file 0:20 660");
     QVERIFY(!opens("/dev/bus/usb/001/004")); // that is a usb device's to give
     // A disk behind it is a block device.
@@ -159,11 +159,11 @@ void TestHostDevices::whatIsBehindUsbComesAndGoes()
     QDir().mkpath(sysfs("class/block"));
     QFile::link(sysfs("class/block"), sysfs("devices/pci0/usb1/1-1/1-1:1.1/host0/block/sdq/subsystem"));
     tellOfUsb("add");
-    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/sdq"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/sdq"), 60000);
     QCOMPARE(inside("t1", {"stat", "-c", "%F", "/dev/sdq"}), "block special file");
     disconnectUsb("1-1");
     tellOfUsb("remove");
-    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/ttyUSB0") && !opens("/dev/sdq"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/ttyUSB0") && !opens("/dev/sdq"), 60000);
     deleteAll();
 }
 
@@ -213,9 +213,9 @@ void TestHostDevices::aFileComesAndGoes()
     QVERIFY(!opens("/dev/n"));
     QDir().mkpath(m_box.directory() + "/dev/later"); // not even its folder was there
     QVERIFY(::mknod(source.toUtf8().constData(), S_IFBLK | 0600, makedev(7, 0)) == 0);
-    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/n"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/n"), 60000);
     QVERIFY(QFile::remove(source));
-    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/n"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(!opens("/dev/n"), 60000);
     QDir(m_box.directory() + "/dev").removeRecursively();
     deleteAll();
 }
@@ -231,7 +231,7 @@ void TestHostDevices::theDaemonIsAwayMeanwhile()
     disconnectUsb("1-1");
     connectUsb("1-1", "1050", "0407", 5, "10:237");
     QVERIFY(m_box.startDaemon(host()));
-    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/005") && !opens("/dev/bus/usb/001/004"), 15000);
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/005") && !opens("/dev/bus/usb/001/004"), 60000);
     deleteAll();
 }
 

@@ -487,7 +487,7 @@ void TestProxy::aRebootKeepsIt()
     QVERIFY(server.isReady());
     const int before = forwarder("p");
     (void)exec("t1", {"reboot"});
-    QTRY_VERIFY_WITH_TIMEOUT(forwarder("p") != 0 && forwarder("p") != before && exec("t1", {"true"}).status == 0, 20000);
+    QTRY_VERIFY_WITH_TIMEOUT(forwarder("p") != 0 && forwarder("p") != before && exec("t1", {"true"}).status == 0, 60000);
     answerInside({"tcp", "127.0.0.1", "80"});
     QCOMPARE(ask({"tcp", "127.0.0.1", "8080", "x"}), "80 x");
     QCOMPARE(askInside({"unix", "/run/q", "0", "x"}), "8099 x");
@@ -564,8 +564,8 @@ void TestProxy::natIsDoneByTheFirewall()
     RUN_OK(run({"ip", "address", "add", "192.0.2.7/32", "dev", "lo"}));
     start("t1", {"-d", "eth0,ipv4.address=" + fixed});
     start("t2");
-    QTRY_VERIFY_WITH_TIMEOUT(inside("t1", {"ip", "-4", "address", "show", "eth0"}).contains(fixed.toUtf8()), 20000);
-    QTRY_VERIFY_WITH_TIMEOUT(inside("t2", {"ip", "-4", "route"}).contains("default"), 20000);
+    QTRY_VERIFY_WITH_TIMEOUT(inside("t1", {"ip", "-4", "address", "show", "eth0"}).contains(fixed.toUtf8()), 60000);
+    QTRY_VERIFY_WITH_TIMEOUT(inside("t2", {"ip", "-4", "route"}).contains("default"), 60000);
     answerInside({"tcp", "0.0.0.0", "80", "81"});
     answerInside({"udp", "0.0.0.0", "53"});
     const QByteArray before = tables();
@@ -581,7 +581,7 @@ void TestProxy::natIsDoneByTheFirewall()
     QVERIFY2(said.contains("tcp 0.0.0.0:8080 is taken by device 'p' of instance 't1'"), said);
     // Somebody flushes the firewall: the rules come back by themselves.
     RUN_OK(run({"nft", "flush", "ruleset"}));
-    QTRY_VERIFY_WITH_TIMEOUT(tables().contains("lxmgr_proxies"), 20000);
+    QTRY_VERIFY_WITH_TIMEOUT(tables().contains("lxmgr_proxies"), 60000);
     QCOMPARE(ask({"tcp", "192.0.2.7", "8080", "x"}), "80 x");
     must({"config", "device", "remove", "t1", "p"});
     QVERIFY(!ask({"tcp", "192.0.2.7", "8080", "x"}).contains("80 x"));
@@ -609,7 +609,7 @@ void TestProxy::natGoesWithAGuestThatEndsUnseen()
     QCOMPARE(::kill(init, SIGKILL), 0);
     QVERIFY(m_box.eventually([&] { return !Sandbox::isAlive(init); }));
     QVERIFY(m_box.startDaemon());
-    QTRY_COMPARE_WITH_TIMEOUT(tables().count("lxmgr_proxies"), 1, 10000);
+    QTRY_COMPARE_WITH_TIMEOUT(tables().count("lxmgr_proxies"), 1, 60000);
     QVERIFY(tables().contains("t2"));
     must({"delete", "--force", "t1", "t2"});
     QCOMPARE(tables(), before);
