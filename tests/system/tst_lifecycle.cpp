@@ -273,7 +273,8 @@ void TestLifecycle::consoleLogIsShownByInfo()
 {
     launch("t1", {"--wait"});
     must({"exec", "t1", "--", "sh", "-c", "echo a-line-on-the-console > /dev/console"});
-    QVERIFY(m_box.text({"console", "t1", "--show-log"}).contains("a-line-on-the-console"));
+    // The monitor reads the terminal when it gets to it.
+    QVERIFY(Sandbox::eventually([&] { return m_box.text({"console", "t1", "--show-log"}).contains("a-line-on-the-console"); }));
     RUN_OK(m_box.cli({"info", "t1", "--show-log"}));
 }
 
