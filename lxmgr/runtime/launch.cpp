@@ -107,6 +107,16 @@ Status sendTrees(Parent &parent)
     return parent.channel.send(wire(Handshake::Go), {}, {trees.front().get(), parent.guest.dev.get()});
 }
 
+/// The last run's pair: the kernel takes a network namespace apart some time after its last process, maybe just now.
+Status dropLastRuns(const spec::Nic &nic)
+{
+    const auto old = nic.hostName.empty() ? Result<netlink::Link>(Error()) : netlink::link(nic.hostName);
+    if (!old || old->kind != "veth")
+        return {};
+    Status gone = netlink::deleteLink(nic.hostName);
+    return !gone && gone.error().code == Code::NotFound ? Status() : gone;
+}
+
 Status makeInterfaces(Parent &parent)
 {
     const cards::Inside guest{parent.child.pid, parent.child.pidfd.get(), parent.spec.runDir};
@@ -114,9 +124,7 @@ Status makeInterfaces(Parent &parent)
     parent.guest.nics = parent.spec.nics;
     std::ranges::stable_partition(parent.guest.nics, [](const spec::Nic &nic) { return nic.kind == spec::Nic::Kind::Physical; });
     for (spec::Nic &nic : parent.guest.nics) {
-        // The last run's pair: the kernel takes a network namespace apart some time after its last process.
-        if (const auto old = netlink::link(nic.hostName); !nic.hostName.empty() && old && old->kind == "veth")
-            TRY_IN("device " + quoted(nic.device), netlink::deleteLink(nic.hostName));
+        TRY_IN("device " + quoted(nic.device), dropLastRuns(nic));
         TRY_IN("device " + quoted(nic.device), cards::plug(guest, nic));
     }
     return parent.channel.send(wire(Handshake::Network));
