@@ -63,6 +63,7 @@ Paths Paths::fromEnvironment()
     paths.helper = environment("LXMGR_HELPER", firstProgram({here + "/lxmgr-helper", LXMGR_LIBEXEC_DIR "/lxmgr-helper"}));
     paths.daemon = environment("LXMGRD", firstProgram({here + "/lxmgrd", LXMGR_SBIN_DIR "/lxmgrd"}));
     paths.sysfs = environment("LXMGR_SYSFS", "/sys");
+    paths.lxcfs = environment("LXMGR_LXCFS", "/var/lib/lxcfs");
     paths.uevents = environment("LXMGR_UEVENTS", "");
     paths.cgroupBase = environment("LXMGR_CGROUP", paths.stateDir == defaultState ? "lxmgr" : "lxmgr-" + shortHash(paths.stateDir));
     return paths;

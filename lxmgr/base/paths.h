@@ -15,6 +15,7 @@ struct Paths {
     std::string helper;     ///< LXMGR_HELPER, else lxmgr-helper beside this program or in libexec.
     std::string daemon;     ///< LXMGRD, else lxmgrd beside this program or in sbin.
     std::string sysfs;      ///< LXMGR_SYSFS, default /sys: where the host's USB devices and graphics cards are looked for.
+    std::string lxcfs;      ///< LXMGR_LXCFS, default /var/lib/lxcfs: where lxcfs(1) is mounted, if it is.
     std::string uevents;    ///< LXMGR_UEVENTS: a socket of ours that news of devices comes to instead of the kernel's; "": the kernel's.
     std::string cgroupBase; ///< LXMGR_CGROUP, default "lxmgr": the folder of ours in every hierarchy.
 

@@ -195,6 +195,14 @@ std::string asUtf8(std::string_view text)
     return out;
 }
 
+std::uint64_t nameHash(std::string_view text)
+{
+    std::uint64_t hash = 0xcbf29ce484222325;
+    for (const char c : text)
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return hash;
+}
+
 std::string toHex(std::span<const unsigned char> bytes)
 {
     static constexpr char kDigits[] = "0123456789abcdef";

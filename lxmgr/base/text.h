@@ -36,6 +36,8 @@ bool isValidUtf8(std::string_view text);
 std::string asUtf8(std::string_view text);
 
 std::string toHex(std::span<const unsigned char> bytes);
+/// FNV-1a: to tell names apart, not against anybody.
+std::uint64_t nameHash(std::string_view text);
 
 /// Decimal digits only (no sign, no space), within [least, most]. Invalid otherwise, saying the range.
 Result<std::uint64_t> parseUnsigned(std::string_view text, std::uint64_t least = 0, std::uint64_t most = UINT64_MAX);

@@ -14,6 +14,12 @@ bool isAsciiAlnum(char c) { return std::isalnum(static_cast<unsigned char>(c)) !
 bool isAsciiAlpha(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0 && static_cast<unsigned char>(c) < 128; }
 } // namespace
 
+std::string valueOf(const StringMap &map, const std::string &key)
+{
+    const auto found = map.find(key);
+    return found == map.end() ? std::string() : found->second;
+}
+
 Status checkInstanceName(const std::string &name)
 {
     const auto bad = [&](const char *why) {

@@ -24,6 +24,8 @@ struct Millis {
 
 /// Keys and values as people write them, before (or after) config gave them types.
 using StringMap = std::map<std::string, std::string>;
+/// "" where the key is not there.
+std::string valueOf(const StringMap &map, const std::string &key);
 /// Device name → its keys, among them "type".
 using DeviceMap = std::map<std::string, StringMap>;
 

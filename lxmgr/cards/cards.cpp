@@ -157,9 +157,7 @@ Status configureInside(const Inside &guest, const Nic &card)
 /// What its traffic goes through on its way out of the guest, where that is limited. As unique as the name it is made of.
 std::string helperOf(const Nic &card)
 {
-    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
-    for (const char c : card.hostName)
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    std::uint64_t hash = nameHash(card.hostName);
     std::string name = "lxq";
     for (int i = 0; i < 12; ++i, hash >>= 5)
         name += "abcdefghijklmnopqrstuvwxyz234567"[hash & 31];

@@ -31,12 +31,6 @@ constexpr std::string_view kAclHelp =
     "# ingress and egress: lists of action, state, source, destination, protocol, source_port,\n"
     "# destination_port, icmp_type, icmp_code and description.\n";
 
-std::string valueOf(const std::map<std::string, std::string> &map, const std::string &key)
-{
-    const auto found = map.find(key);
-    return found == map.end() ? std::string() : found->second;
-}
-
 // clang-format off
 constexpr Column<NetworkForward> kForwardColumns[] = {
     {'l', "LISTEN ADDRESS", "Where it takes packets from.", [](const NetworkForward &f) { return f.listenAddress; }},

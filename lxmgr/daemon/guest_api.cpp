@@ -57,12 +57,6 @@ struct Answer {
 /// Keys that a guest may read: those that are for it.
 bool isForGuests(std::string_view key) { return key.starts_with("user.") || key.starts_with("cloud-init."); }
 
-std::string valueOf(const StringMap &map, const std::string &key)
-{
-    const auto found = map.find(key);
-    return found == map.end() ? std::string() : found->second;
-}
-
 api::Json toJson(const StringMap &map)
 {
     api::Json json = api::Json::object();
@@ -296,7 +290,9 @@ Status GuestApi::listen(Guest &guest)
     if (!S_ISSOCK(TRY(sys::fstat(node)).st_mode))
         return Error(Code::Invalid, quoted(name) + " was replaced");
     TRY(sys::fchmodat(sys::cwd(), "/proc/self/fd/" + std::to_string(node.get()), 0666));
-    const spec::IdMap ids = instances::idMapOf(TRY(m_manager.describe(guest.key)).row);
+    const instances::Described instance = TRY(m_manager.describe(guest.key));
+    const config::Effective now = TRY(config::parseEffective(instance.expanded));
+    const spec::IdMap ids = instances::idMapOf(instance.row, now.config.rawIdmap.value_or(config::IdMapList{}));
     if (!ids.uids.empty())
         TRY(sys::fchownat(node, "", ids.uids.front().host, ids.gids.front().host));
     if (::listen(socket.get(), kMostConnections) < 0)

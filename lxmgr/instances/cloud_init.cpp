@@ -7,6 +7,7 @@
 #include "instances/manager.h"
 #include "instances/names.h"
 #include "kernel/files.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
 #include <cerrno>
@@ -35,12 +36,6 @@ constexpr std::string_view kPending = "pending", kRunning = "running", kDone = "
 /// A guest whose init says nothing about its boot gets its commands after this.
 constexpr std::chrono::seconds kBootTime{120};
 constexpr std::size_t kLongestStatus = 1U << 20;
-
-std::string valueOf(const StringMap &map, const std::string &key)
-{
-    const auto found = map.find(key);
-    return found == map.end() ? std::string() : found->second;
-}
 
 bool isUnderWay(const std::string &result) { return result == kPending || result == kRunning; }
 
@@ -87,17 +82,6 @@ CloudResult toResult(const std::string &recorded)
 }
 
 Result<Fd> nothing() { return sys::open("/dev/null", O_RDWR); }
-
-struct Pipe {
-    Fd read, write;
-};
-Result<Pipe> makePipe()
-{
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) < 0)
-        return Error::fromErrno(errno, "pipe2");
-    return Pipe{Fd(ends[0]), Fd(ends[1])};
-}
 
 } // namespace
 
@@ -412,7 +396,7 @@ Result<CloudResult> Manager::waitCloudInit(const InstanceKey &key, std::chrono::
     request.environment = environmentOf(described.expanded.config);
     request.argv = {kCloudInitProgram, "status", "--wait", "--long"};
     spec::MonitorClient client = TRY(monitor(key));
-    Pipe output = TRY(makePipe());
+    program::Pipe output = TRY(program::Pipe::create());
     const Fd null = TRY(nothing());
     TRY(client.exec(request, null.get(), output.write.get(), output.write.get()));
     output.write = Fd();

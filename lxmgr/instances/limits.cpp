@@ -2,7 +2,6 @@
 #include "instances/manager.h"
 
 #include "base/text.h"
-#include "kernel/files.h"
 #include "kernel/modules.h"
 #include "kernel/sys.h"
 
@@ -51,16 +50,6 @@ Limits boundsOf(const std::vector<cgroup::Write> &writes)
             if (const auto value = parseUnsigned(write.value); write.file == file && value)
                 bounds[write.file == "pids.max" ? "pids" : "memory"] = *value;
     return bounds;
-}
-
-std::uint64_t freeSwap()
-{
-    const auto text = files::read("/proc/meminfo");
-    for (const std::string &line : split(text ? *text : "", '\n'))
-        if (const auto parts = words(line); parts.size() >= 2 && parts[0] == "SwapFree:")
-            if (const auto kilobytes = parseUnsigned(parts[1]))
-                return *kilobytes * 1024;
-    return 0;
 }
 
 } // namespace
@@ -160,7 +149,7 @@ Status Manager::checkInUse(const InstanceKey &key, const config::Effective &befo
         return {};
     const std::uint64_t held = TRY(cgroup::heldMemory(*m_layout, group)).count;
     const bool swaps = !after.config.memorySwap || after.config.memorySwap->allowed;
-    if (held > *most + (swaps ? freeSwap() : 0))
+    if (held > *most + (swaps ? TRY(cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase)).freeSwap.count : 0))
         return Error(Code::WrongState, "limits.memory: " + quoted(key.name) + " holds " + formatBytes(Bytes{held}) + " now, more than " +
                                            formatBytes(Bytes{*most}))
             .hint("end something inside, choose more, or stop it first");

@@ -451,7 +451,8 @@ private:
     void cleanUp(const InstanceKey &key);
     bool comesBack(const store::Instance &row);
     Status recordStop(const store::Instance &row);
-    void startAgain(const InstanceKey &key);
+    bool startAgain(const store::Instance &row);
+    void recordStopped(const store::Instance &row);
     void onEnd(const GuestEnd &end);
     void afterEnd(const GuestEnd &end);
     void onNews(const InstanceKey &key, const spec::MonitorEvent &event);

@@ -95,20 +95,13 @@ void addVolatile(store::Instance &row, const std::vector<config::Device> &device
             row.config[key] = make();
     };
     give("volatile.uuid", &newUuid);
-    row.config["volatile.last_state.power"] = "STOPPED";
+    row.config[kPowerKey] = "STOPPED";
     if (birth != Birth::Imported)
         row.config["volatile.apply_template"] = birth == Birth::Created ? "create" : "copy";
     if (!row.image.empty())
         row.config["volatile.base_image"] = row.image;
-    for (const config::Device &device : devices) {
-        const auto *nic = device.as<config::NicDevice>();
-        if (!nic)
-            continue;
-        if (!nic->hwaddr && nic->hasOwnMac())
-            give("volatile." + device.name + ".hwaddr", &newMac);
-        if (!nic->hostName && nic->hasHostEnd())
-            give("volatile." + device.name + ".host_name", &newHostInterface);
-    }
+    for (const auto &[key, value] : missingCardKeys(birth == Birth::Imported ? row.config : StringMap(), devices))
+        row.config[key] = value;
 }
 
 } // namespace lxmgr::instances

@@ -23,6 +23,9 @@ std::string newHostInterface();
 /// What uname(2) calls the host's: "x86_64".
 std::string hostArchitecture();
 
+/// RUNNING or STOPPED: what it was last asked to be. A host that lost power goes by it, and boot.autorestart.
+inline constexpr const char *kPowerKey = "volatile.last_state.power";
+
 /// What the daemon itself gives an instance: at its birth, or to one that comes with some of it.
 enum class Birth { Created, Copied, Imported };
 /// What the cards among `devices` have for a MAC address and a name on the host where neither they nor `config` say so.

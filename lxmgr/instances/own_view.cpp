@@ -3,7 +3,6 @@
 #include "kernel/path.h"
 #include "kernel/sys.h"
 
-#include <cstdlib>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/vfs.h>
@@ -20,12 +19,6 @@ constexpr const char *kFiles[] = {
 };
 
 } // namespace
-
-std::string lxcfsFolder()
-{
-    const char *folder = ::getenv("LXMGR_LXCFS");
-    return folder && *folder ? folder : "/var/lib/lxcfs";
-}
 
 std::vector<spec::Mount> ownView(const std::string &lxcfs)
 {

@@ -9,9 +9,7 @@
 namespace lxmgr::instances
 {
 
-/// Where lxcfs is mounted: LXMGR_LXCFS, default /var/lib/lxcfs.
-std::string lxcfsFolder();
-/// What to mount over /proc and /sys inside: nothing where lxcfs does not run or no longer answers.
+/// What to mount over /proc and /sys inside: nothing where lxcfs does not run at `lxcfs` or no longer answers.
 std::vector<spec::Mount> ownView(const std::string &lxcfs);
 
 } // namespace lxmgr::instances

@@ -63,12 +63,6 @@ std::uint64_t boundingSet(bool privileged)
     return set;
 }
 
-std::string volatileOf(const config::InstanceConfig &config, const std::string &key)
-{
-    const auto found = config.volatileKeys.find(key);
-    return found == config.volatileKeys.end() ? std::string() : found->second;
-}
-
 std::string relative(const std::string &absolute) { return absolute.substr(1); }
 
 std::vector<spec::DeviceNode> standardDevices()
@@ -208,7 +202,7 @@ std::vector<std::pair<std::string, std::string>> environmentOf(const config::Ins
         {"TERM", "linux"},
         {"container", "lxc"}, // what systemd, cloud-init and distributions' scripts know a system container by
     };
-    if (const std::string uuid = volatileOf(config, "uuid"); !uuid.empty())
+    if (const std::string uuid = valueOf(config.volatileKeys, "uuid"); !uuid.empty())
         environment.emplace_back("container_uuid", uuid); // systemd takes it as machine-id where there is none
     for (const auto &[name, value] : config.environment)
         environment.emplace_back(name, value);
@@ -313,7 +307,7 @@ namespace
 /// Names inside that are settled: as the device says, or as it got when it was plugged in.
 std::string settledName(const config::Effective &effective, const config::Device &device, const config::NicDevice &nic)
 {
-    return nic.name ? nic.name->text : volatileOf(effective.config, device.name + ".name");
+    return nic.name ? nic.name->text : valueOf(effective.config.volatileKeys, device.name + ".name");
 }
 
 std::set<std::string> settledNames(const config::Effective &effective)
@@ -450,9 +444,9 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
             card.guestName = "eth" + std::to_string(next);
         ++next;
         if (nic->hwaddr || nic->hasOwnMac())
-            card.mac = nic->hwaddr ? nic->hwaddr->text : volatileOf(effective.config, device.name + ".hwaddr");
+            card.mac = nic->hwaddr ? nic->hwaddr->text : valueOf(effective.config.volatileKeys, device.name + ".hwaddr");
         if (nic->hasHostEnd())
-            card.hostName = nic->hostName ? nic->hostName->text : volatileOf(effective.config, device.name + ".host_name");
+            card.hostName = nic->hostName ? nic->hostName->text : valueOf(effective.config.volatileKeys, device.name + ".host_name");
         if (nic->kind() == config::NicKind::Bridged) {
             plan.ipv4 = nic->ipv4Address ? nic->ipv4Address->items.front() : std::string();
             plan.ipv6 = nic->ipv6Address ? nic->ipv6Address->items.front() : std::string();

@@ -2,8 +2,9 @@
 #include "instances/manager.h"
 
 #include "base/log.h"
-#include "instances/volume_journal.h"
 #include "base/text.h"
+#include "instances/names.h"
+#include "instances/volume_journal.h"
 #include "kernel/path.h"
 
 #include <algorithm>
@@ -17,14 +18,7 @@ namespace lxmgr::instances
 namespace
 {
 
-constexpr const char *kPowerKey = "volatile.last_state.power";
 constexpr unsigned kDefaultShutdownSeconds = 30;
-
-std::string powerOf(const store::Instance &row)
-{
-    const auto found = row.config.find(kPowerKey);
-    return found == row.config.end() ? std::string() : found->second;
-}
 
 } // namespace
 
@@ -211,7 +205,7 @@ void Manager::autostart()
             log::error("autostart of '" + key.name + "': " + now.error().message + ", ignoring");
             continue;
         }
-        if (m_endedUnasked.contains(key) || now->config.autostart.value_or(powerOf(row) == "RUNNING"))
+        if (m_endedUnasked.contains(key) || now->config.autostart.value_or(valueOf(row.config, kPowerKey) == "RUNNING"))
             due.push_back({key, now->config.autostartPriority.value_or(0), now->config.autostartDelay.value_or(config::Seconds{}).count});
     }
     std::ranges::stable_sort(due, std::greater{}, &Due::priority);

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/journal.h"
+#include "instances/names.h"
 
 #include <algorithm>
 
@@ -14,8 +15,6 @@ namespace lxmgr::instances
 
 namespace
 {
-
-constexpr const char *kPowerKey = "volatile.last_state.power";
 
 Error notThere(const InstanceKey &key, const std::string &snapshot)
 {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/guest_api.h"
+#include "instances/names.h"
 #include "instances/own_view.h"
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
@@ -19,7 +20,6 @@ namespace lxmgr::instances
 namespace
 {
 
-constexpr const char *kPowerKey = "volatile.last_state.power";
 constexpr const char *kTemplateKey = "volatile.apply_template";
 
 Status makeFolder(const std::string &path, mode_t mode)
@@ -60,12 +60,6 @@ Result<std::optional<Fd>> openTemplates(storage::Driver &pool, const store::Inst
     if (!image && image.error().code == Code::NotFound)
         return std::optional<Fd>(); // the image was deleted since; its tree lives on below the volume
     return std::optional(TRY(std::move(image)));
-}
-
-std::string valueOf(const StringMap &map, const std::string &key)
-{
-    const auto found = map.find(key);
-    return found == map.end() ? std::string() : found->second;
 }
 
 } // namespace
@@ -143,7 +137,7 @@ Status Manager::startLocked(const InstanceKey &key)
     const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh, disks));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
     const VolumeMounts volumes = TRY_IN("start " + quoted(key.name), m_s.volumes.mounts(key.project, now.devices));
-    spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, rendered.files, writes, filter, m_s.paths, ownView(lxcfsFolder())}));
+    spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, rendered.files, writes, filter, m_s.paths, ownView(m_s.paths.lxcfs)}));
     std::ranges::move(cloud.seed, std::back_inserter(spec.files));
     spec.setup = std::move(cloud.setup);
     if (!cloud.hostname.empty())

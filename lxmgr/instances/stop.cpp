@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cards/cards.h"
 #include "instances/journal.h"
+#include "instances/names.h"
 #include "kernel/path.h"
 #include "spec/monitor_client.h"
 
@@ -17,19 +18,11 @@ namespace lxmgr::instances
 namespace
 {
 
-constexpr const char *kPowerKey = "volatile.last_state.power";
-
 std::optional<std::chrono::steady_clock::time_point> deadlineOf(const StopRequest &request)
 {
     if (!request.timeout)
         return std::nullopt;
     return std::chrono::steady_clock::now() + *request.timeout;
-}
-
-std::string powerOf(const store::Instance &row)
-{
-    const auto found = row.config.find(kPowerKey);
-    return found == row.config.end() ? std::string() : found->second;
 }
 
 } // namespace
@@ -38,7 +31,7 @@ std::string powerOf(const store::Instance &row)
 bool Manager::comesBack(const store::Instance &row)
 {
     const auto now = effective(row);
-    return now && now->config.autorestart.value_or(false) && !row.ephemeral && powerOf(row) == "RUNNING";
+    return now && now->config.autorestart.value_or(false) && !row.ephemeral && valueOf(row.config, kPowerKey) == "RUNNING";
 }
 
 /// A stop that is asked for is recorded before it is begun, so that a daemon that dies meanwhile knows of it.
@@ -47,8 +40,10 @@ Status Manager::recordStop(const store::Instance &row)
     return m_hostGoesDown || !comesBack(row) ? Status() : store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, "STOPPED"}});
 }
 
-void Manager::startAgain(const InstanceKey &key)
+/// False where it stays as it is: it ends again and again, or cannot be started.
+bool Manager::startAgain(const store::Instance &row)
 {
+    const InstanceKey key{row.project, row.name};
     constexpr std::size_t kMost = 10;
     const auto now = std::chrono::steady_clock::now();
     {
@@ -56,15 +51,24 @@ void Manager::startAgain(const InstanceKey &key)
         std::vector<std::chrono::steady_clock::time_point> &restarts = m_restarts[key];
         std::erase_if(restarts, [&](const auto &at) { return now - at > std::chrono::minutes(1); });
         if (restarts.size() >= kMost) {
-            log::error("instance '" + key.name + "' ended " + std::to_string(kMost + 1) + " times within a minute: it is not started again");
+            log::error("instance '" + row.name + "' ended " + std::to_string(kMost + 1) + " times within a minute: it is not started again");
             m_restarts.erase(key);
-            return;
+            return false;
         }
         restarts.push_back(now);
     }
-    log::warning("instance '" + key.name + "' ended unasked: it is started again (boot.autorestart)");
-    if (Status started = startLocked(key); !started)
-        log::error("instance '" + key.name + "': " + started.error().message);
+    log::warning("instance '" + row.name + "' ended unasked: it is started again (boot.autorestart)");
+    const Status started = startLocked(key);
+    if (!started)
+        log::error("instance '" + row.name + "': " + started.error().message);
+    return started.has_value();
+}
+
+void Manager::recordStopped(const store::Instance &row)
+{
+    const store::FreeingSpace freeing(m_s.db);
+    if (Status done = store::setInstanceConfig(m_s.db, row.id, {{kPowerKey, "STOPPED"}}); !done)
+        log::error("instance '" + row.name + "': " + done.error().message);
 }
 
 void Manager::cleanUp(const InstanceKey &key)
@@ -118,11 +122,8 @@ void Manager::afterEnd(const GuestEnd &end)
     m_s.serveGuest(end.key);
     const auto row = find(end.key);
     const bool again = row && !m_hostGoesDown && comesBack(*row);
-    if (row && !m_hostGoesDown && !again) {
-        const store::FreeingSpace freeing(m_s.db);
-        if (Status done = store::setInstanceConfig(m_s.db, row->id, {{kPowerKey, "STOPPED"}}); !done)
-            log::error("instance '" + end.key.name + "': " + done.error().message);
-    }
+    if (row && !m_hostGoesDown && !again)
+        recordStopped(*row);
     unplaced(end.key);
     awaitDevices(end.key, {});
     m_running->forget(end.key);
@@ -135,8 +136,8 @@ void Manager::afterEnd(const GuestEnd &end)
         if (Status gone = finishDelete(*row); !gone)
             log::error("instance '" + end.key.name + "': ephemeral, but it stays: " + gone.error().message);
     }
-    if (again)
-        startAgain(end.key);
+    if (again && !startAgain(*row))
+        recordStopped(*row); // also the next daemon leaves it
 }
 
 Status Manager::stop(const InstanceKey &key, const StopRequest &request, const Progress &progress)

@@ -411,6 +411,7 @@ Result<HostFacts> HostFacts::read(const Layout &layout, const std::string &base)
     const std::string memory = TRY(files::read("/proc/meminfo"));
     facts.memory = meminfo(memory, "MemTotal:");
     facts.swap = meminfo(memory, "SwapTotal:");
+    facts.freeSwap = meminfo(memory, "SwapFree:");
     if (const Hierarchy *v1 = layout.find("memory"); v1 && !v1->unified)
         facts.swapAccounting = files::read(v1->mountPoint + "/memory.memsw.usage_in_bytes").has_value();
     facts.pidMax = TRY(parseUnsigned(trimmed(TRY(files::read("/proc/sys/kernel/pid_max")))));

@@ -52,7 +52,7 @@ struct HostFacts {
     std::vector<unsigned> cpus;
     /// How many guests are pinned to each of `cpus`. Asked only for a count of CPUs: it reads a file of every guest.
     std::function<std::vector<unsigned>()> cpuLoad;
-    Bytes memory, swap;
+    Bytes memory, swap, freeSwap;
     bool swapAccounting = true; ///< v1: memory.memsw.* is there.
     std::uint64_t pidMax = 32'768;
     /// Sizes of huge pages, "2MB". Asked only for limits.hugepages.

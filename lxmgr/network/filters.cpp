@@ -4,7 +4,6 @@
 #include "kernel/netlink.h"
 #include "network/firewall.h"
 
-#include <cctype>
 #include <cstdio>
 
 namespace lxmgr::network::filters
@@ -13,19 +12,8 @@ namespace lxmgr::network::filters
 namespace
 {
 
-constexpr std::size_t kLongestTable = 200; // NFT_NAME_MAXLEN is 256
-
-std::string tableName(const std::string &owner)
-{
-    std::string name = "lxmgr_nics_";
-    std::uint64_t hash = 0xcbf29ce484222325; // FNV-1a
-    for (const char c : owner) {
-        const auto byte = static_cast<unsigned char>(c);
-        name += std::isalnum(byte) ? std::string(1, c) : "_" + toHex({&byte, 1});
-        hash = (hash ^ byte) * 0x100000001b3;
-    }
-    return name.size() <= kLongestTable ? name : name.substr(0, kLongestTable) + "_" + std::to_string(hash);
-}
+/// No bridge's table can have its name.
+std::string tableName(const std::string &owner) { return firewall::tableName("nics:" + owner); }
 
 /// "00:16:3e:01:02:03" → "0x00163e010203", to compare with raw bytes of a packet.
 std::string macNumber(const std::string &mac)

@@ -84,14 +84,15 @@ std::string chain(const std::string &name, const std::string &type, const std::s
 
 } // namespace
 
-std::string tableName(const std::string &bridge)
+std::string tableName(const std::string &owner)
 {
+    constexpr std::size_t kLongest = 200; // NFT_NAME_MAXLEN is 256
     std::string name = "lxmgr_";
-    for (const char c : bridge) {
+    for (const char c : owner) {
         const auto byte = static_cast<unsigned char>(c);
         name += std::isalnum(byte) ? std::string(1, c) : "_" + toHex({&byte, 1});
     }
-    return name;
+    return name.size() <= kLongest ? name : name.substr(0, kLongest) + "_" + std::to_string(nameHash(owner));
 }
 
 Result<std::string> rules(const Network &network, const BridgeConfig &config)

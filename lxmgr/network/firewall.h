@@ -10,8 +10,9 @@
 namespace lxmgr::network::firewall
 {
 
-/// The table's name: "lxmgr_" and the bridge's, other bytes than letters and digits as _xx.
-std::string tableName(const std::string &bridge);
+/// The table's name: "lxmgr_" and that of the bridge or other owner, other bytes than letters and digits as _xx; of a long one
+/// the beginning and a hash.
+std::string tableName(const std::string &owner);
 /// The whole transaction as nft(8) text, made of checked values only.
 Result<std::string> rules(const Network &network, const BridgeConfig &config);
 

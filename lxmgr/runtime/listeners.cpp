@@ -2,15 +2,10 @@
 
 #include "base/undo.h"
 #include "kernel/path.h"
-#include "kernel/process.h"
 #include "kernel/sys.h"
-#include "runtime/handshake.h"
-#include "runtime/ids.h"
+#include "runtime/inside.h"
 #include "spec/channel.h"
-#include "spec/spawn.h"
 
-#include <chrono>
-#include <functional>
 #include <sched.h>
 
 namespace lxmgr::runtime
@@ -18,8 +13,6 @@ namespace lxmgr::runtime
 
 namespace
 {
-
-constexpr std::chrono::seconds kPatience(5);
 
 bool isFile(const spec::ProxyEnd &end) { return placeOf(end, 0).isFile(); }
 
@@ -55,42 +48,7 @@ Status enter(const spec::LaunchSpec &spec, const Guest &guest, bool file)
     TRY(sys::setns(guest.initPidfd, CLONE_NEWNET));
     if (!file)
         return {};
-    const bool privileged = Ids::of(spec.idmap).privileged();
-    TRY(sys::setns(guest.initPidfd, (privileged ? 0 : CLONE_NEWUSER) | CLONE_NEWNS));
-    TRY(sys::setgroups({}));
-    TRY(sys::setresgid(0));
-    return sys::setresuid(0);
-}
-
-/// `work` in a child of ours, whose one thread may enter the guest; what it sends before Done is given to `take`.
-Status inside(const std::function<Status(spec::Channel &)> &work, const std::function<void(spec::Packet &)> &take)
-{
-    auto [ours, theirs] = TRY(spec::Channel::pair());
-    const auto body = [&, &ours = ours, &theirs = theirs] {
-        ours = spec::Channel();
-        const Status done = work(theirs);
-        if (!done)
-            return theirs.send(wire(Handshake::Failed), spec::encodeFailure(done.error())) ? 0 : 1;
-        return theirs.send(spec::MessageType::Done) ? 0 : 1;
-    };
-    const process::Child child = TRY(process::clone(0, Fd(), body));
-    theirs = spec::Channel();
-    ours.setDeadline(std::chrono::steady_clock::now() + kPatience);
-    Status done = Error(Code::Internal, "the process that entered the guest died");
-    for (;;) {
-        auto answer = ours.receive();
-        if (!answer)
-            done = std::move(answer.error()).hint("something in the guest holds the path up");
-        else if (*answer && (*answer)->type == spec::MessageType::ProxyListener) {
-            take(**answer);
-            continue;
-        } else if (*answer)
-            done = (*answer)->type == spec::MessageType::Done ? Status() : Status(spec::failureOf(**answer));
-        break;
-    }
-    process::killChild(child.pid); // it has answered, or never will
-    (void)process::wait(child.pid);
-    return done;
+    return becomeGuestRoot(spec, guest);
 }
 
 Status makeFolder(const std::string &path)
@@ -117,7 +75,7 @@ Result<Listeners> listenInside(const spec::LaunchSpec &spec, const Guest &guest,
 {
     Listeners listeners;
     const bool file = isFile(proxy.listen);
-    TRY(inside(
+    TRY(inChild(
         [&](spec::Channel &channel) -> Status {
             TRY(enter(spec, guest, file));
             if (file)
@@ -155,7 +113,7 @@ Result<Listeners> openListeners(const spec::LaunchSpec &spec, const Guest &guest
 Result<bool> isThere(const spec::LaunchSpec &spec, const Guest &guest, const spec::Proxy &proxy, const Listeners &listeners)
 {
     bool there = false;
-    TRY(inside(
+    TRY(inChild(
         [&](spec::Channel &channel) -> Status {
             TRY(enter(spec, guest, true));
             const auto now = identify(proxy.listen.address);
@@ -175,12 +133,10 @@ Status closeListeners(const spec::LaunchSpec &spec, const Guest &guest, const sp
         return removeFile(proxy.listen.address, *listeners.file);
     if (guest.initPid == 0)
         return {};
-    return inside(
-        [&](spec::Channel &) -> Status {
-            TRY(enter(spec, guest, true));
-            return removeFile(proxy.listen.address, *listeners.file);
-        },
-        [](spec::Packet &) {});
+    return inChild([&](spec::Channel &) -> Status {
+        TRY(enter(spec, guest, true));
+        return removeFile(proxy.listen.address, *listeners.file);
+    });
 }
 
 } // namespace lxmgr::runtime

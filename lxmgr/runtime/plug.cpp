@@ -5,17 +5,14 @@
 #include "cards/cards.h"
 #include "kernel/mount.h"
 #include "kernel/path.h"
-#include "kernel/process.h"
 #include "kernel/sys.h"
-#include "runtime/handshake.h"
-#include "spec/spawn.h"
+#include "runtime/ids.h"
+#include "runtime/inside.h"
 
-#include <chrono>
 #include <functional>
 #include <linux/stat.h>
 #include <optional>
 #include <ranges>
-#include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -25,42 +22,13 @@ namespace lxmgr::runtime
 namespace
 {
 
-constexpr std::chrono::seconds kPatience(5);
-
-/// In the guest's mounts, as its root: nothing is made or moved with rights that the guest has not. Not in its pid
-/// namespace: nobody inside sees the process.
-Result<Fd> enter(const spec::LaunchSpec &spec, const Guest &guest)
-{
-    const bool privileged = Ids::of(spec.idmap).privileged();
-    TRY(sys::setns(guest.initPidfd, (privileged ? 0 : CLONE_NEWUSER) | CLONE_NEWNS));
-    TRY(sys::setgroups({}));
-    TRY(sys::setresgid(0));
-    TRY(sys::setresuid(0));
-    return sys::open("/", O_PATH | O_DIRECTORY);
-}
-
-/// `work` in a child of ours, whose one thread may enter the guest; it gets the guest's root.
+/// `work` gets the guest's root.
 Status inside(const spec::LaunchSpec &spec, const Guest &guest, const std::function<Status(const Fd &)> &work)
 {
-    auto [ours, theirs] = TRY(spec::Channel::pair());
-    const auto body = [&, &ours = ours, &theirs = theirs] {
-        ours = spec::Channel();
-        const Status done = [&]() -> Status { return work(TRY(enter(spec, guest))); }();
-        if (!done)
-            return theirs.send(wire(Handshake::Failed), spec::encodeFailure(done.error())) ? 0 : 1;
-        return theirs.send(spec::MessageType::Done) ? 0 : 1;
-    };
-    const process::Child child = TRY(process::clone(0, Fd(), body));
-    theirs = spec::Channel();
-    ours.setDeadline(std::chrono::steady_clock::now() + kPatience);
-    auto answer = ours.receive();
-    process::killChild(child.pid); // it has answered, or never will
-    (void)process::wait(child.pid);
-    if (!answer)
-        return std::move(answer.error()).hint("something in the guest holds the path up");
-    if (!*answer)
-        return Error(Code::Internal, "the process that entered the guest died");
-    return (*answer)->type == spec::MessageType::Done ? Status() : spec::failureOf(**answer);
+    return inChild([&](spec::Channel &) -> Status {
+        TRY(becomeGuestRoot(spec, guest));
+        return work(TRY(sys::open("/", O_PATH | O_DIRECTORY)));
+    });
 }
 
 Status plugMount(const spec::LaunchSpec &spec, const Guest &guest, const spec::Mount &mount)

@@ -97,6 +97,11 @@ void TestRecovery::oneThatNeverStaysIsLeft()
     }, 60000));
     QVERIFY2(died >= 11, QByteArray::number(died).constData());
     QVERIFY(m_box.becomes("t1", "STOPPED"));
+    m_box.stopDaemon();
+    QVERIFY(m_box.startDaemon());
+    QVERIFY(!m_box.becomes("t1", "RUNNING", 1000));
+    must({"start", "t1"});
+    must({"stop", "--force", "t1"});
 }
 
 void TestRecovery::guestsRunOnWhenTheDaemonIsKilled()

@@ -173,6 +173,10 @@ private slots:
         QVERIFY(text.find("ip6 saddr") == std::string::npos); // ipv6.nat was not asked for
         QVERIFY(text.find("iifname \"lxmgrbr0\" meta nfproto ipv4 udp dport { 53, 67 } accept") != std::string::npos);
         QCOMPARE(firewall::tableName("br-1.x"), std::string("lxmgr_br_2d1_2ex"));
+        // An instance may have 63 bytes of name in a project of 63: nftables takes 255, and two stay apart.
+        const std::string hyphens = "a" + std::string(61, '-');
+        const std::string one = firewall::proxyTable(hyphens + "1_" + hyphens + "1"), other = firewall::proxyTable(hyphens + "1_" + hyphens + "2");
+        QVERIFY(one.size() < 255 && one != other && one.starts_with(firewall::proxyTable("")));
     }
 
     void foreignChainsAreFound()
