@@ -1,0 +1,176 @@
+#include "client/tunnel.h"
+
+#include "base/program_path.h"
+#include "base/text.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+namespace lxmgr::client
+{
+
+namespace
+{
+
+constexpr int kControl = 3; // what the program expects it as
+constexpr std::size_t kLongestPacket = 128 << 10;
+constexpr std::size_t kMostFds = 8;
+
+Result<std::pair<Fd, Fd>> socketPair(int type)
+{
+    int ends[2];
+    if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) < 0)
+        return Error::fromErrno(errno, "socketpair");
+    return std::pair{Fd(ends[0]), Fd(ends[1])};
+}
+
+} // namespace
+
+Result<TunnelProcess> TunnelProcess::start()
+{
+    auto [ours, its] = TRY(socketPair(SOCK_SEQPACKET));
+    std::string program = tunnelProgram();
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_adddup2(&files, its.get(), kControl);
+    posix_spawn_file_actions_addclosefrom_np(&files, kControl + 1);
+    sigset_t none;
+    sigset_t all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setpgroup(&attributes, 0); // <ctrl>+c is for the command in the guest, not for the way there
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    char *const argv[] = {program.data(), nullptr};
+    TunnelProcess process;
+    // dup2(2) of a descriptor onto itself would leave it close-on-exec; posix_spawn(3) of glibc clears the flag then.
+    const int error = ::posix_spawn(&process.m_pid, program.c_str(), &files, &attributes, argv, environ);
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attributes);
+    if (error != 0) {
+        process.m_pid = -1;
+        return Error::fromErrno(error, "start", program).as(Code::Unavailable).hint("is lxmgr installed completely?");
+    }
+    process.m_control = std::move(ours);
+    return process;
+}
+
+TunnelProcess &TunnelProcess::operator=(TunnelProcess &&other) noexcept
+{
+    if (this != &other) {
+        end();
+        m_control = std::move(other.m_control);
+        m_pid = std::exchange(other.m_pid, -1);
+    }
+    return *this;
+}
+
+TunnelProcess::~TunnelProcess() { end(); }
+
+void TunnelProcess::end()
+{
+    m_control.reset();
+    if (m_pid > 0)
+        while (::waitpid(m_pid, nullptr, 0) < 0 && errno == EINTR)
+            continue;
+    m_pid = -1;
+}
+
+Status TunnelProcess::send(const api::TunnelRequest &request, const std::vector<int> &fds) const
+{
+    std::string text = api::toJson(request);
+    iovec piece{text.data(), text.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(kMostFds * sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    if (fds.size() > kMostFds)
+        return Error(Code::Invalid, "more than 8 descriptors in one packet");
+    if (!fds.empty()) {
+        message.msg_control = control;
+        message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+        cmsghdr *const part = CMSG_FIRSTHDR(&message);
+        part->cmsg_level = SOL_SOCKET;
+        part->cmsg_type = SCM_RIGHTS;
+        part->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+        std::memcpy(CMSG_DATA(part), fds.data(), fds.size() * sizeof(int));
+    }
+    ssize_t sent = -1;
+    do
+        sent = ::sendmsg(m_control.get(), &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        return Error::fromErrno(errno, "send to lxmgr-tunnel").as(Code::Unavailable);
+    return {};
+}
+
+Result<std::pair<api::TunnelReply, Fd>> TunnelProcess::receive() const
+{
+    std::string text(kLongestPacket, '\0');
+    iovec piece{text.data(), text.size()};
+    alignas(cmsghdr) char control[CMSG_SPACE(kMostFds * sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    ssize_t count = -1;
+    do
+        count = ::recvmsg(m_control.get(), &message, MSG_CMSG_CLOEXEC);
+    while (count < 0 && errno == EINTR);
+    if (count < 0)
+        return Error::fromErrno(errno, "receive from lxmgr-tunnel").as(Code::Unavailable);
+    if (count == 0)
+        return Error(Code::Unavailable, "lxmgr-tunnel has ended");
+    Fd came;
+    for (cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part))
+        for (std::size_t at = 0; part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS && CMSG_LEN(at + sizeof(int)) <= part->cmsg_len;
+             at += sizeof(int)) {
+            int fd = -1;
+            std::memcpy(&fd, CMSG_DATA(part) + at, sizeof fd);
+            came = Fd(fd);
+        }
+    text.resize(static_cast<std::size_t>(count));
+    return std::pair{TRY_IN("lxmgr-tunnel", api::fromJson<api::TunnelReply>(text)), std::move(came)};
+}
+
+Result<Tunnel> Tunnel::start() { return Tunnel(TRY(TunnelProcess::start())); }
+
+Result<api::TunnelReply> Tunnel::ask(const api::TunnelRequest &request, const std::vector<int> &fds)
+{
+    TRY(m_process.send(request, fds));
+    api::TunnelReply reply = TRY(m_process.receive()).first;
+    if (reply.error.empty())
+        return reply;
+    const auto *const info = std::ranges::find(kCodes, reply.code, &CodeInfo::name);
+    return Error(info == std::end(kCodes) ? Code::Internal : info->code, reply.error);
+}
+
+Result<Fd> Tunnel::connect(const FarEnd &end)
+{
+    auto [ours, its] = TRY(socketPair(SOCK_STREAM));
+    TRY(ask({"connect", end.host, end.port, end.certificate, {}, end.identityFolder}, {its.get()}));
+    return std::move(ours);
+}
+
+Result<std::string> Tunnel::certificateOf(const std::string &host, std::uint16_t port)
+{
+    return TRY(ask({"certificate", host, port, {}, {}, {}})).certificate;
+}
+
+Result<std::string> Tunnel::identity(const std::string &folder) { return TRY(ask({"identity", {}, 0, {}, {}, folder})).certificate; }
+
+Result<std::string> Tunnel::fingerprint(const std::string &pem) { return TRY(ask({"fingerprint", {}, 0, pem, {}, {}})).fingerprint; }
+
+} // namespace lxmgr::client

@@ -1,0 +1,20 @@
+// Outgoing connections: a TLS handshake with a host whose certificate is known, or vouched for.
+#pragma once
+
+#include "api/tunnel.h"
+#include "base/fd.h"
+#include "base/result.h"
+
+#include <functional>
+
+namespace lxmgr::tunnel
+{
+
+/// Connects as `request` says; `plain` is the near end. `done` is called once, from the event loop, before a byte is carried.
+void dial(const api::TunnelRequest &request, Fd plain, std::function<void(Status)> done);
+/// What a host shows, PEM, without believing it.
+void askCertificate(const api::TunnelRequest &request, std::function<void(Result<std::string>)> done);
+/// Connections that dial() made and that have not ended.
+int dialled();
+
+} // namespace lxmgr::tunnel
