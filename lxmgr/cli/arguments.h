@@ -16,6 +16,8 @@ class Arguments
 {
 public:
     std::vector<std::string> words;
+    std::vector<std::string> remotes; ///< Of each word: what stood in front of it ("b" of "b:web1"), empty for nothing.
+    std::string bareRemote;           ///< "b:" that stood for itself, in a command between hosts.
     /// Values by a flag's long name; a switch that was given has one empty value.
     std::map<std::string, std::vector<std::string>, std::less<>> flags;
 
@@ -36,6 +38,7 @@ public:
         const auto found = flags.find(flag);
         return found == flags.end() ? none : found->second;
     }
+    std::string remoteOf(std::size_t index) const { return index < remotes.size() ? remotes[index] : std::string(); }
     /// The word at `index`, empty where it was left out.
     std::string word(std::size_t index) const { return index < words.size() ? words[index] : std::string(); }
 };

@@ -30,6 +30,7 @@ constexpr Names kNames[] = {
     {"operation", "lxmgr operation list -c i -f csv"},
     {"template", "lxmgr template list -f csv"},
     {"number", "lxmgr undo list -c i -f csv"},
+    {"remote", "lxmgr remote list -c n -f csv"},
 };
 
 /// "<instance>..." → "instance", "<instance>/<path>" → "instance"
@@ -56,7 +57,7 @@ std::string_view namesOf(const Command &command)
 {
     for (const std::string &word : words(command.arguments))
         for (const Names &names : kNames)
-            if (names.argument == argumentName(word))
+            if (names.argument == argumentName(word) && word.find(">:") == std::string::npos)
                 return names.command;
     return {};
 }

@@ -45,6 +45,30 @@ Context::Context(Paths paths, Globals globals)
 {
 }
 
+Result<Remotes *> Context::remotes()
+{
+    if (!m_remotes)
+        m_remotes = TRY(Remotes::load(Remotes::userFolder()));
+    return &*m_remotes;
+}
+
+Result<client::Client> Context::clientOf(const std::string &remote)
+{
+    const Remotes *const known = TRY(remotes());
+    client::Client::Options options = m_client.options();
+    options.dial = TRY(known->dialTo(remote));
+    options.project = m_globals.project.empty() ? TRY(known->get(remote)).project : m_globals.project;
+    return client::Client(std::move(options));
+}
+
+Status Context::use(const std::string &remote)
+{
+    m_remote = remote;
+    if (remote != kLocalRemote)
+        m_client = TRY(clientOf(remote));
+    return {};
+}
+
 void Context::flushLarge()
 {
     if (m_out.size() >= kLarge)
@@ -76,8 +100,6 @@ void Context::warn(std::string_view text)
 
 Result<std::string> instancePath(const std::string &name, std::string_view sub)
 {
-    if (name.find(':') != std::string::npos)
-        return Error(Code::Unsupported, quoted(name) + ": remote servers are not supported yet");
     if (name.find('/') != std::string::npos)
         return Error(Code::Usage, quoted(name) + " is a snapshot; this is done to instances");
     TRY(checkInstanceName(name));

@@ -3,6 +3,7 @@
 
 #include "api/objects.h"
 #include "cli/command.h"
+#include "cli/remotes.h"
 #include "client/client.h"
 
 #include <optional>
@@ -25,6 +26,14 @@ public:
     Context(Paths paths, Globals globals);
 
     client::Client &client() { return m_client; }
+    /// The remotes of this user, read at the first call.
+    Result<Remotes *> remotes();
+    /// From now on client() is that of `remote`.
+    Status use(const std::string &remote);
+    /// A client of its own, for commands between two.
+    Result<client::Client> clientOf(const std::string &remote);
+    /// Of the remote in use.
+    const std::string &remote() const { return m_remote; }
     const Globals &globals() const { return m_globals; }
     const Paths &paths() const { return m_client.options().paths; }
 
@@ -43,6 +52,8 @@ private:
 
     Globals m_globals;
     client::Client m_client;
+    std::optional<Remotes> m_remotes;
+    std::string m_remote{kLocalRemote};
     std::string m_out;
     Status m_written;
 };

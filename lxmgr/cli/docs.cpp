@@ -174,11 +174,16 @@ constexpr Variable kVariables[] = {
     {"LXMGR_DATA_DIR", "Where shipped templates, keys and profiles lie."},
     {"LXMGR_CGROUP", "The control group that everything of lxmgr is below. Default lxmgr."},
     {"LXMGRD", "The daemon to start where none runs."},
+    {"LXMGR_REMOTE", "The remote that is meant where none is named; without it the one of 'lxmgr remote switch'."},
+    {"LXMGR_CONF", "The folder of the remotes and of this client's certificate. Default ~/.config/lxmgr."},
     {"LXMGR_AUTOSTART", "no: start no daemon, fail where none runs."},
     {"LXMGR_MONITOR", "The monitor program."},
     {"VISUAL, EDITOR", "The editor of the edit commands; vi without."},
 };
 constexpr Variable kFiles[] = {
+    {"~/.config/lxmgr/config.yml", "The remotes, and which is the default; for the user alone."},
+    {"~/.config/lxmgr/servercerts/", "The certificates of remotes that were agreed on: <remote>.crt."},
+    {"~/.config/lxmgr/client.crt, client.key", "What this client shows to other hosts; made at its first use."},
     {"/run/lxmgr/unix.socket", "The daemon's socket. Whoever may write to it is root on this machine."},
     {"/var/lib/lxmgr/lxmgr.db", "What is wanted: instances, profiles, images, networks, pools."},
     {"/var/lib/lxmgr/logs/lxmgrd.log", "What the daemon printed, where the client started it."},

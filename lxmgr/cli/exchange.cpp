@@ -4,11 +4,13 @@
 #include "cli/archive_file.h"
 #include "cli/context.h"
 #include "cli/handlers.h"
+#include "cli/kept_exports.h"
 #include "cli/keys.h"
 #include "cli/volume_handlers.h"
 #include "http/target.h"
 
 #include <cerrno>
+#include <ctime>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +28,27 @@ struct Exported {
     std::string onlyIt; ///< The member of the request that leaves snapshots out.
 };
 
+void tellWarnings(Context &context, const api::Operation &done)
+{
+    if (const std::string warnings = done.metadata.text("warnings"); !warnings.empty())
+        context.warn("Warning: " + escaped(warnings));
+}
+
+/// Another host cannot write here: it keeps the archive until it has been fetched, and at most a day where that is cut off.
+Status exportThere(Context &context, api::Json body, const Exported &what, int fd)
+{
+    constexpr std::int64_t kDay = 86400;
+    body["expires_at"] = api::Time::fromUnix(std::time(nullptr) + kDay).format();
+    const api::Operation done = TRY(runWithProgress(context, "POST", what.path, body.dump(), "Exporting " + what.title));
+    tellWarnings(context, done);
+    const std::string kept = client::path(what.path, {exportName(done)});
+    const Status fetched = downloadExport(context, kept, fd);
+    const auto removed = runWithProgress(context, "DELETE", kept, {}, "Exporting " + what.title);
+    if (!removed && fetched)
+        context.warn("Warning: the server still keeps " + kept + ": " + escaped(removed.error().message));
+    return fetched;
+}
+
 /// The daemon writes to `fd` itself.
 Status exportTo(Context &context, const Arguments &arguments, const Exported &what, int fd)
 {
@@ -33,6 +56,8 @@ Status exportTo(Context &context, const Arguments &arguments, const Exported &wh
     body[what.onlyIt] = arguments.has(what.onlyIt == "volume_only" ? "volume-only" : "instance-only");
     body["optimized_storage"] = arguments.has("optimized-storage");
     body["compression_algorithm"] = arguments.value("compression", "");
+    if (context.client().isRemote())
+        return exportThere(context, std::move(body), what, fd);
     client::Request request;
     request.method = "POST";
     request.target = context.client().target(what.path);
@@ -40,8 +65,7 @@ Status exportTo(Context &context, const Arguments &arguments, const Exported &wh
     request.fds = {fd};
     const client::Answer answer = TRY(client::openEnvelope(TRY(context.client().exchange(request))));
     const api::Operation done = TRY(waitWithProgress(context, answer.operation, "Exporting " + what.title));
-    if (const std::string warnings = done.metadata.text("warnings"); !warnings.empty())
-        context.warn("Warning: " + escaped(warnings));
+    tellWarnings(context, done);
     return {};
 }
 
@@ -117,8 +141,7 @@ Result<int> importAny(Context &context, const Arguments &arguments, const std::s
         request.sourceSize = static_cast<std::uint64_t>(info.st_size);
     const client::Answer answer = TRY(client::openEnvelope(TRY(context.client().exchange(request))));
     const api::Operation done = TRY(waitWithProgress(context, answer.operation, "Importing"));
-    if (const std::string warnings = done.metadata.text("warnings"); !warnings.empty())
-        context.warn("Warning: " + escaped(warnings));
+    tellWarnings(context, done);
     std::string given = name;
     if (given.empty() && done.resources)
         if (const auto found = done.resources->find(kind); found != done.resources->end() && !found->second.empty()) {

@@ -6,6 +6,14 @@
 namespace lxmgr::cli
 {
 
+// remote.cpp
+Result<int> remoteAdd(Context &context, const Arguments &arguments);
+Result<int> remoteList(Context &context, const Arguments &arguments);
+Result<int> remoteRemove(Context &context, const Arguments &arguments);
+Result<int> remoteRename(Context &context, const Arguments &arguments);
+Result<int> remoteSwitch(Context &context, const Arguments &arguments);
+Result<int> remoteGetDefault(Context &context, const Arguments &arguments);
+Result<int> remoteSetUrl(Context &context, const Arguments &arguments);
 // launch.cpp
 Result<int> launch(Context &context, const Arguments &arguments);
 Result<int> create(Context &context, const Arguments &arguments);

@@ -4,6 +4,7 @@
 #include "cli/archive_file.h"
 #include "cli/context.h"
 #include "cli/handlers.h"
+#include "cli/kept_exports.h"
 #include "cli/keys.h"
 #include "cli/volume_handlers.h"
 #include "cli/listing.h"
@@ -90,18 +91,6 @@ Result<Kept> keptOf(const Arguments &arguments)
     return Kept{volume, volume + "/" + name, client::path(pathOfVolume(arguments), {name})};
 }
 
-/// The name that the daemon gave, from ".../backups/<name>".
-std::string givenName(const api::Operation &done)
-{
-    if (!done.resources)
-        return {};
-    const auto list = done.resources->find("backups");
-    if (list == done.resources->end() || list->second.empty())
-        return {};
-    const std::string path = list->second.front().substr(0, list->second.front().find('?'));
-    return path.substr(path.rfind('/') + 1);
-}
-
 Result<std::string> listOfAll(Context &context)
 {
     const auto instances = TRY(context.client().get<std::vector<api::InstanceFull>>(
@@ -142,25 +131,6 @@ Result<std::string> listOf(Context &context, const std::string &instance)
     return json;
 }
 
-Status download(Context &context, const std::string &path, int fd)
-{
-    client::Request request;
-    request.target = context.client().target(client::path(path, {"export"}));
-    request.sink = [fd](const http::ResponseHead &) -> client::Sink {
-        return [fd](std::string_view piece) -> Status {
-            while (!piece.empty()) {
-                const ssize_t written = ::write(fd, piece.data(), piece.size());
-                if (written < 0 && errno != EINTR)
-                    return Error::fromErrno(errno, "write the archive");
-                piece.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
-            }
-            return {};
-        };
-    };
-    const client::Response response = TRY(context.client().exchange(request));
-    return response.head.status == 200 ? Status() : Status(client::refusal(response));
-}
-
 /// Has the server keep one of what is at `path`.
 Result<int> keep(Context &context, const Arguments &arguments, const std::string &path, const std::string &owner,
                  const std::string &name, const std::string &onlyIt)
@@ -180,7 +150,7 @@ Result<int> keep(Context &context, const Arguments &arguments, const std::string
     const api::Operation done = TRY(runWithProgress(context, "POST", path, body.dump(), "Exporting " + owner));
     if (const std::string warnings = done.metadata.text("warnings"); !warnings.empty())
         context.warn("Warning: " + escaped(warnings));
-    context.say("Keeping export " + owner + "/" + givenName(done) + ": " + sizeText(done.metadata.integer("size")));
+    context.say("Keeping export " + owner + "/" + exportName(done) + ": " + sizeText(done.metadata.integer("size")));
     return 0;
 }
 
@@ -189,7 +159,7 @@ Result<int> get(Context &context, const Kept &kept, const std::string &target, c
     const auto known = TRY(context.client().get<api::InstanceBackup>(kept.path));
     const std::string path =
         TRY(writeArchive(target, archiveName(kept.owner, known.compressionAlgorithm), again,
-                         [&](int fd) { return download(context, kept.path, fd); }));
+                         [&](int fd) { return downloadExport(context, kept.path, fd); }));
     if (!path.empty())
         context.say("Wrote " + kept.shown + " to " + path);
     return 0;
@@ -203,6 +173,36 @@ Result<int> rename(Context &context, const Kept &kept, const std::string &to)
 }
 
 } // namespace
+
+std::string exportName(const api::Operation &done)
+{
+    if (!done.resources)
+        return {};
+    const auto list = done.resources->find("backups");
+    if (list == done.resources->end() || list->second.empty())
+        return {};
+    const std::string path = list->second.front().substr(0, list->second.front().find('?'));
+    return path.substr(path.rfind('/') + 1);
+}
+
+Status downloadExport(Context &context, const std::string &path, int fd)
+{
+    client::Request request;
+    request.target = context.client().target(client::path(path, {"export"}));
+    request.sink = [fd](const http::ResponseHead &) -> client::Sink {
+        return [fd](std::string_view piece) -> Status {
+            while (!piece.empty()) {
+                const ssize_t written = ::write(fd, piece.data(), piece.size());
+                if (written < 0 && errno != EINTR)
+                    return Error::fromErrno(errno, "write the archive");
+                piece.remove_prefix(written < 0 ? 0 : static_cast<std::size_t>(written));
+            }
+            return {};
+        };
+    };
+    const client::Response response = TRY(context.client().exchange(request));
+    return response.head.status == 200 ? Status() : Status(client::refusal(response));
+}
 
 ColumnSet exportColumns() { return describe<ListedExport>("export list", "inTEsS", kColumns); }
 ColumnSet volumeExportColumns()

@@ -74,6 +74,13 @@ Result<api::Devices> inheritedDevices(Context &context, const api::InstancesPost
     return inherited;
 }
 
+/// "images:debian/12" names what the store or a template here calls debian/12, "ubuntu:24.04" ubuntu/24.04.
+std::string withRemote(const Arguments &arguments, std::string image)
+{
+    const std::string remote = arguments.has("empty") ? std::string() : arguments.remoteOf(0);
+    return remote.empty() || remote == "images" || remote == kLocalRemote ? image : remote + "/" + image;
+}
+
 Status setSource(api::InstancesPost &post, const Arguments &arguments, const std::string &image)
 {
     if (arguments.has("empty")) {
@@ -106,7 +113,7 @@ struct Made {
 Result<Made> make(Context &context, const Arguments &arguments, Start start)
 {
     const bool empty = arguments.has("empty");
-    const std::string image = empty ? "" : arguments.word(0);
+    const std::string image = empty ? "" : withRemote(arguments, arguments.word(0));
     api::InstancesPost post = TRY(describedInstance());
     const std::string named = arguments.word(empty ? 0 : 1);
     if (!named.empty())

@@ -10,7 +10,7 @@ std::vector<ColumnSet> columnSets()
     return {instanceColumns(), snapshotColumns(), undoColumns(),   exportColumns(),         volumeExportColumns(),
             backupColumns(),   imageColumns(),    aliasColumns(),  profileColumns(),
             networkColumns(),  leaseColumns(),    forwardColumns(), aclColumns(),
-            storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns()};
+            storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns(), remoteColumns()};
 }
 
 } // namespace lxmgr::cli

@@ -21,6 +21,7 @@ ColumnSet aclColumns();
 ColumnSet volumeColumns();         // volumes.cpp
 ColumnSet volumeSnapshotColumns(); // volumes.cpp
 ColumnSet storageColumns();   // storage.cpp
+ColumnSet remoteColumns();    // remote.cpp
 ColumnSet operationColumns(); // objects.cpp
 
 } // namespace lxmgr::cli

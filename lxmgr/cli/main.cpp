@@ -3,6 +3,7 @@
 #include "cli/context.h"
 #include "cli/help.h"
 #include "cli/parse.h"
+#include "cli/remote_words.h"
 
 #include <cstdio>
 #include <string>
@@ -20,9 +21,18 @@ int fail(const Error &error)
     return codeInfo(error.code).exitStatus;
 }
 
+/// The command, on the host that its words name.
+Result<int> carryOut(cli::Context &context, cli::Invocation &invocation)
+{
+    const cli::Command &command = *invocation.command;
+    if (cli::asksServer(command))
+        TRY(context.use(TRY(cli::takeRemotes(command, invocation.arguments, *TRY(context.remotes())))));
+    return command.run(context, invocation.arguments);
+}
+
 int run(const std::vector<std::string> &arguments)
 {
-    const Result<cli::Invocation> invocation = cli::parseCommandLine(arguments);
+    Result<cli::Invocation> invocation = cli::parseCommandLine(arguments);
     if (!invocation)
         return fail(invocation.error());
     cli::Context context(Paths::fromEnvironment(), invocation->globals);
@@ -30,7 +40,7 @@ int run(const std::vector<std::string> &arguments)
     if (invocation->globals.help)
         context.print(cli::helpText(invocation->topic));
     else
-        status = invocation->command->run(context, invocation->arguments);
+        status = carryOut(context, *invocation);
     const Status written = context.flush();
     if (!status)
         return fail(status.error());

@@ -183,7 +183,8 @@ Status checkCount(const Command &command, const Arguments &arguments)
             Code::Usage,
             quoted(arguments.words[count.most]) + " is too much: " +
                 (command.arguments.empty() ? "lxmgr " + std::string(command.path) + " takes no arguments" : usage));
-    if (all && !arguments.words.empty())
+    // "start --all b:" is every instance of another host.
+    if (all && !std::ranges::all_of(arguments.words, [](const std::string &word) { return word.ends_with(':'); }))
         return Error(Code::Usage, "either names or --all, not both");
     return {};
 }

@@ -70,6 +70,8 @@ std::string Client::target(const std::string &path, const Parameters &parameters
 
 Result<Fd> Client::reach()
 {
+    if (m_options.dial)
+        return m_options.dial();
     Result<Fd> fd = connectUnix(m_options.paths.socket());
     if (fd)
         return fd;
@@ -102,6 +104,8 @@ void Client::trace(std::string_view direction, std::string_view line, std::strin
 
 Result<Response> Client::exchange(Request &request)
 {
+    if (m_options.dial && !request.fds.empty())
+        return Error(Code::Internal, "descriptors cannot be sent to another host");
     TRY(connect());
     trace(">", request.method + " " + request.target, request.body);
     Response response = TRY(m_connection->exchange(request));
@@ -248,10 +252,11 @@ Result<api::Operation> Client::follow(const std::string &url, const Watcher &wat
 
 Result<WebSocket> Client::openSocket(const std::string &path, const Parameters &parameters, WebSocket::OnData onData)
 {
-    TRY(connect()); // starts the daemon where that is needed
+    if (!m_options.dial)
+        TRY(connect()); // starts the daemon where that is needed
     const std::string complete = target(path, parameters);
     trace(">", "GET " + complete + " (websocket)", {});
-    return WebSocket::begin(m_options.paths.socket(), complete, std::move(onData));
+    return WebSocket::begin(m_options.dial ? TRY(m_options.dial()) : TRY(connectUnix(m_options.paths.socket())), complete, std::move(onData));
 }
 
 Result<WebSocket> Client::openOperationSocket(const std::string &operationUrl, const std::string &secret,

@@ -45,6 +45,7 @@ public:
         std::string project; ///< Empty: not said, the daemon's default.
         bool debug = false;
         Autostart autostart = Autostart::Yes;
+        std::function<Result<Fd>()> dial = {}; ///< Makes a connection to another host; empty: the unix socket of `paths`.
     };
     explicit Client(Options options) : m_options(std::move(options)) {}
 
@@ -88,6 +89,7 @@ public:
     /// `path` with the parameters and the project behind it.
     std::string target(const std::string &path, const Parameters &parameters = {}) const;
     const Options &options() const { return m_options; }
+    bool isRemote() const { return static_cast<bool>(m_options.dial); }
     /// For `version`: an answer only where a daemon already runs.
     void setAutostart(Autostart autostart) { m_options.autostart = autostart; }
 

@@ -27,7 +27,8 @@ Error lost(std::string_view why)
 http::Headers headersFor(const Request &request)
 {
     http::Headers headers = request.headers;
-    headers.set("Host", "lxmgr");
+    if (!headers.find("Host"))
+        headers.set("Host", "lxmgr");
     if (request.source && !request.sourceSize)
         headers.set("Transfer-Encoding", "chunked");
     else if (request.source)

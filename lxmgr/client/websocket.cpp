@@ -23,9 +23,9 @@ WebSocket::WebSocket(Fd fd, std::string key, OnData onData)
 {
 }
 
-Result<WebSocket> WebSocket::begin(const std::string &socketPath, const std::string &target, OnData onData)
+Result<WebSocket> WebSocket::begin(Fd connected, const std::string &target, OnData onData)
 {
-    WebSocket socket(TRY(connectUnix(socketPath)), http::newWebSocketKey(), std::move(onData));
+    WebSocket socket(std::move(connected), http::newWebSocketKey(), std::move(onData));
     http::Headers headers = http::webSocketRequestHeaders(socket.m_key);
     headers.set("Host", "lxmgr");
     TRY(sendAll(socket.m_fd, http::writeRequest("GET", target, headers)));

@@ -17,8 +17,8 @@ class WebSocket
 public:
     using OnData = std::function<void(http::Opcode, std::string_view piece, bool last)>;
 
-    /// Connects and sends the upgrade request; finishOpening() reads the answer. Several can be opened side by side.
-    static Result<WebSocket> begin(const std::string &socketPath, const std::string &target, OnData onData);
+    /// Sends the upgrade request over `socket`, connected; finishOpening() reads the answer. Several can be opened side by side.
+    static Result<WebSocket> begin(Fd socket, const std::string &target, OnData onData);
     Status finishOpening();
 
     const Fd &fd() const { return m_fd; }

@@ -178,7 +178,7 @@ void Sandbox::disconnectUplink() { m_uplink.reset(); }
 QProcessEnvironment Sandbox::environment() const
 {
     QProcessEnvironment all = QProcessEnvironment::systemEnvironment();
-    for (const char *name : {"LXMGR_FAIL", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "SSH_AUTH_SOCK"})
+    for (const char *name : {"LXMGR_FAIL", "LXMGR_CONF", "LXMGR_REMOTE", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "SSH_AUTH_SOCK"})
         all.remove(name);
     all.insert("LXMGR_DIR", stateDir());
     all.insert("LXMGR_RUN_DIR", runDir());
