@@ -100,6 +100,9 @@ public:
     void clientGone()
     {
         closeSource();
+        // One that has sent all and goes at once, as incus does: what the command has not read yet is still its own.
+        if (m_clientEnded && !m_hadSource && m_sink && !m_toSink.empty())
+            return;
         closeSink();
         finish(PumpEnd::ClientGone);
     }
