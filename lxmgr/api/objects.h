@@ -903,6 +903,13 @@ template <> struct Fields<InstanceBackupsPost> {
                    Field{"compression_algorithm", &T::compressionAlgorithm}};
 };
 
+struct InstanceRebuildPost {
+    InstanceSource source;
+};
+template <> struct Fields<InstanceRebuildPost> {
+    static constexpr auto rows = std::tuple{Field{"source", &InstanceRebuildPost::source}};
+};
+
 /// The `metadata.yaml` of an image or instance (…/metadata).
 struct ImageMetadata {
     std::string architecture;

@@ -498,6 +498,11 @@ void Connection::answer(Answer answer)
         m_outbox.add(http::writeResponse(answer.status, answer.headers));
         return becomeWebSocket(std::move(answer.upgrade));
     }
+    if (answer.handOver) {
+        m_handOver = std::move(answer.handOver);
+        m_outbox.add(http::writeResponse(answer.status, answer.headers));
+        return flush();
+    }
     if (answer.stream) {
         answer.headers.set("Transfer-Encoding", "chunked");
     } else {
@@ -584,8 +589,21 @@ void Connection::runFile(std::shared_ptr<FileJob> file)
     });
 }
 
+/// As end(), but the socket lives on with somebody else.
+void Connection::handOver()
+{
+    const auto self = shared_from_this();
+    m_phase = Phase::Ended;
+    clearDeadline();
+    m_hub.poller.unwatch(m_socket.get());
+    m_hub.ended(*this);
+    std::exchange(m_handOver, nullptr)(std::move(m_socket), std::exchange(m_unread, {}));
+}
+
 void Connection::sentAll()
 {
+    if (m_handOver)
+        return handOver();
     if (m_phase == Phase::Closing)
         return end();
     if (m_phase == Phase::Socket && m_framer->closeSent() && m_framer->closeReceived())

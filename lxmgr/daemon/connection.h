@@ -52,6 +52,7 @@ struct Answer {
     std::optional<Fd> stream; ///< Sent in chunks instead of `parts`.
     std::function<bool()> whole; ///< Whether the stream that ended was all of it; unset: it was.
     std::function<void(std::shared_ptr<WebSocket>)> upgrade;
+    std::function<void(Fd, std::string)> handOver; ///< Takes the socket once the answer is sent.
 };
 
 /// The way from a Responder in any thread to its connection.
@@ -139,6 +140,7 @@ private:
     void sendAnswer(int status, http::Headers headers, std::string body);
     void queueParts(std::vector<BodyPart> parts);
     void becomeWebSocket(std::function<void(std::shared_ptr<WebSocket>)> ready);
+    void handOver();
     void flush();
     void runFile(std::shared_ptr<FileJob> file);
     void sentAll();
@@ -169,6 +171,7 @@ private:
     std::weak_ptr<Responder::Channel> m_channel;
 
     Outbox m_outbox;
+    std::function<void(Fd, std::string)> m_handOver; ///< Who gets the socket once all is sent.
     bool m_wantWrite = false;
     bool m_fileRunning = false;
 

@@ -12,6 +12,8 @@
 namespace lxmgr::daemon
 {
 
+class SftpSessions;
+
 struct Context {
     const Paths &paths;
     store::Database &db;
@@ -31,6 +33,7 @@ struct Context {
     std::function<void(bool stopGuests)> quit; ///< Ends the daemon; any thread.
     std::function<void()> schedulesChanged; ///< Snapshots may fall due or expire at other times than before; any thread.
     std::function<void(std::function<void()>)> whenReady; ///< Runs it once re-adoption and autostart are done.
+    SftpSessions *sftp = nullptr;
 };
 
 /// Answers the request, or returns the Error to answer with. A pool thread.
@@ -50,7 +53,12 @@ std::span<const HandlerRow> keptExportHandlers();
 std::span<const HandlerRow> backupHandlers();
 std::span<const HandlerRow> executionHandlers();
 std::span<const HandlerRow> fileHandlers();
+/// Before something is done to the files of an instance that does not run: nobody is at work on them any more.
+void endFileVisits(Context &context, const instances::InstanceKey &key);
 std::span<const HandlerRow> diffHandlers();
+std::span<const HandlerRow> metadataHandlers();
+std::span<const HandlerRow> metricsHandlers();
+std::span<const HandlerRow> absentHandlers();
 std::span<const HandlerRow> imageHandlers();
 std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> profileHandlers();

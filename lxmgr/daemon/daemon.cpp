@@ -6,6 +6,7 @@
 #include "daemon/context.h"
 #include "daemon/guest_api.h"
 #include "daemon/scheduler.h"
+#include "daemon/sftp_sessions.h"
 
 #include <QCoreApplication>
 #include <fcntl.h>
@@ -72,6 +73,9 @@ Status fillDefaultProfile(store::Database &db)
 /// After these a snapshot may fall due at another time, or something be kept that expires.
 const std::set<std::string, std::less<>> kReschedules = {"instance-created", "instance-updated", "instance-restored", "instance-deleted"};
 
+/// After these the tree of an instance that did not run is no longer what it was, or is no longer there.
+const std::set<std::string, std::less<>> kOtherTree = {"instance-started", "instance-restored", "instance-deleted", "instance-renamed"};
+
 } // namespace
 
 class Daemon::Impl
@@ -128,6 +132,7 @@ public:
         if (m_server)
             m_server->stopListening();
         m_server.reset(); // waits for handlers, which use all that goes next
+        m_sftp.reset();
         m_scheduler.reset();
         m_backups.reset();
         m_guestApi.reset();
@@ -157,6 +162,8 @@ private:
                                     *m_backups, *m_volumeExchange,
                                     *m_operations, *m_events, *m_server,
                                     false, {}, {}, {}});
+        m_sftp = std::make_unique<SftpSessions>(*m_server);
+        m_context->sftp = m_sftp.get();
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
         m_context->whenReady = [this](std::function<void()> callback) { whenReady(std::move(callback)); };
         m_context->schedulesChanged = [this] { m_scheduler->changed(); };
@@ -206,6 +213,8 @@ private:
         for (const auto &[name, value] : event.context)
             lifecycle.context[name] = value;
         m_events->lifecycle(lifecycle, event.key.project);
+        if (m_sftp && kOtherTree.contains(event.action))
+            m_sftp->endStopped(event.key);
         if (event.action == "instance-updated")
             m_guestApi->serve(event.key);
         if (m_scheduler && (kReschedules.contains(event.action) || event.action.starts_with("instance-snapshot-") ||
@@ -255,6 +264,7 @@ private:
     std::unique_ptr<instances::ImageService> m_images;
     std::unique_ptr<instances::VolumeExchange> m_volumeExchange;
     std::unique_ptr<Events> m_events;
+    std::unique_ptr<SftpSessions> m_sftp;
     std::unique_ptr<Server> m_server;
     std::unique_ptr<Operations> m_operations;
     std::unique_ptr<instances::Manager> m_manager;

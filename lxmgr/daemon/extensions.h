@@ -22,6 +22,7 @@ inline constexpr std::string_view kExtensions[] = {
     "instance_get_full",
     "api_filtering",
     "instance_all_projects",
+    "container_edit_metadata",
     "container_exec_recording",
     "container_exec_user_group_cwd",
     "container_exec_signal_handling",
@@ -33,6 +34,10 @@ inline constexpr std::string_view kExtensions[] = {
     "file_symlinks",
     "file_get_symlink",
     "instance_file_head",
+    "instances_rebuild",
+    "metadata_configuration",
+    "metrics",
+    "warnings", // there never are any
     "event_lifecycle",
     "event_project",
     "event_location",

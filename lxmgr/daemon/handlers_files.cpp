@@ -1,5 +1,6 @@
 // Files inside an instance, running or stopped; paths are resolved inside it by a helper that has entered it.
 #include "daemon/context.h"
+#include "daemon/sftp_sessions.h"
 
 #include "api/envelope.h"
 #include "base/text.h"
@@ -210,15 +211,33 @@ Status remove(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
+/// Nothing of what the client says is read here: the helper in the guest gets the connection.
+Status sftp(Context &context, Request &request, const Responder &responder)
+{
+    const instances::InstanceKey key = keyOf(request);
+    TRY(context.manager.describe(key));
+    if (request.head.upgrade != "sftp")
+        return Error(Code::Invalid, "this is for connections that ask for \"Upgrade: sftp\"");
+    const auto on = context.manager.guest(key) ? SftpSessions::On::Running : SftpSessions::On::Stopped;
+    return context.sftp->begin(key, on, TRY(context.manager.files(key)), responder);
+}
+
 constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceFileGet, &get},
     {api::RouteId::InstanceFileHead, &head},
     {api::RouteId::InstanceFilePost, &post},
     {api::RouteId::InstanceFileDelete, &remove},
+    {api::RouteId::InstanceSftp, &sftp},
 };
 
 } // namespace
 
 std::span<const HandlerRow> fileHandlers() { return kRows; }
+
+void endFileVisits(Context &context, const instances::InstanceKey &key)
+{
+    if (!context.manager.guest(key))
+        context.sftp->endStopped(key);
+}
 
 } // namespace lxmgr::daemon

@@ -59,9 +59,67 @@ std::string etagOfImage(const store::Image &row)
     return api::etagOf(api::toJson(writable));
 }
 
+constexpr std::size_t kMostSecrets = 100; ///< That nobody has used, of all images.
+
+bool sameText(std::string_view one, std::string_view other)
+{
+    unsigned different = one.size() == other.size() ? 0 : 1;
+    for (std::size_t i = 0; i < std::min(one.size(), other.size()); ++i)
+        different |= static_cast<unsigned char>(one[i]) ^ static_cast<unsigned char>(other[i]);
+    return different == 0;
+}
+
+bool isSecretOf(const Task &task, const store::Image &row)
+{
+    const api::Operation operation = task.snapshot();
+    if (operation.operationClass != "token" || task.ended() || task.project() != row.project || !operation.resources)
+        return false;
+    const auto images = operation.resources->find("images");
+    return images != operation.resources->end() && images->second == std::vector<std::string>{urlOf("images", row.fingerprint, row.project)};
+}
+
+/// "?secret=": one that POST .../secret gave for this image, or as if there were no such image. Looking at the image does not
+/// use it up, fetching its files does.
+enum class Secret { Kept, UsedUp };
+Status checkSecret(Context &context, const Request &request, const store::Image &row, Secret after)
+{
+    const std::string *given = request.query.find("secret");
+    if (!given || given->empty())
+        return {};
+    for (const auto &task : context.operations.list())
+        if (isSecretOf(*task, row) && sameText(task->snapshot().metadata.text("secret"), *given))
+            return after == Secret::UsedUp ? task->cancel() : Status(); // of two at once one gets it: the other's cancel fails
+    return Error(Code::NotFound, "Image not found");
+}
+
+Status secret(Context &context, Request &request, const Responder &responder)
+{
+    const store::Image row = TRY(find(context, request));
+    const auto all = context.operations.list();
+    if (std::ranges::count_if(all, [](const auto &task) { return task->snapshot().operationClass == "token" && !task->ended(); }) >=
+        static_cast<std::ptrdiff_t>(kMostSecrets))
+        return Error(Code::Unavailable, std::to_string(kMostSecrets) + " secrets have not been used (cancel some: their operations)");
+    TaskOptions options;
+    options.project = row.project;
+    options.description = "Executing operation";
+    options.operationClass = "token";
+    options.resources = {{"images", {urlOf("images", row.fingerprint, row.project)}}};
+    options.metadata = api::Json::object();
+    options.metadata["secret"] = newSecret();
+    options.mayCancel = true;
+    const auto task = context.operations.add(std::move(options));
+    task->setOnCancel([weak = std::weak_ptr(task)] {
+        if (const auto ended = weak.lock())
+            ended->finish(Error(Code::Cancelled, "cancelled"));
+    });
+    responder.async(task->snapshot(), row.project);
+    return {};
+}
+
 Status get(Context &context, Request &request, const Responder &responder)
 {
     const store::Image row = TRY(find(context, request));
+    TRY(checkSecret(context, request, row, Secret::Kept));
     responder.sync(api::toJson(toApi(row)), etagOfImage(row));
     return {};
 }
@@ -282,6 +340,7 @@ Status create(Context &context, Request &request, const Responder &responder)
 Status exportImage(Context &context, Request &request, const Responder &responder)
 {
     const store::Image row = TRY(find(context, request));
+    TRY(checkSecret(context, request, row, Secret::UsedUp));
     std::vector<images::ExportFile> files = TRY(context.images.files().exportFiles(row.fingerprint));
     std::vector<BodyPart> parts;
     if (files.size() == 1) {
@@ -472,6 +531,7 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::ImagePatch, &change},
     {api::RouteId::ImageDelete, &remove},
     {api::RouteId::ImageExport, &exportImage},
+    {api::RouteId::ImageSecret, &secret},
     {api::RouteId::ImageAliasList, &aliasList},
     {api::RouteId::ImageAliasCreate, &aliasCreate},
     {api::RouteId::ImageAliasGet, &aliasGet},

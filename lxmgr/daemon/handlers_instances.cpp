@@ -1,4 +1,4 @@
-// Instances: list, get, create, change, state, rename, delete, wait, logs, metadata.
+// Instances: list, get, create, change, state, rename, delete, wait, logs.
 #include "daemon/context.h"
 #include "daemon/convert.h"
 
@@ -140,11 +140,10 @@ Result<instances::CreateRequest> createRequest(const Request &request, const api
     return create;
 }
 
+/// "live" says nothing here: the clients set it for whatever runs, and get a copy of its files, as from LXD.
 Status copy(Context &context, const Request &request, const Responder &responder, const api::InstancesPost &post)
 {
     const api::InstanceSource &source = post.source;
-    if (source.live)
-        return Error(Code::Unsupported, "copying the memory of a running instance is not supported by this version");
     instances::CopyRequest wanted;
     wanted.target = TRY(definitionOf(request, post));
     if (wanted.target.name.empty())
@@ -246,8 +245,10 @@ Status restore(Context &context, const Request &request, const Responder &respon
         return operate(context, request, responder, "Restoring files", [&context, key, name, paths = put.restoreFiles](Task &task) {
             return context.manager.restoreFiles(key, name, paths, task);
         });
-    return operate(context, request, responder, "Restoring snapshot",
-                   [&context, key, name](Task &task) { return context.manager.restore(key, name, task); });
+    return operate(context, request, responder, "Restoring snapshot", [&context, key, name](Task &task) {
+        endFileVisits(context, key);
+        return context.manager.restore(key, name, task);
+    });
 }
 
 /// {"web1": ["security.nesting"]}
@@ -298,8 +299,10 @@ Status move(Context &context, const Request &request, const Responder &responder
     if (body.instanceOnly || body.containerOnly)
         return Error(Code::Unsupported, "snapshots go with their instance (delete them, or copy it without them)");
     const instances::MoveRequest wanted{body.pool, body.name};
-    return operate(context, request, responder, "Moving instance",
-                   [&context, key = keyOf(request), wanted](Task &task) { return context.manager.move(key, wanted, task); });
+    return operate(context, request, responder, "Moving instance", [&context, key = keyOf(request), wanted](Task &task) {
+        endFileVisits(context, key);
+        return context.manager.move(key, wanted, task);
+    });
 }
 
 Status post(Context &context, Request &request, const Responder &responder)
@@ -310,16 +313,20 @@ Status post(Context &context, Request &request, const Responder &responder)
     if (body.migration)
         return Error(Code::Unsupported, "moving instances between servers and projects is not supported by this version");
     TRY(checkInstanceName(body.name));
-    return operate(context, request, responder, "Renaming instance",
-                   [&context, key = keyOf(request), to = body.name](Task &) { return context.manager.rename(key, to); });
+    return operate(context, request, responder, "Renaming instance", [&context, key = keyOf(request), to = body.name](Task &) {
+        endFileVisits(context, key);
+        return context.manager.rename(key, to);
+    });
 }
 
 Status remove(Context &context, Request &request, const Responder &responder)
 {
     if (context.manager.guest(keyOf(request)))
         return Error(Code::WrongState, "Instance is running");
-    return operate(context, request, responder, "Deleting instance",
-                   [&context, key = keyOf(request), keep = keepOf(request)](Task &) { return context.manager.remove(key, keep); });
+    return operate(context, request, responder, "Deleting instance", [&context, key = keyOf(request), keep = keepOf(request)](Task &) {
+        endFileVisits(context, key);
+        return context.manager.remove(key, keep);
+    });
 }
 
 Status stateGet(Context &context, Request &request, const Responder &responder)
@@ -374,7 +381,10 @@ Status statePut(Context &context, Request &request, const Responder &responder)
     const ActionRow *row = TRY(actionOf(body));
     return operate(
         context, request, responder, std::string(row->description),
-        [&context, key = keyOf(request), row, stop = stopRequest(body)](Task &task) { return row->run(context.manager, key, stop, task); },
+        [&context, key = keyOf(request), row, stop = stopRequest(body)](Task &task) {
+            endFileVisits(context, key);
+            return row->run(context.manager, key, stop, task);
+        },
         row->mayCancel);
 }
 
@@ -397,6 +407,7 @@ Status bulkPut(Context &context, Request &request, const Responder &responder)
             const bool wanted = row->name == "start" ? !guest : row->name == "unfreeze" ? guest && guest->frozen : guest && !guest->frozen;
             if (!wanted)
                 continue;
+            endFileVisits(context, key);
             if (Status done = row->run(context.manager, key, stop, running); !done) {
                 failed += (failed.empty() ? "" : "; ") + name + ": " + done.error().message;
                 code = done.error().code;
@@ -432,6 +443,27 @@ Status wait(Context &context, Request &request, const Responder &responder)
     }
     responder.sync();
     return {};
+}
+
+Status rebuild(Context &context, Request &request, const Responder &responder)
+{
+    const api::InstanceSource source = TRY(request.json<api::InstanceRebuildPost>()).source;
+    instances::RebuildRequest wanted;
+    wanted.empty = source.type == "none";
+    if (source.type != "image" && !wanted.empty)
+        return Error(Code::Invalid, "source type " + quoted(source.type) + " is not one to rebuild from (image, none)");
+    wanted.fingerprint = source.fingerprint;
+    wanted.alias = source.alias;
+    if (!source.server.empty() && !(source.protocol == "simplestreams" && !source.alias.empty()))
+        return Error(Code::Unsupported, "image server " + quoted(source.server) + ": copy the image from there first (image copy)");
+    if (!wanted.empty && wanted.fingerprint.empty() && wanted.alias.empty())
+        return Error(Code::Invalid, "source: neither an alias nor a fingerprint is given");
+    if (context.manager.guest(keyOf(request)))
+        return Error(Code::WrongState, "Instance is running");
+    return operate(context, request, responder, "Rebuilding instance", [&context, key = keyOf(request), wanted](Task &task) {
+        endFileVisits(context, key);
+        return context.manager.rebuild(key, wanted, task);
+    });
 }
 
 constexpr std::string_view kLogNames[] = {"console.log", "lxmgr.log"};
@@ -504,33 +536,6 @@ Status logDelete(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
-Status metadataGet(Context &context, Request &request, const Responder &responder)
-{
-    const instances::Described described = TRY(context.manager.describe(keyOf(request)));
-    const instances::Pools::Use pool = TRY(context.pools.get(described.row.pool));
-    if (described.row.image.empty())
-        return Error(Code::NotFound, "instance " + quoted(described.row.name) + " was made without an image");
-    const Fd image = TRY(pool->openImage(described.row.image));
-    const images::Metadata metadata = TRY(images::readMetadata(image));
-    api::ImageMetadata out;
-    out.architecture = metadata.architecture;
-    out.creationDate = metadata.creationDate;
-    out.expiryDate = metadata.expiryDate;
-    out.properties = metadata.properties;
-    for (const images::TemplateRule &rule : metadata.templates) {
-        api::Json entry = api::Json::object();
-        api::Json when = api::Json::array();
-        for (const std::string &word : rule.when)
-            when.append(word);
-        entry["when"] = std::move(when);
-        entry["create_only"] = rule.createOnly;
-        entry["template"] = rule.source;
-        out.templates[rule.target] = std::move(entry);
-    }
-    responder.sync(out);
-    return {};
-}
-
 constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceList, &list},
     {api::RouteId::InstanceCreate, &create},
@@ -543,10 +548,10 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::InstanceStateGet, &stateGet},
     {api::RouteId::InstanceStatePut, &statePut},
     {api::RouteId::InstanceWait, &wait},
+    {api::RouteId::InstanceRebuild, &rebuild},
     {api::RouteId::InstanceLogList, &logList},
     {api::RouteId::InstanceLogGet, &logGet},
     {api::RouteId::InstanceLogDelete, &logDelete},
-    {api::RouteId::InstanceMetadataGet, &metadataGet},
 };
 
 } // namespace

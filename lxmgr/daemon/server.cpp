@@ -107,6 +107,17 @@ void Responder::websocket(std::function<void(std::shared_ptr<WebSocket>)> ready)
     m_channel->answer(std::move(answer));
 }
 
+void Responder::handOver(const std::string &protocol, std::function<void(Fd, std::string)> take) const
+{
+    if (m_channel->head().upgrade != protocol)
+        return error(Error(Code::Invalid, "this is for connections that ask for \"Upgrade: " + protocol + "\""));
+    Answer answer;
+    answer.status = 101;
+    answer.headers = {{"Upgrade", protocol}, {"Connection", "Upgrade"}};
+    answer.handOver = std::move(take);
+    m_channel->answer(std::move(answer));
+}
+
 bool Responder::gone() const { return m_channel->gone(); }
 void Responder::onGone(std::function<void()> callback) const { m_channel->onGone(std::move(callback)); }
 

@@ -106,6 +106,9 @@ public:
     /// 101; `ready` then runs on the server's thread with the open socket, and sets its callbacks.
     /// Invalid is sent instead if the request asked for no websocket.
     void websocket(std::function<void(std::shared_ptr<WebSocket>)> ready) const;
+    /// 101 to a request that asked for `protocol` (Invalid otherwise); once that is sent, `take` gets the connection itself, on
+    /// the server's thread, with what the client has sent behind its request. The server has no part in it from then on.
+    void handOver(const std::string &protocol, std::function<void(Fd socket, std::string already)> take) const;
 
     /// The client has gone: waiting for it is pointless.
     bool gone() const;

@@ -51,6 +51,7 @@ inline constexpr const char *kSnapshotRenameOperation = "snapshot-rename";
 inline constexpr const char *kRestoreOperation = "instance-restore";
 inline constexpr const char *kRestoreFilesOperation = "instance-restore-files";
 inline constexpr const char *kPauseOperation = "instance-pause";
+inline constexpr const char *kRebuildOperation = "instance-rebuild";
 inline constexpr const char *kRefreshOperation = "instance-refresh";
 inline constexpr const char *kMoveOperation = "instance-move";
 inline constexpr const char *kResizeOperation = "root-resize";
@@ -106,6 +107,12 @@ struct Definition {
     std::vector<std::string> profiles;
     StringMap config;
     DeviceMap devices;
+};
+
+/// What a rebuilt instance is made from.
+struct RebuildRequest {
+    bool empty = false;
+    std::string alias, fingerprint; ///< One of them, as in CreateRequest.
 };
 
 struct StopRequest {
@@ -177,6 +184,8 @@ public:
     Status thaw(const InstanceKey &key);
     Status remove(const InstanceKey &key, Keep keep = Keep::Yes);
     Status rename(const InstanceKey &key, const std::string &to);
+    /// WrongState: it runs, or has snapshots.
+    Status rebuild(const InstanceKey &key, const RebuildRequest &request, Progress &progress);
     /// A stopped instance, with its snapshots, to another pool. AlreadyExists: it lies there.
     Status move(const InstanceKey &key, const MoveRequest &request, Progress &progress);
     /// Lets go of a pool: its instances are forgotten, what is in it stays. WrongState: one of them runs.
@@ -426,6 +435,8 @@ private:
     Status takeSnapshotRows(const store::Instance &row, const store::Instance &source, storage::Driver &pool);
     Status refresh(const CopyRequest &request, const store::Instance &source, Progress &progress);
     Status finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal);
+    Status finishRebuild(store::Instance row, const store::Operation &journal);
+    Status recoverRebuild(const store::Operation &journal);
     Status recoverRefresh(const store::Operation &journal);
     Status checkMove(const InstanceKey &key, const store::Instance &row, const MoveRequest &request);
     Status movePool(const store::Instance &row, const std::string &pool, Progress &progress);

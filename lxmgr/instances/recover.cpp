@@ -84,6 +84,8 @@ Status Manager::recoverOperation(const store::Operation &journal)
         return recoverRestore(journal);
     if (journal.type == kRestoreFilesOperation)
         return recoverRestoreFiles(journal);
+    if (journal.type == kRebuildOperation)
+        return recoverRebuild(journal);
     if (journal.type == kRefreshOperation)
         return recoverRefresh(journal);
     if (journal.type == kMoveOperation)

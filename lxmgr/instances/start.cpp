@@ -8,6 +8,7 @@
 #include "instances/guest_api.h"
 #include "instances/names.h"
 #include "instances/own_view.h"
+#include "instances/templates.h"
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
 
@@ -46,20 +47,6 @@ seccomp::Policy seccompOf(const config::InstanceConfig &config)
     if (config.syscallsAllow)
         policy.allow = config.syscallsAllow->lines;
     return policy;
-}
-
-/// Where metadata.yaml and the templates lie: beside the volume of an instance that came with them, else in its image.
-Result<std::optional<Fd>> openTemplates(storage::Driver &pool, const store::Instance &row)
-{
-    Fd volume = TRY(pool.openVolume(row.project, row.name));
-    if (sys::fstatat(volume, "metadata.yaml"))
-        return std::optional(std::move(volume));
-    if (row.image.empty())
-        return std::optional<Fd>();
-    auto image = pool.openImage(row.image);
-    if (!image && image.error().code == Code::NotFound)
-        return std::optional<Fd>(); // the image was deleted since; its tree lives on below the volume
-    return std::optional(TRY(std::move(image)));
 }
 
 } // namespace

@@ -355,12 +355,18 @@ void readCpu(const Layout &layout, const std::string &path, Usage &usage)
 {
     const Hierarchy *counted = layout.find("cpuacct");
     Result<Fd> folder = counted ? openFolder(*counted, path) : Result<Fd>(Fd());
-    if (counted && folder)
+    if (counted && folder) {
         usage.cpuNanoseconds = number(*folder, "cpuacct.usage");
+        usage.cpuUserNanoseconds = number(*folder, "cpuacct.usage_user");
+    }
     const Hierarchy *unified = counted ? nullptr : layout.find("");
-    if (Result<Fd> v2 = unified ? openFolder(*unified, path) : Result<Fd>(Fd()); unified && v2)
-        if (const auto micros = field(readOr(*v2, "cpu.stat"), "usage_usec"))
+    if (Result<Fd> v2 = unified ? openFolder(*unified, path) : Result<Fd>(Fd()); unified && v2) {
+        const auto text = readOr(*v2, "cpu.stat");
+        if (const auto micros = field(text, "usage_usec"))
             usage.cpuNanoseconds = *micros * 1000;
+        if (const auto micros = field(text, "user_usec"))
+            usage.cpuUserNanoseconds = *micros * 1000;
+    }
 }
 
 } // namespace

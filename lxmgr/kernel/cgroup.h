@@ -115,7 +115,7 @@ Result<Fd> openEvents(const Layout &layout, const std::string &path);
 /// A value is absent where this host does not count it.
 struct Usage {
     std::optional<Bytes> memory, memoryPeak, memoryLimit, swap, swapPeak;
-    std::optional<std::uint64_t> cpuNanoseconds, processes, oomKills;
+    std::optional<std::uint64_t> cpuNanoseconds, cpuUserNanoseconds, processes, oomKills;
 };
 /// Memory that cannot be had back without swapping or killing: anonymous and shared pages and the kernel's own for it.
 Result<Bytes> heldMemory(const Layout &layout, const std::string &path);

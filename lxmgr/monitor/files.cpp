@@ -5,8 +5,10 @@
 #include "kernel/idmap.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
+#include "monitor/guest_files.h"
 #include "monitor/modes.h"
 #include "monitor/put_back.h"
+#include "monitor/sftp.h"
 #include "runtime/ids.h"
 #include "runtime/trees.h"
 #include "spec/codec.h"
@@ -73,15 +75,18 @@ Result<Fd> enterStopped(spec::Packet &packet)
 struct Guest {
     Fd root;
     bool detached = false;
+    Fd init; ///< Of a running one: its pidfd.
 };
 
 Result<Guest> enter(spec::Channel &daemon)
 {
     auto packet = TRY(daemon.receive());
-    if (packet && packet->type == MessageType::EnterRunning)
-        return Guest{TRY(enterRunning(*packet)), false};
+    if (packet && packet->type == MessageType::EnterRunning) {
+        Fd root = TRY(enterRunning(*packet));
+        return Guest{std::move(root), false, std::move(packet->fds[0])};
+    }
     if (packet && packet->type == MessageType::EnterStopped)
-        return Guest{TRY(enterStopped(*packet)), true};
+        return Guest{TRY(enterStopped(*packet)), true, {}};
     return Error(Code::Corrupt, "no guest was named");
 }
 
@@ -108,61 +113,11 @@ struct Served {
     const spec::Channel &daemon;
 };
 
-/// Owner and mode where they are given; the owner first, because a new owner takes set-id bits away.
-Status apply(const Fd &fd, std::int64_t mode, std::int64_t uid, std::int64_t gid)
-{
-    if (uid >= 0 || gid >= 0)
-        TRY(sys::fchown(fd, static_cast<uid_t>(uid), static_cast<gid_t>(gid))); // -1 leaves it
-    if (mode >= 0)
-        TRY(sys::fchmod(fd, static_cast<mode_t>(mode) & 07777));
-    return {};
-}
-
-// O_NONBLOCK: a fifo must not stop us.
-constexpr int kAlways = O_NONBLOCK | O_NOCTTY;
-
-Status openNew(const Fd &root, const FileRequest &request, int flags, Served &served)
-{
-    auto fd = path::open(root, request.path, flags | O_CREAT | O_EXCL, Scope::InRoot, 0600);
-    if (!fd)
-        return std::move(fd.error());
-    served.fd = std::move(*fd);
-    served.body.created = true;
-    return apply(served.fd, request.mode >= 0 ? request.mode : 0644, std::max<std::int64_t>(request.uid, 0),
-                 std::max<std::int64_t>(request.gid, 0));
-}
-
-/// A device or socket is not opened even to find out what it is.
-Status refuseSpecial(const Fd &root, const FileRequest &request)
-{
-    const Fd there = TRY(path::open(root, request.path, O_PATH | (request.flags & O_NOFOLLOW), Scope::InRoot));
-    const mode_t mode = TRY(sys::fstat(there)).st_mode;
-    if (!S_ISREG(mode) && !S_ISDIR(mode))
-        return Error(Code::Invalid, "it is neither a file nor a folder");
-    return {};
-}
-
 Status open(const Fd &root, const FileRequest &request, Served &served)
 {
-    constexpr int kAllowed = O_ACCMODE | O_TRUNC | O_APPEND | O_NOFOLLOW | O_DIRECTORY;
-    const int flags = (request.flags & kAllowed) | kAlways;
-    if (request.flags & O_CREAT) {
-        Status made = openNew(root, request, flags & ~O_TRUNC, served);
-        if (made || made.error().errnum != EEXIST || (request.flags & O_EXCL))
-            return made;
-    }
-    if (Status plain = refuseSpecial(root, request); !plain) {
-        // A link to nothing yet is made through the link, as open(2) does.
-        if (plain.error().errnum != ENOENT || !(request.flags & O_CREAT))
-            return plain;
-    }
-    served.fd = TRY(path::open(root, request.path, flags | (request.flags & O_CREAT), Scope::InRoot, 0644));
-    return apply(served.fd, request.mode, request.uid, request.gid);
-}
-
-Status openFile(const Fd &root, const FileRequest &request, Served &served)
-{
-    TRY(open(root, request, served));
+    OpenedFile opened = TRY(openFile(root, request));
+    served.fd = std::move(opened.fd);
+    served.body.created = opened.created;
     served.body.stat = describe(TRY(sys::fstat(served.fd)));
     return {};
 }
@@ -200,7 +155,7 @@ Status makeFolder(const Fd &root, const FileRequest &request, Served &)
         return {};
     TRY(std::move(made));
     const Fd folder = TRY(path::open(parent.folder, parent.name, O_RDONLY | O_DIRECTORY, Scope::NoSymlink));
-    return apply(folder, request.mode >= 0 ? request.mode : 0755, owner.uid, owner.gid);
+    return applyTo(folder, request.mode >= 0 ? request.mode : 0755, owner.uid, owner.gid);
 }
 
 Status removeFile(const Fd &root, const FileRequest &request, Served &)
@@ -236,9 +191,9 @@ Status readLink(const Fd &root, const FileRequest &request, Served &served)
 
 Status changeFile(const Fd &root, const FileRequest &request, Served &)
 {
-    TRY(refuseSpecial(root, request));
+    TRY(refuseSpecial(root, request.path, request.flags));
     const Fd fd = TRY(path::open(root, request.path, O_RDONLY | kAlways, Scope::InRoot));
-    return apply(fd, request.mode, request.uid, request.gid);
+    return applyTo(fd, request.mode, request.uid, request.gid);
 }
 
 /// The root file system without what the guest has mounted in it.
@@ -282,7 +237,7 @@ struct Row {
     Status (*serve)(const Fd &root, const FileRequest &request, Served &served);
 };
 constexpr Row kRows[] = {
-    {MessageType::FileOpen,        &openFile   },
+    {MessageType::FileOpen,        &open       },
     {MessageType::FileStat,        &statFile   },
     {MessageType::FileList,        &listFolder },
     {MessageType::FileMakeDir,     &makeFolder },
@@ -338,12 +293,24 @@ Status serve(spec::Channel &daemon, const Guest &guest, const spec::Packet &pack
     return Error(Code::Unsupported, "unknown message");
 }
 
+/// From here on a client is served, not the daemon, until either goes, or the guest ends: nobody of us may keep it mounted.
+Status becomeSftpServer(spec::Channel &daemon, const Guest &guest, spec::Packet &packet)
+{
+    const auto request = TRY(spec::decode<FileRequest>(packet.body));
+    if (packet.fds.size() != 1)
+        return Error(Code::Corrupt, "no connection came along");
+    TRY(daemon.send(MessageType::FileReply, spec::encode(FileReplyBody())));
+    return serveSftp(guest.root, packet.fds[0], request.other, {daemon.fd(), guest.init.get()});
+}
+
 Status serveAll(spec::Channel &daemon, const Guest &guest)
 {
     for (;;) {
-        const auto packet = TRY(daemon.receive());
+        auto packet = TRY(daemon.receive());
         if (!packet)
             return {};
+        if (packet->type == MessageType::FileSftp)
+            return becomeSftpServer(daemon, guest, *packet);
         if (Status served = serve(daemon, guest, *packet); !served)
             TRY(daemon.send(MessageType::Failed, spec::encodeFailure(served.error())));
     }

@@ -4,7 +4,10 @@
 #include "spec/spawn.h"
 
 #include <cerrno>
+#include <csignal>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 
 namespace lxmgr::spec
@@ -35,7 +38,7 @@ Result<FilesClient> FilesClient::start(const Paths &paths, MessageType enter, st
                                        const std::vector<int> &fds)
 {
     Spawned spawned = TRY(spawnMonitor(paths.monitor, "files", "files"));
-    FilesClient client(std::move(spawned.channel), spawned.pid); // reaps it when something fails
+    FilesClient client(std::move(spawned.channel), spawned.pid, std::move(spawned.pidfd)); // reaps it when something fails
     TRY(client.m_channel.send(enter, body, fds));
     TRY(replyOf(client.m_channel));
     return client;
@@ -52,7 +55,7 @@ Result<FilesClient> FilesClient::forStopped(const Paths &paths, const Rootfs &ro
 }
 
 FilesClient::FilesClient(FilesClient &&other) noexcept
-    : m_channel(std::move(other.m_channel)), m_helper(std::exchange(other.m_helper, 0))
+    : m_channel(std::move(other.m_channel)), m_helper(std::exchange(other.m_helper, 0)), m_pidfd(std::move(other.m_pidfd))
 {
 }
 
@@ -60,6 +63,7 @@ FilesClient &FilesClient::operator=(FilesClient &&other) noexcept
 {
     std::swap(m_channel, other.m_channel);
     std::swap(m_helper, other.m_helper);
+    std::swap(m_pidfd, other.m_pidfd);
     return *this;
 }
 
@@ -75,6 +79,16 @@ Result<Packet> FilesClient::ask(MessageType type, const FileRequest &request, co
     TRY(m_channel.send(type, encode(request), fds));
     return replyOf(m_channel);
 }
+
+Status FilesClient::serveSftp(const Fd &socket, const std::string &already)
+{
+    FileRequest request;
+    request.other = already;
+    TRY(ask(MessageType::FileSftp, request, {socket.get()}));
+    return {};
+}
+
+void FilesClient::kill() { (void)::syscall(SYS_pidfd_send_signal, m_pidfd.get(), SIGKILL, nullptr, 0); } // it may have ended
 
 Result<FilesClient::Opened> FilesClient::open(const std::string &path, int flags, std::int64_t mode, std::int64_t uid,
                                               std::int64_t gid)

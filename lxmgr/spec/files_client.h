@@ -54,18 +54,27 @@ public:
     /// The root file system as a detached mount to read from, without what the guest has mounted in it.
     Result<Fd> mount();
 
+    /// The helper serves SFTP on `socket`, whose first bytes were `already`, until its client, the guest or this object goes,
+    /// and ends then. No other call may follow.
+    Status serveSftp(const Fd &socket, const std::string &already);
+    /// Readable once it has ended.
+    const Fd &helper() const { return m_pidfd; }
+    /// Whatever it is doing, which may be to wait for a file system that its guest serves.
+    void kill();
+
     FilesClient(FilesClient &&other) noexcept;
     FilesClient &operator=(FilesClient &&other) noexcept;
     /// Ends the helper and reaps it.
     ~FilesClient();
 
 private:
-    FilesClient(Channel channel, pid_t helper) : m_channel(std::move(channel)), m_helper(helper) {}
+    FilesClient(Channel channel, pid_t helper, Fd pidfd) : m_channel(std::move(channel)), m_helper(helper), m_pidfd(std::move(pidfd)) {}
     static Result<FilesClient> start(const Paths &paths, MessageType enter, std::string_view body,
                                      const std::vector<int> &fds);
     Result<Packet> ask(MessageType type, const FileRequest &request, const std::vector<int> &fds = {});
     Channel m_channel;
     pid_t m_helper = 0;
+    Fd m_pidfd;
 };
 
 } // namespace lxmgr::spec

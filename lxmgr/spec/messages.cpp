@@ -55,6 +55,7 @@ constexpr MessageRow kMessages[] = {
     {MessageType::FileMount,       "file-mount"},
     {MessageType::FileRestore,     "file-restore"},
     {MessageType::FileDropRestore, "file-drop-restore"},
+    {MessageType::FileSftp, "file-sftp"},
     {MessageType::ProxyServe,      "proxy-serve"},
     {MessageType::ProxyListener,   "proxy-listener"},
 };

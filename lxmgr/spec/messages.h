@@ -60,6 +60,7 @@ enum class MessageType : std::uint32_t {
     FileMount = 62,    ///< Reply: FileReply + a mount of the root alone, read-only.
     FileRestore = 63,  ///< FileRequest + a mount of an earlier state that has the path.
     FileDropRestore = 64, ///< What a FileRestore of the path left that was cut off.
+    FileSftp = 65,     ///< FileRequest (other: bytes that came already) + a connection to serve SFTP on; nothing else follows the reply.
 
     ProxyServe = 70,    ///< Proxy mode: a Proxy + init pidfd; Done once all its listeners came and it needs no more rights.
     ProxyListener = 71, ///< As many as fit into a message, in the order of the ports.
