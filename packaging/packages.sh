@@ -6,7 +6,7 @@ packages_run="dnsmasq-base mmdebstrap busybox-static iproute2 ca-certificates"
 packages_test="ccache nftables iptables curl gpg apt-utils util-linux e2fsprogs xfsprogs btrfs-progs procps tar xz-utils zstd"
 # Wanted where the distribution has them.
 packages_run_optional="borgbackup debian-archive-keyring ubuntu-archive-keyring ubuntu-keyring"
-packages_test_optional="lxd-client lxcfs zsh fish"
+packages_test_optional="lxd-client python3-pylxd lxcfs zsh fish"
 
 # is_installed NAME
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }

@@ -114,6 +114,7 @@ QList<Operation> operations()
         {"backup prune", {create, backup}, {"backup", "prune", "--keep-last", "1"}, {"STOPPED"}},
         {"copy", {create, snapshot}, {"copy", "t1", "t2"}, {"STOPPED"}},
         {"copy of a running one", {launch}, {"copy", "t1", "t2"}, {"RUNNING"}},
+        {"rebuild", {create}, {"query", "--wait", "-X", "POST", "-d", R"({"source":{"type":"none"}})", "/1.0/instances/t1/rebuild"}, {"STOPPED"}},
         {"refresh", {create, snapshot, {"copy", "t1", "t2"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
         {"refresh of the files", {create, snapshot, {"copy", "t1", "t2"}}, {"copy", "t1/s0", "t2", "--refresh"}, {"STOPPED"}},
         {"pool of a copy", {pool, create, snapshot}, {"copy", "t1", "t2", "-s", "p1"}, {"STOPPED"}},
