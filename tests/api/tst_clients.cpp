@@ -2,6 +2,8 @@
 #include "support/system_test.h"
 
 #include <QFile>
+#include <QJsonArray>
+#include <QLocalSocket>
 #include <QStandardPaths>
 
 #include <functional>
@@ -30,6 +32,10 @@ private slots:
     void incus();
     void pylxd();
     void ansible();
+    void aSecretIsGoodForOneFetch();
+    void sftpOfAStoppedOneEndsBeforeItStarts();
+    void figuresAreNamedAsTheClientNamesThem();
+    void keysAreDescribed();
 
 public:
     ~TestClients() override { printTable(); }
@@ -337,6 +343,78 @@ void TestClients::ansible()
     QDir(m_box.directory() + "/.ansible").removeRecursively();
     const QByteArray failures = failuresOf("ansible");
     QVERIFY2(failures.isEmpty(), failures.constData());
+}
+
+void TestClients::aSecretIsGoodForOneFetch()
+{
+    const QByteArray print = m_box.text({"image", "list", "-f", "csv", "-c", "F"}).split('\n').first();
+    const Reply made = m_box.rest("POST", "/1.0/images/" + print + "/secret");
+    QCOMPARE(made.status, 202);
+    const QJsonObject operation = made.body["metadata"].toObject();
+    QCOMPARE(operation["class"].toString(), QString("token"));
+    const QByteArray secret = operation["metadata"].toObject()["secret"].toString().toUtf8();
+    QCOMPARE(secret.size(), 64);
+    const QByteArray image = "/1.0/images/" + print;
+    QCOMPARE(m_box.rest("GET", image + "?secret=" + QByteArray(64, 'a')).status, 404);
+    QCOMPARE(m_box.rest("GET", image + "?secret=" + secret).status, 200);
+    QCOMPARE(m_box.rest("GET", image + "/export?secret=" + secret).status, 200);
+    QCOMPARE(m_box.rest("GET", image + "/export?secret=" + secret).status, 404);
+    QCOMPARE(m_box.rest("GET", image + "?secret=" + secret).status, 404);
+}
+
+void TestClients::sftpOfAStoppedOneEndsBeforeItStarts()
+{
+    must({"create", "busybox", "g1"});
+    QCOMPARE(m_box.rest("GET", "/1.0/instances/g1/sftp").status, 400);
+    QCOMPARE(m_box.rest("GET", "/1.0/instances/nobody/sftp").status, 404);
+    const auto connect = [&] {
+        auto client = std::make_unique<QLocalSocket>();
+        client->connectToServer(m_box.socket());
+        client->waitForConnected(5000);
+        // The first packet right behind the request, as a client that does not wait for the answer sends it.
+        client->write("GET /1.0/instances/g1/sftp HTTP/1.1\r\nHost: x\r\nUpgrade: sftp\r\nConnection: Upgrade\r\n\r\n" +
+                      QByteArray("\0\0\0\5\1\0\0\0\3", 9));
+        return client;
+    };
+    const auto speaks = [](QLocalSocket &client) {
+        QByteArray seen;
+        while (!seen.contains("limits@openssh.com") && client.waitForReadyRead(5000))
+            seen += client.readAll();
+        return seen.startsWith("HTTP/1.1 101 ") && seen.contains("limits@openssh.com");
+    };
+    const auto stopped = connect();
+    QVERIFY(speaks(*stopped));
+    must({"start", "g1"});
+    QVERIFY(stopped->state() == QLocalSocket::UnconnectedState || stopped->waitForDisconnected(5000));
+    const auto running = connect();
+    QVERIFY(speaks(*running));
+    must({"config", "set", "g1", "user.a=b"});
+    QCOMPARE(running->state(), QLocalSocket::ConnectedState);
+    must({"stop", "-f", "g1"});
+    QVERIFY(running->state() == QLocalSocket::UnconnectedState || running->waitForDisconnected(5000));
+    const auto deleted = connect();
+    QVERIFY(speaks(*deleted));
+    must({"delete", "g1", "--purge"});
+    QVERIFY(deleted->state() == QLocalSocket::UnconnectedState || deleted->waitForDisconnected(5000));
+}
+
+void TestClients::figuresAreNamedAsTheClientNamesThem()
+{
+    launch("g1");
+    const QByteArray all = m_box.rest("GET", "/1.0/metrics").raw;
+    for (const char *name : {"\nincus_cpu_seconds_total{", "\nlxd_procs_total{name=\"g1\"", "\nlxd_memory_MemTotal_bytes{", "\nincus_network_receive_bytes_total{device=\"eth0\""})
+        QVERIFY2(all.contains(name), all);
+    QVERIFY(all.trimmed().endsWith("# EOF"));
+    must({"stop", "-f", "g1"});
+    QVERIFY(!m_box.rest("GET", "/1.0/metrics").raw.contains("name=\"g1\""));
+}
+
+void TestClients::keysAreDescribed()
+{
+    const QJsonObject configs = m_box.rest("GET", "/1.0/metadata/configuration").body["metadata"].toObject()["configs"].toObject();
+    QVERIFY(configs["instance"].toObject()["limits"].toObject()["keys"].toArray().size() > 5);
+    for (const char *object : {"server", "device-disk", "device-nic", "network-bridge", "storage-pool", "storage-volume"})
+        QVERIFY2(configs.contains(object), object);
 }
 
 void TestClients::printTable() const
