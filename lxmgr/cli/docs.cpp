@@ -271,6 +271,10 @@ Result<std::string> fillPage(std::string_view page)
 Result<int> docs(Context &context, const Arguments &arguments)
 {
     const std::string path = arguments.word(0);
+    if (path == "openapi") {
+        context.print(openApi());
+        return 0;
+    }
     const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file)
         return Error::fromErrno(errno, "open", path).as(errno == ENOENT ? Code::NotFound : Code::Internal);

@@ -16,5 +16,7 @@ std::vector<std::string_view> docTables();
 Result<std::string> docTable(std::string_view name);
 /// `page` with every "@TABLE name@" line replaced and "@VERSION@" filled in; Usage with the line of an unknown one.
 Result<std::string> fillPage(std::string_view page);
+/// The REST API as an OpenAPI 3 document: JSON.
+std::string openApi();
 
 } // namespace lxmgr::cli

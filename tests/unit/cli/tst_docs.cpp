@@ -1,4 +1,5 @@
 // Manual pages and completions: every table exists, every table is used, nothing is left unfilled.
+#include "api/routes.h"
 #include "cli/command.h"
 #include "cli/completion.h"
 #include "cli/docs.h"
@@ -7,6 +8,9 @@
 #include <QDir>
 #include <QFile>
 #include <QFileInfo>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
 #include <QProcess>
 #include <QStandardPaths>
 #include <QTemporaryFile>
@@ -29,6 +33,25 @@ class TestDocs : public QObject
 {
     Q_OBJECT
 private slots:
+    void everyRouteIsInTheApiDescription()
+    {
+        const QJsonObject document = QJsonDocument::fromJson(QByteArray::fromStdString(openApi())).object();
+        QCOMPARE(document["openapi"].toString(), QString("3.0.3"));
+        const QJsonObject paths = document["paths"].toObject();
+        std::size_t operations = 0;
+        for (const QJsonValue path : paths)
+            for (const QString &verb : path.toObject().keys())
+                operations += verb == "parameters" ? 0 : 1;
+        QCOMPARE(operations, api::kRouteCount);
+        for (const api::Route &route : api::kRoutes) {
+            const QString pattern = QString::fromUtf8(route.pattern.data(), qsizetype(route.pattern.size())).replace("...}", "}");
+            const QJsonObject path = paths[pattern].toObject();
+            const QString verb = QString::fromUtf8(api::verbName(route.verb).data(), qsizetype(api::verbName(route.verb).size())).toLower();
+            QVERIFY2(path[verb].toObject()["summary"].toString().size() > 3, qPrintable(verb + " " + pattern));
+            QVERIFY2(path[verb].toObject()["responses"].toObject().size() > 1, qPrintable(verb + " " + pattern));
+            QCOMPARE(path["parameters"].toArray().size(), pattern.count('{')); // each "{name}" is described
+        }
+    }
     void pagesAreFilled_data()
     {
         QTest::addColumn<QString>("page");
