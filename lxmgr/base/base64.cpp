@@ -5,26 +5,53 @@
 namespace lxmgr
 {
 
-std::optional<std::string> decodeBase64(std::string_view text)
+namespace
 {
-    constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    while (text.ends_with('='))
-        text.remove_suffix(1);
-    std::string bytes;
-    std::uint32_t held = 0;
-    int bits = 0;
-    for (const char c : text) {
-        const std::size_t digit = kDigits.find(c);
-        if (digit == std::string_view::npos)
-            return std::nullopt;
-        held = (held << 6 | static_cast<std::uint32_t>(digit)) & 0xFFFFFF;
-        bits += 6;
-        if (bits < 8)
-            continue;
-        bits -= 8;
-        bytes.push_back(static_cast<char>(held >> bits & 0xFF));
+constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+}
+
+std::string base64Encode(std::string_view bytes)
+{
+    std::string out;
+    for (std::size_t i = 0; i < bytes.size(); i += 3) {
+        std::uint32_t group = 0;
+        for (std::size_t k = 0; k < 3; ++k)
+            group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
+        for (std::size_t k = 0; k < 4; ++k)
+            out += i + k <= bytes.size() ? kDigits[group >> (18 - 6 * k) & 63] : '=';
     }
-    return bits >= 6 ? std::nullopt : std::optional(std::move(bytes));
+    return out;
+}
+
+Result<std::string> base64Decode(std::string_view text)
+{
+    std::string out;
+    std::uint32_t bits = 0;
+    unsigned count = 0;
+    bool ended = false;
+    for (const char c : text) {
+        if (c == '\n' || c == '\r' || c == ' ' || c == '\t')
+            continue;
+        const std::size_t digit = kDigits.find(c);
+        if (c == '=') {
+            ended = true;
+            continue;
+        }
+        if (digit == kDigits.npos || ended)
+            return Error(Code::Invalid, "no base64");
+        bits = bits << 6 | static_cast<std::uint32_t>(digit);
+        if (++count % 4 == 0)
+            for (const unsigned shift : {16U, 8U, 0U})
+                out += static_cast<char>(bits >> shift & 0xFF);
+    }
+    if (count % 4 == 1)
+        return Error(Code::Invalid, "no base64: its end is missing");
+    if (count % 4 == 2)
+        out += static_cast<char>(bits >> 4 & 0xFF);
+    if (count % 4 == 3)
+        for (const unsigned shift : {10U, 2U})
+            out += static_cast<char>(bits >> shift & 0xFF);
+    return out;
 }
 
 } // namespace lxmgr

@@ -1,14 +1,16 @@
-// Base64 (RFC 4648, section 4) of what people pass on as text.
+// Base64 of RFC 4648, section 4.
 #pragma once
 
-#include <optional>
+#include "base/result.h"
+
 #include <string>
 #include <string_view>
 
 namespace lxmgr
 {
 
-/// Nothing for what is no base64; padding may be missing.
-std::optional<std::string> decodeBase64(std::string_view text);
+std::string base64Encode(std::string_view bytes);
+/// White space is passed over. Invalid for anything else that is no base64.
+Result<std::string> base64Decode(std::string_view text);
 
 } // namespace lxmgr

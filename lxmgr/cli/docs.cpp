@@ -121,7 +121,7 @@ std::string deviceKeyTable()
     std::string text;
     std::string_view group;
     for (const config::KeyInfo &key : config::allKeys()) {
-        if (key.group == "instance" || key.group == "pool" || key.group == "volume" || key.group == "server")
+        if (key.group == "instance" || key.group == "pool" || key.group == "volume" || key.group == "server" || key.group == "project")
             continue;
         if (key.group != group)
             text.append(".SS ").append(roff(key.group)).append("\n");
@@ -150,6 +150,7 @@ std::string networkKeyTable()
 }
 std::string instanceKeyTable() { return keyTable("instance"); }
 std::string poolKeyTable() { return keyTable("pool"); }
+std::string projectKeyTable() { return keyTable("project"); }
 std::string serverKeyTable() { return keyTable("server"); }
 std::string volumeKeyTable() { return keyTable("volume"); }
 
@@ -217,6 +218,7 @@ constexpr DocTable kTables[] = {
     {"network-keys",  &networkKeyTable },
     {"pool-keys",     &poolKeyTable    },
     {"volume-keys",   &volumeKeyTable  },
+    {"project-keys",  &projectKeyTable },
     {"server-keys",   &serverKeyTable  },
     {"exit-statuses", &exitTable       },
     {"environment",   &environmentTable},

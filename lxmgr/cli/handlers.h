@@ -6,6 +6,26 @@
 namespace lxmgr::cli
 {
 
+// trust.cpp
+Result<int> trustAdd(Context &context, const Arguments &arguments);
+Result<int> trustAddCertificate(Context &context, const Arguments &arguments);
+Result<int> trustList(Context &context, const Arguments &arguments);
+Result<int> trustShow(Context &context, const Arguments &arguments);
+Result<int> trustEdit(Context &context, const Arguments &arguments);
+Result<int> trustRemove(Context &context, const Arguments &arguments);
+Result<int> trustListTokens(Context &context, const Arguments &arguments);
+Result<int> trustRevokeToken(Context &context, const Arguments &arguments);
+// projects.cpp
+Result<int> projectCreate(Context &context, const Arguments &arguments);
+Result<int> projectList(Context &context, const Arguments &arguments);
+Result<int> projectShow(Context &context, const Arguments &arguments);
+Result<int> projectInfo(Context &context, const Arguments &arguments);
+Result<int> projectGet(Context &context, const Arguments &arguments);
+Result<int> projectSet(Context &context, const Arguments &arguments);
+Result<int> projectUnset(Context &context, const Arguments &arguments);
+Result<int> projectEdit(Context &context, const Arguments &arguments);
+Result<int> projectRename(Context &context, const Arguments &arguments);
+Result<int> projectDelete(Context &context, const Arguments &arguments);
 // remote.cpp
 Result<int> remoteAdd(Context &context, const Arguments &arguments);
 Result<int> remoteList(Context &context, const Arguments &arguments);

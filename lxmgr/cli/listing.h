@@ -22,6 +22,9 @@ ColumnSet volumeColumns();         // volumes.cpp
 ColumnSet volumeSnapshotColumns(); // volumes.cpp
 ColumnSet storageColumns();   // storage.cpp
 ColumnSet remoteColumns();    // remote.cpp
+ColumnSet certificateColumns(); // trust.cpp
+ColumnSet tokenColumns();
+ColumnSet projectColumns();   // projects.cpp
 ColumnSet operationColumns(); // objects.cpp
 
 } // namespace lxmgr::cli

@@ -48,7 +48,7 @@ struct Token {
 
 std::optional<Token> readToken(const std::string &word)
 {
-    const std::optional<std::string> json = decodeBase64(word);
+    const Result<std::string> json = base64Decode(word);
     if (!json || !json->starts_with('{'))
         return std::nullopt;
     const Result<api::Json> object = api::Json::parse(*json);

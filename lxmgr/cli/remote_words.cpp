@@ -12,8 +12,8 @@ namespace
 {
 
 // Arguments that name an object of a server.
-constexpr std::string_view kObjects[] = {"acl",         "alias",    "api-path", "filter",  "image",   "instance", "name",     "network", "new-name",
-                                         "new-profile", "number",   "operation", "pool",   "profile",  "template"};
+constexpr std::string_view kObjects[] = {"acl",         "alias",    "api-path", "filter",  "fingerprint", "image",   "instance", "name",     "network", "new-name",
+                                         "new-profile", "number",   "operation", "pool",   "profile",  "project", "template"};
 // Of these a colon may be part of the name itself ("debian:12"): what is no remote is left as it stands.
 constexpr std::string_view kWithColons[] = {"alias", "filter", "image", "template"};
 // Both ends may be on hosts of their own.

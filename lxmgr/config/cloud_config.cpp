@@ -1,5 +1,6 @@
 #include "config/cloud_config.h"
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "config/values.h"
 
@@ -271,38 +272,6 @@ Status readUsers(Reader &reader, const YamlNode &node)
 
 // --- files ---
 
-Result<std::string> fromBase64(const Reader &reader, const YamlNode &node, std::string_view text)
-{
-    static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    std::uint32_t bits = 0;
-    unsigned count = 0;
-    bool ended = false;
-    for (const char c : text) {
-        if (c == '\n' || c == '\r' || c == ' ' || c == '\t')
-            continue;
-        const std::size_t digit = kDigits.find(c);
-        if (c == '=') {
-            ended = true;
-            continue;
-        }
-        if (digit == kDigits.npos || ended)
-            return reader.bad(node, "content is no base64");
-        bits = bits << 6 | static_cast<std::uint32_t>(digit);
-        if (++count % 4 == 0)
-            for (const unsigned shift : {16U, 8U, 0U})
-                out += static_cast<char>(bits >> shift & 0xFF);
-    }
-    if (count % 4 == 1)
-        return reader.bad(node, "content is no base64: its end is missing");
-    if (count % 4 == 2)
-        out += static_cast<char>(bits >> 4 & 0xFF);
-    if (count % 4 == 3)
-        for (const unsigned shift : {10U, 2U})
-            out += static_cast<char>(bits >> shift & 0xFF);
-    return out;
-}
-
 struct Inflater {
     z_stream stream{};
     bool good = ::inflateInit2(&stream, 15 + 16) == Z_OK; // gzip only
@@ -339,8 +308,12 @@ Result<std::string> decoded(const Reader &reader, const YamlNode &node, const st
     std::string content = TRY(reader.text(node, "content"));
     const bool gzip = encoding.starts_with("gz");
     const bool base64 = encoding.ends_with("b64") || encoding.ends_with("base64");
-    if (base64)
-        content = TRY(fromBase64(reader, node, content));
+    if (base64) {
+        Result<std::string> plain = base64Decode(content);
+        if (!plain)
+            return reader.bad(node, "content is " + plain.error().message);
+        content = std::move(*plain);
+    }
     if (gzip)
         content = TRY(fromGzip(reader, node, content, most));
     if (content.size() > most)

@@ -3,6 +3,7 @@
 #include "config/device_keys.h"
 #include "config/instance_keys.h"
 #include "config/pool_keys.h"
+#include "config/project_keys.h"
 #include "config/server_keys.h"
 #include "config/volume_keys.h"
 
@@ -34,6 +35,7 @@ std::vector<KeyInfo> collect()
     append<UsbDevice>(out, "usb", kUsbKeys);
     append<VolumeConfig>(out, "volume", kVolumeKeys);
     append<ServerConfig>(out, "server", kServerKeys);
+    append<ProjectConfig>(out, "project", kProjectKeys);
     for (const PoolKey &row : kPoolKeys)
         out.push_back({"pool", row.key.name, row.key.field.type, row.key.apply, row.key.defaultText, row.key.summary});
     return out;

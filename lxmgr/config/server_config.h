@@ -23,6 +23,9 @@ struct ServerConfig {
     std::optional<AbsolutePath> backupsPassphraseFile;
     std::optional<AbsolutePath> backupsRepository;
     std::optional<std::string> backupsRetention; ///< Read by backup::parseRetention().
+    std::optional<std::string> httpsAddress; ///< Read by daemon::parseHttpsAddress().
+    std::optional<SnapshotExpiry> remoteTokenExpiry;
+    std::optional<bool> trustCaCertificates;
     std::optional<KeepFor> trashExpiry;
     std::map<std::string, std::string> user;
     bool operator==(const ServerConfig &) const = default;

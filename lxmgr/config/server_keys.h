@@ -14,6 +14,9 @@ inline constexpr Key<ServerConfig> kServerKeys[] = {
     {"backups.passphrase_file", field<&ServerConfig::backupsPassphraseFile>, Apply::Live, "", "File with the passphrase of the backup repository, for root alone. Set before the first backup, the repository is made encrypted."},
     {"backups.repository", field<&ServerConfig::backupsRepository>, Apply::Live, "below the state folder", "Folder of the backup repository, best on another disk; made with the first backup, or one that borg made."},
     {"backups.retention", field<&ServerConfig::backupsRetention>, Apply::Live, "", "Which backups 'lxmgr backup prune' keeps of each instance unless told: daily=7 weekly=4 monthly=12; also last, hourly and yearly."},
+    {"core.https_address", field<&ServerConfig::httpsAddress>, Apply::Live, "", "Where clients of the network are answered over TLS: :8443 for all addresses of the host, or 192.0.2.1:8443. Unset: nowhere."},
+    {"core.remote_token_expiry", field<&ServerConfig::remoteTokenExpiry>, Apply::Live, "1d", "How long a token of 'lxmgr config trust add' can be used: 15M, 1d (as snapshots.expiry)."},
+    {"core.trust_ca_certificates", field<&ServerConfig::trustCaCertificates>, Apply::Live, "false", "Whether every certificate that the authority in server.ca of the state folder signed is trusted without being listed."},
     {"trash.expiry", field<&ServerConfig::trashExpiry>, Apply::Live, "7d", "How long what 'lxmgr undo' can bring back is kept: 3d, or 1d 12H (as snapshots.expiry); 0: from now on nothing is."},
     {"user.*", field<&ServerConfig::user>, Apply::Live, "",   "Free text for people and tools."},
 };

@@ -115,6 +115,8 @@ void Responder::Channel::answer(Answer answer)
 {
     if (m_answered.exchange(true))
         return;
+    if (m_told)
+        m_told(answer.status);
     // std::function copies, descriptors do not.
     auto shared = std::make_shared<Answer>(std::move(answer));
     m_mailbox->post([connection = m_connection, shared] {
@@ -157,8 +159,8 @@ struct Connection::Upload {
     bool spooled = true; ///< Into a file of ours, which the handler reads from the start.
 };
 
-Connection::Connection(Hub &hub, Fd socket, Peer peer)
-    : m_hub(hub), m_socket(std::move(socket)), m_peer(peer),
+Connection::Connection(Hub &hub, Fd socket, Peer peer, std::string user)
+    : m_hub(hub), m_socket(std::move(socket)), m_peer(std::move(peer)), m_user(std::move(user)),
       m_parser(http::Events<http::RequestHead>{[this](http::RequestHead head) { return onHead(std::move(head)); },
                                                [this](std::string_view piece) { return onBody(piece); },
                                                [this] { return onEnd(); }})
@@ -335,10 +337,13 @@ Status Connection::onHead(http::RequestHead head)
     m_bodyTo = BodyTo::Memory;
     m_request.head = std::move(head);
     m_request.peer = m_peer;
+    m_request.caller = m_hub.options.identify(m_peer);
     std::optional<Refusal> refusal = routeRequest(m_request);
     if (!refusal)
         refusal = checkAccess(m_request);
     if (refusal) {
+        if (refusal->code == Code::Forbidden && m_hub.options.refused)
+            m_hub.options.refused(m_peer, m_request.head, refusal->status);
         refuse(std::move(*refusal));
         if (m_request.head.expectContinue)
             m_keepAlive = false; // it will not send the body, or it will: either way nothing else can follow
@@ -399,6 +404,7 @@ void Connection::startUpload(bool askSink)
     request->query = m_request.query;
     request->head = m_request.head;
     request->peer = m_request.peer;
+    request->caller = m_request.caller;
     m_hub.disk.start([self = shared_from_this(), upload = m_upload, opened, request, askSink] {
         Hub &hub = self->m_hub;
         *opened = askSink ? hub.sinks[static_cast<std::size_t>(request->id())](*request) : openSpool(hub.options.spoolDir, request->head.contentLength);

@@ -65,6 +65,8 @@ public:
     void answer(Answer answer);
     bool gone() const { return m_gone; }
     void onGone(std::function<void()> callback);
+    /// Before the handler is called.
+    void onAnswer(std::function<void(int)> told) { m_told = std::move(told); }
     /// The connection has ended.
     void tellGone();
     const http::RequestHead &head() const { return m_head; }
@@ -77,16 +79,19 @@ private:
     std::atomic<bool> m_gone = false;
     std::mutex m_mutex;
     std::vector<std::function<void()>> m_callbacks;
+    std::function<void(int)> m_told;
 };
 
 class Connection : public std::enable_shared_from_this<Connection>
 {
 public:
-    Connection(Hub &hub, Fd socket, Peer peer);
+    /// `user`: whom its server counts it for.
+    Connection(Hub &hub, Fd socket, Peer peer, std::string user);
     ~Connection();
 
     Status start();
     const Peer &peer() const { return m_peer; }
+    const std::string &user() const { return m_user; }
     Clock::time_point deadline() const { return m_deadline; }
     /// Its deadline has passed.
     void expired();
@@ -154,6 +159,7 @@ private:
     Hub &m_hub;
     Fd m_socket;
     Peer m_peer;
+    std::string m_user;
     Phase m_phase = Phase::Request;
     Clock::time_point m_deadline = Clock::time_point::max();
 

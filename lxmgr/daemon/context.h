@@ -1,8 +1,10 @@
 // Context: the services a handler works with, and the table of handlers, one per route.
 #pragma once
 
+#include "daemon/https.h"
 #include "daemon/operations.h"
 #include "daemon/server.h"
+#include "daemon/trust.h"
 #include "instances/backups.h"
 #include "instances/manager.h"
 #include "instances/volume_exchange.h"
@@ -29,6 +31,8 @@ struct Context {
     Operations &operations;
     Events &events;
     Server &server;
+    Trust &trust;
+    Https &https;
     std::atomic<bool> ready{false};
     std::function<void(bool stopGuests)> quit; ///< Ends the daemon; any thread.
     std::function<void()> schedulesChanged; ///< Snapshots may fall due or expire at other times than before; any thread.
@@ -46,6 +50,7 @@ struct HandlerRow {
     RouteHandler handler;
 };
 std::span<const HandlerRow> serverHandlers();
+std::span<const HandlerRow> certificateHandlers();
 std::span<const HandlerRow> instanceHandlers();
 std::span<const HandlerRow> snapshotHandlers();
 std::span<const HandlerRow> exchangeHandlers();
@@ -88,6 +93,10 @@ Result<HandlerTable> handlerTable();
 
 /// {"instances": ["/1.0/instances/c1"], "containers": [...]}: both words, as clients of either age look for theirs.
 std::map<std::string, std::vector<std::string>> instanceResources(const instances::InstanceKey &key);
+/// For a project that a body names beside the one of the request: NotFound where the caller may not use it, as for one that is not there.
+Status checkProject(const Request &request, const std::string &project);
+/// Leaves out what lies in projects that the caller may not use.
+std::vector<std::string> visibleUrls(const Request &request, std::vector<std::string> urls);
 inline instances::InstanceKey keyOf(const Request &request) { return {request.project(), request.param("name")}; }
 /// "?purge=1": what is deleted cannot be brought back (lxmgr_undo).
 inline instances::Keep keepOf(const Request &request)

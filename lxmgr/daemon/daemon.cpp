@@ -3,10 +3,14 @@
 #include "api/envelope.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "config/server_config.h"
+#include "daemon/audit.h"
 #include "daemon/context.h"
 #include "daemon/guest_api.h"
 #include "daemon/scheduler.h"
 #include "daemon/sftp_sessions.h"
+#include "store/server_config.h"
+#include "tls/certificate.h"
 
 #include <QCoreApplication>
 #include <fcntl.h>
@@ -14,6 +18,7 @@
 #include <set>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 namespace lxmgr::daemon
 {
@@ -133,6 +138,7 @@ public:
             m_server->stopListening();
         m_server.reset(); // waits for handlers, which use all that goes next
         m_sftp.reset();
+        m_https.reset();
         m_scheduler.reset();
         m_backups.reset();
         m_guestApi.reset();
@@ -147,9 +153,19 @@ private:
         options.socketPath = m_options.paths.socket();
         options.spoolDir = m_options.paths.stateDir;
         options.group = TRY(groupId(m_options.group));
+        m_trust = TRY(Trust::create(*m_db, m_options.paths.stateDir));
+        m_audit = TRY(Audit::open(m_options.paths.stateDir + "/logs"));
+        options.identify = [this](const Peer &peer) { return m_trust->identify(peer); };
+        options.refused = [this](const Peer &peer, const http::RequestHead &head, int status) {
+            m_audit->refused(peer, head.method, head.target.substr(0, head.target.find('?')), status);
+        };
         m_server = std::make_unique<Server>(options, [this](Request request, const Responder &responder) { handle(std::move(request), responder); });
         m_events = std::make_unique<Events>();
-        m_operations = std::make_unique<Operations>(*m_events, *m_server);
+        m_operations = std::make_unique<Operations>(*m_events, *m_server, [this](const Task &task) {
+            m_audit->operation(task.publicSnapshot(), task.project(), *task.owner());
+        });
+        const tls::Identity identity = TRY(serverIdentity());
+        m_https = std::make_unique<Https>(*m_server, identity, TRY(tls::fingerprintOf(identity.certificate)));
         instances::Manager::Services services{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports,
                                               [this](const instances::Lifecycle &event) { publish(event); },
                                               [this](std::function<void()> work) { m_server->runOnPool(std::move(work)); },
@@ -160,7 +176,7 @@ private:
         m_backups = std::make_unique<instances::Backups>(m_options.paths, *m_db, *m_manager);
         m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports, *m_manager,
                                     *m_backups, *m_volumeExchange,
-                                    *m_operations, *m_events, *m_server,
+                                    *m_operations, *m_events, *m_server, *m_trust, *m_https,
                                     false, {}, {}, {}});
         m_sftp = std::make_unique<SftpSessions>(*m_server);
         m_context->sftp = m_sftp.get();
@@ -173,6 +189,7 @@ private:
         TRY(m_manager->recover());
         m_scheduler = TRY(Scheduler::create(*m_server, *m_manager));
         TRY(m_server->listen());
+        listenOnNetwork();
         log::setSink([this](log::Level level, const std::string &line) { m_events->logging(level, line); });
         log::info("lxmgrd is listening on " + options.socketPath);
         m_server->runOnPool([this] {
@@ -183,6 +200,26 @@ private:
             becomeReady();
         });
         return {};
+    }
+
+    /// Made at the first start; who has pinned it must find the same one for years.
+    Result<tls::Identity> serverIdentity()
+    {
+        utsname host{};
+        ::uname(&host);
+        return tls::identityIn(m_options.paths.stateDir, "server", "root@" + std::string(host.nodename), {host.nodename, "127.0.0.1", "::1"});
+    }
+
+    /// An address that is not to be had at boot must not keep the guests from coming up.
+    void listenOnNetwork()
+    {
+        const auto stored = store::serverConfig(*m_db);
+        const auto config = stored ? config::parseServerConfig(*stored) : Result<config::ServerConfig>(stored.error());
+        if (!config)
+            return log::error("the server's configuration: " + config.error().message + ", ignoring");
+        m_trust->setTrustAuthority(config->trustCaCertificates.value_or(false));
+        if (const Status done = m_https->listen(config->httpsAddress.value_or("")); !done)
+            log::error(done.error().message + ", ignoring");
     }
 
     /// Images that were being deleted are; none is half made, for a file is named only when whole.
@@ -196,7 +233,17 @@ private:
 
     void handle(Request request, const Responder &responder)
     {
-        if (const auto project = store::findProject(*m_db, request.project()); !project) {
+        const auto peer = std::make_shared<const Peer>(request.peer);
+        const OnBehalfOf whom(peer);
+        if (request.route->verb != api::Verb::Get && request.route->verb != api::Verb::Head) {
+            const std::string path = request.head.target.substr(0, request.head.target.find('?'));
+            responder.onAnswer([this, peer, route = request.route, path, project = request.project()](int status) {
+                m_audit->request(*peer, *route, path, project, status);
+            });
+        }
+        // A stranger has no project: which there are is not for him to find out.
+        const bool outside = !request.caller.known() && request.project() != store::kDefaultProject;
+        if (const auto project = store::findProject(*m_db, request.project()); !project || outside) {
             responder.error(Error(Code::NotFound, "Project not found: " + quoted(request.project())));
             return;
         }
@@ -212,6 +259,8 @@ private:
         lifecycle.source = urlOf("instances", event.key.name, event.key.project);
         for (const auto &[name, value] : event.context)
             lifecycle.context[name] = value;
+        if (const auto peer = OnBehalfOf::current())
+            lifecycle.requestor = peer->requestor();
         m_events->lifecycle(lifecycle, event.key.project);
         if (m_sftp && kOtherTree.contains(event.action))
             m_sftp->endStopped(event.key);
@@ -224,8 +273,10 @@ private:
 
     void publish(const instances::VolumeEvent &event)
     {
-        if (m_context)
-            publishVolume(*m_context, {}, event);
+        if (!m_context)
+            return;
+        const auto peer = OnBehalfOf::current();
+        publishVolume(*m_context, peer ? peer->requestor() : api::Requestor{}, event);
     }
 
     void whenReady(std::function<void()> callback)
@@ -265,7 +316,10 @@ private:
     std::unique_ptr<instances::VolumeExchange> m_volumeExchange;
     std::unique_ptr<Events> m_events;
     std::unique_ptr<SftpSessions> m_sftp;
+    std::unique_ptr<Trust> m_trust;
+    std::unique_ptr<Audit> m_audit;
     std::unique_ptr<Server> m_server;
+    std::unique_ptr<Https> m_https;
     std::unique_ptr<Operations> m_operations;
     std::unique_ptr<instances::Manager> m_manager;
     std::unique_ptr<GuestApi> m_guestApi;

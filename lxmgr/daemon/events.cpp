@@ -36,7 +36,7 @@ Result<unsigned> Events::parseTypes(std::string_view list)
     return types;
 }
 
-void Events::subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::string project)
+void Events::subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::set<std::string, std::less<>> projects)
 {
     WebSocket *raw = socket.get();
     socket->onClose = [this, raw] {
@@ -44,7 +44,7 @@ void Events::subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::s
         std::erase_if(m_listeners, [raw](const Listener &listener) { return listener.socket.get() == raw; });
     };
     const std::lock_guard lock(m_mutex);
-    m_listeners.push_back({std::move(socket), types, std::move(project)});
+    m_listeners.push_back({std::move(socket), types, std::move(projects)});
 }
 
 bool Events::wanted(unsigned type)
@@ -58,7 +58,7 @@ void Events::publish(unsigned type, const std::string &project, const std::strin
     const SharedFrame frame = sharedTextFrame(text);
     const std::lock_guard lock(m_mutex);
     for (const Listener &listener : m_listeners)
-        if ((listener.types & type) && (project.empty() || listener.project.empty() || listener.project == project))
+        if ((listener.types & type) && (project.empty() || listener.projects.empty() || listener.projects.contains(project)))
             listener.socket->sendFrame(frame);
 }
 

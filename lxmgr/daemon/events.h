@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,8 @@ public:
     /// "operation,lifecycle"; "" means all. Invalid for another word.
     static Result<unsigned> parseTypes(std::string_view list);
 
-    /// `project` "" listens to all of them. The server's thread.
-    void subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::string project);
+    /// No `projects` listens to all of them. The server's thread.
+    void subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::set<std::string, std::less<>> projects);
 
     // Any thread.
     void operation(const api::Operation &operation, const std::string &project);
@@ -32,7 +33,7 @@ private:
     struct Listener {
         std::shared_ptr<WebSocket> socket;
         unsigned types = 0;
-        std::string project;
+        std::set<std::string, std::less<>> projects;
     };
     bool wanted(unsigned type);
     void publish(unsigned type, const std::string &project, const std::string &text);

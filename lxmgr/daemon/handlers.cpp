@@ -1,6 +1,7 @@
 // The one table of handlers, put together from the families' rows.
 #include "daemon/context.h"
 
+#include "base/text.h"
 #include "http/target.h"
 
 namespace lxmgr::daemon
@@ -9,7 +10,7 @@ namespace lxmgr::daemon
 Result<HandlerTable> handlerTable()
 {
     HandlerTable table{};
-    for (const auto rows : {serverHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), keptExportHandlers(),
+    for (const auto rows : {serverHandlers(), certificateHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), keptExportHandlers(),
                             volumeExchangeHandlers(), backupHandlers(), executionHandlers(), fileHandlers(), diffHandlers(),
                             imageHandlers(), configurationHandlers(), profileHandlers(), networkHandlers(), networkRuleHandlers(),
                             storageHandlers(), volumeHandlers(), undoHandlers(), metadataHandlers(), metricsHandlers(), absentHandlers()})
@@ -27,6 +28,25 @@ std::string urlOf(std::string_view collection, const std::string &name, const st
     if (project != store::kDefaultProject)
         url += "?project=" + http::percentEncode(project);
     return url;
+}
+
+Status checkProject(const Request &request, const std::string &project)
+{
+    if (project.empty() || request.caller.mayUse(project))
+        return {};
+    return Error(Code::NotFound, "Project not found: " + quoted(project));
+}
+
+std::vector<std::string> visibleUrls(const Request &request, std::vector<std::string> urls)
+{
+    if (request.caller.trusted())
+        return urls;
+    std::erase_if(urls, [&](const std::string &url) {
+        const auto target = http::parseTarget(url);
+        const std::string_view project = target ? target->query.value("project") : std::string_view();
+        return !request.caller.mayUse(project.empty() ? std::string_view(store::kDefaultProject) : project);
+    });
+    return urls;
 }
 
 Status operate(Context &context, const Request &request, const Responder &responder, std::string description,

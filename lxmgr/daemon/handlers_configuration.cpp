@@ -3,6 +3,9 @@
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
+#include "api/projects.h"
+#include "base/text.h"
+#include "config/project_config.h"
 
 namespace lxmgr::daemon
 {
@@ -10,17 +13,64 @@ namespace lxmgr::daemon
 namespace
 {
 
+const StringMap kFeatures = {{"features.images", "true"}, {"features.networks", "false"}, {"features.profiles", "true"}, {"features.storage.volumes", "true"}};
+
 Result<api::Project> projectToApi(Context &context, const store::Project &row)
 {
     api::Project project;
     project.name = row.name;
     project.description = row.description;
-    project.config = {{"features.images", "true"}, {"features.profiles", "true"}, {"features.storage.volumes", "true"}};
+    project.config = row.config;
+    project.config.insert(kFeatures.begin(), kFeatures.end());
     for (const std::string &name : TRY(store::listInstanceNames(context.db, row.name)))
         project.usedBy.push_back(urlOf("instances", name, row.name));
     for (const store::Profile &profile : TRY(store::listProfiles(context.db, row.name)))
         project.usedBy.push_back(urlOf("profiles", profile.name, row.name));
+    for (const store::Image &image : TRY(store::listImages(context.db, row.name)))
+        project.usedBy.push_back(urlOf("images", image.fingerprint, row.name));
+    for (const store::Volume &volume : TRY(store::listVolumes(context.db, "", row.name)))
+        project.usedBy.push_back(api::routePath(api::RouteId::VolumeGet, {volume.pool, "custom", volume.name}) +
+                                 (row.name == store::kDefaultProject ? "" : "?project=" + row.name));
     return project;
+}
+
+void publish(Context &context, const Request &request, const char *action, const std::string &name)
+{
+    api::Lifecycle event;
+    event.action = action;
+    event.source = api::routePath(api::RouteId::ProjectGet, {name});
+    event.requestor = request.peer.requestor();
+    context.events.lifecycle(event, name);
+}
+
+Result<store::Project> findProject(Context &context, const Request &request)
+{
+    auto row = store::findProject(context.db, request.param("name"));
+    if (!row || !request.caller.mayUse(row->name))
+        return Error(Code::NotFound, "Project not found");
+    return row;
+}
+
+Result<std::string> etagOf(Context &context, const store::Project &row) { return api::etagOf(api::toJson(TRY(projectToApi(context, row)))); }
+
+/// Names of projects are parts of file names beside those of instances ("<project>_<instance>").
+Status checkProjectName(const std::string &name)
+{
+    const auto good = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.'; };
+    if (name.empty() || name.size() > 63 || !std::ranges::all_of(name, good) || name.front() == '.' || name.front() == '-')
+        return Error(Code::Invalid, "project name " + quoted(name) + ": 1 to 63 letters, digits, '-' and '.', beginning with a letter or digit");
+    return {};
+}
+
+/// Without the keys that say nothing: what a feature is without them, too, is not stored.
+Result<StringMap> checkedConfig(StringMap config)
+{
+    TRY(config::parseProjectConfig(config));
+    std::erase_if(config, [](const auto &pair) {
+        const auto feature = kFeatures.find(pair.first);
+        return pair.second.empty() || feature != kFeatures.end();
+    });
+    return config;
 }
 
 Status projectList(Context &context, Request &request, const Responder &responder)
@@ -29,6 +79,8 @@ Status projectList(Context &context, Request &request, const Responder &responde
     api::JsonWriter writer(json);
     writer.beginArray();
     for (const store::Project &row : TRY(store::listProjects(context.db))) {
+        if (!request.caller.mayUse(row.name))
+            continue;
         if (request.recursion() == 0)
             writer.string("/1.0/projects/" + row.name);
         else
@@ -41,17 +93,94 @@ Status projectList(Context &context, Request &request, const Responder &responde
 
 Status projectGet(Context &context, Request &request, const Responder &responder)
 {
-    const auto row = store::findProject(context.db, request.param("name"));
-    if (!row)
-        return Error(Code::NotFound, "Project not found");
-    const std::string json = api::toJson(TRY(projectToApi(context, *row)));
-    responder.sync(json, api::etagOf(json));
+    const store::Project row = TRY(findProject(context, request));
+    responder.sync(api::toJson(TRY(projectToApi(context, row))), TRY(etagOf(context, row)));
+    return {};
+}
+
+Status projectCreate(Context &context, Request &request, const Responder &responder)
+{
+    const auto post = TRY(request.json<api::Project>());
+    TRY(checkProjectName(post.name));
+    store::Project row;
+    row.name = post.name;
+    row.description = post.description;
+    row.config = TRY(checkedConfig(post.config));
+    TRY(store::insertProject(context.db, row));
+    publish(context, request, "project-created", row.name);
+    responder.created(api::routePath(api::RouteId::ProjectGet, {row.name}));
+    return {};
+}
+
+Status projectChange(Context &context, Request &request, const Responder &responder)
+{
+    store::Project row = TRY(findProject(context, request));
+    TRY(api::checkEtag(request.ifMatch(), TRY(etagOf(context, row))));
+    const auto put = TRY(request.json<api::ProjectPut>());
+    const bool replace = request.id() == api::RouteId::ProjectPut;
+    row.description = put.description.value_or(replace ? "" : row.description);
+    StringMap config = replace ? StringMap{} : row.config;
+    for (const auto &[key, value] : put.config.value_or(StringMap{}))
+        config[key] = value;
+    row.config = TRY(checkedConfig(std::move(config)));
+    TRY(store::updateProject(context.db, row));
+    publish(context, request, "project-updated", row.name);
+    responder.sync();
+    return {};
+}
+
+Status projectRename(Context &context, Request &request, const Responder &responder)
+{
+    const store::Project row = TRY(findProject(context, request));
+    const auto post = TRY(request.json<api::Project>());
+    TRY(checkProjectName(post.name));
+    TaskOptions options;
+    options.description = "Renaming project";
+    options.resources = {{"projects", {api::routePath(api::RouteId::ProjectGet, {post.name})}}};
+    const auto task = context.operations.run(std::move(options), [&context, from = row.name, to = post.name](Task &) -> Status {
+        TRY(store::renameProject(context.db, from, to));
+        return context.trust.reload();
+    });
+    publish(context, request, "project-renamed", post.name);
+    responder.async(task->snapshot());
+    return {};
+}
+
+Status projectDelete(Context &context, Request &request, const Responder &responder)
+{
+    const store::Project row = TRY(findProject(context, request));
+    TRY(store::deleteProject(context.db, row.name));
+    TRY(context.trust.reload()); // certificates that were for it alone are for nothing now
+    publish(context, request, "project-deleted", row.name);
+    responder.sync();
+    return {};
+}
+
+/// Capitalised, as everywhere on this wire; -1: no limit.
+Status projectState(Context &context, Request &request, const Responder &responder)
+{
+    const store::Project row = TRY(findProject(context, request));
+    const config::ProjectConfig config = TRY(config::parseProjectConfig(row.config));
+    const auto limit = [](const std::optional<std::uint32_t> &value) { return value ? std::int64_t{*value} : std::int64_t{-1}; };
+    const auto instances = static_cast<std::int64_t>(TRY(store::listInstanceNames(context.db, row.name)).size());
+    api::Json resources = api::Json::object();
+    const auto add = [&](const char *name, std::int64_t most, std::int64_t used) {
+        resources[name]["Limit"] = most;
+        resources[name]["Usage"] = used;
+    };
+    add("containers", limit(config.limitsContainers), instances);
+    add("instances", limit(config.limitsInstances), instances);
+    add("virtual-machines", -1, 0);
+    api::Json state = api::Json::object();
+    state["resources"] = std::move(resources);
+    responder.sync(state.dump());
     return {};
 }
 
 constexpr HandlerRow kRows[] = {
-    {api::RouteId::ProjectList, &projectList},
-    {api::RouteId::ProjectGet, &projectGet},
+    {api::RouteId::ProjectList, &projectList},     {api::RouteId::ProjectCreate, &projectCreate}, {api::RouteId::ProjectGet, &projectGet},
+    {api::RouteId::ProjectPut, &projectChange},    {api::RouteId::ProjectPatch, &projectChange},  {api::RouteId::ProjectPost, &projectRename},
+    {api::RouteId::ProjectDelete, &projectDelete}, {api::RouteId::ProjectStateGet, &projectState},
 };
 
 } // namespace

@@ -19,10 +19,13 @@ namespace lxmgr::daemon
 namespace
 {
 
+/// To who may not use the project only public images are there.
+bool visible(const Request &request, const store::Image &image) { return image.isPublic || request.caller.mayUse(image.project); }
+
 Result<store::Image> find(Context &context, const Request &request)
 {
     auto image = store::findImage(context.db, request.project(), request.param("fingerprint"));
-    if (!image && image.error().code == Code::NotFound)
+    if ((!image && image.error().code == Code::NotFound) || (image && !visible(request, *image)))
         return Error(Code::NotFound, "Image not found");
     return image;
 }
@@ -34,7 +37,7 @@ Status list(Context &context, Request &request, const Responder &responder)
     api::JsonWriter writer(json);
     writer.beginArray();
     for (const store::Image &row : TRY(store::listImages(context.db, request.project()))) {
-        if (row.status != store::ImageStatus::Ready)
+        if (row.status != store::ImageStatus::Ready || !visible(request, row))
             continue;
         const api::Image image = toApi(row);
         if (!filter.matches(image))
@@ -249,6 +252,7 @@ Result<instances::PublishRequest> publishRequest(Context &context, const Request
         return Error(Code::Unsupported, "auto_update: an image made of an instance has nowhere to be updated from");
     if (post.profiles && !post.profiles->empty())
         return Error(Code::Unsupported, "profiles of an image are not supported by this version");
+    TRY(checkProject(request, post.source.project));
     instances::PublishRequest wanted;
     wanted.source = {post.source.project.empty() ? request.project() : post.source.project, name.substr(0, slash)};
     if (ofSnapshot) {
@@ -368,8 +372,11 @@ api::ImageAliasEntry toApi(const store::ImageAlias &row) { return {row.name, row
 Result<store::ImageAlias> findAlias(Context &context, const Request &request)
 {
     auto alias = store::findAlias(context.db, request.project(), request.param("name"));
+    const Error kNone(Code::NotFound, "Image alias not found");
     if (!alias && alias.error().code == Code::NotFound)
-        return Error(Code::NotFound, "Image alias not found");
+        return kNone;
+    if (alias && !visible(request, TRY(store::findImage(context.db, alias->project, alias->fingerprint))))
+        return kNone;
     return alias;
 }
 

@@ -47,19 +47,22 @@ Status list(Context &context, Request &request, const Responder &responder)
     const api::Filter filter = TRY(api::Filter::parse(request.query.value("filter")));
     const api::Wanted fields = fieldsOf(request);
     const bool everything = request.query.flag("all-projects");
+    const std::string project = everything ? "" : request.project();
     std::string json;
     api::JsonWriter writer(json);
     writer.beginArray();
     if (request.family != api::InstanceFamily::VirtualMachines) {
-        if (request.recursion() == 0 && filter.empty()) {
+        if (request.recursion() == 0 && filter.empty() && !everything) {
             for (const std::string &name : TRY(store::listInstanceNames(context.db, request.project())))
                 writer.string(urlOf(api::familyName(request.family), name, request.project()));
         } else {
             const bool full = request.recursion() >= 2;
             const auto snapshots = full ? TRY(context.manager.snapshotsOfAll()) : instances::SnapshotsByInstance{};
             const auto exports = full ? TRY(context.exports.listOfInstances()) : instances::ExportsByInstance{};
-            for (instances::Described &described : TRY(context.manager.describeAll(everything ? "" : request.project()))) {
+            for (instances::Described &described : TRY(context.manager.describeAll(project))) {
                 const InstanceKey key{described.row.project, described.row.name};
+                if (!request.caller.mayUse(key.project))
+                    continue;
                 if (full) {
                     const instances::LiveState state = TRY(context.manager.state(described));
                     const auto own = snapshots.find(described.row.id);
@@ -150,6 +153,7 @@ Status copy(Context &context, const Request &request, const Responder &responder
         wanted.target.name = instances::inventName();
     TRY(checkInstanceName(wanted.target.name));
     const std::size_t slash = source.source.find('/');
+    TRY(checkProject(request, source.project));
     wanted.source = {source.project.empty() ? request.project() : source.project, source.source.substr(0, slash)};
     wanted.snapshot = slash == std::string::npos ? "" : source.source.substr(slash + 1);
     wanted.withSnapshots = !source.instanceOnly && !source.containerOnly;

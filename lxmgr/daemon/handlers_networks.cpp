@@ -82,6 +82,12 @@ api::Network unmanaged(const network::Interface &interface)
     return network;
 }
 
+api::Network shown(const Request &request, api::Network network)
+{
+    network.usedBy = visibleUrls(request, std::move(network.usedBy));
+    return network;
+}
+
 Status networkList(Context &context, Request &request, const Responder &responder)
 {
     const auto managed = TRY(store::listNetworks(context.db, store::kDefaultProject));
@@ -95,11 +101,11 @@ Status networkList(Context &context, Request &request, const Responder &responde
         else
             writeJson(writer, network);
     };
-    for (const network::Interface &interface : TRY(network::hostInterfaces()))
+    for (const network::Interface &interface : request.caller.trusted() ? TRY(network::hostInterfaces()) : std::vector<network::Interface>{})
         if (std::ranges::find(managed, interface.name, &store::Network::name) == managed.end() && interface.kind != "veth")
             write(unmanaged(interface));
     for (const store::Network &row : managed)
-        write(toApi(context, row, users));
+        write(shown(request, toApi(context, row, users)));
     writer.endArray();
     responder.sync(std::move(json));
     return {};
@@ -111,7 +117,7 @@ Result<store::Network> findManaged(Context &context, const Request &request)
     auto row = store::findNetwork(context.db, store::kDefaultProject, request.param("name"));
     if (row || row.error().code != Code::NotFound)
         return row;
-    if (request.id() != api::RouteId::NetworkGet && network::hostInterface(request.param("name")))
+    if (request.caller.trusted() && request.id() != api::RouteId::NetworkGet && network::hostInterface(request.param("name")))
         return Error(Code::Invalid, "Network " + quoted(request.param("name")) + " is the host's own and not managed by lxmgr");
     return Error(Code::NotFound, "Network not found");
 }
@@ -129,9 +135,11 @@ Status networkGet(Context &context, Request &request, const Responder &responder
     const auto row = findManaged(context, request);
     if (row) {
         Users users = TRY(networkUsers(context));
-        responder.sync(api::toJson(toApi(context, *row, users)), etagOfNetwork(*row));
+        responder.sync(api::toJson(shown(request, toApi(context, *row, users))), etagOfNetwork(*row));
         return {};
     }
+    if (!request.caller.trusted())
+        return row.error();
     const auto interface = network::hostInterface(request.param("name"));
     if (!interface)
         return row.error();
@@ -198,8 +206,10 @@ Status networkDelete(Context &context, Request &request, const Responder &respon
     return {};
 }
 
-Status networkState(Context &, Request &request, const Responder &responder)
+Status networkState(Context &context, Request &request, const Responder &responder)
 {
+    if (!request.caller.trusted())
+        (void)TRY(findManaged(context, request));
     const auto interface = network::hostInterface(request.param("name"));
     if (!interface)
         return Error(Code::NotFound, "Network not found");

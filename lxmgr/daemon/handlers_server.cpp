@@ -4,6 +4,7 @@
 #include "api/envelope.h"
 #include "backup/retention.h"
 #include "images/export_writer.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "config/server_config.h"
 #include "daemon/extensions.h"
@@ -13,6 +14,8 @@
 #include "version.h"
 
 #include <QTimer>
+#include <mutex>
+#include <set>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -62,6 +65,9 @@ Result<api::Environment> environmentOf(Context &context, const std::string &proj
     environment.kernelVersion = host.release;
     fillSystem(environment);
     environment.project = project;
+    environment.addresses = context.https.addresses();
+    environment.certificate = context.https.certificate();
+    environment.certificateFingerprint = context.https.fingerprint();
     environment.serverName = host.nodename;
     environment.serverPid = ::getpid();
     environment.serverVersion = LXMGR_VERSION;
@@ -89,12 +95,28 @@ Status serverGet(Context &context, Request &request, const Responder &responder)
     api::Server server;
     for (const std::string_view extension : kExtensions)
         server.apiExtensions.emplace_back(extension);
-    server.authUserName = request.peer.requestor().username;
-    server.authUserMethod = "unix";
+    if (!request.caller.known()) {
+        server.auth = "untrusted";
+        responder.sync(server);
+        return {};
+    }
+    const api::Requestor requestor = request.peer.requestor();
+    server.authUserName = requestor.username;
+    server.authUserMethod = requestor.protocol;
     server.environment = TRY(environmentOf(context, request.project()));
-    server.config = TRY(serverConfig(context));
+    if (request.caller.trusted())
+        server.config = TRY(serverConfig(context));
     responder.sync(api::toJson(server), api::etagOf(server.config.dump()));
     return {};
+}
+
+void publishChange(Context &context, const Request &request)
+{
+    api::Lifecycle event;
+    event.action = "config-updated";
+    event.source = "/1.0";
+    event.requestor = request.peer.requestor();
+    context.events.lifecycle(event, store::kDefaultProject);
 }
 
 Status serverChange(Context &context, Request &request, const Responder &responder)
@@ -114,25 +136,60 @@ Status serverChange(Context &context, Request &request, const Responder &respond
     const config::ServerConfig typed = TRY(config::parseServerConfig(config));
     TRY_IN("backups.compression_algorithm", images::parseExportCompression(typed.backupsCompression.value_or("")));
     TRY_IN("backups.retention", backup::parseRetention(typed.backupsRetention.value_or("")));
-    TRY(store::setServerConfig(context.db, config));
+    // One change after the other: what is recorded last is also what is listened at.
+    static std::mutex oneByOne;
+    const std::lock_guard lock(oneByOne);
+    const config::ServerConfig before = TRY(config::parseServerConfig(TRY(store::serverConfig(context.db))));
+    TRY(context.https.listen(typed.httpsAddress.value_or("")));
+    if (const Status recorded = store::setServerConfig(context.db, config); !recorded) {
+        if (const Status back = context.https.listen(before.httpsAddress.value_or("")); !back)
+            log::error(back.error().message);
+        return recorded;
+    }
+    context.trust.setTrustAuthority(typed.trustCaCertificates.value_or(false));
+    publishChange(context, request);
     responder.sync();
     return {};
 }
 
 Status events(Context &context, Request &request, const Responder &responder)
 {
-    const unsigned types = TRY(Events::parseTypes(request.query.value("type")));
-    const std::string project = request.query.flag("all-projects") ? std::string() : request.project();
-    responder.websocket([&context, types, project](const std::shared_ptr<WebSocket> &socket) { context.events.subscribe(socket, types, project); });
+    unsigned types = TRY(Events::parseTypes(request.query.value("type")));
+    std::set<std::string, std::less<>> projects;
+    if (!request.query.flag("all-projects"))
+        projects = {request.project()};
+    else if (!request.caller.trusted())
+        projects = request.caller.projects;
+    if (!request.caller.trusted())
+        types &= ~static_cast<unsigned>(Events::LoggingType); // it tells of everybody's
+    responder.websocket([&context, types, projects](const std::shared_ptr<WebSocket> &socket) { context.events.subscribe(socket, types, projects); });
     return {};
 }
 
 // --- operations ---
 
+/// The one who started it, or one who could do so on the host itself.
+bool seesSecrets(const Request &request, const Task &task)
+{
+    if (request.caller.trusted())
+        return true;
+    return task.owner() && request.peer.remote() && !request.peer.fingerprint.empty() && task.owner()->fingerprint == request.peer.fingerprint;
+}
+
+/// To a stranger an operation is there only if he shows one of its secrets.
+bool visible(const Request &request, const Task &task)
+{
+    if (task.knows(std::string(request.query.value("secret"))))
+        return true;
+    return request.caller.trusted() || (request.caller.mayUse(task.project()) && task.snapshot().operationClass != "token");
+}
+
+api::Operation shown(const Request &request, const Task &task) { return seesSecrets(request, task) ? task.snapshot() : task.publicSnapshot(); }
+
 Result<std::shared_ptr<Task>> findTask(Context &context, const Request &request)
 {
     auto task = context.operations.find(request.param("id"));
-    if (!task)
+    if (!task || !visible(request, *task))
         return Error(Code::NotFound, "Operation not found");
     return task;
 }
@@ -142,7 +199,7 @@ Status operationList(Context &context, Request &request, const Responder &respon
     const bool everything = request.query.flag("all-projects");
     std::map<std::string, std::vector<std::shared_ptr<Task>>> byStatus;
     for (const auto &task : context.operations.list())
-        if (everything || task->project() == request.project())
+        if (visible(request, *task) && (everything || task->project() == request.project()))
             byStatus[lower(task->snapshot().status)].push_back(task);
     std::string json;
     api::JsonWriter writer(json);
@@ -154,7 +211,7 @@ Status operationList(Context &context, Request &request, const Responder &respon
             if (request.recursion() == 0)
                 writer.string("/1.0/operations/" + task->id());
             else
-                writeJson(writer, task->snapshot());
+                writeJson(writer, shown(request, *task));
         }
         writer.endArray();
     }
@@ -165,7 +222,7 @@ Status operationList(Context &context, Request &request, const Responder &respon
 
 Status operationGet(Context &context, Request &request, const Responder &responder)
 {
-    responder.sync(TRY(findTask(context, request))->snapshot());
+    responder.sync(shown(request, *TRY(findTask(context, request))));
     return {};
 }
 
@@ -183,7 +240,8 @@ Status operationWait(Context &context, Request &request, const Responder &respon
     std::int64_t seconds = -1;
     if (const std::string *text = request.query.find("timeout"))
         seconds = TRY_IN("timeout", parseSigned(*text, -1, 1'000'000));
-    const auto answer = [task, responder] { responder.sync(task->snapshot()); };
+    const bool secrets = seesSecrets(request, *task);
+    const auto answer = [task, responder, secrets] { responder.sync(secrets ? task->snapshot() : task->publicSnapshot()); };
     task->whenEnded(answer);
     if (seconds >= 0)
         context.server.runOnServerThread([answer, seconds] { QTimer::singleShot(std::chrono::seconds(seconds), answer); });
@@ -270,7 +328,6 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::Resources, &resources},
     {api::RouteId::Cluster, &cluster},
     {api::RouteId::WarningList, &emptyList},
-    {api::RouteId::CertificateList, &emptyList},
     {api::RouteId::InternalReady, &internalReady},
     {api::RouteId::InternalShutdown, &internalShutdown},
     {api::RouteId::InternalRecover, &internalRecover},

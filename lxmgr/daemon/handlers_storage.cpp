@@ -78,6 +78,15 @@ std::string etagOfPool(Context &context, const store::StoragePool &row)
     return api::etagOf(api::toJson(writable));
 }
 
+/// Where a pool lies on the host is for the host's own people.
+api::StoragePool shown(const Request &request, api::StoragePool pool)
+{
+    pool.usedBy = visibleUrls(request, std::move(pool.usedBy));
+    if (!request.caller.trusted())
+        pool.config.clear();
+    return pool;
+}
+
 Status poolList(Context &context, Request &request, const Responder &responder)
 {
     auto users = TRY(poolUsers(context));
@@ -88,7 +97,7 @@ Status poolList(Context &context, Request &request, const Responder &responder)
         if (request.recursion() == 0)
             writer.string(urlOfPool(row.name));
         else
-            writeJson(writer, toApi(context, row, std::move(users[row.name])));
+            writeJson(writer, shown(request, toApi(context, row, std::move(users[row.name]))));
     }
     writer.endArray();
     responder.sync(std::move(json));
@@ -99,7 +108,7 @@ Status poolGet(Context &context, Request &request, const Responder &responder)
 {
     const store::StoragePool row = TRY(findPool(context, request));
     auto users = TRY(poolUsers(context));
-    responder.sync(api::toJson(toApi(context, row, std::move(users[row.name]))), etagOfPool(context, row));
+    responder.sync(api::toJson(shown(request, toApi(context, row, std::move(users[row.name])))), etagOfPool(context, row));
     return {};
 }
 

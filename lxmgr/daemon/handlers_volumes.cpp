@@ -150,7 +150,7 @@ std::string etagOfSnapshot(const store::VolumeSnapshot &row)
 
 Status appendCustom(Context &context, const Request &request, std::vector<api::StorageVolume> &volumes)
 {
-    const bool all = request.query.value("all-projects") == "true";
+    const bool all = request.query.flag("all-projects");
     const UserIndex users = TRY(UserIndex::create(context));
     for (const store::Volume &row : TRY(context.volumes.list(request.param("name"), all ? "" : request.project()))) {
         const VolumeKey key{row.pool, row.project, row.name};
@@ -164,7 +164,7 @@ Status appendCustom(Context &context, const Request &request, std::vector<api::S
 
 Status appendInstances(Context &context, const Request &request, std::vector<api::StorageVolume> &volumes)
 {
-    const bool all = request.query.value("all-projects") == "true";
+    const bool all = request.query.flag("all-projects");
     const instances::SnapshotsByInstance snapshots = TRY(context.manager.snapshotsOfAll());
     for (const store::Instance &row : TRY(store::listInstances(context.db, all ? "" : request.project()))) {
         if (row.pool != request.param("name"))
@@ -204,7 +204,8 @@ Status volumeList(Context &context, Request &request, const Responder &responder
         TRY(appendInstances(context, request, volumes));
     if (type.empty() || type == "custom")
         TRY(appendCustom(context, request, volumes));
-    if (type.empty() || type == "image")
+    std::erase_if(volumes, [&](const api::StorageVolume &volume) { return !request.caller.mayUse(volume.project); });
+    if ((type.empty() || type == "image") && request.caller.trusted()) // they are shared by all projects
         TRY(appendImages(context, request, volumes));
     const auto filter = TRY(api::Filter::parse(request.query.value("filter")));
     std::string json;
@@ -247,6 +248,7 @@ Status volumeGet(Context &context, Request &request, const Responder &responder)
 Status copyVolume(Context &context, const Request &request, const Responder &responder, const store::Volume &wanted,
                   const api::StorageVolumeSource &source)
 {
+    TRY(checkProject(request, source.project));
     instances::Volumes::Source from;
     const std::size_t slash = source.name.find('/');
     from.key = {source.pool.empty() ? wanted.pool : source.pool,
@@ -369,6 +371,7 @@ Status volumePost(Context &context, Request &request, const Responder &responder
     TRY(context.volumes.find(key));
     if (post.migration)
         return Error(Code::Unsupported, "moving storage volumes between servers is not supported by this version");
+    TRY(checkProject(request, post.project));
     TRY(refuseUsed(context, key));
     const VolumeKey to{post.pool.empty() ? key.pool : post.pool, post.project.empty() ? key.project : post.project,
                        post.name.empty() ? key.name : post.name};

@@ -1,6 +1,7 @@
 #include "daemon/operations.h"
 
 #include "base/text.h"
+#include "daemon/audit.h"
 #include "instances/names.h"
 
 #include <QTimer>
@@ -19,12 +20,12 @@ constexpr auto kKeepEnded = std::chrono::seconds(60);
 // Progress texts come by the hundred; people and sockets need a few a second.
 constexpr auto kEventGap = std::chrono::milliseconds(100);
 
+} // namespace
+
 bool sameSecret(const std::string &a, const std::string &b)
 {
     return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
-
-} // namespace
 
 std::string newSecret()
 {
@@ -35,7 +36,7 @@ std::string newSecret()
 }
 
 Task::Task(Operations &owner, TaskOptions options)
-    : m_owner(owner), m_id(instances::newUuid()), m_options(std::move(options)), m_created(api::Time::now()), m_updated(m_created)
+    : m_list(owner), m_owner(OnBehalfOf::current()), m_id(instances::newUuid()), m_options(std::move(options)), m_created(api::Time::now()), m_updated(m_created)
 {
 }
 
@@ -57,6 +58,23 @@ api::Operation Task::snapshot() const
     return operation;
 }
 
+api::Operation Task::publicSnapshot() const
+{
+    api::Operation operation = snapshot();
+    operation.metadata.remove("fds");
+    operation.metadata.remove("secret");
+    return operation;
+}
+
+bool Task::knows(const std::string &secret) const
+{
+    const std::lock_guard lock(m_mutex);
+    if (secret.empty())
+        return false;
+    return sameSecret(m_options.metadata.text("secret"), secret) ||
+           std::ranges::any_of(m_sockets, [&](const Socket &socket) { return sameSecret(socket.secret, secret); });
+}
+
 bool Task::ended() const
 {
     const std::lock_guard lock(m_mutex);
@@ -73,7 +91,7 @@ void Task::changed(bool throttled)
         m_lastEvent = now;
         m_updated = api::Time::now();
     }
-    m_owner.m_events.operation(snapshot(), m_options.project);
+    m_list.m_events.operation(publicSnapshot(), m_options.project);
 }
 
 void Task::report(const std::string &text)
@@ -119,7 +137,7 @@ void Task::finish(const Status &result)
             socket.attach = [](const std::shared_ptr<WebSocket> &late) { late->close(); };
     }
     changed(false);
-    m_owner.ended(shared_from_this());
+    m_list.ended(shared_from_this());
     for (const auto &waiter : waiters)
         waiter();
 }
@@ -177,7 +195,8 @@ Result<std::function<void(std::shared_ptr<WebSocket>)>> Task::takeSocket(const s
     return Error(Code::Forbidden, "not authorized");
 }
 
-Operations::Operations(Events &events, Server &server) : m_events(events), m_server(server), m_timer(std::make_unique<QTimer>())
+Operations::Operations(Events &events, Server &server, std::function<void(const Task &)> ended)
+    : m_events(events), m_server(server), m_ended(std::move(ended)), m_timer(std::make_unique<QTimer>())
 {
     m_timer->setInterval(std::chrono::milliseconds(kKeepEnded));
     QObject::connect(m_timer.get(), &QTimer::timeout, [this] { forgetOld(); });
@@ -192,14 +211,17 @@ std::shared_ptr<Task> Operations::add(TaskOptions options)
         const std::lock_guard lock(m_mutex);
         m_tasks.emplace(task->id(), task);
     }
-    m_events.operation(task->snapshot(), task->project());
+    m_events.operation(task->publicSnapshot(), task->project());
     return task;
 }
 
 std::shared_ptr<Task> Operations::run(TaskOptions options, std::function<Status(Task &)> work)
 {
     std::shared_ptr<Task> task = add(std::move(options));
-    m_server.runOnPool([task, work = std::move(work)] { task->finish(work(*task)); });
+    m_server.runOnPool([task, work = std::move(work)] {
+        const OnBehalfOf whom(task->owner());
+        task->finish(work(*task));
+    });
     return task;
 }
 
@@ -227,8 +249,10 @@ std::size_t Operations::active() const
     return count;
 }
 
-void Operations::ended(const std::shared_ptr<Task> &)
+void Operations::ended(const std::shared_ptr<Task> &task)
 {
+    if (m_ended && task->owner())
+        m_ended(*task);
     m_server.runOnServerThread([this] {
         if (!m_timer->isActive())
             m_timer->start();

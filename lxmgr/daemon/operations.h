@@ -39,7 +39,13 @@ public:
 
     const std::string &id() const { return m_id; }
     const std::string &project() const { return m_options.project; }
+    /// Who started it; nullptr: the daemon itself.
+    const std::shared_ptr<const Peer> &owner() const { return m_owner; }
     api::Operation snapshot() const;
+    /// Without the secrets that lead to its streams: for everybody but the one who started it.
+    api::Operation publicSnapshot() const;
+    /// Whether `secret` is one of them.
+    bool knows(const std::string &secret) const;
     bool ended() const;
 
     // Progress.
@@ -71,7 +77,8 @@ public:
 private:
     void changed(bool throttled);
 
-    Operations &m_owner;
+    Operations &m_list;
+    const std::shared_ptr<const Peer> m_owner;
     const std::string m_id;
     TaskOptions m_options;
     mutable std::mutex m_mutex;
@@ -88,7 +95,8 @@ private:
 class Operations
 {
 public:
-    Operations(Events &events, Server &server);
+    /// `ended` is told of each that somebody started, at its end.
+    Operations(Events &events, Server &server, std::function<void(const Task &)> ended = {});
     ~Operations();
 
     /// A task in the list that nobody works on yet.
@@ -107,11 +115,14 @@ private:
 
     Events &m_events;
     Server &m_server;
+    const std::function<void(const Task &)> m_ended;
     mutable std::mutex m_mutex;
     std::map<std::string, std::shared_ptr<Task>> m_tasks;
     std::unique_ptr<QTimer> m_timer; ///< Runs only while there are ended tasks to forget.
 };
 
+/// Compared in a time that does not tell where they differ.
+bool sameSecret(const std::string &a, const std::string &b);
 /// 32 random bytes in hex.
 std::string newSecret();
 

@@ -29,15 +29,66 @@ std::optional<Refusal> routeRequest(Request &request)
     return std::nullopt;
 }
 
+namespace
+{
+
+/// "host:8443" of "https://host:8443".
+std::string_view authorityOf(std::string_view origin)
+{
+    const std::size_t scheme = origin.find("://");
+    return scheme == std::string_view::npos ? origin : origin.substr(scheme + 3);
+}
+
+/// A page of another site must not use the certificate that a browser shows by itself.
+bool foreignPage(const Request &request)
+{
+    if (!request.peer.remote())
+        return false; // no browser reaches the unix socket
+    const std::string_view origin = request.header("Origin");
+    return request.header("Sec-Fetch-Site") == "cross-site" || (!origin.empty() && authorityOf(origin) != request.header("Host"));
+}
+
+/// Handlers that show of "all-projects" only what the caller may see.
+bool listsAllProjects(api::RouteId route)
+{
+    using enum api::RouteId;
+    return route == InstanceList || route == Events || route == OperationList || route == VolumeList || route == VolumeListOfType;
+}
+
+} // namespace
+
 std::optional<Refusal> checkAccess(const Request &request)
 {
-    if (request.route->access != api::Access::Public && request.peer.uid == static_cast<uid_t>(-1))
-        return Refusal{403, "not authorized", Code::Forbidden};
-    return std::nullopt;
+    const Refusal kNotAuthorized{403, "not authorized", Code::Forbidden};
+    const api::Access access = request.route->access;
+    if (foreignPage(request))
+        return kNotAuthorized;
+    if (access == api::Access::Public)
+        return std::nullopt;
+    switch (request.caller.kind) {
+    case Principal::Kind::Trusted:
+        return std::nullopt;
+    case Principal::Kind::Restricted:
+        if (access == api::Access::Admin)
+            return kNotAuthorized;
+        // A project he may not see is told from one that does not exist by nothing.
+        if (request.route->scope == api::Scope::Host || request.caller.mayUse(request.project()) || (request.query.flag("all-projects") && listsAllProjects(request.id())))
+            return std::nullopt;
+        return Refusal{404, "Project not found: " + quoted(request.project()), Code::NotFound};
+    case Principal::Kind::Metrics:
+        if (request.route->pattern == "/1.0/metrics")
+            return std::nullopt;
+        break;
+    case Principal::Kind::Stranger:
+        break;
+    }
+    return kNotAuthorized;
 }
 
 api::Requestor Peer::requestor() const
 {
+    if (remote())
+        return {fingerprint, "tls", address};
     std::vector<char> buffer(4096);
     passwd entry{};
     passwd *found = nullptr;

@@ -19,6 +19,7 @@ namespace lxmgr::daemon
 namespace
 {
 constexpr int kAcceptTurn = 32;
+const std::string kStrangers = "stranger";
 
 http::Headers jsonHeaders() { return {{"Content-Type", "application/json"}}; }
 
@@ -118,6 +119,7 @@ void Responder::handOver(const std::string &protocol, std::function<void(Fd, std
     m_channel->answer(std::move(answer));
 }
 
+void Responder::onAnswer(std::function<void(int)> told) const { m_channel->onAnswer(std::move(told)); }
 bool Responder::gone() const { return m_channel->gone(); }
 void Responder::onGone(std::function<void()> callback) const { m_channel->onGone(std::move(callback)); }
 
@@ -128,6 +130,10 @@ class Server::Impl final : public Hub
 public:
     Impl(ServerOptions theOptions, Handler theHandler) : Hub(std::move(theOptions), std::move(theHandler))
     {
+        if (!options.identify)
+            options.identify = [](const Peer &peer) {
+                return Principal{peer.remote() ? Principal::Kind::Stranger : Principal::Kind::Trusted, {}};
+            };
         m_timer.setSingleShot(true);
         m_timer.setTimerType(Qt::CoarseTimer);
         QObject::connect(&m_timer, &QTimer::timeout, &m_timer, [this] { deadlinesPassed(); });
@@ -163,12 +169,39 @@ public:
 
     void ended(Connection &connection) override
     {
-        const auto uid = connection.peer().uid;
-        if (--m_perUser[uid] == 0)
-            m_perUser.erase(uid);
+        const std::string &user = connection.user();
+        if (--m_perUser[user] == 0)
+            m_perUser.erase(user);
         m_connections.erase(&connection);
         if (m_connections.empty())
             m_timer.stop(); // nobody is connected: nothing wakes up
+    }
+
+    void admit(Fd socket, Peer peer)
+    {
+        const std::string user = userOf(peer);
+        if (m_connections.size() >= options.connections || m_perUser[user] >= mostOf(peer, user)) {
+            if (m_perUser[user] == 0)
+                m_perUser.erase(user);
+            return sayFull(socket);
+        }
+        const auto connection = std::make_shared<Connection>(*this, std::move(socket), std::move(peer), user);
+        m_connections.emplace(connection.get(), connection);
+        ++m_perUser[user];
+        if (const Status started = connection->start(); !started) {
+            log::warning(started.error().message);
+            connection->end();
+        }
+    }
+
+    void endConnectionsOf(const std::string &fingerprint)
+    {
+        std::vector<std::shared_ptr<Connection>> theirs;
+        for (const auto &[key, connection] : m_connections)
+            if (connection->peer().fingerprint == fingerprint)
+                theirs.push_back(connection);
+        for (const auto &connection : theirs)
+            connection->end();
     }
 
     void wakeAt(Clock::time_point when) override
@@ -221,18 +254,24 @@ private:
         ucred credentials{};
         socklen_t size = sizeof credentials;
         Peer peer;
-        if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0)
-            peer = {credentials.uid, credentials.gid, credentials.pid};
-        const bool userFull = peer.uid != 0 && m_perUser[peer.uid] >= options.connectionsPerUser;
-        if (m_connections.size() >= options.connections || userFull)
-            return sayFull(socket);
-        const auto connection = std::make_shared<Connection>(*this, std::move(socket), peer);
-        m_connections.emplace(connection.get(), connection);
-        ++m_perUser[peer.uid];
-        if (const Status started = connection->start(); !started) {
-            log::warning(started.error().message);
-            connection->end();
+        if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0) {
+            peer.uid = credentials.uid;
+            peer.gid = credentials.gid;
+            peer.pid = credentials.pid;
         }
+        admit(std::move(socket), std::move(peer));
+    }
+
+    std::string userOf(const Peer &peer) const
+    {
+        if (!peer.remote())
+            return std::to_string(peer.uid);
+        return peer.fingerprint.empty() || !options.identify(peer).known() ? kStrangers : peer.fingerprint;
+    }
+
+    std::size_t mostOf(const Peer &peer, const std::string &user) const
+    {
+        return peer.uid == 0 ? options.connections : user == kStrangers ? options.strangers : options.connectionsPerUser;
     }
 
     void deadlinesPassed()
@@ -255,7 +294,7 @@ private:
     Listening m_listening;
     Fd m_reserve;
     std::unordered_map<Connection *, std::shared_ptr<Connection>> m_connections;
-    std::map<uid_t, std::size_t> m_perUser;
+    std::map<std::string, std::size_t> m_perUser; ///< By uid, fingerprint, or all strangers together.
     QTimer m_timer;
     Clock::time_point m_wake{};
 };
@@ -272,6 +311,18 @@ void Server::setUploadSink(api::RouteId route, UploadSink sink)
 }
 Status Server::listen() { return m_impl->listen(); }
 void Server::stopListening() { m_impl->stopListening(); }
+void Server::adopt(Fd socket, Peer peer)
+{
+    auto near = std::make_shared<Fd>(std::move(socket)); // std::function copies, descriptors do not
+    runOnServerThread([this, near, peer = std::move(peer)] {
+        if (::fcntl(near->get(), F_SETFL, O_NONBLOCK) == 0)
+            m_impl->admit(std::move(*near), peer);
+    });
+}
+void Server::endConnectionsOf(std::string fingerprint)
+{
+    runOnServerThread([this, fingerprint = std::move(fingerprint)] { m_impl->endConnectionsOf(fingerprint); });
+}
 std::size_t Server::connectionCount() const { return m_impl->connectionCount(); }
 void Server::runOnPool(std::function<void()> work) { m_impl->handlers.start(std::move(work)); }
 void Server::runOnServerThread(std::function<void()> work) { m_impl->poller.post(std::move(work)); }

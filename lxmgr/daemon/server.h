@@ -9,6 +9,7 @@
 #include "api/routes.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "daemon/principal.h"
 #include "daemon/websocket.h"
 #include "http/message.h"
 #include "http/target.h"
@@ -23,11 +24,15 @@
 namespace lxmgr::daemon
 {
 
-/// Who is at the other end: SO_PEERCRED of the connection.
+/// Who is at the other end: SO_PEERCRED of a connection to the unix socket, or what a client showed over TLS.
 struct Peer {
-    uid_t uid = static_cast<uid_t>(-1);
+    uid_t uid = static_cast<uid_t>(-1); ///< -1: over TLS.
     gid_t gid = static_cast<gid_t>(-1);
     pid_t pid = 0;
+    std::string address;     ///< Over TLS: "192.0.2.7:41234".
+    std::string certificate; ///< PEM, "" where none was shown.
+    std::string fingerprint;
+    bool remote() const { return uid == static_cast<uid_t>(-1); }
     /// {"username", "protocol", "address"} as lifecycle events name the caller.
     api::Requestor requestor() const;
 };
@@ -40,6 +45,7 @@ struct Request {
     http::Query query;
     http::RequestHead head;
     Peer peer;
+    Principal caller;
     std::string body;        ///< Up to 1 MiB; empty when it went to `bodyFile`.
     Fd bodyFile;             ///< A bigger upload, at offset 0 (an unlinked file), or what the route's sink opened.
     std::uint64_t bodySize = 0;
@@ -110,6 +116,8 @@ public:
     /// the server's thread, with what the client has sent behind its request. The server has no part in it from then on.
     void handOver(const std::string &protocol, std::function<void(Fd socket, std::string already)> take) const;
 
+    /// Calls `told` once with the status of the answer, on the thread that answers.
+    void onAnswer(std::function<void(int status)> told) const;
     /// The client has gone: waiting for it is pointless.
     bool gone() const;
     /// Calls `callback` once on the server's thread when the client goes before the answer (at once if it has).
@@ -124,8 +132,14 @@ using Handler = std::function<void(Request request, Responder responder)>;
 /// Opens where the body of an upload goes, before it is read (pool thread). An Error is the answer.
 using UploadSink = std::function<Result<Fd>(const Request &request)>;
 
+/// What a peer may do; any thread.
+using Identify = std::function<Principal(const Peer &peer)>;
+
 struct ServerOptions {
     std::string socketPath;
+    /// Somebody was told that he may not, before any handler was asked. The server's thread.
+    std::function<void(const Peer &peer, const http::RequestHead &head, int status)> refused = {};
+    Identify identify; ///< Unset: whoever reaches the unix socket is trusted, all others are strangers.
     unsigned mode = 0660;
     gid_t group = static_cast<gid_t>(-1);
     std::string spoolDir;                            ///< Where big uploads lie, unlinked, until their handler is done.
@@ -133,7 +147,8 @@ struct ServerOptions {
     std::uint64_t jsonLimit = 1 << 20;
     int handlerThreads = 64;                         ///< Made when needed, gone when idle for 30 s.
     std::size_t connections = 1024;
-    std::size_t connectionsPerUser = 256;            ///< Of any user but root.
+    std::size_t connectionsPerUser = 256;            ///< Of any user but root, and of any certificate.
+    std::size_t strangers = 64;                      ///< Over TLS, with no certificate that is known.
 };
 
 class Server
@@ -152,6 +167,10 @@ public:
     /// No new connections; the socket file goes if it is ours.
     void stopListening();
     std::size_t connectionCount() const;
+    /// A connection that came another way. Any thread.
+    void adopt(Fd socket, Peer peer);
+    /// Ends all connections of one certificate, whatever they are doing. Any thread.
+    void endConnectionsOf(std::string fingerprint);
     /// Runs `work` on the handlers' pool / on the server's thread. Any thread.
     void runOnPool(std::function<void()> work);
     void runOnServerThread(std::function<void()> work);

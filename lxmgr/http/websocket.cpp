@@ -1,5 +1,6 @@
 #include "http/websocket.h"
 
+#include "base/base64.h"
 #include "base/text.h"
 
 #include <boost/uuid/detail/sha1.hpp>
@@ -19,20 +20,6 @@ constexpr std::string_view kProtocolError("\x03\xea", 2); // close code 1002
 /// Messages have no border here: pieces go on as they come.
 constexpr std::uint64_t kLongestMessage = std::uint64_t(1) << 62;
 
-std::string base64(std::string_view bytes)
-{
-    static constexpr char kAlphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string out;
-    for (std::size_t i = 0; i < bytes.size(); i += 3) {
-        std::uint32_t group = 0;
-        for (std::size_t k = 0; k < 3; ++k)
-            group = group << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
-        for (std::size_t k = 0; k < 4; ++k)
-            out += i + k <= bytes.size() ? kAlphabet[group >> (18 - 6 * k) & 63] : '=';
-    }
-    return out;
-}
-
 std::string sha1(std::string_view text)
 {
     boost::uuids::detail::sha1 hash;
@@ -46,7 +33,7 @@ std::string sha1(std::string_view text)
     return digest;
 }
 
-std::string acceptFor(std::string_view key) { return base64(sha1(std::string(key).append(kHandshakeGuid))); }
+std::string acceptFor(std::string_view key) { return base64Encode(sha1(std::string(key).append(kHandshakeGuid))); }
 
 /// Masks only have to be hard to guess for what sits between the ends; one system call fills many.
 void randomBytes(std::uint8_t *bytes, std::size_t count)
@@ -269,7 +256,7 @@ std::string newWebSocketKey()
 {
     std::uint8_t bytes[16];
     randomBytes(bytes, sizeof bytes);
-    return base64({reinterpret_cast<const char *>(bytes), sizeof bytes});
+    return base64Encode({reinterpret_cast<const char *>(bytes), sizeof bytes});
 }
 
 Headers webSocketRequestHeaders(const std::string &key)

@@ -7,6 +7,7 @@
 #include "config/backup.h"
 #include "instances/journal.h"
 #include "instances/names.h"
+#include "instances/policy.h"
 #include "instances/root_disk.h"
 #include "instances/space.h"
 #include "kernel/files.h"
@@ -48,6 +49,7 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
                                             " and cannot be moved by changing its device");
     if (wanted.config.privileged.value_or(false) != (before.idRange.size == 0))
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
+    TRY(checkProjectPolicy(m_s.db, key.project, TRY(expanded(after)), wanted));
     TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices)), TRY(lentCards(wanted)), m_s.paths));
     TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
     TRY(checkIdmap(before, wanted.config));

@@ -6,6 +6,7 @@
 #include "base/undo.h"
 #include "instances/journal.h"
 #include "instances/names.h"
+#include "instances/policy.h"
 #include "kernel/files.h"
 
 namespace lxmgr::instances
@@ -90,8 +91,10 @@ Result<Manager::NewInstance> Manager::checkNew(store::Instance wanted)
     NewInstance created;
     created.row = std::move(wanted);
     store::Instance &row = created.row;
-    created.devices = TRY(expanded(row)).devices;
-    created.wanted = TRY(effective(row));
+    const config::Expanded all = TRY(expanded(row));
+    created.devices = all.devices;
+    created.wanted = TRY(config::parseEffective(all));
+    TRY(checkProjectPolicy(m_s.db, row.project, all, created.wanted));
     const config::Device *root = config::rootDisk(created.wanted.devices);
     if (!root)
         return Error(Code::Invalid, "instance " + quoted(row.name) +

@@ -7,6 +7,7 @@
 #include "instances/journal.h"
 #include "instances/manager.h"
 #include "instances/names.h"
+#include "instances/policy.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
 
@@ -182,6 +183,7 @@ Status Manager::withExportJob(const InstanceKey &key, const ExportRequest &reque
         const auto lock = lockFor(key);
         std::unique_lock guard(*lock);
         const store::Instance row = TRY(readyRow(key));
+        TRY(checkProjectAllows(m_s.db, key.project, "backups"));
         const auto pool = TRY(m_s.pools.get(row.pool));
         images::ExportJob job = TRY(exportJob(row, request, *pool));
         const KeptTree tree = TRY(keepTree(row, *pool, guard, request.optimized ? KeepAs::Held : KeepAs::ItIs));

@@ -7,6 +7,7 @@
 #include "base/undo.h"
 #include "instances/journal.h"
 #include "instances/manager.h"
+#include "instances/policy.h"
 #include "instances/root_disk.h"
 
 #include <algorithm>
@@ -93,6 +94,7 @@ Status Manager::checkProfileUser(const ProfileUser &user)
         return Error(Code::Unsupported, "its root disk lies in pool " + quoted(user.row.pool) + " and cannot be moved by changing a profile");
     if (user.wanted.config.privileged.value_or(false) != (user.row.idRange.size == 0))
         return Error(Code::Unsupported, "its security.privileged was settled when it was created");
+    TRY(checkProjectPolicy(m_s.db, user.row.project, user.all, user.wanted));
     TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices)), TRY(lentCards(user.wanted)), m_s.paths));
     TRY(checkIdmap(user.row, user.wanted.config));
     if (user.runs)

@@ -7,6 +7,7 @@
 #include "base/undo.h"
 #include "instances/journal.h"
 #include "instances/names.h"
+#include "instances/policy.h"
 
 #include <algorithm>
 
@@ -102,6 +103,7 @@ Result<std::string> Manager::createSnapshot(const InstanceKey &key, const Snapsh
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
     const store::Instance row = TRY(readyRow(key));
+    TRY(checkProjectAllows(m_s.db, key.project, "snapshots"));
     const config::Expanded all = TRY(expanded(row));
     const config::Effective now = TRY(config::parseEffective(all));
     const Pools::Use held = TRY(m_s.pools.get(row.pool));

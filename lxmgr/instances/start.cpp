@@ -8,6 +8,7 @@
 #include "instances/guest_api.h"
 #include "instances/names.h"
 #include "instances/own_view.h"
+#include "instances/policy.h"
 #include "instances/templates.h"
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
@@ -114,6 +115,7 @@ Status Manager::startLocked(const InstanceKey &key)
     if (now.config.protectionStart.value_or(false))
         return Error(Code::WrongState, "The instance is protected from being started: " + quoted(key.name))
             .hint("lxmgr config set " + key.name + " security.protection.start=false");
+    TRY_IN("start " + quoted(key.name), checkProjectPolicy(m_s.db, key.project, all, now));
     TRY_IN("start " + quoted(key.name), checkIdmap(row, now.config));
     TRY_IN("start " + quoted(key.name), loadModules(now.config));
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));

@@ -15,24 +15,41 @@ constexpr std::string_view kSelect = "SELECT id, name, description, created_at F
 constexpr std::string_view kInsert = "INSERT INTO projects (name, description, created_at) VALUES (?, ?, ?)";
 constexpr std::string_view kDelete = "DELETE FROM projects WHERE name=?";
 
-Project readRow(const Statement &row) { return {row.integer(0), row.text(1), row.text(2), row.integer(3)}; }
+constexpr PartTable kConfig{"project_config", "project_id"};
+constexpr std::string_view kDeleteDefaultProfile = "DELETE FROM profiles WHERE project_id=? AND name='default'";
+
+Project readRow(const Statement &row) { return {row.integer(0), row.text(1), row.text(2), row.integer(3), {}}; }
+
+Status readConfig(Database &db, Project &project)
+{
+    return readStrings(db, kConfig, onlyOwner(project.id), [&](std::int64_t) { return &project.config; });
+}
 
 } // namespace
 
 Result<Project> findProject(Database &db, const std::string &name)
 {
-    Statement row = TRY(query(db, std::string(kSelect) + " WHERE name=?", name));
-    if (!TRY(row.next()))
-        return Error(Code::NotFound, "project " + quoted(name) + " does not exist");
-    return readRow(row);
+    Project project;
+    {
+        Statement row = TRY(query(db, std::string(kSelect) + " WHERE name=?", name));
+        if (!TRY(row.next()))
+            return Error(Code::NotFound, "project " + quoted(name) + " does not exist");
+        project = readRow(row);
+    }
+    TRY(readConfig(db, project));
+    return project;
 }
 
 Result<std::vector<Project>> listProjects(Database &db)
 {
-    Statement row = TRY(query(db, std::string(kSelect) + " ORDER BY name"));
     std::vector<Project> projects;
-    while (TRY(row.next()))
-        projects.push_back(readRow(row));
+    {
+        Statement row = TRY(query(db, std::string(kSelect) + " ORDER BY name"));
+        while (TRY(row.next()))
+            projects.push_back(readRow(row));
+    }
+    for (Project &project : projects)
+        TRY(readConfig(db, project));
     return projects;
 }
 
@@ -42,7 +59,33 @@ Result<std::int64_t> insertProject(Database &db, const Project &project)
         const std::int64_t created = project.createdAt != 0 ? project.createdAt : unixMillis();
         TRY(named(run(db, kInsert, project.name, project.description, created),
                   "project " + quoted(project.name) + " already exists"));
-        return db.lastInsertId();
+        const std::int64_t id = db.lastInsertId();
+        TRY(writeStrings(db, kConfig, id, project.config));
+        TRY(run(db, "INSERT INTO profiles (project_id, name, description) VALUES (?, 'default', ?)", id, "Default profile of project " + project.name));
+        return id;
+    });
+}
+
+Status updateProject(Database &db, const Project &project)
+{
+    return db.transaction([&]() -> Status {
+        TRY(change(db, "project " + quoted(project.name) + " does not exist", "UPDATE projects SET description=? WHERE id=?", project.description, project.id));
+        return writeStrings(db, kConfig, project.id, project.config);
+    });
+}
+
+Status renameProject(Database &db, const std::string &name, const std::string &to)
+{
+    if (name == kDefaultProject)
+        return Error(Code::Forbidden, "the default project cannot be renamed");
+    return db.transaction([&]() -> Status {
+        const Project project = TRY(findProject(db, name));
+        for (const std::string_view table : {"instances", "volumes", "images"}) {
+            Statement row = TRY(query(db, "SELECT 1 FROM " + std::string(table) + " WHERE project_id=? LIMIT 1", project.id));
+            if (TRY(row.next()))
+                return Error(Code::WrongState, "project " + quoted(name) + " has " + std::string(table) + ": only one without any can be renamed");
+        }
+        return named(run(db, "UPDATE projects SET name=? WHERE id=?", to, project.id), "project " + quoted(to) + " already exists");
     });
 }
 
@@ -51,6 +94,8 @@ Status deleteProject(Database &db, const std::string &name)
     if (name == kDefaultProject)
         return Error(Code::Forbidden, "the default project cannot be deleted");
     return db.transaction([&]() -> Status {
+        const Project project = TRY(findProject(db, name));
+        TRY(run(db, kDeleteDefaultProfile, project.id));
         Status done = change(db, "project " + quoted(name) + " does not exist", kDelete, name);
         if (!done && done.error().code == Code::WrongState)
             return Error(Code::WrongState, "project " + quoted(name) + " is not empty");

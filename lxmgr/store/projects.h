@@ -15,13 +15,18 @@ struct Project {
     std::string name;
     std::string description;
     std::int64_t createdAt = 0; ///< Unix milliseconds, as all times in this room.
+    StringMap config;
 };
 
 Result<Project> findProject(Database &db, const std::string &name);
 Result<std::vector<Project>> listProjects(Database &db);
-/// AlreadyExists where the name is taken.
+/// With its own profile "default", which is empty. AlreadyExists where the name is taken.
 Result<std::int64_t> insertProject(Database &db, const Project &project);
-/// WrongState while something lives in it.
+/// Replaces description and config of `project.id`.
+Status updateProject(Database &db, const Project &project);
+/// WrongState while something lives in it: names of projects are part of where things lie. AlreadyExists.
+Status renameProject(Database &db, const std::string &name, const std::string &to);
+/// WrongState while something lives in it, apart from its profile "default".
 Status deleteProject(Database &db, const std::string &name);
 
 /// Now, for the time columns.

@@ -82,7 +82,8 @@ private:
         if (m_believe && !m_expected.isNull() && !shown.isNull() && shown != m_expected)
             return end(otherCertificate());
         if (!m_doubt.empty())
-            return end(Error(Code::Forbidden, "the certificate of " + m_place + " is not vouched for: " + m_doubt + " (its fingerprint is " + fingerprintText(shown) + ")"));
+            return end(Error(Code::Forbidden, "the certificate of " + m_place + " is not vouched for: " + m_doubt + " (its fingerprint is " +
+                                                  fingerprintText(shown) + ")"));
         end(Error(Code::Unavailable, "cannot reach " + m_place + ": " + m_tls->errorString().toStdString()));
     }
 
@@ -167,7 +168,7 @@ void askCertificate(const api::TunnelRequest &request, std::function<void(Result
     if (!configuration)
         return done(std::move(configuration.error()));
     configuration->setCaCertificates({}); // it is not to be judged here
-    Dialling::start(request, *configuration, QSslCertificate(), false, [done = std::move(done), place = placeOf(request)](Result<std::unique_ptr<QSslSocket>> socket) {
+    Dialling::start(request, *configuration, QSslCertificate(), false, [done = std::move(done)](Result<std::unique_ptr<QSslSocket>> socket) {
         if (!socket)
             return done(std::move(socket.error()));
         const std::string pem = (*socket)->peerCertificate().toPem().toStdString();

@@ -1,0 +1,47 @@
+// The table of the keys of projects.
+#pragma once
+
+#include "config/project_config.h"
+
+#include <algorithm>
+
+namespace lxmgr::config
+{
+
+// clang-format off
+inline constexpr Key<ProjectConfig> kProjectKeys[] = {
+    {"features.images",          field<&ProjectConfig::ownImages>,   Apply::Live, "true",  "Images of its own; false is not supported."},
+    {"features.networks",        field<&ProjectConfig::ownNetworks>, Apply::Live, "false", "Networks of its own; true is not supported: all projects share the host's."},
+    {"features.profiles",        field<&ProjectConfig::ownProfiles>, Apply::Live, "true",  "Profiles of its own; false is not supported."},
+    {"features.storage.volumes", field<&ProjectConfig::ownVolumes>,  Apply::Live, "true",  "Custom volumes of its own; false is not supported."},
+    {"limits.containers",        field<&ProjectConfig::limitsContainers>, Apply::Live, "", "The most instances it may have."},
+    {"limits.instances",         field<&ProjectConfig::limitsInstances>,  Apply::Live, "", "The same."},
+    {"restricted",               field<&ProjectConfig::restricted>, Apply::Live, "false", "Whether restricted.* is kept to. With it, everything that leads to the host is refused unless a key below allows it."},
+    {"restricted.backups",               field<&ProjectConfig::backups>,      Apply::Live, "block", "Exports and backups: block or allow."},
+    {"restricted.containers.interception", field<&ProjectConfig::interception>, Apply::Live, "block", "security.syscalls.intercept.*: block or allow."},
+    {"restricted.containers.lowlevel",   field<&ProjectConfig::lowlevel>,     Apply::Live, "block", "Keys that reach into the host: raw.*, boot.host_*, linux.kernel_modules, limits.kernel.*, security.syscalls.*: block or allow."},
+    {"restricted.containers.nesting",    field<&ProjectConfig::nesting>,      Apply::Live, "block", "security.nesting: block or allow."},
+    {"restricted.containers.privilege",  field<&ProjectConfig::privilege>,    Apply::Live, "unprivileged", "security.privileged: unprivileged or isolated (never), allow."},
+    {"restricted.devices.disk",          field<&ProjectConfig::disk>,         Apply::Live, "managed", "Disks: block (the root alone), managed (volumes of pools), allow (paths of the host too)."},
+    {"restricted.devices.disk.paths",    field<&ProjectConfig::diskPaths>,    Apply::Live, "", "With restricted.devices.disk=allow: the folders of the host below which sources may lie, with commas between. Unset: everywhere."},
+    {"restricted.devices.gpu",           field<&ProjectConfig::gpu>,          Apply::Live, "block", "gpu devices: block or allow."},
+    {"restricted.devices.nic",           field<&ProjectConfig::nic>,          Apply::Live, "managed", "Network cards: block, managed (in managed networks), allow."},
+    {"restricted.devices.proxy",         field<&ProjectConfig::proxy>,        Apply::Live, "block", "proxy devices: block or allow."},
+    {"restricted.devices.unix-block",    field<&ProjectConfig::unixBlock>,    Apply::Live, "block", "unix-block devices: block or allow."},
+    {"restricted.devices.unix-char",     field<&ProjectConfig::unixChar>,     Apply::Live, "block", "unix-char devices: block or allow."},
+    {"restricted.devices.unix-hotplug",  field<&ProjectConfig::unixHotplug>,  Apply::Live, "block", "unix-hotplug devices: block or allow."},
+    {"restricted.devices.usb",           field<&ProjectConfig::usb>,          Apply::Live, "block", "usb devices: block or allow."},
+    {"restricted.networks.access",       field<&ProjectConfig::networks>,     Apply::Live, "", "The managed networks its cards may be in, with commas between. Unset: all."},
+    {"restricted.snapshots",             field<&ProjectConfig::snapshots>,    Apply::Live, "block", "Snapshots: block or allow."},
+    {"user.*",                           field<&ProjectConfig::user>,         Apply::Live, "", "Free text for people and tools."},
+};
+// clang-format on
+static_assert(std::ranges::is_sorted(kProjectKeys, {}, &Key<ProjectConfig>::name));
+
+// Known elsewhere, not carried out here; "*" ends a prefix.
+inline constexpr std::string_view kUnsupportedProjectKeys[] = {
+    "backups.*", "features.*", "images.*", "limits.*", "restricted.*",
+};
+static_assert(std::ranges::is_sorted(kUnsupportedProjectKeys));
+
+} // namespace lxmgr::config

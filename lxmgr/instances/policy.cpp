@@ -1,0 +1,140 @@
+#include "instances/policy.h"
+
+#include "base/text.h"
+
+#include <algorithm>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+using config::ProjectConfig;
+
+struct Judge {
+    const std::string &projectName;
+    const ProjectConfig &project;
+
+    Error refusal(const std::string &what, const std::string &key, const std::string &value) const
+    {
+        return {Code::Forbidden, what + " is not allowed in the restricted project " + quoted(projectName) + " (its administrator can set " + key + "=" + value + ")"};
+    }
+
+    Status device(const std::string &name, const char *type, const std::optional<std::string> &word) const
+    {
+        if (word.value_or("block") == "allow")
+            return {};
+        return refusal("device " + quoted(name) + " of type " + type, std::string("restricted.devices.") + type, "allow");
+    }
+
+    Status disk(const std::string &name, const config::DiskDevice &disk) const
+    {
+        if (disk.path && disk.path->text == "/")
+            return {};
+        const std::string word = project.disk.value_or("managed");
+        const std::string what = "device " + quoted(name) + " of type disk";
+        if (word == "block")
+            return refusal(what, "restricted.devices.disk", "managed");
+        if (disk.pool || (disk.source && disk.source->starts_with("tmpfs:")))
+            return {};
+        if (word != "allow")
+            return refusal(what + ": a path of the host", "restricted.devices.disk", "allow");
+        const std::vector<std::string> folders = split(project.diskPaths.value_or(""), ',');
+        const std::string source = disk.source.value_or("");
+        const bool dotted = source.find("/../") != std::string::npos || source.ends_with("/..");
+        const bool below = std::ranges::any_of(folders, [&](const std::string &each) {
+            const std::string folder(trimmed(each));
+            return !folder.empty() && (source == folder || source.starts_with(folder.ends_with('/') ? folder : folder + "/"));
+        });
+        if (project.diskPaths && (dotted || !below))
+            return refusal(what + ": " + quoted(source), "restricted.devices.disk.paths", source);
+        return {};
+    }
+
+    Status nic(const std::string &name, const config::NicDevice &nic) const
+    {
+        const std::string word = project.nic.value_or("managed");
+        const std::string what = "device " + quoted(name) + " of type nic";
+        if (word == "block")
+            return refusal(what, "restricted.devices.nic", "managed");
+        if (!nic.network)
+            return word == "allow" ? Status{} : Status(refusal(what + " outside the managed networks", "restricted.devices.nic", "allow"));
+        std::vector<std::string> networks = split(project.networks.value_or(""), ',');
+        for (std::string &network : networks)
+            network = std::string(trimmed(network));
+        if (project.networks && std::ranges::find(networks, nic.network->text) == networks.end())
+            return refusal(what + " in network " + quoted(nic.network->text), "restricted.networks.access", *project.networks + "," + nic.network->text);
+        return {};
+    }
+
+    Status key(const std::string &name, const std::string &value) const
+    {
+        static constexpr std::string_view kLow[] = {"raw.", "boot.host_", "linux.kernel_modules", "limits.kernel.", "security.syscalls."};
+        const auto allowed = [](const std::optional<std::string> &word) { return word.value_or("block") == "allow"; };
+        const Result<bool> flag = parseBool(value);
+        const bool on = !flag || *flag;
+        if (name == "security.privileged" && on && project.privilege.value_or("unprivileged") != "allow")
+            return refusal(name, "restricted.containers.privilege", "allow");
+        if (name == "security.nesting" && on && !allowed(project.nesting))
+            return refusal(name, "restricted.containers.nesting", "allow");
+        if (name.starts_with("security.syscalls.intercept.")) {
+            if (on && !allowed(project.interception))
+                return refusal(name, "restricted.containers.interception", "allow");
+            return {};
+        }
+        if (std::ranges::any_of(kLow, [&](std::string_view each) { return name.starts_with(each); }) && !allowed(project.lowlevel))
+            return refusal(name, "restricted.containers.lowlevel", "allow");
+        return {};
+    }
+};
+
+} // namespace
+
+Status checkPolicy(const std::string &projectName, const ProjectConfig &project, const config::Expanded &expanded, const config::Effective &effective)
+{
+    if (!project.restricted.value_or(false))
+        return {};
+    const Judge judge{projectName, project};
+    for (const auto &[name, value] : expanded.config)
+        if (!value.empty())
+            TRY(judge.key(name, value));
+    for (const config::Device &device : effective.devices) {
+        if (const auto *disk = device.as<config::DiskDevice>())
+            TRY(judge.disk(device.name, *disk));
+        if (const auto *nic = device.as<config::NicDevice>())
+            TRY(judge.nic(device.name, *nic));
+        if (device.as<config::ProxyDevice>())
+            TRY(judge.device(device.name, "proxy", project.proxy));
+        if (device.as<config::UnixCharDevice>())
+            TRY(judge.device(device.name, "unix-char", project.unixChar));
+        if (device.as<config::UnixBlockDevice>())
+            TRY(judge.device(device.name, "unix-block", project.unixBlock));
+        if (device.as<config::HotplugDevice>())
+            TRY(judge.device(device.name, "unix-hotplug", project.unixHotplug));
+        if (device.as<config::UsbDevice>())
+            TRY(judge.device(device.name, "usb", project.usb));
+        if (device.as<config::GpuDevice>())
+            TRY(judge.device(device.name, "gpu", project.gpu));
+    }
+    return {};
+}
+
+Status checkProjectPolicy(store::Database &db, const std::string &project, const config::Expanded &expanded, const config::Effective &effective)
+{
+    const store::Project row = TRY(store::findProject(db, project));
+    if (row.config.empty())
+        return {};
+    return checkPolicy(project, TRY(config::parseProjectConfig(row.config)), expanded, effective);
+}
+
+Status checkProjectAllows(store::Database &db, const std::string &project, std::string_view what)
+{
+    const ProjectConfig typed = TRY(config::parseProjectConfig(TRY(store::findProject(db, project)).config));
+    const std::optional<std::string> &word = what == "snapshots" ? typed.snapshots : typed.backups;
+    if (!typed.restricted.value_or(false) || word.value_or("block") == "allow")
+        return {};
+    return Judge{project, typed}.refusal(std::string(what), "restricted." + std::string(what), "allow");
+}
+
+} // namespace lxmgr::instances
