@@ -181,7 +181,9 @@ Result<api::CertificatesPost> redeem(Context &context, const std::string &text)
         if (operation.operationClass != "token" || task->ended() || !sameSecret(operation.metadata.text("secret"), token->secret))
             continue;
         const api::Json *request = operation.metadata.find("request");
-        auto post = api::fromJson<api::CertificatesPost>(request ? request->dump() : "{}");
+        if (!request)
+            continue; // the secret of something else
+        auto post = api::fromJson<api::CertificatesPost>(request->dump());
         if (!post || post->name != token->clientName || !task->cancel())
             return kNo;
         return post;

@@ -22,10 +22,14 @@ namespace
 /// To who may not use the project only public images are there.
 bool visible(const Request &request, const store::Image &image) { return image.isPublic || request.caller.mayUse(image.project); }
 
+enum class Secret { Kept, UsedUp };
+Status checkSecret(Context &context, const Request &request, const store::Image &row, Secret after);
+
 Result<store::Image> find(Context &context, const Request &request)
 {
     auto image = store::findImage(context.db, request.project(), request.param("fingerprint"));
-    if ((!image && image.error().code == Code::NotFound) || (image && !visible(request, *image)))
+    const bool shown = image && (visible(request, *image) || (request.query.find("secret") && checkSecret(context, request, *image, Secret::Kept)));
+    if ((!image && image.error().code == Code::NotFound) || (image && !shown))
         return Error(Code::NotFound, "Image not found");
     return image;
 }
@@ -83,7 +87,6 @@ bool isSecretOf(const Task &task, const store::Image &row)
 
 /// "?secret=": one that POST .../secret gave for this image, or as if there were no such image. Looking at the image does not
 /// use it up, fetching its files does.
-enum class Secret { Kept, UsedUp };
 Status checkSecret(Context &context, const Request &request, const store::Image &row, Secret after)
 {
     const std::string *given = request.query.find("secret");

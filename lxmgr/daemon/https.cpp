@@ -99,15 +99,6 @@ Https::Https(Server &server, tls::Identity identity, std::string fingerprint)
 {
 }
 
-Https::~Https()
-{
-    const std::lock_guard lock(m_mutex);
-    if (m_tunnel)
-        m_server.poller().unwatch(m_tunnel->control().get());
-    for (const auto &tunnel : m_retired)
-        m_server.poller().unwatch(tunnel->control().get());
-}
-
 Status Https::listen(const std::string &text)
 {
     std::optional<HttpsAddress> wanted;

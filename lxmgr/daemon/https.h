@@ -28,8 +28,8 @@ Result<HttpsAddress> parseHttpsAddress(const std::string &text);
 class Https
 {
 public:
+    /// Outlives `server`, which holds what listens to the tunnel.
     Https(Server &server, tls::Identity identity, std::string fingerprint);
-    ~Https();
 
     /// Listens at core.https_address from now on and nowhere else; "" ends it. Connections that stand go on. Unavailable where the
     /// address is taken or not the host's: all is as before then. Any thread, but one at a time.

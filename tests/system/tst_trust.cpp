@@ -1,0 +1,222 @@
+// The way in over TLS: strangers, tokens, restricted certificates, projects that keep away from the host, and the record of it all.
+#include "support/system_test.h"
+
+#include <QDir>
+#include <QFile>
+#include <QStandardPaths>
+
+using namespace lxmgr::test;
+
+class TestTrust : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void strangersSeeThePublicPartOnly();
+    void oldTlsIsRefused();
+    void tokensAreUsedOnce();
+    void guestsAreWorkedOnOverTls();
+    void restrictedClientsStayInTheirProjects();
+    void takenTrustEndsConnections();
+    void restrictedProjectsKeepAwayFromTheHost();
+    void limitsOfProjectsCount();
+    void takenAddressesAreNamed();
+    void theTunnelComesBack();
+    void changesAreWrittenDown();
+
+private:
+    void prepare() override
+    {
+        if (QStandardPaths::findExecutable("curl").isEmpty())
+            QSKIP("needs curl");
+        must({"config", "set", "core.https_address=127.0.0.1:8443"});
+    }
+    /// `lxmgr args…` of a user with a configuration folder of his own.
+    Run as(const QString &user, const QStringList &args, const QByteArray &input = {});
+    QByteArray token(const QStringList &flags, const QString &name);
+    QByteArray curl(const QStringList &args);
+};
+
+Run TestTrust::as(const QString &user, const QStringList &args, const QByteArray &input)
+{
+    RunOptions options;
+    options.environment = m_box.environment();
+    options.environment.insert("LXMGR_CONF", m_box.directory() + "/conf-" + user);
+    options.input = input;
+    options.timeoutMs = 120000;
+    return run(QStringList{Sandbox::program("lxmgr")} + args, options);
+}
+
+QByteArray TestTrust::token(const QStringList &flags, const QString &name) { return m_box.text(QStringList{"config", "trust", "add", name, "-q"} + flags); }
+
+QByteArray TestTrust::curl(const QStringList &args)
+{
+    return run(QStringList{"curl", "-sk", "--max-time", "20"} + args).out;
+}
+
+void TestTrust::strangersSeeThePublicPartOnly()
+{
+    const QByteArray root = curl({"https://127.0.0.1:8443/1.0"});
+    QVERIFY2(root.contains("\"auth\":\"untrusted\"") && !root.contains("server_name"), root);
+    for (const char *path : {"/1.0/instances", "/1.0/profiles", "/1.0/certificates", "/1.0/operations", "/1.0/events", "/1.0/networks", "/1.0/metrics", "/internal/recover"}) {
+        const QByteArray answer = curl({QString("https://127.0.0.1:8443") + path});
+        QVERIFY2(answer.contains("\"error_code\":403") || answer.contains("\"error_code\":501"), QByteArray(path) + ": " + answer);
+    }
+    QVERIFY(curl({"https://127.0.0.1:8443/1.0/images"}).contains("\"metadata\":[]"));
+    // Which projects there are shows in nothing.
+    must({"project", "create", "hidden"});
+    const QByteArray there = curl({"https://127.0.0.1:8443/1.0/images?project=hidden"});
+    const QByteArray none = curl({"https://127.0.0.1:8443/1.0/images?project=nothere"});
+    QCOMPARE(QByteArray(there).replace("hidden", "nothere"), none);
+    must({"project", "delete", "hidden"});
+    // A page of another site gets nothing done with the certificate of whoever looks at it.
+    QVERIFY(curl({"-H", "Origin: https://elsewhere.example", "https://127.0.0.1:8443/1.0"}).contains("\"error_code\":403"));
+    QVERIFY(curl({"-X", "POST", "-d", "{\"type\":\"client\",\"password\":\"guess\"}", "https://127.0.0.1:8443/1.0/certificates"}).contains("\"type\":\"error\""));
+}
+
+void TestTrust::oldTlsIsRefused() { QVERIFY(curl({"--tls-max", "1.2", "https://127.0.0.1:8443/1.0"}).isEmpty()); }
+
+void TestTrust::tokensAreUsedOnce()
+{
+    const QByteArray once = token({"--unrestricted"}, "laptop");
+    QVERIFY2(once.size() > 100, once);
+    QVERIFY(m_box.text({"config", "trust", "list-tokens", "-f", "csv", "-c", "n"}).contains("laptop"));
+    RUN_OK(as("laptop", {"remote", "add", "far", once}));
+    RUN_OK(as("laptop", {"list", "far:"}));
+    const Run again = as("other", {"remote", "add", "far", once});
+    QVERIFY2(!again.ok() && again.err.contains("not authorized"), again.told());
+    QCOMPARE(m_box.text({"config", "trust", "list-tokens", "-f", "csv", "-c", "n"}), QByteArray());
+    QCOMPARE(m_box.text({"config", "trust", "list", "-f", "csv", "-c", "nr"}), QByteArray("laptop,NO"));
+    const QByteArray revoked = token({}, "gone");
+    must({"config", "trust", "revoke-token", "gone"});
+    QVERIFY(!as("other", {"remote", "add", "far", revoked}).ok());
+}
+
+void TestTrust::guestsAreWorkedOnOverTls()
+{
+    RUN_OK(as("laptop", {"launch", "busybox", "far:t1"}));
+    QCOMPARE(as("laptop", {"exec", "far:t1", "--", "echo", "over", "there"}).out, QByteArray("over there\n"));
+    QCOMPARE(as("laptop", {"exec", "far:t1", "--", "sh", "-c", "exit 7"}).status, 7);
+    const QByteArray big(300000, 'x');
+    QCOMPARE(as("laptop", {"exec", "far:t1", "--", "wc", "-c"}, big).out.trimmed(), QByteArray("300000"));
+    RUN_OK(as("laptop", {"file", "push", "-", "far:t1/root/note"}, big));
+    QCOMPARE(as("laptop", {"file", "pull", "far:t1/root/note", "-"}).out, big);
+    RUN_OK(as("laptop", {"delete", "--force", "far:t1"}));
+}
+
+void TestTrust::restrictedClientsStayInTheirProjects()
+{
+    must({"project", "create", "team1", "restricted=true"});
+    must({"project", "create", "team2"});
+    launch("mine");
+    RUN_OK(as("member", {"remote", "add", "far", token({"--projects", "team1"}, "member")}));
+    RUN_OK(as("member", {"list", "far:", "--project", "team1"}));
+    for (const QStringList &args : {QStringList{"list", "far:"}, {"list", "far:", "--project", "team2"}, {"config", "show", "far:mine"}, {"delete", "--force", "far:mine"},
+                                    {"config", "set", "far:", "user.x=1"}, {"project", "create", "far:team3"}, {"project", "set", "far:team1", "restricted=false"},
+                                    {"storage", "create", "far:p", "dir"}, {"network", "create", "far:n"}, {"config", "trust", "add", "far:", "friend"}}) {
+        const Run run = as("member", args);
+        QVERIFY2(!run.ok(), run.told());
+    }
+    // What is not there and what is not for him look alike.
+    const QByteArray there = as("member", {"list", "far:", "--project", "team2"}).err;
+    QCOMPARE(QByteArray(there).replace("team2", "team9"), as("member", {"list", "far:", "--project", "team9"}).err);
+    QCOMPARE(as("member", {"project", "list", "far:", "-f", "csv", "-c", "n"}).out.trimmed(), QByteArray("team1"));
+    QCOMPARE(as("member", {"config", "trust", "list", "far:", "-f", "csv", "-c", "n"}).out.trimmed(), QByteArray("member"));
+    QVERIFY(!as("member", {"storage", "show", "far:default"}).out.contains("used_by:\n- "));
+    QCOMPARE(as("member", {"query", "far:/1.0/instances?all-projects=true&recursion=1"}).out.trimmed(), QByteArray("[]"));
+    QCOMPARE(m_box.text({"list", "-f", "csv", "-c", "ns"}), QByteArray("mine,RUNNING"));
+    for (const QByteArray &line : m_box.text({"config", "trust", "list", "-f", "csv", "-c", "nF"}).split('\n'))
+        if (line.startsWith("member,"))
+            must({"config", "trust", "remove", QString::fromUtf8(line.mid(7))});
+    must({"project", "delete", "team1", "team2"});
+}
+
+void TestTrust::takenTrustEndsConnections()
+{
+    launch("t2");
+    const QString fingerprint = QString::fromUtf8(m_box.text({"config", "trust", "list", "-f", "csv", "-c", "F"}));
+    QCOMPARE(fingerprint.size(), 64);
+    must({"config", "trust", "remove", fingerprint.left(10)});
+    const Run after = as("laptop", {"list", "far:"});
+    QVERIFY2(!after.ok(), after.told());
+    QCOMPARE(m_box.text({"list", "-f", "csv", "-c", "ns"}), QByteArray("t2,RUNNING"));
+}
+
+void TestTrust::restrictedProjectsKeepAwayFromTheHost()
+{
+    must({"project", "create", "team1", "restricted=true"});
+    must({"profile", "device", "add", "default", "root", "disk", "path=/", "pool=default", "--project", "team1"});
+    RUN_OK(m_box.cli({"launch", "busybox", "g1", "--project", "team1"}));
+    const auto refused = [&](const QStringList &args, const QByteArray &key) {
+        const Run run = m_box.cli(args + QStringList{"--project", "team1"});
+        QVERIFY2(!run.ok() && run.err.contains(key), run.told());
+    };
+    refused({"launch", "busybox", "g2", "-c", "security.privileged=true"}, "restricted.containers.privilege");
+    refused({"config", "set", "g1", "security.nesting=true"}, "restricted.containers.nesting");
+    refused({"config", "set", "g1", "raw.idmap=both 1000 1000"}, "restricted.containers.lowlevel");
+    refused({"config", "device", "add", "g1", "etc", "disk", "source=/etc", "path=/mnt"}, "restricted.devices.disk");
+    refused({"config", "device", "add", "g1", "null", "unix-char", "source=/dev/null", "path=/dev/null2"}, "restricted.devices.unix-char");
+    refused({"config", "device", "add", "g1", "p", "proxy", "listen=tcp:127.0.0.1:7777", "connect=tcp:127.0.0.1:7"}, "restricted.devices.proxy");
+    refused({"profile", "device", "add", "default", "etc", "disk", "source=/etc", "path=/mnt"}, "restricted.devices.disk");
+    refused({"snapshot", "create", "g1", "s0"}, "restricted.snapshots");
+    refused({"export", "g1", "-"}, "restricted.backups");
+    refused({"copy", "g1", "g3", "-c", "security.nesting=true"}, "restricted.containers.nesting");
+    must({"project", "set", "team1", "restricted.snapshots=allow"});
+    RUN_OK(m_box.cli({"snapshot", "create", "g1", "s0", "--project", "team1"}));
+    RUN_OK(m_box.cli({"delete", "--force", "--purge", "g1", "--project", "team1"}));
+    const Run unknown = m_box.cli({"project", "set", "team1", "restricted.nonsense=1"});
+    QVERIFY2(!unknown.ok() && unknown.err.contains("restricted.nonsense"), unknown.told());
+    must({"image", "delete", QString::fromUtf8(m_box.text({"image", "list", "-f", "csv", "-c", "F", "--project", "team1"})), "--project", "team1"});
+    must({"project", "delete", "team1"});
+}
+
+void TestTrust::limitsOfProjectsCount()
+{
+    must({"project", "create", "small", "limits.instances=1"});
+    must({"profile", "device", "add", "default", "root", "disk", "path=/", "pool=default", "--project", "small"});
+    RUN_OK(m_box.cli({"init", "--empty", "one", "--project", "small"}));
+    const Run second = m_box.cli({"init", "--empty", "two", "--project", "small"});
+    QVERIFY2(!second.ok() && second.err.contains("limits.instances"), second.told());
+    const Run full = m_box.cli({"project", "delete", "small"});
+    QVERIFY2(!full.ok() && full.err.contains("not empty"), full.told());
+    RUN_OK(m_box.cli({"delete", "--purge", "one", "--project", "small"}));
+    must({"project", "rename", "small", "smaller"});
+    must({"project", "delete", "smaller"});
+}
+
+void TestTrust::takenAddressesAreNamed()
+{
+    const Run elsewhere = m_box.cli({"config", "set", "core.https_address=192.0.2.1:8443"});
+    QVERIFY2(!elsewhere.ok() && elsewhere.err.contains("192.0.2.1:8443"), elsewhere.told());
+    const Run nonsense = m_box.cli({"config", "set", "core.https_address=a b"});
+    QVERIFY2(!nonsense.ok(), nonsense.told());
+    QCOMPARE(m_box.text({"config", "get", "core.https_address"}), QByteArray("127.0.0.1:8443"));
+    QVERIFY(curl({"https://127.0.0.1:8443/"}).contains("/1.0"));
+}
+
+void TestTrust::theTunnelComesBack()
+{
+    const QByteArray before = m_box.text({"query", "/1.0"});
+    m_box.killDaemon();
+    QVERIFY(m_box.startDaemon());
+    QVERIFY(curl({"--retry", "20", "--retry-all-errors", "--retry-delay", "1", "https://127.0.0.1:8443/1.0"}).contains("untrusted"));
+    const auto fingerprint = [](const QByteArray &text) { return text.mid(text.indexOf("certificate_fingerprint"), 90); };
+    QCOMPARE(fingerprint(m_box.text({"query", "/1.0"})), fingerprint(before)); // who has pinned it finds the same one
+}
+
+void TestTrust::changesAreWrittenDown()
+{
+    must({"config", "set", "user.note=1"});
+    launch("t3");
+    QFile log(m_box.stateDir() + "/logs/audit.log");
+    QVERIFY(log.open(QIODevice::ReadOnly));
+    const QByteArray text = log.readAll();
+    QVERIFY2(text.contains("\"requestor\":{\"username\":\"root\",\"protocol\":\"unix\""), text.right(500));
+    QVERIFY(text.contains("\"protocol\":\"tls\""));
+    QVERIFY(text.contains("\"description\":\"Creating instance\"") && text.contains("\"result\":\"Success\""));
+    QVERIFY(text.contains("\"result\":\"refused\""));
+    QVERIFY(!text.contains("secret"));
+    QCOMPARE(QFile::permissions(log.fileName()) & (QFile::ReadGroup | QFile::ReadOther), QFile::Permissions());
+}
+
+QTEST_GUILESS_MAIN(TestTrust)
+#include "tst_trust.moc"
