@@ -19,7 +19,8 @@ struct TunnelRequest {
 };
 template <> struct Fields<TunnelRequest> {
     static constexpr auto rows = std::tuple{
-        Field{"op", &TunnelRequest::op},   Field{"host", &TunnelRequest::host},     Field{"port", &TunnelRequest::port}, Field{"certificate", &TunnelRequest::certificate},
+        Field{"op", &TunnelRequest::op},   Field{"host", &TunnelRequest::host},
+        Field{"port", &TunnelRequest::port}, Field{"certificate", &TunnelRequest::certificate},
         Field{"key", &TunnelRequest::key}, Field{"folder", &TunnelRequest::folder},
     };
 };

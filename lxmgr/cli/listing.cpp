@@ -7,7 +7,8 @@ namespace lxmgr::cli
 
 std::vector<ColumnSet> columnSets()
 {
-    return {instanceColumns(), snapshotColumns(), undoColumns(), certificateColumns(), tokenColumns(), projectColumns(),   exportColumns(),         volumeExportColumns(),
+    return {instanceColumns(), snapshotColumns(), undoColumns(),   certificateColumns(), tokenColumns(), projectColumns(),
+            exportColumns(),   volumeExportColumns(),
             backupColumns(),   imageColumns(),    aliasColumns(),  profileColumns(),
             networkColumns(),  leaseColumns(),    forwardColumns(), aclColumns(),
             storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns(), remoteColumns()};

@@ -21,7 +21,8 @@ constexpr std::string_view kEditHelp = "# A project. Lines that begin with '#' a
 
 std::size_t count(const Project &project, std::string_view collection)
 {
-    return static_cast<std::size_t>(std::ranges::count_if(project.usedBy, [&](const std::string &url) { return url.starts_with("/1.0/" + std::string(collection) + "/"); }));
+    const std::string start = "/1.0/" + std::string(collection) + "/";
+    return static_cast<std::size_t>(std::ranges::count_if(project.usedBy, [&](const std::string &url) { return url.starts_with(start); }));
 }
 
 std::string keyOf(const Project &project, const std::string &key, const char *otherwise)

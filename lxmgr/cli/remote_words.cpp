@@ -12,8 +12,8 @@ namespace
 {
 
 // Arguments that name an object of a server.
-constexpr std::string_view kObjects[] = {"acl",         "alias",    "api-path", "filter",  "fingerprint", "image",   "instance", "name",     "network", "new-name",
-                                         "new-profile", "number",   "operation", "pool",   "profile",  "project", "template"};
+constexpr std::string_view kObjects[] = {"acl",      "alias",       "api-path", "filter",    "fingerprint", "image",   "instance", "name",    "network",
+                                         "new-name", "new-profile", "number",   "operation", "pool",        "profile", "project",  "template"};
 // Of these a colon may be part of the name itself ("debian:12"): what is no remote is left as it stands.
 constexpr std::string_view kWithColons[] = {"alias", "filter", "image", "template"};
 // Both ends may be on hosts of their own.
@@ -97,7 +97,8 @@ Result<std::string> oneHost(const std::vector<WordKind> &kinds, const Arguments 
     // "start b:web1 web2": whoever writes this may mean the web2 of this host, which must not be guessed.
     for (std::size_t i = 0; i < arguments.words.size(); ++i)
         for (std::size_t k = 0; k < arguments.words.size(); ++k)
-            if (kinds[i].place == kinds[k].place && kinds[i].name != "filter" && arguments.remotes[i].empty() && !arguments.remotes[k].empty() && *host != otherwise)
+            if (kinds[i].place == kinds[k].place && kinds[i].name != "filter" && arguments.remotes[i].empty() &&
+                !arguments.remotes[k].empty() && *host != otherwise)
                 return std::move(twoHosts(*host, otherwise)).hint("write " + *host + ":" + arguments.words[i] + " if that is meant");
     return *host;
 }
@@ -173,7 +174,8 @@ Result<std::string> takeRemotes(const Command &command, Arguments &arguments, co
         const bool other = arguments.words.size() > 1 || alone;
         const std::string to = alone ? *alone : arguments.remoteOf(1).empty() ? otherwise : arguments.remoteOf(1);
         if (other && to != target && command.path != "image copy")
-            return Error(Code::Unsupported, "lxmgr " + std::string(command.path) + " from " + quoted(target) + " to " + quoted(to) + ": between hosts this is not supported yet")
+            return Error(Code::Unsupported, "lxmgr " + std::string(command.path) + " from " + quoted(target) + " to " + quoted(to) +
+                                                ": between hosts this is not supported yet")
                 .hint("lxmgr export " + target + ":" + arguments.word(0) + " - | lxmgr import " + to + ": -");
     } else if (fromImage) {
         const bool named = arguments.words.size() > (arguments.has("empty") ? 0U : 1U);

@@ -63,7 +63,8 @@ TrustToken tokenOf(const api::Operation &operation)
 /// The tokens that can still be used, with their operations.
 Result<std::vector<api::Operation>> openTokens(Context &context)
 {
-    const auto byStatus = TRY((context.client().get<std::map<std::string, std::vector<api::Operation>>>("/1.0/operations", {{"recursion", "1"}, {"all-projects", "true"}})));
+    const client::Parameters all = {{"recursion", "1"}, {"all-projects", "true"}};
+    const auto byStatus = TRY((context.client().get<std::map<std::string, std::vector<api::Operation>>>("/1.0/operations", all)));
     std::vector<api::Operation> tokens;
     if (const auto running = byStatus.find("running"); running != byStatus.end())
         for (const api::Operation &operation : running->second)

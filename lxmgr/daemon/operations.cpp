@@ -36,7 +36,8 @@ std::string newSecret()
 }
 
 Task::Task(Operations &owner, TaskOptions options)
-    : m_list(owner), m_owner(OnBehalfOf::current()), m_id(instances::newUuid()), m_options(std::move(options)), m_created(api::Time::now()), m_updated(m_created)
+    : m_list(owner), m_owner(OnBehalfOf::current()), m_id(instances::newUuid()), m_options(std::move(options)), m_created(api::Time::now()),
+      m_updated(m_created)
 {
 }
 

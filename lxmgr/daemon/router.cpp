@@ -72,7 +72,8 @@ std::optional<Refusal> checkAccess(const Request &request)
         if (access == api::Access::Admin)
             return kNotAuthorized;
         // A project he may not see is told from one that does not exist by nothing.
-        if (request.route->scope == api::Scope::Host || request.caller.mayUse(request.project()) || (request.query.flag("all-projects") && listsAllProjects(request.id())))
+        if (request.route->scope == api::Scope::Host || request.caller.mayUse(request.project()) ||
+            (request.query.flag("all-projects") && listsAllProjects(request.id())))
             return std::nullopt;
         return Refusal{404, "Project not found: " + quoted(request.project()), Code::NotFound};
     case Principal::Kind::Metrics:

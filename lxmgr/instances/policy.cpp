@@ -18,7 +18,8 @@ struct Judge {
 
     Error refusal(const std::string &what, const std::string &key, const std::string &value) const
     {
-        return {Code::Forbidden, what + " is not allowed in the restricted project " + quoted(projectName) + " (its administrator can set " + key + "=" + value + ")"};
+        return {Code::Forbidden, what + " is not allowed in the restricted project " + quoted(projectName) + " (its administrator can set " +
+                                     key + "=" + value + ")"};
     }
 
     Status device(const std::string &name, const char *type, const std::optional<std::string> &word) const

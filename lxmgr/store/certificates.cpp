@@ -30,7 +30,9 @@ Result<std::vector<Certificate>> listCertificates(Database &db)
             certificates.push_back({row.integer(0), row.text(1), row.text(2), row.text(3), row.text(4), row.integer(5) != 0, {}, row.text(6)});
     }
     for (Certificate &certificate : certificates) {
-        Statement row = TRY(query(db, "SELECT projects.name FROM certificate_projects JOIN projects ON projects.id = project_id WHERE certificate_id=? ORDER BY projects.name",
+        Statement row = TRY(query(db,
+                                  "SELECT projects.name FROM certificate_projects JOIN projects ON projects.id = project_id"
+                                  " WHERE certificate_id=? ORDER BY projects.name",
                                   certificate.id));
         while (TRY(row.next()))
             certificate.projects.push_back(row.text(0));
@@ -53,8 +55,8 @@ Status insertCertificate(Database &db, const Certificate &certificate)
 Status updateCertificate(Database &db, const Certificate &certificate)
 {
     return db.transaction([&]() -> Status {
-        TRY(change(db, "Certificate not found", "UPDATE certificates SET type=?, name=?, description=?, restricted=?, certificate=? WHERE id=?", certificate.type,
-                   certificate.name, certificate.description, certificate.restricted, certificate.certificate, certificate.id));
+        TRY(change(db, "Certificate not found", "UPDATE certificates SET type=?, name=?, description=?, restricted=?, certificate=? WHERE id=?",
+                   certificate.type, certificate.name, certificate.description, certificate.restricted, certificate.certificate, certificate.id));
         return writeProjects(db, certificate);
     });
 }

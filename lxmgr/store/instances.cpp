@@ -133,7 +133,10 @@ Status checkCount(Database &db, std::int64_t project, const std::string &name)
     std::int64_t most = -1;
     std::string key;
     {
-        Statement row = TRY(query(db, "SELECT key, CAST(value AS INTEGER) FROM project_config WHERE project_id=? AND key IN ('limits.instances', 'limits.containers') ORDER BY 2", project));
+        Statement row = TRY(query(db,
+                                  "SELECT key, CAST(value AS INTEGER) FROM project_config"
+                                  " WHERE project_id=? AND key IN ('limits.instances', 'limits.containers') ORDER BY 2",
+                                  project));
         if (TRY(row.next())) {
             key = row.text(0);
             most = row.integer(1);

@@ -20,6 +20,16 @@ constexpr std::string_view kDeleteDefaultProfile = "DELETE FROM profiles WHERE p
 
 Project readRow(const Statement &row) { return {row.integer(0), row.text(1), row.text(2), row.integer(3), {}}; }
 
+Status checkEmpty(Database &db, const Project &project)
+{
+    for (const std::string_view table : {"instances", "volumes", "images"}) {
+        Statement row = TRY(query(db, "SELECT 1 FROM " + std::string(table) + " WHERE project_id=? LIMIT 1", project.id));
+        if (TRY(row.next()))
+            return Error(Code::WrongState, "project " + quoted(project.name) + " is not empty: it has " + std::string(table));
+    }
+    return {};
+}
+
 Status readConfig(Database &db, Project &project)
 {
     return readStrings(db, kConfig, onlyOwner(project.id), [&](std::int64_t) { return &project.config; });
@@ -80,11 +90,7 @@ Status renameProject(Database &db, const std::string &name, const std::string &t
         return Error(Code::Forbidden, "the default project cannot be renamed");
     return db.transaction([&]() -> Status {
         const Project project = TRY(findProject(db, name));
-        for (const std::string_view table : {"instances", "volumes", "images"}) {
-            Statement row = TRY(query(db, "SELECT 1 FROM " + std::string(table) + " WHERE project_id=? LIMIT 1", project.id));
-            if (TRY(row.next()))
-                return Error(Code::WrongState, "project " + quoted(name) + " has " + std::string(table) + ": only one without any can be renamed");
-        }
+        TRY(checkEmpty(db, project));
         return named(run(db, "UPDATE projects SET name=? WHERE id=?", to, project.id), "project " + quoted(to) + " already exists");
     });
 }
@@ -95,6 +101,7 @@ Status deleteProject(Database &db, const std::string &name)
         return Error(Code::Forbidden, "the default project cannot be deleted");
     return db.transaction([&]() -> Status {
         const Project project = TRY(findProject(db, name));
+        TRY(checkEmpty(db, project));
         TRY(run(db, kDeleteDefaultProfile, project.id));
         Status done = change(db, "project " + quoted(name) + " does not exist", kDelete, name);
         if (!done && done.error().code == Code::WrongState)
