@@ -39,7 +39,7 @@ void TestServerConfig::keysAreRefusedByName_data()
     row("trash.expire", "3d", Code::Invalid, "did you mean 'trash.expiry'?");
     row("trash.expiry", "3q", Code::Invalid, "trash.expiry: ");
     row("backups.repository", "relative", Code::Invalid, "backups.repository: ");
-    row("core.https_address", ":8443", Code::Unsupported, "'core.https_address'");
+    row("core.trust_password", "x", Code::Unsupported, "'core.trust_password'");
     row("user.", "x", Code::Invalid, "'user.'");
 }
 
