@@ -336,7 +336,7 @@ inline constexpr Route kRoutes[] = {
     {RouteId::NetworkRename,        Verb::Post,   "/1.0/networks/{name}",                     Access::Admin,   Reply::Now,     "Rename a network."},
     {RouteId::NetworkDelete,        Verb::Delete, "/1.0/networks/{name}",                     Access::Admin,   Reply::Now,     "Delete a network."},
     {RouteId::NetworkStateGet,      Verb::Get,    "/1.0/networks/{name}/state",               Access::View,    Reply::Now,     "Addresses and counters of a network."},
-    {RouteId::NetworkLeases,        Verb::Get,    "/1.0/networks/{name}/leases",              Access::View,    Reply::Now,     "Leases of a network."},
+    {RouteId::NetworkLeases,        Verb::Get,    "/1.0/networks/{name}/leases",              Access::Admin,   Reply::Now,     "Leases of a network."},
     {RouteId::NetworkForwardList,   Verb::Get,    "/1.0/networks/{name}/forwards",            Access::View,    Reply::Now,     "Forwards of a network."},
     {RouteId::NetworkForwardCreate, Verb::Post,   "/1.0/networks/{name}/forwards",            Access::Admin,   Reply::Now,     "Create a forward."},
     {RouteId::NetworkForwardGet,    Verb::Get,    "/1.0/networks/{name}/forwards/{address}",  Access::View,    Reply::Now,     "One forward."},

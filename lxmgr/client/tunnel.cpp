@@ -1,12 +1,12 @@
 #include "client/tunnel.h"
 
+#include "base/packet.h"
 #include "base/program_path.h"
 #include "base/text.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -21,8 +21,6 @@ namespace
 {
 
 constexpr int kControl = 3; // what the program expects it as
-constexpr std::size_t kLongestPacket = 128 << 10;
-constexpr std::size_t kMostFds = 8;
 
 Result<std::pair<Fd, Fd>> socketPair(int type)
 {
@@ -54,7 +52,7 @@ Result<TunnelProcess> TunnelProcess::start()
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     char *const argv[] = {program.data(), nullptr};
     TunnelProcess process;
-    // dup2(2) of a descriptor onto itself would leave it close-on-exec; posix_spawn(3) of glibc clears the flag then.
+    // Should it have that number here already, posix_spawn(3) clears its close-on-exec flag instead.
     const int error = ::posix_spawn(&process.m_pid, program.c_str(), &files, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
@@ -89,60 +87,15 @@ void TunnelProcess::end()
 
 Status TunnelProcess::send(const api::TunnelRequest &request, const std::vector<int> &fds) const
 {
-    std::string text = api::toJson(request);
-    iovec piece{text.data(), text.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(kMostFds * sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    if (fds.size() > kMostFds)
-        return Error(Code::Invalid, "more than 8 descriptors in one packet");
-    if (!fds.empty()) {
-        message.msg_control = control;
-        message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
-        cmsghdr *const part = CMSG_FIRSTHDR(&message);
-        part->cmsg_level = SOL_SOCKET;
-        part->cmsg_type = SCM_RIGHTS;
-        part->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-        std::memcpy(CMSG_DATA(part), fds.data(), fds.size() * sizeof(int));
-    }
-    ssize_t sent = -1;
-    do
-        sent = ::sendmsg(m_control.get(), &message, MSG_NOSIGNAL);
-    while (sent < 0 && errno == EINTR);
-    if (sent < 0)
-        return Error::fromErrno(errno, "send to lxmgr-tunnel").as(Code::Unavailable);
+    TRY_IN("lxmgr-tunnel", sendPacket(m_control, api::toJson(request), fds));
     return {};
 }
 
 Result<std::pair<api::TunnelReply, Fd>> TunnelProcess::receive() const
 {
-    std::string text(kLongestPacket, '\0');
-    iovec piece{text.data(), text.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(kMostFds * sizeof(int))];
-    msghdr message{};
-    message.msg_iov = &piece;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    ssize_t count = -1;
-    do
-        count = ::recvmsg(m_control.get(), &message, MSG_CMSG_CLOEXEC);
-    while (count < 0 && errno == EINTR);
-    if (count < 0)
-        return Error::fromErrno(errno, "receive from lxmgr-tunnel").as(Code::Unavailable);
-    if (count == 0)
-        return Error(Code::Unavailable, "lxmgr-tunnel has ended");
-    Fd came;
-    for (cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part))
-        for (std::size_t at = 0; part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS && CMSG_LEN(at + sizeof(int)) <= part->cmsg_len;
-             at += sizeof(int)) {
-            int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(part) + at, sizeof fd);
-            came = Fd(fd);
-        }
-    text.resize(static_cast<std::size_t>(count));
-    return std::pair{TRY_IN("lxmgr-tunnel", api::fromJson<api::TunnelReply>(text)), std::move(came)};
+    TextPacket packet = TRY_IN("lxmgr-tunnel", receivePacket(m_control));
+    Fd came = packet.fds.empty() ? Fd() : std::move(packet.fds.front());
+    return std::pair{TRY_IN("lxmgr-tunnel", api::fromJson<api::TunnelReply>(packet.text)), std::move(came)};
 }
 
 Result<Tunnel> Tunnel::start() { return Tunnel(TRY(TunnelProcess::start())); }

@@ -2,7 +2,7 @@
 
 #include "base/text.h"
 #include "config/findings.h"
-#include "config/key_names.h"
+#include "config/key_parse.h"
 #include "config/project_keys.h"
 
 namespace lxmgr::config
@@ -14,8 +14,7 @@ namespace
 /// What a key of restricted.* may say beside "block" and "allow".
 Status checkWord(std::string_view name, const std::string &value)
 {
-    static constexpr std::string_view kLists[] = {"restricted", "restricted.devices.disk.paths", "restricted.networks.access"};
-    if (!name.starts_with("restricted") || std::ranges::find(kLists, name) != std::end(kLists))
+    if (value.empty() || !name.starts_with("restricted.") || name == "restricted.networks.access")
         return {};
     std::vector<std::string> words = {"block", "allow"};
     if (name == "restricted.devices.disk" || name == "restricted.devices.nic")
@@ -39,20 +38,9 @@ Status checkFeature(std::string_view name, const std::string &value)
 
 Status parseKey(ProjectConfig &config, const std::string &name, const std::string &value)
 {
-    const auto row = std::ranges::find_if(kProjectKeys, [&](const Key<ProjectConfig> &each) { return matchesKey(each.name, name); });
-    if (row == std::end(kProjectKeys)) {
-        std::vector<std::string_view> known;
-        for (const Key<ProjectConfig> &each : kProjectKeys)
-            known.push_back(each.name);
-        return unknownKey("project key", name, known, kUnsupportedProjectKeys);
-    }
-    if (value.empty())
-        return {};
     TRY(checkWord(name, value));
     TRY(checkFeature(name, value));
-    const std::string_view suffix = row->isPrefix() ? std::string_view(name).substr(row->prefix().size()) : std::string_view();
-    TRY_IN(name, row->field.parse(config, suffix, value));
-    return {};
+    return parseKeyOf<ProjectConfig>(config, kProjectKeys, "project key", kUnsupportedProjectKeys, name, value);
 }
 
 } // namespace

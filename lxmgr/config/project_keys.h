@@ -23,7 +23,6 @@ inline constexpr Key<ProjectConfig> kProjectKeys[] = {
     {"restricted.containers.nesting",    field<&ProjectConfig::nesting>,      Apply::Live, "block", "security.nesting: block or allow."},
     {"restricted.containers.privilege",  field<&ProjectConfig::privilege>,    Apply::Live, "unprivileged", "security.privileged: unprivileged or isolated (never), allow."},
     {"restricted.devices.disk",          field<&ProjectConfig::disk>,         Apply::Live, "managed", "Disks: block (the root alone), managed (volumes of pools), allow (paths of the host too)."},
-    {"restricted.devices.disk.paths",    field<&ProjectConfig::diskPaths>,    Apply::Live, "", "With restricted.devices.disk=allow: the folders of the host below which sources may lie, with commas between. Unset: everywhere."},
     {"restricted.devices.gpu",           field<&ProjectConfig::gpu>,          Apply::Live, "block", "gpu devices: block or allow."},
     {"restricted.devices.nic",           field<&ProjectConfig::nic>,          Apply::Live, "managed", "Network cards: block, managed (in managed networks), allow."},
     {"restricted.devices.proxy",         field<&ProjectConfig::proxy>,        Apply::Live, "block", "proxy devices: block or allow."},

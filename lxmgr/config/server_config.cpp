@@ -1,7 +1,7 @@
 #include "config/server_config.h"
 
 #include "config/findings.h"
-#include "config/key_names.h"
+#include "config/key_parse.h"
 #include "config/server_keys.h"
 
 namespace lxmgr::config
@@ -14,19 +14,7 @@ constexpr SnapshotExpiry::Part kDefault{7, 'd'};
 
 Status parseKey(ServerConfig &config, const std::string &name, const std::string &value)
 {
-    const auto row =
-        std::ranges::find_if(kServerKeys, [&](const Key<ServerConfig> &each) { return matchesKey(each.name, name); });
-    if (row == std::end(kServerKeys)) {
-        std::vector<std::string_view> known;
-        for (const Key<ServerConfig> &each : kServerKeys)
-            known.push_back(each.name);
-        return unknownKey("server key", name, known, kUnsupportedServerKeys);
-    }
-    const std::string_view suffix =
-        row->isPrefix() ? std::string_view(name).substr(row->prefix().size()) : std::string_view();
-    if (!value.empty())
-        TRY_IN(name, row->field.parse(config, suffix, value));
-    return {};
+    return parseKeyOf<ServerConfig>(config, kServerKeys, "server key", kUnsupportedServerKeys, name, value);
 }
 
 } // namespace

@@ -3,7 +3,7 @@
 #include "base/text.h"
 #include "config/documents.h"
 #include "config/findings.h"
-#include "config/key_names.h"
+#include "config/key_parse.h"
 #include "config/volume_keys.h"
 
 namespace lxmgr::config
@@ -16,18 +16,7 @@ constexpr std::uint64_t kVersion = 2; // 2: uuid, schedule
 
 Status parseKey(VolumeConfig &config, const std::string &name, const std::string &value)
 {
-    const auto row = std::ranges::find_if(kVolumeKeys, [&](const Key<V> &key) { return matchesKey(key.name, name); });
-    if (row == std::end(kVolumeKeys)) {
-        std::vector<std::string_view> known;
-        for (const Key<V> &key : kVolumeKeys)
-            known.push_back(key.name);
-        return unknownKey("storage volume key", name, known, kUnsupportedVolumeKeys);
-    }
-    const std::string_view suffix =
-        row->isPrefix() ? std::string_view(name).substr(row->prefix().size()) : std::string_view();
-    if (!value.empty())
-        TRY_IN(name, row->field.parse(config, suffix, value));
-    return {};
+    return parseKeyOf<VolumeConfig>(config, kVolumeKeys, "storage volume key", kUnsupportedVolumeKeys, name, value);
 }
 
 using S = VolumeSnapshotDocument;

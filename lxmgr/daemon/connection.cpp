@@ -1,6 +1,7 @@
 #include "daemon/connection.h"
 
 #include "base/log.h"
+#include "base/packet.h"
 #include "base/text.h"
 
 #include <algorithm>
@@ -251,16 +252,7 @@ void Connection::happened(std::uint32_t events)
 
 bool Connection::takeFds(const msghdr &message)
 {
-    for (cmsghdr *part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(const_cast<msghdr *>(&message), part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
-            continue;
-        const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int fd = -1;
-            std::copy_n(CMSG_DATA(part) + i * sizeof(int), sizeof fd, reinterpret_cast<unsigned char *>(&fd));
-            m_fds.emplace_back(fd);
-        }
-    }
+    takeDescriptors(message, m_fds);
     if (m_framer)
         m_fds.clear();
     return m_fds.size() <= kMostFds;

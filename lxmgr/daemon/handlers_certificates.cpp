@@ -1,6 +1,7 @@
 // Whom the server trusts: certificates, and the tokens by which strangers bring theirs.
 #include "daemon/context.h"
 #include "daemon/https.h"
+#include "daemon/sftp_sessions.h"
 #include "daemon/trust.h"
 
 #include "api/certificates.h"
@@ -12,8 +13,6 @@
 #include "tls/certificate.h"
 
 #include <QTimer>
-
-#include <mutex>
 
 namespace lxmgr::daemon
 {
@@ -174,17 +173,15 @@ Result<api::CertificatesPost> redeem(Context &context, const std::string &text)
     const Result<api::TrustToken> token = api::fromJson<api::TrustToken>(*plain);
     if (!token)
         return kNo;
-    static std::mutex oneByOne;
-    const std::lock_guard lock(oneByOne);
     for (const auto &task : context.operations.list()) {
         const api::Operation operation = task->snapshot();
-        if (operation.operationClass != "token" || task->ended() || !sameSecret(operation.metadata.text("secret"), token->secret))
+        if (operation.operationClass != "token" || task->ended() || !task->knows(token->secret))
             continue;
         const api::Json *request = operation.metadata.find("request");
         if (!request)
             continue; // the secret of something else
         auto post = api::fromJson<api::CertificatesPost>(request->dump());
-        if (!post || post->name != token->clientName || !task->cancel())
+        if (!post || post->name != token->clientName || !task->useUp())
             return kNo;
         return post;
     }
@@ -227,6 +224,13 @@ Status create(Context &context, Request &request, const Responder &responder)
     return add(context, request, responder, std::move(row), post.certificate);
 }
 
+/// What was opened under the old rules is not carried on under new ones.
+void endConnections(Context &context, const std::string &fingerprint)
+{
+    context.server.endConnectionsOf(fingerprint);
+    context.sftp->endOf(fingerprint);
+}
+
 Status change(Context &context, Request &request, const Responder &responder)
 {
     store::Certificate row = TRY(certificateOf(context, request));
@@ -242,7 +246,7 @@ Status change(Context &context, Request &request, const Responder &responder)
     std::ranges::sort(row.projects);
     TRY(checkAttributes(row));
     TRY(context.trust.update(row));
-    context.server.endConnectionsOf(row.fingerprint); // what was opened under the old rules is not carried on under the new ones
+    endConnections(context, row.fingerprint);
     publish(context, request, "certificate-updated", row.fingerprint);
     responder.sync();
     return {};
@@ -255,7 +259,7 @@ Status remove(Context &context, Request &request, const Responder &responder)
     publish(context, request, "certificate-deleted", row.fingerprint);
     responder.sync();
     if (request.peer.fingerprint != row.fingerprint)
-        context.server.endConnectionsOf(row.fingerprint);
+        endConnections(context, row.fingerprint);
     return {};
 }
 

@@ -219,7 +219,7 @@ Status sftp(Context &context, Request &request, const Responder &responder)
     if (request.head.upgrade != "sftp")
         return Error(Code::Invalid, "this is for connections that ask for \"Upgrade: sftp\"");
     const auto on = context.manager.guest(key) ? SftpSessions::On::Running : SftpSessions::On::Stopped;
-    return context.sftp->begin(key, on, TRY(context.manager.files(key)), responder);
+    return context.sftp->begin(key, on, TRY(context.manager.files(key)), request, responder);
 }
 
 constexpr HandlerRow kRows[] = {

@@ -22,13 +22,13 @@ namespace
 /// To who may not use the project only public images are there.
 bool visible(const Request &request, const store::Image &image) { return image.isPublic || request.caller.mayUse(image.project); }
 
-enum class Secret { Kept, UsedUp };
-Status checkSecret(Context &context, const Request &request, const store::Image &row, Secret after);
+/// Whose secret "?secret=" is, if it is one of this image's that nobody has used.
+std::shared_ptr<Task> secretOf(Context &context, const Request &request, const store::Image &row);
 
 Result<store::Image> find(Context &context, const Request &request)
 {
     auto image = store::findImage(context.db, request.project(), request.param("fingerprint"));
-    const bool shown = image && (visible(request, *image) || (request.query.find("secret") && checkSecret(context, request, *image, Secret::Kept)));
+    const bool shown = image && (visible(request, *image) || secretOf(context, request, *image));
     if ((!image && image.error().code == Code::NotFound) || (image && !shown))
         return Error(Code::NotFound, "Image not found");
     return image;
@@ -68,14 +68,6 @@ std::string etagOfImage(const store::Image &row)
 
 constexpr std::size_t kMostSecrets = 100; ///< That nobody has used, of all images.
 
-bool sameText(std::string_view one, std::string_view other)
-{
-    unsigned different = one.size() == other.size() ? 0 : 1;
-    for (std::size_t i = 0; i < std::min(one.size(), other.size()); ++i)
-        different |= static_cast<unsigned char>(one[i]) ^ static_cast<unsigned char>(other[i]);
-    return different == 0;
-}
-
 bool isSecretOf(const Task &task, const store::Image &row)
 {
     const api::Operation operation = task.snapshot();
@@ -85,17 +77,28 @@ bool isSecretOf(const Task &task, const store::Image &row)
     return images != operation.resources->end() && images->second == std::vector<std::string>{urlOf("images", row.fingerprint, row.project)};
 }
 
-/// "?secret=": one that POST .../secret gave for this image, or as if there were no such image. Looking at the image does not
-/// use it up, fetching its files does.
+std::shared_ptr<Task> secretOf(Context &context, const Request &request, const store::Image &row)
+{
+    const std::string given(request.query.value("secret"));
+    if (given.empty())
+        return nullptr;
+    for (const auto &task : context.operations.list())
+        if (isSecretOf(*task, row) && task->knows(given))
+            return task;
+    return nullptr;
+}
+
+/// A "?secret=" must be one that POST .../secret gave for this image, or it is as if there were no such image. Looking at the image
+/// does not use it up, fetching its files does.
+enum class Secret { Kept, UsedUp };
 Status checkSecret(Context &context, const Request &request, const store::Image &row, Secret after)
 {
-    const std::string *given = request.query.find("secret");
-    if (!given || given->empty())
+    if (request.query.value("secret").empty())
         return {};
-    for (const auto &task : context.operations.list())
-        if (isSecretOf(*task, row) && sameText(task->snapshot().metadata.text("secret"), *given))
-            return after == Secret::UsedUp ? task->cancel() : Status(); // of two at once one gets it: the other's cancel fails
-    return Error(Code::NotFound, "Image not found");
+    const auto task = secretOf(context, request, row);
+    if (!task || (after == Secret::UsedUp && !task->useUp()))
+        return Error(Code::NotFound, "Image not found");
+    return {};
 }
 
 Status secret(Context &context, Request &request, const Responder &responder)

@@ -257,7 +257,7 @@ private:
 /// What the key tables call a group, as these clients do.
 std::string objectOf(std::string_view group)
 {
-    if (group == "instance" || group == "server")
+    if (group == "instance" || group == "server" || group == "project")
         return std::string(group);
     if (group == "pool")
         return "storage-pool";

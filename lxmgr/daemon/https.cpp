@@ -108,36 +108,35 @@ Status Https::listen(const std::string &text)
     if (wanted == m_address)
         return {};
     Fd socket;
-    if (wanted)
+    std::shared_ptr<client::TunnelProcess> tunnel;
+    if (wanted) {
         socket = TRY(openSocket(*wanted));
-    if (const auto old = std::exchange(m_tunnel, nullptr)) {
+        tunnel = TRY(startTunnel(socket));
+    }
+    if (const auto old = std::exchange(m_tunnel, tunnel)) {
         (void)!old->send({"retire", {}, 0, {}, {}, {}}); // if it is gone, it accepts nothing either
         m_retired.push_back(old);
     }
     m_listening = std::move(socket);
     m_address = wanted;
-    if (!wanted)
-        return {};
-    TRY(startTunnel());
-    log::info("clients of the network are answered at " + textOf(wanted->host, wanted->port));
+    if (wanted)
+        log::info("clients of the network are answered at " + textOf(wanted->host, wanted->port));
     return {};
 }
 
-/// m_mutex is held.
-Status Https::startTunnel()
+Result<std::shared_ptr<client::TunnelProcess>> Https::startTunnel(const Fd &listening)
 {
     auto tunnel = std::make_shared<client::TunnelProcess>(TRY(client::TunnelProcess::start()));
-    TRY(tunnel->send({"serve", {}, 0, m_identity.certificate, m_identity.key, {}}, {m_listening.get()}));
+    TRY(tunnel->send({"serve", {}, 0, m_identity.certificate, m_identity.key, {}}, {listening.get()}));
     const api::TunnelReply ready = TRY(tunnel->receive()).first;
     if (!ready.error.empty())
         return Error(Code::Internal, "lxmgr-tunnel: " + ready.error);
-    m_tunnel = tunnel;
     m_server.runOnServerThread([this, tunnel] {
         const Status watched = m_server.poller().watch(tunnel->control().get(), EPOLLIN, [this, tunnel](std::uint32_t) { heard(tunnel); });
         if (!watched)
             log::error("lxmgr-tunnel is not listened to: " + watched.error().message);
     });
-    return {};
+    return tunnel;
 }
 
 /// On the server's thread.
@@ -165,9 +164,12 @@ void Https::heard(const std::shared_ptr<client::TunnelProcess> &tunnel)
     log::error("lxmgr-tunnel has ended, with the connections that it carried: starting another");
     QTimer::singleShot(kRestartPause, [this] {
         const std::lock_guard again(m_mutex);
-        if (m_address && !m_tunnel)
-            if (const Status started = startTunnel(); !started)
-                log::error("no client of the network is answered: " + started.error().message);
+        if (!m_address || m_tunnel)
+            return;
+        if (auto started = startTunnel(m_listening))
+            m_tunnel = std::move(*started);
+        else
+            log::error("no client of the network is answered: " + started.error().message);
     });
 }
 

@@ -40,7 +40,8 @@ public:
     const std::string &fingerprint() const { return m_fingerprint; }
 
 private:
-    Status startTunnel();
+    /// One that accepts on `listening`.
+    Result<std::shared_ptr<client::TunnelProcess>> startTunnel(const Fd &listening);
     void heard(const std::shared_ptr<client::TunnelProcess> &tunnel);
 
     Server &m_server;

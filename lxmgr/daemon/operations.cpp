@@ -151,11 +151,25 @@ Status Task::cancel()
         if (!m_options.mayCancel || api::isFinal(static_cast<int>(m_status)))
             return Error(Code::WrongState, "This operation can't be cancelled");
         onCancel = m_onCancel;
+        m_cancelled = true;
     }
-    m_cancelled = true;
     if (onCancel)
         onCancel();
     return {};
+}
+
+bool Task::useUp()
+{
+    std::function<void()> onCancel;
+    {
+        const std::lock_guard lock(m_mutex);
+        if (api::isFinal(static_cast<int>(m_status)) || m_cancelled.exchange(true))
+            return false;
+        onCancel = m_onCancel;
+    }
+    if (onCancel)
+        onCancel();
+    return true;
 }
 
 void Task::setOnCancel(std::function<void()> onCancel)

@@ -60,6 +60,8 @@ public:
     /// Asks it to end. WrongState where it cannot be cancelled or has ended. `onCancel` runs, on the caller's thread.
     Status cancel();
     void setOnCancel(std::function<void()> onCancel);
+    /// Cancels it, whose secret was good for one time: true for one caller only, whoever comes at once.
+    bool useUp();
     /// Runs `callback` once at the end (at once if it has ended); any thread.
     void whenEnded(std::function<void()> callback);
 

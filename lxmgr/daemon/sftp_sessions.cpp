@@ -34,7 +34,7 @@ SftpSessions::~SftpSessions()
         session.files->kill();
 }
 
-Status SftpSessions::begin(const instances::InstanceKey &key, On on, spec::FilesClient files, const Responder &responder)
+Status SftpSessions::begin(const instances::InstanceKey &key, On on, spec::FilesClient files, const Request &request, const Responder &responder)
 {
     auto shared = std::make_shared<spec::FilesClient>(std::move(files));
     std::shared_ptr<Pending> pending;
@@ -43,7 +43,7 @@ Status SftpSessions::begin(const instances::InstanceKey &key, On on, spec::Files
         if (m_sessions.size() >= kMost)
             return Error(Code::Unavailable, std::to_string(kMost) + " SFTP sessions are open (end one first)");
         pending.reset(new Pending{*this, m_next++, shared});
-        m_sessions.emplace(pending->id, Session{key, on, shared});
+        m_sessions.emplace(pending->id, Session{key, on, request.peer.fingerprint, shared});
     }
     responder.handOver("sftp", [this, pending](Fd socket, std::string already) {
         m_server.runOnPool([this, pending, connection = std::make_shared<Fd>(std::move(socket)), bytes = std::move(already)] {
@@ -88,6 +88,14 @@ void SftpSessions::forget(std::uint64_t id)
     }
     files->kill();
     m_server.runOnPool([files] {});
+}
+
+void SftpSessions::endOf(const std::string &fingerprint)
+{
+    const std::lock_guard lock(m_mutex);
+    for (const auto &[id, session] : m_sessions)
+        if (session.fingerprint == fingerprint)
+            session.files->kill(); // its end is seen, and it is forgotten then
 }
 
 void SftpSessions::endStopped(const instances::InstanceKey &key)

@@ -27,14 +27,17 @@ public:
     /// On files of a guest that runs, which end with it; or on a tree that is mounted for them.
     enum class On { Running, Stopped };
     /// Takes the connection over and has `files` serve it. Unavailable: there are too many already.
-    Status begin(const instances::InstanceKey &key, On on, spec::FilesClient files, const Responder &responder);
+    Status begin(const instances::InstanceKey &key, On on, spec::FilesClient files, const Request &request, const Responder &responder);
     /// Ends those on the mounted tree of an instance, which is mounted no longer when this returns.
     void endStopped(const instances::InstanceKey &key);
+    /// Ends those of the client with this certificate.
+    void endOf(const std::string &fingerprint);
 
 private:
     struct Session {
         instances::InstanceKey key;
         On on;
+        std::string fingerprint; ///< Of the client's certificate, "" on the unix socket.
         std::shared_ptr<spec::FilesClient> files;
     };
     struct Pending;

@@ -31,25 +31,16 @@ struct Judge {
 
     Status disk(const std::string &name, const config::DiskDevice &disk) const
     {
-        if (disk.path && disk.path->text == "/")
+        if (disk.isRoot())
             return {};
         const std::string word = project.disk.value_or("managed");
         const std::string what = "device " + quoted(name) + " of type disk";
         if (word == "block")
             return refusal(what, "restricted.devices.disk", "managed");
-        if (disk.pool || (disk.source && disk.source->starts_with("tmpfs:")))
+        if (disk.isVolume() || disk.isTmpfs())
             return {};
         if (word != "allow")
             return refusal(what + ": a path of the host", "restricted.devices.disk", "allow");
-        const std::vector<std::string> folders = split(project.diskPaths.value_or(""), ',');
-        const std::string source = disk.source.value_or("");
-        const bool dotted = source.find("/../") != std::string::npos || source.ends_with("/..");
-        const bool below = std::ranges::any_of(folders, [&](const std::string &each) {
-            const std::string folder(trimmed(each));
-            return !folder.empty() && (source == folder || source.starts_with(folder.ends_with('/') ? folder : folder + "/"));
-        });
-        if (project.diskPaths && (dotted || !below))
-            return refusal(what + ": " + quoted(source), "restricted.devices.disk.paths", source);
         return {};
     }
 

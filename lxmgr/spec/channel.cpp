@@ -1,5 +1,6 @@
 #include "spec/channel.h"
 
+#include "base/packet.h"
 #include "base/text.h"
 
 #include <algorithm>
@@ -84,20 +85,6 @@ Result<std::string> bodyFromMemory(const Fd &memory, std::size_t size)
         done += static_cast<std::size_t>(length);
     }
     return body;
-}
-
-void takeDescriptors(msghdr &message, std::vector<Fd> &fds)
-{
-    for (cmsghdr *control = CMSG_FIRSTHDR(&message); control; control = CMSG_NXTHDR(&message, control)) {
-        if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS)
-            continue;
-        const std::size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (std::size_t i = 0; i < count; ++i) {
-            int fd;
-            std::memcpy(&fd, CMSG_DATA(control) + i * sizeof fd, sizeof fd);
-            fds.emplace_back(fd);
-        }
-    }
 }
 
 } // namespace

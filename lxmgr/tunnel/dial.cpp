@@ -122,10 +122,7 @@ Result<QSslConfiguration> configurationFor(const api::TunnelRequest &request)
     configuration.setProtocol(QSsl::TlsV1_3OrLater);
     configuration.setAllowedNextProtocols({"http/1.1"});
     if (!request.folder.empty()) {
-        char host[256] = "";
-        ::gethostname(host, sizeof host - 1);
-        const std::string user = std::to_string(::getuid());
-        const tls::Identity identity = TRY(tls::identityIn(request.folder, "client", user + "@" + host, {}));
+        const tls::Identity identity = TRY(ownIdentity(request.folder));
         configuration.setLocalCertificate(QSslCertificate(QByteArray::fromStdString(identity.certificate)));
         configuration.setPrivateKey(QSslKey(QByteArray::fromStdString(identity.key), QSsl::Ec));
         if (configuration.privateKey().isNull())
@@ -177,6 +174,11 @@ void askCertificate(const api::TunnelRequest &request, std::function<void(Result
     });
 }
 
-int dialled() { return static_cast<int>(pipes().size()); }
+Result<tls::Identity> ownIdentity(const std::string &folder)
+{
+    char host[256] = "";
+    ::gethostname(host, sizeof host - 1);
+    return tls::identityIn(folder, "client", std::to_string(::getuid()) + "@" + host, {});
+}
 
 } // namespace lxmgr::tunnel

@@ -4,6 +4,7 @@
 #include "api/tunnel.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "tls/certificate.h"
 
 #include <functional>
 
@@ -14,7 +15,7 @@ namespace lxmgr::tunnel
 void dial(const api::TunnelRequest &request, Fd plain, std::function<void(Status)> done);
 /// What a host shows, PEM, without believing it.
 void askCertificate(const api::TunnelRequest &request, std::function<void(Result<std::string>)> done);
-/// Connections that dial() made and that have not ended.
-int dialled();
+/// Our certificate and its key in `folder`; made when missing.
+Result<tls::Identity> ownIdentity(const std::string &folder);
 
 } // namespace lxmgr::tunnel

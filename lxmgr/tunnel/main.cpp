@@ -80,7 +80,7 @@ private:
         } else if (request.op == "certificate") {
             askCertificate(request, [this](const Result<std::string> &pem) { pem ? m_control.reply({{}, {}, *pem, {}, {}}) : m_control.fail(pem.error()); });
         } else if (request.op == "identity") {
-            m_control.reply({{}, {}, TRY(tls::identityIn(request.folder, "client", std::to_string(::getuid()), {})).certificate, {}, {}});
+            m_control.reply({{}, {}, TRY(ownIdentity(request.folder)).certificate, {}, {}});
         } else if (request.op == "fingerprint") {
             m_control.reply({{}, {}, {}, TRY(tls::fingerprintOf(request.certificate)), {}});
         } else if (request.op == "serve") {

@@ -13,6 +13,7 @@ class TestTrust : public SystemTest
 private slots:
     void strangersSeeThePublicPartOnly();
     void oldTlsIsRefused();
+    void secretsShowOneImage();
     void tokensAreUsedOnce();
     void guestsAreWorkedOnOverTls();
     void restrictedClientsStayInTheirProjects();
@@ -34,6 +35,8 @@ private:
     Run as(const QString &user, const QStringList &args, const QByteArray &input = {});
     QByteArray token(const QStringList &flags, const QString &name);
     QByteArray curl(const QStringList &args);
+
+    QByteArray m_secret; ///< Of an image: it must show up in no log.
 };
 
 Run TestTrust::as(const QString &user, const QStringList &args, const QByteArray &input)
@@ -71,6 +74,29 @@ void TestTrust::strangersSeeThePublicPartOnly()
     // A page of another site gets nothing done with the certificate of whoever looks at it.
     QVERIFY(curl({"-H", "Origin: https://elsewhere.example", "https://127.0.0.1:8443/1.0"}).contains("\"error_code\":403"));
     QVERIFY(curl({"-X", "POST", "-d", "{\"type\":\"client\",\"password\":\"guess\"}", "https://127.0.0.1:8443/1.0/certificates"}).contains("\"type\":\"error\""));
+}
+
+void TestTrust::secretsShowOneImage()
+{
+    must({"launch", "busybox", "pic"}); // there is an image from here on, and it is nobody's but ours
+    const QByteArray print = m_box.text({"image", "list", "-f", "csv", "-c", "F"});
+    const QString image = "https://127.0.0.1:8443/1.0/images/" + QString::fromUtf8(print);
+    for (const char *secret : {"", "?secret=", "?secret=guess", "?secret=%00"})
+        QVERIFY2(curl({image + secret}).contains("\"type\":\"error\""), secret);
+    const QByteArray made = m_box.text({"query", "-X", "POST", "/1.0/images/" + QString::fromUtf8(print) + "/secret"});
+    const QByteArray secret = m_secret = made.mid(made.indexOf("\"secret\":\"") + 10, 64);
+    QVERIFY2(curl({image + "?secret=" + QString::fromUtf8(secret)}).contains(print), made);
+    // It is good for this image once, and no way to be trusted.
+    const QByteArray server = m_box.text({"query", "/1.0"});
+    const QByteArray own = server.mid(server.indexOf("\"certificate_fingerprint\":\"") + 27, 64);
+    const QByteArray token = QByteArray("{\"client_name\":\"\",\"fingerprint\":\"" + own + "\",\"addresses\":[\"127.0.0.1:8443\"],\"secret\":\"" + secret +
+                                        "\",\"expires_at\":\"2100-01-01T00:00:00Z\"}").toBase64();
+    const Run joined = as("thief", {"remote", "add", "far", "https://127.0.0.1:8443", "--accept-certificate", "--token", token});
+    QVERIFY2(!joined.ok() && joined.err.contains("not authorized"), joined.told());
+    QCOMPARE(m_box.text({"config", "trust", "list", "-f", "csv", "-c", "n"}), QByteArray());
+    const QString fetch = image + "/export?secret=" + QString::fromUtf8(secret);
+    QVERIFY(curl({"-o", "/dev/null", "-w", "%{http_code}", fetch}) == "200");
+    QVERIFY(curl({"-o", "/dev/null", "-w", "%{http_code}", fetch}) == "404");
 }
 
 void TestTrust::oldTlsIsRefused() { QVERIFY(curl({"--tls-max", "1.2", "https://127.0.0.1:8443/1.0"}).isEmpty()); }
@@ -214,7 +240,7 @@ void TestTrust::changesAreWrittenDown()
     QVERIFY(text.contains("\"protocol\":\"tls\""));
     QVERIFY(text.contains("\"description\":\"Creating instance\"") && text.contains("\"result\":\"Success\""));
     QVERIFY(text.contains("\"result\":\"refused\""));
-    QVERIFY(!text.contains("secret"));
+    QVERIFY(!m_secret.isEmpty() && !text.contains(m_secret) && !text.contains("\"secret\""));
     QCOMPARE(QFile::permissions(log.fileName()) & (QFile::ReadGroup | QFile::ReadOther), QFile::Permissions());
 }
 

@@ -1,0 +1,30 @@
+// One key against a table of rows: typed, or refused by its name.
+#pragma once
+
+#include "config/key_names.h"
+#include "config/keys.h"
+
+#include <algorithm>
+
+namespace lxmgr::config
+{
+
+/// An empty value says nothing. `what` is "server key". Invalid, or Unsupported where `unsupported` names it.
+template <class Owner>
+Status parseKeyOf(Owner &config, std::span<const Key<Owner>> rows, const std::string &what, std::span<const std::string_view> unsupported,
+                  const std::string &name, const std::string &value)
+{
+    const auto row = std::ranges::find_if(rows, [&](const Key<Owner> &each) { return matchesKey(each.name, name); });
+    if (row == rows.end()) {
+        std::vector<std::string_view> known;
+        for (const Key<Owner> &each : rows)
+            known.push_back(each.name);
+        return unknownKey(what, name, known, unsupported);
+    }
+    const std::string_view suffix = row->isPrefix() ? std::string_view(name).substr(row->prefix().size()) : std::string_view();
+    if (!value.empty())
+        TRY_IN(name, row->field.parse(config, suffix, value));
+    return {};
+}
+
+} // namespace lxmgr::config
