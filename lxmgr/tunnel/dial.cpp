@@ -63,7 +63,7 @@ private:
         });
         QObject::connect(m_tls.get(), &QSslSocket::encrypted, m_tls.get(), [this] { shaken(); });
         QObject::connect(m_tls.get(), &QAbstractSocket::errorOccurred, m_tls.get(), [this] { failed(); });
-        QTimer::singleShot(kHandshakeTime, m_tls.get(), [this] {
+        QTimer::singleShot(kHandshakeTime, &m_life, [this] {
             end(Error(Code::Unavailable, m_place + " did not answer within 10 seconds"));
         });
         m_tls->connectToHostEncrypted(QString::fromStdString(request.host), static_cast<quint16>(request.port));
@@ -112,6 +112,7 @@ private:
     bool m_believe;
     Done m_done;
     std::unique_ptr<QSslSocket> m_tls;
+    QObject m_life; ///< What the timer is for: the socket lives on when the handshake is done.
     std::string m_doubt;
     bool m_ended = false;
 };

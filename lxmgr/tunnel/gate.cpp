@@ -56,7 +56,7 @@ private:
 struct Gate::Visitor {
     std::unique_ptr<QSslSocket> socket;
     QHostAddress address;
-    bool done = false;
+    QObject life; ///< What the timer is for: the socket lives on when the handshake is done, and another visitor may get this address.
 };
 
 Gate::Gate(Control &control) : m_control(control) {}
@@ -122,7 +122,7 @@ void Gate::arrived(qintptr descriptor)
     QObject::connect(socket, &QSslSocket::encrypted, socket, [this, key] { shaken(key); });
     QObject::connect(socket, &QAbstractSocket::disconnected, socket, [this, key] { drop(key); });
     QObject::connect(socket, &QAbstractSocket::errorOccurred, socket, [this, key] { drop(key); });
-    QTimer::singleShot(kHandshakeTime, socket, [this, key] { drop(key); });
+    QTimer::singleShot(kHandshakeTime, &key->life, [this, key] { drop(key); });
     socket->startServerEncryption();
 }
 
