@@ -583,6 +583,7 @@ template <> struct Fields<InstancesPut> {
 struct InstanceExecPost {
     std::vector<std::string> command;
     bool waitForWebsocket = false, interactive = false, recordOutput = false;
+    bool passStreams = false; ///< lxmgr_passed_streams: they come as descriptors with the request.
     StringMap environment;
     int width = 0, height = 0;
     std::uint32_t user = 0, group = 0;
@@ -598,6 +599,7 @@ template <> struct Fields<InstanceExecPost> {
         Field{"width", &T::width},
         Field{"height", &T::height},
         Field{"record-output", &T::recordOutput},
+        Field{"lxmgr-pass-streams", &T::passStreams, OmitEmpty{}},
         Field{"user", &T::user},
         Field{"group", &T::group},
         Field{"cwd", &T::cwd},

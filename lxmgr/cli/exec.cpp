@@ -6,6 +6,7 @@
 #include "cli/keys.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
+#include "client/passed_streams.h"
 #include "client/session.h"
 
 #include <csignal>
@@ -93,14 +94,11 @@ Result<int> exitStatus(const api::Operation &operation, const std::string &name,
     return error;
 }
 
-Result<int> runIn(Context &context, const Arguments &arguments, const std::string &name,
-                  std::vector<std::string> command, Mode mode)
+/// By websockets: on a terminal, or on another host.
+Result<int> runBySockets(Context &context, const Arguments &arguments, const std::string &name, const api::InstanceExecPost &post,
+                         const client::Answer &answer, Mode mode)
 {
-    const api::InstanceExecPost post = TRY(execPost(arguments, std::move(command), mode));
-    const client::Answer answer =
-        TRY(context.client().request("POST", TRY(instancePath(name, "exec")), api::toJson(post)));
     const api::Operation operation = TRY(client::Client::parse<api::Operation>(answer.metadata));
-
     Fd null;
     int input = STDIN_FILENO;
     if (arguments.has("disable-stdin")) {
@@ -119,6 +117,37 @@ Result<int> runIn(Context &context, const Arguments &arguments, const std::strin
     const client::StreamEnd end = TRY(client::runStreams(context.client(), plan));
     raw.reset();
     return exitStatus(end.operation, name, post.command.front());
+}
+
+/// By pipes that go with the request. A daemon that does not know of that offers websockets.
+Result<int> runByPipes(Context &context, const Arguments &arguments, const std::string &name, api::InstanceExecPost post)
+{
+    SignalStream signals(SignalStream::kForwarded);
+    client::PassedStreams streams = TRY(
+        client::PassedStreams::make(arguments.has("disable-stdin") ? -1 : STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO));
+    post.passStreams = true;
+    client::Request request;
+    request.method = "POST";
+    request.target = context.client().target(TRY(instancePath(name, "exec")));
+    request.body = api::toJson(post);
+    request.fds = streams.descriptors();
+    const client::Answer answer = TRY(client::openEnvelope(TRY(context.client().exchange(request))));
+    const api::Operation operation = TRY(client::Client::parse<api::Operation>(answer.metadata));
+    if (!client::secretOf(operation, "0").empty())
+        return runBySockets(context, arguments, name, post, answer, Mode::Pipes);
+    const client::PassedStreams::Signals control{signals.fd(), [&signals] { return signals.nextMessage(); }};
+    return exitStatus(TRY(streams.run(context.client(), answer.operation, control)), name, post.command.front());
+}
+
+Result<int> runIn(Context &context, const Arguments &arguments, const std::string &name,
+                  std::vector<std::string> command, Mode mode)
+{
+    api::InstanceExecPost post = TRY(execPost(arguments, std::move(command), mode));
+    if (mode == Mode::Pipes && !context.client().isRemote())
+        return runByPipes(context, arguments, name, std::move(post));
+    const client::Answer answer =
+        TRY(context.client().request("POST", TRY(instancePath(name, "exec")), api::toJson(post)));
+    return runBySockets(context, arguments, name, post, answer, mode);
 }
 
 } // namespace

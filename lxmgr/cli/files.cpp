@@ -7,12 +7,14 @@
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/terminal.h"
+#include "client/relay.h"
 
 #include <cerrno>
 #include <dirent.h>
 #include <fcntl.h>
 #include <memory>
 #include <optional>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,50 +110,121 @@ struct GuestFile {
     std::vector<std::string> names; ///< Of a folder.
 };
 
+client::Source sourceOf(int fd)
+{
+    return [fd](char *buffer, std::size_t size) -> Result<std::size_t> {
+        for (;;) {
+            const ssize_t got = ::read(fd, buffer, size);
+            if (got >= 0)
+                return static_cast<std::size_t>(got);
+            if (errno != EINTR)
+                return Error::fromErrno(errno, "read");
+        }
+    };
+}
+
+client::Sink sinkTo(int fd, std::string shown)
+{
+    return [fd, shown = std::move(shown)](std::string_view piece) -> Status {
+        while (!piece.empty()) {
+            const ssize_t done = ::write(fd, piece.data(), piece.size());
+            if (done < 0 && errno != EINTR)
+                return Error::fromErrno(errno, "write", shown);
+            piece.remove_prefix(done > 0 ? static_cast<std::size_t>(done) : 0);
+        }
+        return {};
+    };
+}
+
+/// Until the source has ended, or `answer` can be read: the other side wants no more then.
+Status carryUntil(client::Relay &relay, const Fd &answer)
+{
+    while (!relay.ended()) {
+        pollfd polls[] = {relay.wanted(), {answer.get(), POLLIN, 0}};
+        if (::poll(polls, std::size(polls), -1) < 0 && errno != EINTR)
+            return Error::fromErrno(errno, "poll");
+        if (polls[1].revents != 0)
+            return {};
+        TRY(relay.serve(polls[0].revents));
+    }
+    return {};
+}
+
 class Guest
 {
 public:
     Guest(Context &context, std::string instance) : m_context(context), m_instance(std::move(instance)) {}
 
-    Status put(const std::string &path, std::string_view type, const Ownership &owner, std::string body,
-               client::Source source = {}, std::optional<std::uint64_t> size = {})
+    Status put(const std::string &path, std::string_view type, const Ownership &owner, std::string body)
     {
-        client::Request request = TRY(requestFor("POST", path));
-        request.headers.set("X-LXD-type", std::string(type));
-        request.headers.set("Content-Type", "application/octet-stream");
-        owner.addTo(request.headers);
+        client::Request request = TRY(putRequest(path, type, owner));
         request.body = std::move(body);
-        request.source = std::move(source);
-        request.sourceSize = size;
         return expectOk(path, TRY(m_context.client().exchange(request)), true);
     }
 
-    /// What `path` is; the bytes of a file go to `sink` or, without, into `text`.
-    Result<GuestFile> get(const std::string &path, const std::function<Result<client::Sink>(const GuestFile &)> &sink)
+    /// A file with what `from` gives until its end.
+    Status putFrom(const std::string &path, const Ownership &owner, int from, std::optional<std::uint64_t> size)
+    {
+        client::Request request = TRY(putRequest(path, "file", owner));
+        if (m_context.client().isRemote()) {
+            request.source = sourceOf(from);
+            request.sourceSize = size;
+            return expectOk(path, TRY(m_context.client().exchange(request)), true);
+        }
+        client::LocalPipe pipe = TRY(client::LocalPipe::make(client::LocalPipe::Near::Writes));
+        request.fds = {pipe.far.get()};
+        const auto carry = [&](const Fd &answer) -> Status {
+            const client::WithoutSigpipe quiet; // the answer says why nobody takes more
+            pipe.far.reset();
+            client::Relay relay(from, pipe.near.get());
+            TRY(carryUntil(relay, answer));
+            pipe.near.reset();
+            return {};
+        };
+        return expectOk(path, TRY(m_context.client().exchangeWith(request, carry)), true);
+    }
+
+    /// What `path` is; the bytes of a file go to what `target` opens for them or, without, into `text`.
+    struct Destination {
+        int fd = -1;
+        std::string shown;
+    };
+    using Target = std::function<Result<Destination>(const GuestFile &)>;
+    Result<GuestFile> get(const std::string &path, const Target &target)
     {
         client::Request request = TRY(requestFor("GET", path));
         GuestFile file;
         Status opened;
         request.sink = [&](const http::ResponseHead &head) -> client::Sink {
             file = headOf(head);
-            if (file.kind != Kind::File || !sink)
+            if (file.kind != Kind::File || !target)
                 return [&file](std::string_view piece) -> Status {
                     file.text.append(piece);
                     return {};
                 };
-            Result<client::Sink> target = sink(file);
-            if (target)
-                return *target;
-            opened = std::move(target.error());
+            const Result<Destination> to = target(file);
+            if (to)
+                return sinkTo(to->fd, to->shown);
+            opened = to.error();
             return [&opened](std::string_view) -> Status { return opened; };
         };
+        std::optional<client::LocalPipe> pipe;
+        if (target && !m_context.client().isRemote()) {
+            pipe = TRY(client::LocalPipe::make(client::LocalPipe::Near::Reads));
+            request.fds = {pipe->far.get()};
+        }
         const client::Response response = TRY(m_context.client().exchange(request));
         TRY(std::move(opened));
         if (response.head.status != 200)
             return missing(path, client::refusal(response), "does not exist");
-        // A folder is the one kind that is answered in JSON; everything else went to the sink.
+        // A folder is the one kind that is answered in JSON; everything else went to the sink, or comes by the pipe.
         if (response.head.headers.value("Content-Type").starts_with("application/json"))
             TRY(readFolder(response, file));
+        const std::string_view passed = response.head.headers.value(kPassed);
+        if (pipe && !passed.empty()) {
+            file = headOf(response.head);
+            TRY(receive(path, *pipe, TRY(parseUnsigned(passed)), TRY(target(file))));
+        }
         return file;
     }
 
@@ -194,6 +267,28 @@ public:
     std::string where(const std::string &path) const { return quoted(m_instance + path); }
 
 private:
+    /// What the daemon says of a file whose bytes come by the pipe: how many there are, or 0 where only the end will tell.
+    static constexpr std::string_view kPassed = "X-LXMGR-passed";
+
+    Result<client::Request> putRequest(const std::string &path, std::string_view type, const Ownership &owner)
+    {
+        client::Request request = TRY(requestFor("POST", path));
+        request.headers.set("X-LXD-type", std::string(type));
+        request.headers.set("Content-Type", "application/octet-stream");
+        owner.addTo(request.headers);
+        return request;
+    }
+
+    Status receive(const std::string &path, client::LocalPipe &pipe, std::uint64_t size, const Destination &to)
+    {
+        pipe.far.reset();
+        client::Relay relay(pipe.near.get(), to.fd);
+        TRY_IN(quoted(to.shown), carryUntil(relay, Fd()));
+        if (relay.moved() < size)
+            return Error(Code::Unavailable, where(path) + " ended after " + std::to_string(relay.moved()) + " of " + std::to_string(size) + " bytes");
+        return {};
+    }
+
     Result<client::Request> requestFor(std::string method, const std::string &path)
     {
         client::Request request;
@@ -252,19 +347,6 @@ private:
 
 // ---- push
 
-client::Source sourceOf(int fd)
-{
-    return [fd](char *buffer, std::size_t size) -> Result<std::size_t> {
-        for (;;) {
-            const ssize_t got = ::read(fd, buffer, size);
-            if (got >= 0)
-                return static_cast<std::size_t>(got);
-            if (errno != EINTR)
-                return Error::fromErrno(errno, "read");
-        }
-    };
-}
-
 /// Owner and mode of what is pushed: what the flags say, else the mode it has here.
 Ownership withModeOf(Ownership owner, const struct stat &info)
 {
@@ -295,8 +377,8 @@ Status pushFile(Guest &guest, const Fd &file, const struct stat &info, const std
                 const Ownership &owner)
 {
     const bool sized = S_ISREG(info.st_mode);
-    return guest.put(target, "file", withModeOf(owner, info), {}, sourceOf(file.get()),
-                     sized ? std::optional(static_cast<std::uint64_t>(info.st_size)) : std::nullopt);
+    return guest.putFrom(target, withModeOf(owner, info), file.get(),
+                         sized ? std::optional(static_cast<std::uint64_t>(info.st_size)) : std::nullopt);
 }
 
 Status pushEntry(Guest &guest, int folder, const std::string &name, const std::string &shown, const std::string &target,
@@ -332,7 +414,7 @@ Status pushOne(Guest &guest, const Arguments &arguments, const std::string &sour
 {
     const Ownership owner = TRY(ownership(arguments));
     if (source == "-")
-        return guest.put(target, "file", owner, {}, sourceOf(STDIN_FILENO));
+        return guest.putFrom(target, owner, STDIN_FILENO, std::nullopt);
     struct stat info{};
     if (::stat(source.c_str(), &info) < 0)
         return Error::fromErrno(errno, "open", source).as(errno == ENOENT ? Code::NotFound : Code::Internal);
@@ -358,19 +440,6 @@ Status checkGuestName(const std::string &name, const std::string &shown)
     return {};
 }
 
-client::Sink sinkTo(int fd, std::string shown)
-{
-    return [fd, shown = std::move(shown)](std::string_view piece) -> Status {
-        while (!piece.empty()) {
-            const ssize_t done = ::write(fd, piece.data(), piece.size());
-            if (done < 0 && errno != EINTR)
-                return Error::fromErrno(errno, "write", shown);
-            piece.remove_prefix(done > 0 ? static_cast<std::size_t>(done) : 0);
-        }
-        return {};
-    };
-}
-
 /// Puts `path` of the guest as `name` below `folder`.
 Status pullEntry(Guest &guest, const std::string &path, int folder, const std::string &name, const std::string &shown,
                  bool recursive, int depth)
@@ -378,13 +447,13 @@ Status pullEntry(Guest &guest, const std::string &path, int folder, const std::s
     if (depth > kDeepest)
         return Error(Code::Invalid, guest.where(path) + " is nested too deeply");
     Fd file;
-    const GuestFile got = TRY(guest.get(path, [&](const GuestFile &head) -> Result<client::Sink> {
+    const GuestFile got = TRY(guest.get(path, [&](const GuestFile &head) -> Result<Guest::Destination> {
         const int follow = depth == 0 ? 0 : O_NOFOLLOW; // a link that the user named himself is his to follow
         file = Fd(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | follow,
                            head.mode & 0777));
         if (!file)
             return Error::fromErrno(errno, "write", shown);
-        return sinkTo(file.get(), shown);
+        return Guest::Destination{file.get(), shown};
     }));
     if (got.kind == Kind::File) {
         if (!file) // an empty one: nothing came that would have opened it
@@ -440,8 +509,9 @@ Result<Target> targetFor(const Arguments &arguments, const std::string &text, bo
 
 Status pullToOutput(Context &context, Guest &guest, const std::string &path)
 {
-    const GuestFile got = TRY(guest.get(
-        path, [&](const GuestFile &) -> Result<client::Sink> { return sinkTo(STDOUT_FILENO, "standard output"); }));
+    const GuestFile got = TRY(guest.get(path, [](const GuestFile &) -> Result<Guest::Destination> {
+        return Guest::Destination{STDOUT_FILENO, "standard output"};
+    }));
     if (got.kind == Kind::Directory)
         return Error(Code::Usage, guest.where(path) + " is a folder, which cannot go to standard output");
     if (got.kind == Kind::Symlink)
@@ -504,7 +574,7 @@ Result<int> fileEdit(Context &context, const Arguments &arguments)
     const GuestPath path = TRY(guestPath(arguments.word(0)));
     Guest guest(context, path.instance);
     if (!isTerminal(STDIN_FILENO)) {
-        TRY(guest.put(path.path, "file", {}, {}, sourceOf(STDIN_FILENO)));
+        TRY(guest.putFrom(path.path, {}, STDIN_FILENO, std::nullopt));
         return 0;
     }
     std::string before;

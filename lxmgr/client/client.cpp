@@ -102,13 +102,19 @@ void Client::trace(std::string_view direction, std::string_view line, std::strin
     std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
-Result<Response> Client::exchange(Request &request)
+Result<Response> Client::exchange(Request &request) { return exchangeWith(request, {}); }
+
+Result<Response> Client::exchangeWith(Request &request, const std::function<Status(const Fd &answer)> &meanwhile)
 {
     if (m_options.dial && !request.fds.empty())
         return Error(Code::Internal, "descriptors cannot be sent to another host");
     TRY(connect());
     trace(">", request.method + " " + request.target, request.body);
-    Response response = TRY(m_connection->exchange(request));
+    if (meanwhile) {
+        TRY(m_connection->send(request));
+        TRY(meanwhile(m_connection->fd()));
+    }
+    Response response = TRY(meanwhile ? m_connection->receive(request) : m_connection->exchange(request));
     trace("<", std::to_string(response.head.status) + " " + std::string(response.head.headers.value("Content-Type")),
           response.body);
     return response;

@@ -68,6 +68,8 @@ public:
                            const Parameters &parameters = {}, http::Headers headers = {});
     /// The same for bodies of other kinds; `target` is complete. Non-JSON answers of 200 are not looked into.
     Result<Response> exchange(Request &request);
+    /// The same; `meanwhile` is called once the request is on its way, with what becomes readable when the answer begins to come.
+    Result<Response> exchangeWith(Request &request, const std::function<Status(const Fd &answer)> &meanwhile);
 
     /// Request and, where it starts an operation, its end: a failed operation is an Error.
     Result<api::Operation> run(const std::string &method, const std::string &path, std::string body,

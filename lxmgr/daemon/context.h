@@ -14,7 +14,7 @@
 namespace lxmgr::daemon
 {
 
-class SftpSessions;
+class FileSessions;
 
 struct Context {
     const Paths &paths;
@@ -37,7 +37,7 @@ struct Context {
     std::function<void(bool stopGuests)> quit; ///< Ends the daemon; any thread.
     std::function<void()> schedulesChanged; ///< Snapshots may fall due or expire at other times than before; any thread.
     std::function<void(std::function<void()>)> whenReady; ///< Runs it once re-adoption and autostart are done.
-    SftpSessions *sftp = nullptr;
+    FileSessions *fileSessions = nullptr;
 };
 
 /// Answers the request, or returns the Error to answer with. A pool thread.

@@ -8,7 +8,7 @@
 #include "daemon/context.h"
 #include "daemon/guest_api.h"
 #include "daemon/scheduler.h"
-#include "daemon/sftp_sessions.h"
+#include "daemon/file_sessions.h"
 #include "store/server_config.h"
 #include "tls/certificate.h"
 
@@ -137,7 +137,7 @@ public:
         if (m_server)
             m_server->stopListening();
         m_server.reset(); // waits for handlers, which use all that goes next
-        m_sftp.reset();
+        m_fileSessions.reset();
         m_https.reset();
         m_scheduler.reset();
         m_backups.reset();
@@ -178,8 +178,8 @@ private:
                                     *m_backups, *m_volumeExchange,
                                     *m_operations, *m_events, *m_server, *m_trust, *m_https,
                                     false, {}, {}, {}});
-        m_sftp = std::make_unique<SftpSessions>(*m_server);
-        m_context->sftp = m_sftp.get();
+        m_fileSessions = std::make_unique<FileSessions>(*m_server);
+        m_context->fileSessions = m_fileSessions.get();
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
         m_context->whenReady = [this](std::function<void()> callback) { whenReady(std::move(callback)); };
         m_context->schedulesChanged = [this] { m_scheduler->changed(); };
@@ -262,8 +262,8 @@ private:
         if (const auto peer = OnBehalfOf::current())
             lifecycle.requestor = peer->requestor();
         m_events->lifecycle(lifecycle, event.key.project);
-        if (m_sftp && kOtherTree.contains(event.action))
-            m_sftp->endStopped(event.key);
+        if (m_fileSessions && kOtherTree.contains(event.action))
+            m_fileSessions->endStopped(event.key);
         if (event.action == "instance-updated")
             m_guestApi->serve(event.key);
         if (m_scheduler && (kReschedules.contains(event.action) || event.action.starts_with("instance-snapshot-") ||
@@ -315,7 +315,7 @@ private:
     std::unique_ptr<instances::ImageService> m_images;
     std::unique_ptr<instances::VolumeExchange> m_volumeExchange;
     std::unique_ptr<Events> m_events;
-    std::unique_ptr<SftpSessions> m_sftp;
+    std::unique_ptr<FileSessions> m_fileSessions;
     std::unique_ptr<Trust> m_trust;
     std::unique_ptr<Audit> m_audit;
     std::unique_ptr<Server> m_server;

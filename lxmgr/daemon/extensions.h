@@ -107,6 +107,7 @@ inline constexpr std::string_view kExtensions[] = {
     "lxmgr_diff",
     "lxmgr_error_code",
     "lxmgr_fields", // GET /1.0/instances?recursion=…&fields=name,status: only these members
+    "lxmgr_passed_streams", // pipes that go with POST …/exec are the command's streams, with …/files what a file is read from or written to
     "lxmgr_restore_files", // restore_files beside restore in PUT /1.0/instances/X: only these paths
     "lxmgr_snapshot_mount",
     "lxmgr_storage",

@@ -1,7 +1,7 @@
 // Whom the server trusts: certificates, and the tokens by which strangers bring theirs.
 #include "daemon/context.h"
 #include "daemon/https.h"
-#include "daemon/sftp_sessions.h"
+#include "daemon/file_sessions.h"
 #include "daemon/trust.h"
 
 #include "api/certificates.h"
@@ -28,7 +28,7 @@ void publish(Context &context, const Request &request, const char *action, const
     event.action = action;
     event.source = urlOfCertificate(fingerprint);
     event.requestor = request.peer.requestor();
-    context.events.lifecycle(event, store::kDefaultProject);
+    context.events.hostLifecycle(event);
 }
 
 api::Certificate toApi(const store::Certificate &row)
@@ -228,7 +228,7 @@ Status create(Context &context, Request &request, const Responder &responder)
 void endConnections(Context &context, const std::string &fingerprint)
 {
     context.server.endConnectionsOf(fingerprint);
-    context.sftp->endOf(fingerprint);
+    context.fileSessions->endOf(fingerprint);
 }
 
 Status change(Context &context, Request &request, const Responder &responder)

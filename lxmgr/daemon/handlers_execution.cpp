@@ -1,5 +1,6 @@
 // Commands and consoles: a task of class websocket whose sockets are coupled with pipes, a pty or the console's stream.
 #include "daemon/context.h"
+#include "daemon/passed_exec.h"
 
 #include "api/envelope.h"
 #include "base/text.h"
@@ -67,18 +68,6 @@ spec::ExecRequest execRequest(const api::InstanceExecPost &post, const StringMap
     request.width = static_cast<std::uint32_t>(std::max(post.width, 0));
     request.height = static_cast<std::uint32_t>(std::max(post.height, 0));
     return request;
-}
-
-/// The end as clients expect it: any exit code is a success, a command that could not be run a failure with 126 or 127.
-Status resultOf(const spec::ExecExit &exit)
-{
-    if (exit.error.empty())
-        return {};
-    if (exit.exitCode == 127)
-        return Error(Code::NotFound, "Command not found");
-    if (exit.exitCode == 126)
-        return Error(Code::Invalid, "Command not executable");
-    return Error(Code::Internal, exit.error);
 }
 
 /// One exec with websockets. Everything but begin() runs on the server's thread.
@@ -185,7 +174,7 @@ private:
         const auto exit = m_client->waitExec();
         m_running = false;
         m_pidfd.reset();
-        m_exit = exit ? resultOf(*exit) : Status(exit.error());
+        m_exit = exit ? execResult(*exit) : Status(exit.error());
         m_exitCode = exit ? exit->exitCode : -1;
         m_commandEnded = true;
         // A process in the background may hold the pipe open: what is there now is all that belongs to the command.
@@ -318,7 +307,7 @@ Status execDetached(Context &context, const InstanceKey &key, const spec::ExecRe
     errors.join();
     const spec::ExecExit exit = TRY(client.waitExec());
     task.setMetadata("return", exit.exitCode);
-    return resultOf(exit);
+    return execResult(exit);
 }
 
 Status exec(Context &context, Request &request, const Responder &responder)
@@ -336,6 +325,8 @@ Status exec(Context &context, Request &request, const Responder &responder)
         return Error(Code::Invalid, "record-output goes with wait-for-websocket=false only");
     if (post.interactive && !post.waitForWebsocket)
         return Error(Code::Invalid, "interactive needs wait-for-websocket");
+    if (post.passStreams)
+        TRY(checkPassedStreams(post, request.fds));
     const StringMap environment = environmentOf(described, post);
     const spec::ExecRequest wanted = execRequest(post, environment);
 
@@ -362,6 +353,12 @@ Status exec(Context &context, Request &request, const Responder &responder)
     event.context["command"] = options.metadata["command"];
     event.requestor = request.peer.requestor();
     context.events.lifecycle(event, key.project);
+    if (post.passStreams) {
+        const auto task = context.operations.add(std::move(options));
+        responder.async(task->snapshot(), key.project);
+        execPassed(context, key, wanted, std::move(request.fds), task);
+        return {};
+    }
     if (!post.waitForWebsocket) {
         const auto task = context.operations.run(std::move(options), [&context, key, wanted, record = post.recordOutput](Task &running) {
             return execDetached(context, key, wanted, record, running);

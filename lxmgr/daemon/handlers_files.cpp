@@ -1,6 +1,7 @@
 // Files inside an instance, running or stopped; paths are resolved inside it by a helper that has entered it.
 #include "daemon/context.h"
-#include "daemon/sftp_sessions.h"
+#include "daemon/file_sessions.h"
+#include "daemon/passed_exec.h"
 
 #include "api/envelope.h"
 #include "base/text.h"
@@ -73,50 +74,6 @@ Error asMissing(Error error)
     return error;
 }
 
-Status get(Context &context, Request &request, const Responder &responder)
-{
-    const std::string path = TRY(pathOf(request));
-    spec::FilesClient files = TRY(context.manager.files(keyOf(request)));
-    const auto found = files.stat(path);
-    if (!found)
-        return asMissing(found.error());
-    http::Headers headers = headersOf(*found);
-    if (found->type == Type::Directory) {
-        std::string json;
-        api::JsonWriter writer(json);
-        writer.beginArray();
-        for (const spec::FileEntry &entry : TRY(files.list(path)))
-            writer.string(entry.name);
-        writer.endArray();
-        responder.syncWith(std::move(headers), std::move(json));
-        return {};
-    }
-    headers.add("Content-Type", "application/octet-stream");
-    const std::string base = path.substr(path.rfind('/') + 1);
-    headers.add("Content-Disposition", "inline;filename=" + http::percentEncode(base));
-    std::vector<BodyPart> parts;
-    if (found->type == Type::Symlink) {
-        parts.emplace_back(TRY(files.readlink(path)));
-    } else {
-        spec::FilesClient::Opened opened = TRY(files.open(path, O_RDONLY));
-        parts.emplace_back(FileRange{std::move(opened.fd), 0, opened.stat.size});
-    }
-    responder.raw(200, std::move(headers), std::move(parts));
-    return {};
-}
-
-Status head(Context &context, Request &request, const Responder &responder)
-{
-    spec::FilesClient files = TRY(context.manager.files(keyOf(request)));
-    const auto found = files.stat(TRY(pathOf(request)));
-    if (!found)
-        return asMissing(found.error());
-    http::Headers headers = headersOf(*found);
-    headers.add("Content-Type", "application/json");
-    responder.raw(200, std::move(headers));
-    return {};
-}
-
 Result<std::int64_t> numberIn(const Request &request, std::string_view name)
 {
     const std::string *text = request.familyHeader(name);
@@ -165,6 +122,95 @@ Status copyBody(const Request &request, const Fd &to)
     return {};
 }
 
+FileSessions::On stateOf(Context &context, const instances::InstanceKey &key)
+{
+    return context.manager.guest(key) ? FileSessions::On::Running : FileSessions::On::Stopped;
+}
+
+/// The pipe that came along with a request is where the bytes go to or come from, instead of a body.
+Status checkTransferPipe(const Request &request, int access)
+{
+    if (request.fds.size() != 1)
+        return Error(Code::Invalid, "one descriptor goes with a request for a file, not " + std::to_string(request.fds.size()));
+    return checkPipe(request.fds.front(), access, "the descriptor that came along");
+}
+
+/// The client reads that many bytes of its pipe; of 0, as the kernel says of files it makes up, until the end.
+constexpr const char *kPassed = "X-LXMGR-passed";
+
+Status giveFile(Context &context, Request &request, const Responder &responder, spec::FilesClient files, const std::string &path,
+                http::Headers headers)
+{
+    const instances::InstanceKey key = keyOf(request);
+    TRY(checkTransferPipe(request, O_WRONLY));
+    const auto on = stateOf(context, key);
+    const spec::FileStat given = TRY(context.fileSessions->give(key, on, std::move(files), request, path));
+    headers.add(kPassed, std::to_string(given.size));
+    responder.raw(200, std::move(headers));
+    return {};
+}
+
+Status takeFile(Context &context, Request &request, const Responder &responder, spec::FilesClient files, const std::string &path, bool append)
+{
+    const instances::InstanceKey key = keyOf(request);
+    TRY(checkTransferPipe(request, O_RDONLY));
+    const FileSessions::Taking taking{path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), TRY(modeIn(request)),
+                                      TRY(numberIn(request, "uid")), TRY(numberIn(request, "gid"))};
+    const auto on = stateOf(context, key);
+    return context.fileSessions->take(key, on, std::move(files), request, taking, responder, [responder](const Status &taken) {
+        if (taken)
+            responder.sync();
+        else
+            responder.error(asMissing(taken.error()));
+    });
+}
+
+Status get(Context &context, Request &request, const Responder &responder)
+{
+    const std::string path = TRY(pathOf(request));
+    spec::FilesClient files = TRY(context.manager.files(keyOf(request)));
+    const auto found = files.stat(path);
+    if (!found)
+        return asMissing(found.error());
+    http::Headers headers = headersOf(*found);
+    if (found->type == Type::Directory) {
+        std::string json;
+        api::JsonWriter writer(json);
+        writer.beginArray();
+        for (const spec::FileEntry &entry : TRY(files.list(path)))
+            writer.string(entry.name);
+        writer.endArray();
+        responder.syncWith(std::move(headers), std::move(json));
+        return {};
+    }
+    headers.add("Content-Type", "application/octet-stream");
+    const std::string base = path.substr(path.rfind('/') + 1);
+    headers.add("Content-Disposition", "inline;filename=" + http::percentEncode(base));
+    if (!request.fds.empty() && found->type == Type::File)
+        return giveFile(context, request, responder, std::move(files), path, std::move(headers));
+    std::vector<BodyPart> parts;
+    if (found->type == Type::Symlink) {
+        parts.emplace_back(TRY(files.readlink(path)));
+    } else {
+        spec::FilesClient::Opened opened = TRY(files.open(path, O_RDONLY));
+        parts.emplace_back(FileRange{std::move(opened.fd), 0, opened.stat.size});
+    }
+    responder.raw(200, std::move(headers), std::move(parts));
+    return {};
+}
+
+Status head(Context &context, Request &request, const Responder &responder)
+{
+    spec::FilesClient files = TRY(context.manager.files(keyOf(request)));
+    const auto found = files.stat(TRY(pathOf(request)));
+    if (!found)
+        return asMissing(found.error());
+    http::Headers headers = headersOf(*found);
+    headers.add("Content-Type", "application/json");
+    responder.raw(200, std::move(headers));
+    return {};
+}
+
 /// Appending with sendfile(2) is EINVAL: the place to write at is sought by hand.
 Status writeFile(spec::FilesClient &files, const Request &request, const std::string &path, bool append)
 {
@@ -186,6 +232,8 @@ Status post(Context &context, Request &request, const Responder &responder)
         return Error(Code::Invalid, "header write: " + quoted(*how) + " is neither overwrite nor append");
     spec::FilesClient files = TRY(context.manager.files(keyOf(request)));
     Status done;
+    if (!request.fds.empty() && type == "file")
+        return takeFile(context, request, responder, std::move(files), path, how && *how == "append");
     if (type == "file")
         done = writeFile(files, request, path, how && *how == "append");
     else if (type == "directory")
@@ -218,8 +266,8 @@ Status sftp(Context &context, Request &request, const Responder &responder)
     TRY(context.manager.describe(key));
     if (request.head.upgrade != "sftp")
         return Error(Code::Invalid, "this is for connections that ask for \"Upgrade: sftp\"");
-    const auto on = context.manager.guest(key) ? SftpSessions::On::Running : SftpSessions::On::Stopped;
-    return context.sftp->begin(key, on, TRY(context.manager.files(key)), request, responder);
+    const auto on = stateOf(context, key);
+    return context.fileSessions->beginSftp(key, on, TRY(context.manager.files(key)), request, responder);
 }
 
 constexpr HandlerRow kRows[] = {
@@ -237,7 +285,7 @@ std::span<const HandlerRow> fileHandlers() { return kRows; }
 void endFileVisits(Context &context, const instances::InstanceKey &key)
 {
     if (!context.manager.guest(key))
-        context.sftp->endStopped(key);
+        context.fileSessions->endStopped(key);
 }
 
 } // namespace lxmgr::daemon

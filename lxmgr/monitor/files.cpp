@@ -9,6 +9,7 @@
 #include "monitor/modes.h"
 #include "monitor/put_back.h"
 #include "monitor/sftp.h"
+#include "monitor/transfer.h"
 #include "runtime/ids.h"
 #include "runtime/trees.h"
 #include "spec/codec.h"
@@ -303,6 +304,35 @@ Status becomeSftpServer(spec::Channel &daemon, const Guest &guest, spec::Packet 
     return serveSftp(guest.root, packet.fds[0], request.other, {daemon.fd(), guest.init.get()});
 }
 
+/// The bytes of one file, from or to a pipe; then this process is done.
+Status transfer(spec::Channel &daemon, const Guest &guest, const spec::Packet &packet)
+{
+    const auto request = TRY(spec::decode<FileRequest>(packet.body));
+    const bool taking = packet.type == MessageType::FileTake;
+    const std::vector<int> until{daemon.fd(), guest.init.get()};
+    FileReplyBody reply;
+    const auto work = [&]() -> Status {
+        if (packet.fds.size() != 1)
+            return Error(Code::Corrupt, "no pipe came along");
+        FileRequest opening = request;
+        opening.flags &= ~O_APPEND; // splice(2) does not append
+        OpenedFile opened = TRY(openFile(guest.root, opening));
+        const struct stat info = TRY(sys::fstat(opened.fd));
+        if (!S_ISREG(info.st_mode))
+            return Error(Code::Invalid, "it is a folder", EISDIR);
+        reply.created = opened.created;
+        reply.stat = describe(info);
+        if (taking)
+            return takeBytes(packet.fds[0], opened.fd, request.flags & O_APPEND ? Place::End : Place::Start, until);
+        TRY(daemon.send(MessageType::FileReply, spec::encode(reply)));
+        (void)giveBytes(opened.fd, reply.stat.size, packet.fds[0], until); // whoever reads sees that it is less than was said
+        return {};
+    };
+    if (Status status = work(); !status)
+        return daemon.send(MessageType::Failed, spec::encodeFailure(userError(std::move(status.error()), request.path)));
+    return taking ? daemon.send(MessageType::FileReply, spec::encode(reply)) : Status();
+}
+
 Status serveAll(spec::Channel &daemon, const Guest &guest)
 {
     for (;;) {
@@ -311,6 +341,8 @@ Status serveAll(spec::Channel &daemon, const Guest &guest)
             return {};
         if (packet->type == MessageType::FileSftp)
             return becomeSftpServer(daemon, guest, *packet);
+        if (packet->type == MessageType::FileTake || packet->type == MessageType::FileGive)
+            return transfer(daemon, guest, *packet);
         if (Status served = serve(daemon, guest, *packet); !served)
             TRY(daemon.send(MessageType::Failed, spec::encodeFailure(served.error())));
     }

@@ -192,6 +192,15 @@ Result<Pty> openPty(const Guest &guest, const spec::ExecRequest &request, const 
     return pty;
 }
 
+/// Pipes become the user's, as a terminal does: /dev/stdout can be opened anew inside then.
+Status givePipes(const std::vector<Fd> &stdio, const spec::ExecRequest &request, const Ids &ids)
+{
+    for (const Fd &fd : stdio)
+        if (S_ISFIFO(TRY(sys::fstat(fd)).st_mode))
+            TRY(sys::fchown(fd, ids.uid(request.uid), ids.gid(request.gid)));
+    return {};
+}
+
 /// Children born while it lives are in the guest's pid namespace.
 class ChildrenInside
 {
@@ -238,6 +247,8 @@ Result<Attached> attach(const spec::LaunchSpec &spec, const cgroup::Layout &layo
         attached.ptyMaster = std::move(pty.master);
         stdio.clear();
         stdio.push_back(std::move(pty.terminal));
+    } else {
+        TRY_IN("streams", givePipes(stdio, request, ids));
     }
     Attaching attaching{spec, layout, guest, request, std::move(stdio), request.pty};
     auto [ours, theirs] = TRY(spec::Channel::pair());

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,17 @@ Result<Packet> replyOf(Channel &channel)
     if (packet->type == MessageType::Failed)
         return failureOf(*packet);
     return std::move(*packet);
+}
+
+FileRequest openRequest(const std::string &path, int flags, std::int64_t mode, std::int64_t uid, std::int64_t gid)
+{
+    FileRequest request;
+    request.path = path;
+    request.flags = flags;
+    request.mode = mode;
+    request.uid = uid;
+    request.gid = gid;
+    return request;
 }
 
 void waitFor(pid_t pid)
@@ -90,16 +102,27 @@ Status FilesClient::serveSftp(const Fd &socket, const std::string &already)
 
 void FilesClient::kill() { (void)::syscall(SYS_pidfd_send_signal, m_pidfd.get(), SIGKILL, nullptr, 0); } // it may have ended
 
+Status FilesClient::beginTake(const std::string &path, int flags, std::int64_t mode, std::int64_t uid, std::int64_t gid, const Fd &pipe)
+{
+    return m_channel.send(MessageType::FileTake, encode(openRequest(path, flags, mode, uid, gid)), {pipe.get()});
+}
+
+Status FilesClient::endTake()
+{
+    TRY(replyOf(m_channel));
+    return {};
+}
+
+Result<FileStat> FilesClient::give(const std::string &path, const Fd &pipe)
+{
+    const Packet reply = TRY(ask(MessageType::FileGive, openRequest(path, O_RDONLY, -1, -1, -1), {pipe.get()}));
+    return TRY(decode<FileReplyBody>(reply.body)).stat;
+}
+
 Result<FilesClient::Opened> FilesClient::open(const std::string &path, int flags, std::int64_t mode, std::int64_t uid,
                                               std::int64_t gid)
 {
-    FileRequest request;
-    request.path = path;
-    request.flags = flags;
-    request.mode = mode;
-    request.uid = uid;
-    request.gid = gid;
-    Packet reply = TRY(ask(MessageType::FileOpen, request));
+    Packet reply = TRY(ask(MessageType::FileOpen, openRequest(path, flags, mode, uid, gid)));
     const auto body = TRY(decode<FileReplyBody>(reply.body));
     if (reply.fds.size() != 1)
         return Error(Code::Corrupt, "the helper sent no file");

@@ -57,6 +57,12 @@ public:
     /// The helper serves SFTP on `socket`, whose first bytes were `already`, until its client, the guest or this object goes,
     /// and ends then. No other call may follow.
     Status serveSftp(const Fd &socket, const std::string &already);
+    /// The helper writes to the file what comes from `pipe`, until that ends, and ends then; endTake() has what came of it. Flags and
+    /// ids as with open(). No other call may follow.
+    Status beginTake(const std::string &path, int flags, std::int64_t mode, std::int64_t uid, std::int64_t gid, const Fd &pipe);
+    Status endTake();
+    /// The helper writes the file to `pipe` and ends. No other call may follow.
+    Result<FileStat> give(const std::string &path, const Fd &pipe);
     /// Readable once it has ended.
     const Fd &helper() const { return m_pidfd; }
     /// Whatever it is doing, which may be to wait for a file system that its guest serves.

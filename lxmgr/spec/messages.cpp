@@ -56,6 +56,8 @@ constexpr MessageRow kMessages[] = {
     {MessageType::FileRestore,     "file-restore"},
     {MessageType::FileDropRestore, "file-drop-restore"},
     {MessageType::FileSftp, "file-sftp"},
+    {MessageType::FileTake, "file-take"},
+    {MessageType::FileGive, "file-give"},
     {MessageType::ProxyServe,      "proxy-serve"},
     {MessageType::ProxyListener,   "proxy-listener"},
 };

@@ -61,6 +61,8 @@ enum class MessageType : std::uint32_t {
     FileRestore = 63,  ///< FileRequest + a mount of an earlier state that has the path.
     FileDropRestore = 64, ///< What a FileRestore of the path left that was cut off.
     FileSftp = 65,     ///< FileRequest (other: bytes that came already) + a connection to serve SFTP on; nothing else follows the reply.
+    FileTake = 66, ///< FileRequest as FileOpen + the pipe that the bytes come from; the reply tells the end, and nothing else follows it.
+    FileGive = 67, ///< FileRequest as FileOpen + the pipe that the bytes go to, from after the reply on; nothing else follows it.
 
     ProxyServe = 70,    ///< Proxy mode: a Proxy + init pidfd; Done once all its listeners came and it needs no more rights.
     ProxyListener = 71, ///< As many as fit into a message, in the order of the ports.
