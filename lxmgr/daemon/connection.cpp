@@ -173,6 +173,7 @@ Connection::~Connection() = default;
 Status Connection::start()
 {
     setDeadline(kIdleTime);
+    (void)::fcntl(m_socket.get(), F_SETFL, O_NONBLOCK); // splice(2) and sendfile(2) have no MSG_DONTWAIT
     const std::weak_ptr<Connection> weak = weak_from_this();
     return m_hub.poller.watch(m_socket.get(), EPOLLIN, [weak](std::uint32_t events) {
         if (const auto self = weak.lock())
@@ -696,6 +697,15 @@ void Connection::sendShared(SharedFrame frame)
     if (m_phase != Phase::Socket || m_framer->closeSent())
         return;
     m_outbox.add(std::move(frame));
+    queued();
+}
+
+void Connection::sendPiped(std::shared_ptr<PipePiece> piece)
+{
+    if (m_phase != Phase::Socket || m_framer->closeSent())
+        return;
+    m_outbox.add(http::serverFrameStart(http::Opcode::Binary, piece->left));
+    m_outbox.add(std::move(piece));
     queued();
 }
 

@@ -103,6 +103,8 @@ public:
     // --- for its WebSocket ---
     void sendFrame(http::Opcode opcode, std::string_view payload);
     void sendShared(SharedFrame frame);
+    /// A binary message of the bytes of `piece`.
+    void sendPiped(std::shared_ptr<PipePiece> piece);
     void closeWebSocket(std::uint16_t code, std::string_view reason);
     void setQueueLimit(std::size_t messages, std::size_t bytes);
     /// The reader behind the websocket is full, or has room again.

@@ -24,6 +24,7 @@ namespace
 using instances::InstanceKey;
 
 constexpr auto kConnectTime = std::chrono::seconds(5);
+constexpr int kPipeful = 256 << 10;
 constexpr const char *kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 std::pair<Fd, Fd> makePipe()
@@ -31,6 +32,7 @@ std::pair<Fd, Fd> makePipe()
     int ends[2] = {-1, -1};
     if (::pipe2(ends, O_CLOEXEC) < 0)
         return {};
+    (void)::fcntl(ends[0], F_SETPIPE_SZ, kPipeful); // as big as there is leave for
     return {Fd(ends[0]), Fd(ends[1])};
 }
 

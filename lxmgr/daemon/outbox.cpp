@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -14,6 +15,8 @@ namespace
 constexpr std::size_t kPieces = 32;                 // iovecs of one sendmsg(2)
 constexpr std::size_t kFileTurn = 4 << 20;          // then others get their turn
 constexpr std::size_t kChunk = 64 << 10;
+
+bool isBytes(const Outbox::Segment &segment) { return std::holds_alternative<std::string>(segment) || std::holds_alternative<SharedFrame>(segment); }
 
 std::string_view bytesOf(const Outbox::Segment &segment)
 {
@@ -106,6 +109,12 @@ void Outbox::add(SharedFrame frame)
     m_segments.emplace_back(std::move(frame));
 }
 
+void Outbox::add(std::shared_ptr<PipePiece> piece)
+{
+    m_bytes += piece->left;
+    m_segments.emplace_back(std::move(piece));
+}
+
 std::shared_ptr<FileJob> Outbox::file() const
 {
     if (m_segments.empty())
@@ -120,7 +129,7 @@ void Outbox::sent(std::size_t count)
     count += m_offset;
     while (!m_segments.empty()) {
         const std::size_t size = bytesOf(m_segments.front()).size();
-        if (count < size || std::holds_alternative<std::shared_ptr<FileJob>>(m_segments.front()))
+        if (count < size || !isBytes(m_segments.front()))
             break;
         count -= size;
         m_segments.pop_front();
@@ -131,26 +140,53 @@ void Outbox::sent(std::size_t count)
 Result<bool> Outbox::flush(int socket)
 {
     while (!m_segments.empty() && !file()) {
-        iovec pieces[kPieces];
-        std::size_t used = 0;
-        for (const Segment &segment : m_segments) {
-            if (used == kPieces || std::holds_alternative<std::shared_ptr<FileJob>>(segment))
-                break;
-            const std::string_view bytes = bytesOf(segment).substr(used == 0 ? m_offset : 0);
-            pieces[used++] = {const_cast<char *>(bytes.data()), bytes.size()};
-        }
-        msghdr message{};
-        message.msg_iov = pieces;
-        message.msg_iovlen = used;
-        const ssize_t count = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0 && errno == EAGAIN)
+        const auto *piece = std::get_if<std::shared_ptr<PipePiece>>(&m_segments.front());
+        const bool done = TRY(piece ? flushPiece(**piece, socket) : flushBytes(socket));
+        if (!done)
             return false;
-        if (count < 0)
-            return Error::fromErrno(errno, "send");
-        sent(static_cast<std::size_t>(count));
     }
+    return true;
+}
+
+/// All that stands before the next piece or file. false: the socket is full.
+Result<bool> Outbox::flushBytes(int socket)
+{
+    iovec pieces[kPieces];
+    std::size_t used = 0;
+    for (const Segment &segment : m_segments) {
+        if (used == kPieces || !isBytes(segment))
+            break;
+        const std::string_view bytes = bytesOf(segment).substr(used == 0 ? m_offset : 0);
+        pieces[used++] = {const_cast<char *>(bytes.data()), bytes.size()};
+    }
+    msghdr message{};
+    message.msg_iov = pieces;
+    message.msg_iovlen = used;
+    const ssize_t count = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count < 0 && errno == EAGAIN)
+        return false;
+    if (count < 0 && errno != EINTR)
+        return Error::fromErrno(errno, "send");
+    sent(count > 0 ? static_cast<std::size_t>(count) : 0);
+    return true;
+}
+
+/// Some of `piece`, which goes from the front when it is done.
+Result<bool> Outbox::flushPiece(PipePiece &piece, int socket)
+{
+    const ssize_t count = ::splice(piece.pipe->get(), nullptr, socket, nullptr, piece.left, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (count < 0 && errno == EAGAIN)
+        return false;
+    if (count < 0 && errno != EINTR)
+        return Error::fromErrno(errno, "splice");
+    if (count == 0)
+        return Error(Code::Internal, "a pipe had less in it than it said");
+    if (count > 0) {
+        piece.left -= static_cast<std::size_t>(count);
+        m_bytes -= static_cast<std::size_t>(count);
+    }
+    if (piece.left == 0)
+        m_segments.pop_front();
     return true;
 }
 

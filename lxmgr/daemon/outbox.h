@@ -29,17 +29,24 @@ struct FileJob {
 /// disk, so it runs on a thread of its own. NoSpace never; Internal when the file ends early or the peer is gone.
 Status sendFile(FileJob &job, int socket);
 
+/// The next bytes of a pipe, which are in it already: they go to the socket without being copied where the kernel can do that.
+struct PipePiece {
+    std::shared_ptr<const Fd> pipe;
+    std::size_t left = 0;
+};
+
 class Outbox
 {
 public:
-    using Segment = std::variant<std::string, SharedFrame, std::shared_ptr<FileJob>>;
+    using Segment = std::variant<std::string, SharedFrame, std::shared_ptr<FileJob>, std::shared_ptr<PipePiece>>;
 
     void add(std::string bytes);
     void add(SharedFrame frame);
+    void add(std::shared_ptr<PipePiece> piece);
     void add(std::shared_ptr<FileJob> file) { m_segments.emplace_back(std::move(file)); }
 
     bool empty() const { return m_segments.empty(); }
-    /// Bytes held in memory, and how many pieces they are in.
+    /// Bytes held in memory or in pipes, and how many pieces they are in.
     std::size_t bytes() const { return m_bytes; }
     std::size_t count() const { return m_segments.size(); }
     /// The file at the front, which flush() leaves alone.
@@ -51,6 +58,8 @@ public:
 
 private:
     void sent(std::size_t count);
+    Result<bool> flushBytes(int socket);
+    Result<bool> flushPiece(PipePiece &piece, int socket);
 
     std::deque<Segment> m_segments;
     std::size_t m_offset = 0; ///< Already sent of the first one.

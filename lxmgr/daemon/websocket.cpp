@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 
 namespace lxmgr::daemon
 {
@@ -14,6 +16,7 @@ namespace lxmgr::daemon
 namespace
 {
 constexpr std::size_t kPiece = 64 << 10;
+constexpr std::size_t kWorthSplicing = 16 << 10; ///< Below that, reading and sending together is quicker.
 /// Messages of people and programs (control, events) are short; what is pumped has no limit.
 constexpr std::size_t kLongestMessage = 1 << 20;
 /// The kernel hands a pty's last output over on a worker of its own, a moment after its writer has ended.
@@ -23,6 +26,18 @@ void setNonBlocking(const Fd &fd)
 {
     if (fd)
         ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
+}
+
+bool isPipe(const Fd &fd)
+{
+    struct stat info{};
+    return fd && ::fstat(fd.get(), &info) == 0 && S_ISFIFO(info.st_mode);
+}
+
+std::size_t readable(const Fd &pipe)
+{
+    int there = 0;
+    return ::ioctl(pipe.get(), FIONREAD, &there) == 0 && there > 0 ? static_cast<std::size_t>(there) : 0;
 }
 } // namespace
 
@@ -39,8 +54,8 @@ class WebSocket::Pump
 {
 public:
     Pump(WebSocket &owner, PumpOptions options, std::function<void(PumpEnd)> done)
-        : m_owner(owner), m_source(std::move(options.source)), m_sink(std::move(options.sink)),
-          m_hadSource(static_cast<bool>(m_source)), m_closeAtEnd(options.closeAtEnd), m_done(std::move(done))
+        : m_owner(owner), m_source(options.source ? std::make_shared<const Fd>(std::move(options.source)) : nullptr), m_sink(std::move(options.sink)),
+          m_hadSource(static_cast<bool>(m_source)), m_sourceIsPipe(m_source && isPipe(*m_source)), m_closeAtEnd(options.closeAtEnd), m_done(std::move(done))
     {
     }
     ~Pump()
@@ -51,10 +66,11 @@ public:
 
     void start()
     {
-        setNonBlocking(m_source);
         setNonBlocking(m_sink);
         if (m_source)
-            watch(m_source, EPOLLIN, [](Pump &pump) { pump.readSource(); });
+            setNonBlocking(*m_source);
+        if (m_source)
+            watch(*m_source, EPOLLIN, [](Pump &pump) { pump.readSource(); });
         if (m_sink)
             watch(m_sink, 0, [](Pump &pump) { pump.writeSink(); });
     }
@@ -66,7 +82,7 @@ public:
     {
         if (m_source && m_stalled) {
             m_stalled = false;
-            m_owner.m_poller.setEvents(m_source.get(), EPOLLIN);
+            m_owner.m_poller.setEvents(m_source->get(), EPOLLIN);
             if (m_draining) // it may have been read empty: then nothing but another look finds its end
                 m_owner.m_poller.post(nextLook());
         }
@@ -130,16 +146,18 @@ private:
         const auto connection = m_owner.m_connection.lock();
         if (!connection || !m_source)
             return;
-        if (!connection->hasRoom()) {
+        if (!connection->hasRoom() || (m_piece && m_piece->left > 0)) {
             m_stalled = true;
-            m_owner.m_poller.setEvents(m_source.get(), 0);
+            m_owner.m_poller.setEvents(m_source->get(), 0);
             return;
         }
+        if (spliceSource(*connection))
+            return;
         std::string &buffer = connection->hub().readBuffer;
         std::size_t filled = 0;
         bool ended = false, empty = false;
         while (filled < kPiece && !ended && !empty) { // a pty gives at most 4 KiB at a time
-            const ssize_t count = ::read(m_source.get(), buffer.data() + filled, kPiece - filled);
+            const ssize_t count = ::read(m_source->get(), buffer.data() + filled, kPiece - filled);
             if (count > 0)
                 filled += static_cast<std::size_t>(count);
             else if (count < 0 && errno == EINTR)
@@ -155,6 +173,19 @@ private:
             return sourceEnded();
         if (m_draining)
             drainMore(empty && filled == 0);
+    }
+
+    /// What is in a pipe by now goes out from there.
+    bool spliceSource(Connection &connection)
+    {
+        const std::size_t there = m_sourceIsPipe ? readable(*m_source) : 0;
+        if (there < kWorthSplicing)
+            return false;
+        m_piece = std::make_shared<PipePiece>(PipePiece{m_source, there});
+        connection.sendPiped(m_piece);
+        if (m_draining)
+            drainMore(false);
+        return true;
     }
 
     void drainMore(bool nothingCame)
@@ -223,7 +254,7 @@ private:
     void closeSource()
     {
         if (m_source)
-            m_owner.m_poller.unwatch(m_source.get());
+            m_owner.m_poller.unwatch(m_source->get());
         m_source.reset();
     }
     void closeSink()
@@ -240,9 +271,11 @@ private:
     }
 
     WebSocket &m_owner;
-    Fd m_source;
+    std::shared_ptr<const Fd> m_source; ///< Pieces of it may still be on their way when it is done with here.
     Fd m_sink;
     bool m_hadSource;
+    bool m_sourceIsPipe;
+    std::shared_ptr<PipePiece> m_piece; ///< The last one.
     bool m_hasSink = static_cast<bool>(m_sink);
     bool m_closeAtEnd;
     std::function<void(PumpEnd)> m_done;

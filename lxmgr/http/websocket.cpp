@@ -230,12 +230,10 @@ std::string &Framer::output() { return m_impl->output(); }
 bool Framer::closeSent() const { return m_impl->closeSent(); }
 bool Framer::closeReceived() const { return m_impl->closeReceived(); }
 
-std::string serverFrame(Opcode opcode, std::string_view payload)
+std::string serverFrameStart(Opcode opcode, std::uint64_t size)
 {
     std::string frame;
-    frame.reserve(payload.size() + 10);
     frame += static_cast<char>(0x80 | static_cast<std::uint8_t>(opcode));
-    const std::uint64_t size = payload.size();
     int lengthBytes = 0;
     if (size < 126) {
         frame += static_cast<char>(size);
@@ -248,8 +246,13 @@ std::string serverFrame(Opcode opcode, std::string_view payload)
     }
     for (int i = lengthBytes - 1; i >= 0; --i)
         frame += static_cast<char>(size >> (8 * i) & 0xff);
-    frame += payload;
     return frame;
+}
+
+std::string serverFrame(Opcode opcode, std::string_view payload)
+{
+    std::string frame = serverFrameStart(opcode, payload.size());
+    return frame.append(payload);
 }
 
 std::string newWebSocketKey()

@@ -48,6 +48,8 @@ private:
 
 /// A server's frame with one whole message. Unmasked, hence the same for any number of clients.
 std::string serverFrame(Opcode opcode, std::string_view payload);
+/// Its first bytes, behind which `size` bytes of payload are to follow.
+std::string serverFrameStart(Opcode opcode, std::uint64_t size);
 
 /// Client: a fresh Sec-WebSocket-Key, the fields of the upgrade request, the check of the answer.
 std::string newWebSocketKey();
