@@ -117,7 +117,7 @@ void Responder::Channel::answer(Answer answer)
     if (m_answered.exchange(true))
         return;
     if (m_told)
-        m_told(answer.status);
+        m_told(answer.status, std::string(answer.headers.value("Location")));
     // std::function copies, descriptors do not.
     auto shared = std::make_shared<Answer>(std::move(answer));
     m_mailbox->post([connection = m_connection, shared] {

@@ -66,7 +66,7 @@ public:
     bool gone() const { return m_gone; }
     void onGone(std::function<void()> callback);
     /// Before the handler is called.
-    void onAnswer(std::function<void(int)> told) { m_told = std::move(told); }
+    void onAnswer(std::function<void(int, const std::string &)> told) { m_told = std::move(told); }
     /// The connection has ended.
     void tellGone();
     const http::RequestHead &head() const { return m_head; }
@@ -79,7 +79,7 @@ private:
     std::atomic<bool> m_gone = false;
     std::mutex m_mutex;
     std::vector<std::function<void()>> m_callbacks;
-    std::function<void(int)> m_told;
+    std::function<void(int, const std::string &)> m_told;
 };
 
 class Connection : public std::enable_shared_from_this<Connection>

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/server_config.h"
+#include "daemon/actions.h"
 #include "daemon/audit.h"
 #include "daemon/context.h"
 #include "daemon/guest_api.h"
@@ -235,14 +236,9 @@ private:
     {
         const auto peer = std::make_shared<const Peer>(request.peer);
         const OnBehalfOf whom(peer);
-        if (request.route->verb != api::Verb::Get && request.route->verb != api::Verb::Head) {
-            const std::string path = request.head.target.substr(0, request.head.target.find('?'));
-            responder.onAnswer([this, peer, route = request.route, path, project = request.project()](int status) {
-                m_audit->request(*peer, *route, path, project, status);
-            });
-        }
-        // A stranger has no project: which there are is not for him to find out.
-        const bool outside = !request.caller.known() && request.project() != store::kDefaultProject;
+        follow(request, responder, peer);
+        // Which projects there are beside his own is not for a stranger or a restricted client to find out.
+        const bool outside = !request.caller.mayUse(request.project()) && request.project() != store::kDefaultProject;
         if (const auto project = store::findProject(*m_db, request.project()); !project || outside) {
             responder.error(Error(Code::NotFound, "Project not found: " + quoted(request.project())));
             return;
@@ -250,6 +246,21 @@ private:
         const RouteHandler handler = m_handlers[static_cast<std::size_t>(request.id())];
         if (Status done = handler(*m_context, request, responder); !done)
             responder.error(done.error());
+    }
+
+    /// What changes something, or takes something out of a guest, is written down and told of.
+    void follow(const Request &request, const Responder &responder, const std::shared_ptr<const Peer> &peer)
+    {
+        const std::optional<Action> action = Action::of(request);
+        const bool changes = request.route->verb != api::Verb::Get && request.route->verb != api::Verb::Head;
+        if (!action && !changes)
+            return;
+        const std::string path = request.head.target.substr(0, request.head.target.find('?'));
+        responder.onAnswer([this, peer, action, route = request.route, path, project = request.project()](int status, const std::string &location) {
+            m_audit->request(*peer, *route, path, project, status);
+            if (action && status < 300)
+                m_events->lifecycle(action->event(location), action->project());
+        });
     }
 
     void publish(const instances::Lifecycle &event)

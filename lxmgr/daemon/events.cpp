@@ -36,7 +36,7 @@ Result<unsigned> Events::parseTypes(std::string_view list)
     return types;
 }
 
-void Events::subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::set<std::string, std::less<>> projects)
+void Events::subscribe(std::shared_ptr<WebSocket> socket, Wanted wanted)
 {
     WebSocket *raw = socket.get();
     socket->onClose = [this, raw] {
@@ -44,21 +44,26 @@ void Events::subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::s
         std::erase_if(m_listeners, [raw](const Listener &listener) { return listener.socket.get() == raw; });
     };
     const std::lock_guard lock(m_mutex);
-    m_listeners.push_back({std::move(socket), types, std::move(projects)});
+    m_listeners.push_back({std::move(socket), std::move(wanted)});
 }
 
 bool Events::wanted(unsigned type)
 {
     const std::lock_guard lock(m_mutex);
-    return std::ranges::any_of(m_listeners, [type](const Listener &listener) { return (listener.types & type) != 0; });
+    return std::ranges::any_of(m_listeners, [type](const Listener &listener) { return (listener.wanted.types & type) != 0; });
 }
 
-void Events::publish(unsigned type, const std::string &project, const std::string &text)
+void Events::publish(unsigned type, About about, const std::string &project, const std::string &text)
 {
+    const auto isFor = [&](const Wanted &wanted) {
+        if (about == About::Host && !wanted.host)
+            return false;
+        return (wanted.types & type) && (project.empty() || wanted.projects.empty() || wanted.projects.contains(project));
+    };
     const SharedFrame frame = sharedTextFrame(text);
     const std::lock_guard lock(m_mutex);
     for (const Listener &listener : m_listeners)
-        if ((listener.types & type) && (project.empty() || listener.projects.empty() || listener.projects.contains(project)))
+        if (isFor(listener.wanted))
             listener.socket->sendFrame(frame);
 }
 
@@ -70,10 +75,14 @@ void Events::operation(const api::Operation &operation, const std::string &proje
     event.timestamp = api::Time::now();
     event.metadata = operation;
     event.project = project;
-    publish(OperationType, project, api::toJson(event));
+    publish(OperationType, About::Project, project, api::toJson(event));
 }
 
-void Events::lifecycle(const api::Lifecycle &lifecycle, const std::string &project)
+void Events::lifecycle(const api::Lifecycle &lifecycle, const std::string &project) { publishLifecycle(lifecycle, About::Project, project); }
+
+void Events::hostLifecycle(const api::Lifecycle &lifecycle) { publishLifecycle(lifecycle, About::Host, "default"); }
+
+void Events::publishLifecycle(const api::Lifecycle &lifecycle, About about, const std::string &project)
 {
     if (!wanted(LifecycleType))
         return;
@@ -83,7 +92,7 @@ void Events::lifecycle(const api::Lifecycle &lifecycle, const std::string &proje
     event.project = project;
     if (auto metadata = api::Json::parse(api::toJson(lifecycle)))
         event.metadata = std::move(*metadata);
-    publish(LifecycleType, project, api::toJson(event));
+    publish(LifecycleType, about, project, api::toJson(event));
 }
 
 void Events::logging(log::Level level, const std::string &line)
@@ -96,7 +105,7 @@ void Events::logging(log::Level level, const std::string &line)
     event.metadata["message"] = line;
     event.metadata["level"] = level == log::Level::Warning ? "warn" : std::string(log::levelName(level));
     event.metadata["context"] = api::Json::object();
-    publish(LoggingType, {}, api::toJson(event));
+    publish(LoggingType, About::Host, {}, api::toJson(event));
 }
 
 } // namespace lxmgr::daemon

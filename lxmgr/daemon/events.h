@@ -21,22 +21,30 @@ public:
     /// "operation,lifecycle"; "" means all. Invalid for another word.
     static Result<unsigned> parseTypes(std::string_view list);
 
-    /// No `projects` listens to all of them. The server's thread.
-    void subscribe(std::shared_ptr<WebSocket> socket, unsigned types, std::set<std::string, std::less<>> projects);
+    struct Wanted {
+        unsigned types = 0;
+        std::set<std::string, std::less<>> projects; ///< None: all of them.
+        bool host = true; ///< What concerns the host too: certificates, networks, pools, the server's configuration.
+    };
+    /// The server's thread.
+    void subscribe(std::shared_ptr<WebSocket> socket, Wanted wanted);
 
     // Any thread.
     void operation(const api::Operation &operation, const std::string &project);
     void lifecycle(const api::Lifecycle &lifecycle, const std::string &project);
+    /// Of what belongs to no project.
+    void hostLifecycle(const api::Lifecycle &lifecycle);
     void logging(log::Level level, const std::string &line);
 
 private:
     struct Listener {
         std::shared_ptr<WebSocket> socket;
-        unsigned types = 0;
-        std::set<std::string, std::less<>> projects;
+        Wanted wanted;
     };
+    enum class About { Project, Host };
     bool wanted(unsigned type);
-    void publish(unsigned type, const std::string &project, const std::string &text);
+    void publish(unsigned type, About about, const std::string &project, const std::string &text);
+    void publishLifecycle(const api::Lifecycle &lifecycle, About about, const std::string &project);
 
     std::mutex m_mutex;
     std::vector<Listener> m_listeners;

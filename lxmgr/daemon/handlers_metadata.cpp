@@ -30,17 +30,6 @@ Result<Subject> subjectOf(Context &context, const Request &request)
     return Subject{std::move(row), std::move(pool)};
 }
 
-void announce(Context &context, const Request &request, const char *action, const std::string &path = {})
-{
-    api::Lifecycle event;
-    event.action = action;
-    event.source = urlOf("instances", request.param("name"), request.project());
-    event.requestor = request.peer.requestor();
-    if (!path.empty())
-        event.context["path"] = path;
-    context.events.lifecycle(event, request.project());
-}
-
 // --- metadata ---
 
 api::Json toJson(const images::TemplateRule &rule)
@@ -148,7 +137,6 @@ Status metadataGet(Context &context, Request &request, const Responder &responde
 {
     const Subject subject = TRY(subjectOf(context, request));
     const std::string json = api::toJson(toApi(TRY(instances::metadataOf(*subject.pool, subject.row))));
-    announce(context, request, "instance-metadata-retrieved");
     responder.sync(json, api::etagOf(json));
     return {};
 }
@@ -162,7 +150,6 @@ Status metadataChange(Context &context, Request &request, const Responder &respo
     images::Metadata metadata = request.id() == api::RouteId::InstanceMetadataPatch ? std::move(before) : images::Metadata();
     TRY_IN("metadata", take(metadata, put));
     TRY(instances::setMetadata(*subject.pool, subject.row, metadata));
-    announce(context, request, "instance-metadata-updated");
     responder.sync();
     return {};
 }
@@ -182,7 +169,6 @@ Status templateGet(Context &context, Request &request, const Responder &responde
     const Subject subject = TRY(subjectOf(context, request));
     if (const std::string *name = request.query.find("path"); name && !name->empty()) {
         std::string text = TRY(instances::readTemplate(*subject.pool, subject.row, *name));
-        announce(context, request, "instance-metadata-template-retrieved", *name);
         responder.raw(200, {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + http::percentEncode(*name)}},
                       [&] {
                           std::vector<BodyPart> parts;
@@ -206,7 +192,6 @@ Status templatePost(Context &context, Request &request, const Responder &respond
     const std::string name = TRY(nameIn(request));
     const Subject subject = TRY(subjectOf(context, request));
     TRY(instances::writeTemplate(*subject.pool, subject.row, name, request.body));
-    announce(context, request, "instance-metadata-template-created", name);
     responder.sync();
     return {};
 }
@@ -216,7 +201,6 @@ Status templateDelete(Context &context, Request &request, const Responder &respo
     const std::string name = TRY(nameIn(request));
     const Subject subject = TRY(subjectOf(context, request));
     TRY(instances::deleteTemplate(*subject.pool, subject.row, name));
-    announce(context, request, "instance-metadata-template-deleted", name);
     responder.sync();
     return {};
 }

@@ -24,7 +24,7 @@ void publish(Context &context, const Request &request, const char *action, const
     event.requestor = request.peer.requestor();
     for (const auto &[key, value] : details)
         event.context[key] = value;
-    context.events.lifecycle(event, store::kDefaultProject);
+    context.events.hostLifecycle(event);
 }
 
 using Users = std::map<std::string, std::vector<std::string>>;

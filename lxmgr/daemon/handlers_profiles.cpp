@@ -158,6 +158,19 @@ Status profileChange(Context &context, Request &request, const Responder &respon
 }
 
 /// All that is given becomes so in one transaction; what is not given stays.
+void announce(Context &context, const Request &request, const std::vector<api::ProfileChange> &changes)
+{
+    for (const api::ProfileChange &change : changes) {
+        if (change.action == "keep")
+            continue;
+        api::Lifecycle event;
+        event.action = change.action == "create" ? "profile-created" : "profile-updated";
+        event.source = urlOf("profiles", change.name, request.project());
+        event.requestor = request.peer.requestor();
+        context.events.lifecycle(event, request.project());
+    }
+}
+
 Status profilesApply(Context &context, Request &request, const Responder &responder)
 {
     const auto put = TRY(request.json<api::ProfilesPut>());
@@ -193,8 +206,10 @@ Status profilesApply(Context &context, Request &request, const Responder &respon
         later = TRY(context.manager.checkProfiles(request.project(), wanted));
     else if (!wanted.empty())
         later = TRY(applyAll(context, request.project(), wanted));
-    if (!put.dryRun)
+    if (!put.dryRun) {
         context.schedulesChanged();
+        announce(context, request, changes);
+    }
     responder.sync(api::toJson(changed(std::move(changes), later)));
     return {};
 }

@@ -116,7 +116,7 @@ void publishChange(Context &context, const Request &request)
     event.action = "config-updated";
     event.source = "/1.0";
     event.requestor = request.peer.requestor();
-    context.events.lifecycle(event, store::kDefaultProject);
+    context.events.hostLifecycle(event);
 }
 
 Status serverChange(Context &context, Request &request, const Responder &responder)
@@ -154,15 +154,14 @@ Status serverChange(Context &context, Request &request, const Responder &respond
 
 Status events(Context &context, Request &request, const Responder &responder)
 {
-    unsigned types = TRY(Events::parseTypes(request.query.value("type")));
-    std::set<std::string, std::less<>> projects;
+    Events::Wanted wanted;
+    wanted.types = TRY(Events::parseTypes(request.query.value("type")));
+    wanted.host = request.caller.trusted();
     if (!request.query.flag("all-projects"))
-        projects = {request.project()};
+        wanted.projects = {request.project()};
     else if (!request.caller.trusted())
-        projects = request.caller.projects;
-    if (!request.caller.trusted())
-        types &= ~static_cast<unsigned>(Events::LoggingType); // it tells of everybody's
-    responder.websocket([&context, types, projects](const std::shared_ptr<WebSocket> &socket) { context.events.subscribe(socket, types, projects); });
+        wanted.projects = request.caller.projects;
+    responder.websocket([&context, wanted](const std::shared_ptr<WebSocket> &socket) { context.events.subscribe(socket, wanted); });
     return {};
 }
 

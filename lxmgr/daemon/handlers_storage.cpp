@@ -21,7 +21,7 @@ void publish(Context &context, const Request &request, const char *action, const
     event.action = action;
     event.source = url;
     event.requestor = request.peer.requestor();
-    context.events.lifecycle(event, store::kDefaultProject);
+    context.events.hostLifecycle(event);
 }
 
 bool usesPool(const DeviceMap &devices, const std::string &pool)

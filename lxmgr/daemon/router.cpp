@@ -2,7 +2,9 @@
 
 #include "base/text.h"
 
+#include <arpa/inet.h>
 #include <pwd.h>
+#include <unistd.h>
 #include <vector>
 
 namespace lxmgr::daemon
@@ -39,13 +41,38 @@ std::string_view authorityOf(std::string_view origin)
     return scheme == std::string_view::npos ? origin : origin.substr(scheme + 3);
 }
 
-/// A page of another site must not use the certificate that a browser shows by itself.
+/// "host" of "host:8443", an IPv6 address without its brackets.
+std::string hostOf(std::string_view authority)
+{
+    if (authority.starts_with('['))
+        return std::string(authority.substr(1, authority.find(']') - 1));
+    return lower(authority.substr(0, authority.rfind(':')));
+}
+
+/// An address, or what this host calls itself. Any other name may have been given our address by whoever owns the name (DNS
+/// rebinding), and would make his page one of ours to a browser.
+bool namesThisHost(std::string_view authority)
+{
+    const std::string host = hostOf(authority);
+    in6_addr six{};
+    in_addr four{};
+    if (::inet_pton(AF_INET, host.c_str(), &four) == 1 || ::inet_pton(AF_INET6, host.c_str(), &six) == 1 || host == "localhost")
+        return true;
+    char own[256] = "";
+    ::gethostname(own, sizeof own - 1);
+    const std::string name = lower(own);
+    return !name.empty() && (host == name || host.starts_with(name + "."));
+}
+
+/// A page of another site must not use the certificate that a browser shows by itself. Programs send none of these fields.
 bool foreignPage(const Request &request)
 {
     if (!request.peer.remote())
         return false; // no browser reaches the unix socket
-    const std::string_view origin = request.header("Origin");
-    return request.header("Sec-Fetch-Site") == "cross-site" || (!origin.empty() && authorityOf(origin) != request.header("Host"));
+    const std::string_view origin = request.header("Origin"), site = request.header("Sec-Fetch-Site");
+    if (origin.empty() && site.empty())
+        return false;
+    return site == "cross-site" || (!origin.empty() && authorityOf(origin) != request.header("Host")) || !namesThisHost(request.header("Host"));
 }
 
 /// Handlers that show of "all-projects" only what the caller may see.

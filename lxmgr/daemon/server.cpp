@@ -119,7 +119,7 @@ void Responder::handOver(const std::string &protocol, std::function<void(Fd, std
     m_channel->answer(std::move(answer));
 }
 
-void Responder::onAnswer(std::function<void(int)> told) const { m_channel->onAnswer(std::move(told)); }
+void Responder::onAnswer(std::function<void(int, const std::string &)> told) const { m_channel->onAnswer(std::move(told)); }
 bool Responder::gone() const { return m_channel->gone(); }
 void Responder::onGone(std::function<void()> callback) const { m_channel->onGone(std::move(callback)); }
 

@@ -116,8 +116,8 @@ public:
     /// the server's thread, with what the client has sent behind its request. The server has no part in it from then on.
     void handOver(const std::string &protocol, std::function<void(Fd socket, std::string already)> take) const;
 
-    /// Calls `told` once with the status of the answer, on the thread that answers.
-    void onAnswer(std::function<void(int status)> told) const;
+    /// Calls `told` once with the status of the answer and its Location ("" for none), on the thread that answers.
+    void onAnswer(std::function<void(int status, const std::string &location)> told) const;
     /// The client has gone: waiting for it is pointless.
     bool gone() const;
     /// Calls `callback` once on the server's thread when the client goes before the answer (at once if it has).

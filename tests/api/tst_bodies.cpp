@@ -2,7 +2,10 @@
 #include "api/routes.h"
 #include "support/system_test.h"
 
+#include <QDir>
+#include <QFile>
 #include <QLocalSocket>
+#include <QRegularExpression>
 
 #include <algorithm>
 
@@ -17,6 +20,7 @@ private slots:
     void badBodiesAreRefused();
     void badPathsAreRefused_data();
     void badPathsAreRefused();
+    void everyBodyIsFuzzed();
 
 private:
     void prepare() override
@@ -110,6 +114,27 @@ void TestBodies::badPathsAreRefused()
     QFETCH(QByteArray, path);
     QFETCH(int, expected);
     QCOMPARE(status(verb, path, {}), expected);
+}
+
+/// What the handlers read of requests against the list in the fuzz target.
+void TestBodies::everyBodyIsFuzzed()
+{
+    QFile target(LXMGR_SOURCE_DIR "/tests/fuzz/bodies.cpp");
+    QVERIFY(target.open(QIODevice::ReadOnly));
+    const QString listed = QString::fromUtf8(target.readAll());
+    const QRegularExpression body("request\\.json<api::(\\w+)>");
+    int found = 0;
+    for (const QString &name : QDir(LXMGR_SOURCE_DIR "/lxmgr/daemon").entryList({"*.cpp"})) {
+        QFile file(LXMGR_SOURCE_DIR "/lxmgr/daemon/" + name);
+        QVERIFY(file.open(QIODevice::ReadOnly));
+        auto all = body.globalMatch(QString::fromUtf8(file.readAll()));
+        while (all.hasNext()) {
+            const QString type = all.next().captured(1);
+            QVERIFY2(listed.contains(QRegularExpression("\\b" + type + "\\b")), qPrintable(name + ": " + type + " is not in tests/fuzz/bodies.cpp"));
+            ++found;
+        }
+    }
+    QVERIFY(found > 30);
 }
 
 QTEST_GUILESS_MAIN(TestBodies)

@@ -3,7 +3,11 @@
 
 #include <QDir>
 #include <QFile>
+#include <QLocalSocket>
 #include <QStandardPaths>
+
+#include <memory>
+#include <vector>
 
 using namespace lxmgr::test;
 
@@ -22,6 +26,8 @@ private slots:
     void limitsOfProjectsCount();
     void takenAddressesAreNamed();
     void theTunnelComesBack();
+    void anAuthorityVouchesForClients();
+    void aCrowdStallsNobody();
     void changesAreWrittenDown();
 
 private:
@@ -73,6 +79,11 @@ void TestTrust::strangersSeeThePublicPartOnly()
     must({"project", "delete", "hidden"});
     // A page of another site gets nothing done with the certificate of whoever looks at it.
     QVERIFY(curl({"-H", "Origin: https://elsewhere.example", "https://127.0.0.1:8443/1.0"}).contains("\"error_code\":403"));
+    QVERIFY(curl({"-H", "Sec-Fetch-Site: cross-site", "https://127.0.0.1:8443/1.0"}).contains("\"error_code\":403"));
+    QVERIFY(curl({"-H", "Origin: https://127.0.0.1:8443", "https://127.0.0.1:8443/1.0"}).contains("untrusted"));
+    // A name that somebody else had lead here makes his page no page of ours.
+    QVERIFY(curl({"-H", "Origin: https://elsewhere.example:8443", "-H", "Host: elsewhere.example:8443", "https://127.0.0.1:8443/1.0"}).contains("\"error_code\":403"));
+    QVERIFY(curl({"-H", "Host: elsewhere.example:8443", "https://127.0.0.1:8443/1.0"}).contains("untrusted")); // a program's name for us is its own affair
     QVERIFY(curl({"-X", "POST", "-d", "{\"type\":\"client\",\"password\":\"guess\"}", "https://127.0.0.1:8443/1.0/certificates"}).contains("\"type\":\"error\""));
 }
 
@@ -227,6 +238,86 @@ void TestTrust::theTunnelComesBack()
     QVERIFY(curl({"--retry", "20", "--retry-all-errors", "--retry-delay", "1", "https://127.0.0.1:8443/1.0"}).contains("untrusted"));
     const auto fingerprint = [](const QByteArray &text) { return text.mid(text.indexOf("certificate_fingerprint"), 90); };
     QCOMPARE(fingerprint(m_box.text({"query", "/1.0"})), fingerprint(before)); // who has pinned it finds the same one
+}
+
+/// `openssl args…` in `folder`.
+#define OPENSSL(folder, ...) RUN_OK(run({"sh", "-c", "cd \"$0\" && exec openssl \"$@\" 2>&1", folder, __VA_ARGS__}))
+
+void TestTrust::anAuthorityVouchesForClients()
+{
+    if (QStandardPaths::findExecutable("openssl").isEmpty())
+        QSKIP("needs openssl");
+    const QString folder = m_box.directory() + "/authority";
+    QVERIFY(QDir().mkpath(folder));
+    QFile configuration(folder + "/ca.cnf");
+    QVERIFY(configuration.open(QIODevice::WriteOnly));
+    configuration.write("[ca]\ndefault_ca=d\n[d]\ndatabase=index\ndefault_md=sha256\ndefault_crl_days=30\n");
+    configuration.close();
+    QVERIFY(QFile(folder + "/index").open(QIODevice::WriteOnly));
+    OPENSSL(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=authority", "-days", "30");
+    for (const QString name : {"good", "revoked"}) {
+        OPENSSL(folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name);
+        OPENSSL(folder, "x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", name + ".crt", "-days", "30");
+    }
+    OPENSSL(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "stranger.key", "-out", "stranger.crt", "-subj", "/CN=stranger", "-days", "30");
+    OPENSSL(folder, "ca", "-config", "ca.cnf", "-keyfile", "ca.key", "-cert", "ca.crt", "-revoke", "revoked.crt");
+    OPENSSL(folder, "ca", "-config", "ca.cnf", "-keyfile", "ca.key", "-cert", "ca.crt", "-gencrl", "-out", "ca.crl");
+    const auto trusted = [&](const QString &name) {
+        const QString file = folder + "/" + name;
+        const QByteArray answer = curl({"--cert", file + ".crt", "--key", file + ".key", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "https://127.0.0.1:8443/1.0"});
+        return answer.contains("\"auth\":\"trusted\"") ? "trusted" : answer.contains("\"auth\":\"untrusted\"") ? "untrusted" : "neither";
+    };
+    const auto restart = [&] {
+        m_box.killDaemon();
+        return m_box.startDaemon();
+    };
+    const auto forget = [&](const QByteArray &name) {
+        for (const QByteArray &line : m_box.text({"config", "trust", "list", "-f", "csv", "-c", "nF"}).split('\n'))
+            if (line.startsWith(name + ','))
+                must({"config", "trust", "remove", QString::fromUtf8(line.mid(name.size() + 1))});
+    };
+    // Listed before there was an authority: it counts no more then.
+    must({"config", "trust", "add-certificate", folder + "/stranger.crt"});
+    QCOMPARE(trusted("stranger"), "trusted");
+    QVERIFY(QFile::copy(folder + "/ca.crt", m_box.stateDir() + "/server.ca") && QFile::copy(folder + "/ca.crl", m_box.stateDir() + "/ca.crl"));
+    QVERIFY(restart());
+    QCOMPARE(trusted("stranger"), "untrusted");
+    QCOMPARE(trusted("good"), "untrusted"); // vouched for, and not listed
+    must({"config", "trust", "add-certificate", folder + "/good.crt"});
+    QCOMPARE(trusted("good"), "trusted");
+    forget("good");
+    must({"config", "set", "core.trust_ca_certificates=true"});
+    QCOMPARE(trusted("good"), "trusted");
+    QCOMPARE(trusted("revoked"), "untrusted");
+    QCOMPARE(trusted("stranger"), "untrusted");
+    must({"config", "unset", "core.trust_ca_certificates"});
+    QCOMPARE(trusted("good"), "untrusted");
+    QVERIFY(QFile::remove(m_box.stateDir() + "/server.ca") && QFile::remove(m_box.stateDir() + "/ca.crl"));
+    QVERIFY(restart());
+    QCOMPARE(trusted("stranger"), "trusted");
+    forget("stranger");
+}
+
+/// Connections that say nothing, and some that say a byte now and then, on both ways in.
+void TestTrust::aCrowdStallsNobody()
+{
+    std::vector<std::unique_ptr<QLocalSocket>> crowd;
+    for (int i = 0; i < 250; ++i) {
+        auto socket = std::make_unique<QLocalSocket>();
+        socket->connectToServer(m_box.socket());
+        QVERIFY(socket->waitForConnected(5000));
+        if (i % 5 == 0)
+            socket->write("POST /1.0/instances HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{");
+        crowd.push_back(std::move(socket));
+    }
+    for (int i = 0; i < 10; ++i) {
+        for (int slow = 0; slow < 250; slow += 5) {
+            crowd[size_t(slow)]->write(" ");
+            crowd[size_t(slow)]->flush();
+        }
+        RUN_OK(m_box.cli({"list"}, {}, 5000));
+    }
+    QVERIFY(curl({"https://127.0.0.1:8443/1.0"}).contains("untrusted"));
 }
 
 void TestTrust::changesAreWrittenDown()

@@ -1,0 +1,45 @@
+// Every JSON body that a request may have: what is read of it is written so that it reads the same, and nothing makes it crash.
+#include "api/backups.h"
+#include "api/certificates.h"
+#include "api/diff.h"
+#include "api/network_rules.h"
+#include "api/objects.h"
+#include "api/projects.h"
+#include "api/volume_backups.h"
+
+#include <cstdint>
+#include <cstdlib>
+
+using namespace lxmgr;
+using namespace lxmgr::api;
+
+namespace
+{
+
+template <class T> void tryAs(std::string_view text)
+{
+    const Result<T> read = fromJson<T>(text);
+    if (!read)
+        return;
+    const std::string written = toJson(*read);
+    const Result<T> again = fromJson<T>(written);
+    if (!again || toJson(*again) != written)
+        std::abort();
+}
+
+template <class... Types> void tryAll(std::string_view text) { (tryAs<Types>(text), ...); }
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size)
+{
+    // A test compares this list with what the handlers ask for.
+    tryAll<BackupPrunePost, CertificatePut, CertificatesPost, ImageAliasEntry, ImageAliasPut, ImageMetadata, ImagePut, ImagesPost,
+           InstanceBackupsPost, InstanceConsolePost, InstanceExecPost, InstancePost, InstancePut, InstanceRebuildPost, InstanceStatePut,
+           InstancesPost, InstancesPut, NetworkAclPut, NetworkForwardPut, NetworkPut, ProfilePut, ProfilesPut, Project, ProjectPut,
+           RecoverPost, RenamePost, RepositoryBackupsPost, RepositoryRestorePost, ServerPut, SnapshotPost, SnapshotPut, SnapshotsPost,
+           StoragePoolPut, StorageVolumeBackupsPost, StorageVolumePost, StorageVolumePut, StorageVolumeSnapshotPut,
+           StorageVolumeSnapshotsPost, StorageVolumesPost, TemplateBuildPost, UndoPost>(
+        {reinterpret_cast<const char *>(data), size});
+    return 0;
+}
