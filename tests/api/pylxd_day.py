@@ -1,11 +1,11 @@
-# A day of pylxd's: one line "<verb> ok" or "<verb> <what went wrong>" for each thing it does. Arguments: image.
+# A day of pylxd's: one line "<verb> ok" or "<verb> <what went wrong>" for each thing it does. Arguments: image, https URL, certificate, key.
 import os
 import sys
 import tempfile
 
 import pylxd
 
-image = sys.argv[1]
+image, url, certificate, key = sys.argv[1:5]
 client = pylxd.Client()
 guests = getattr(client, "instances", None) or client.containers  # 2.2 has the older word only
 guest = None
@@ -160,6 +160,31 @@ def monitor():
     check(any("instance-updated" in one for one in seen), "no event")
 
 
+def project():
+    if hasattr(client, "projects"):
+        client.projects.create(name="crew", description="by pylxd", config={})
+        check(client.projects.get("crew").description == "by pylxd", "description")
+        check([one.name for one in pylxd.Client(project="crew").instances.all()] == [], "instances")
+        client.projects.get("crew").delete(wait=True)
+        return
+    # 2.2 knows no projects: the query says which
+    client.api.projects.post(json={"name": "crew", "description": "by pylxd"})
+    check(client.api.instances.get(params={"project": "crew"}).json()["metadata"] == [], "instances")
+    client.api.projects["crew"].delete()
+
+
+def remote():
+    far = pylxd.Client(endpoint=url, cert=(certificate, key))
+    check(far.trusted, "not trusted")
+    there = (getattr(far, "instances", None) or far.containers).get("p1")
+    if there.status != "Running":
+        there.start(wait=True)
+    check(there.files.get("/etc/hostname").strip() == b"p1", "file")
+    result = there.execute(["sh", "-c", "echo far; exit 4"])
+    check((result.exit_code, result.stdout) == (4, "far\n"), repr(result))
+    there.stop(force=True, wait=True)
+
+
 def rest():
     client.networks.all()
     client.storage_pools.all()
@@ -175,7 +200,7 @@ def rest():
 for verb, run in [("launch", launch), ("list", list_), ("exec", exec_), ("status", status), ("push", push), ("pull", pull),
                   ("edit", edit), ("config", config), ("device", device), ("profile", profile), ("snapshot", snapshot),
                   ("restore", restore), ("copy", copy), ("publish", publish), ("export", export), ("import", import_),
-                  ("console", console), ("monitor", monitor), ("rest", rest)]:
+                  ("console", console), ("monitor", monitor), ("project", project), ("remote", remote), ("rest", rest)]:
     try:
         run()
         print(verb, "ok", flush=True)

@@ -14,7 +14,9 @@ namespace
 {
 
 const QStringList kVerbs = {"launch", "list", "exec", "status", "terminal", "push", "pull", "edit", "config", "device", "profile",
-                            "snapshot", "restore", "copy", "publish", "export", "import", "console", "monitor", "template", "rebuild", "rest"};
+                            "snapshot", "restore", "copy", "publish", "export", "import", "console", "monitor", "template", "rebuild", "project", "remote", "rest"};
+
+constexpr const char *kHttps = "https://127.0.0.1:8443";
 
 QString programOfIncus()
 {
@@ -42,6 +44,9 @@ public:
 
 private:
     void printTable() const;
+    void prepare() override;
+    /// A folder with client.crt and client.key, which are trusted.
+    QString identityOf(const QString &name);
     QProcessEnvironment environment() const;
     Run client(const QStringList &argv, const QByteArray &input = {});
     /// The command-line clients differ in the few words `incus` has changed.
@@ -61,6 +66,9 @@ QProcessEnvironment TestClients::environment() const
     all.insert("LXD_CONF", m_box.directory() + "/lxc-conf");
     all.insert("INCUS_CONF", m_box.directory() + "/incus-conf");
     all.insert("HOME", m_box.directory());
+    // The libraries of Python believe who is listed in these; the other clients ask, or are told by the token.
+    for (const char *variable : {"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"})
+        all.insert(variable, m_box.directory() + "/server.crt");
     return all;
 }
 
@@ -71,6 +79,24 @@ Run TestClients::client(const QStringList &argv, const QByteArray &input)
     options.input = input;
     options.timeoutMs = 60000;
     return run(argv, options);
+}
+
+void TestClients::prepare()
+{
+    must({"config", "set", "core.https_address=127.0.0.1:8443"});
+    QFile certificate(m_box.directory() + "/server.crt");
+    QVERIFY(certificate.open(QIODevice::WriteOnly));
+    certificate.write(m_box.rest("GET", "/1.0").body["metadata"].toObject()["environment"].toObject()["certificate"].toString().toUtf8());
+}
+
+QString TestClients::identityOf(const QString &name)
+{
+    RunOptions options;
+    options.environment = m_box.environment();
+    const QString folder = m_box.directory() + "/identity-" + name;
+    options.environment.insert("LXMGR_CONF", folder);
+    const Run added = run({Sandbox::program("lxmgr"), "remote", "add", "far", QString::fromUtf8(m_box.text({"config", "trust", "add", name, "-q"}))}, options);
+    return added.ok() ? folder : QString::fromUtf8(added.told());
 }
 
 QByteArray TestClients::failuresOf(const QString &name) const
@@ -256,6 +282,39 @@ void TestClients::goThroughADay(const QString &name, const QString &program, boo
         exec("hostname", "g1");
         end();
     }
+    begin("project");
+    expect({"project", "create", "team", "-c", "user.a=b"});
+    expect({"project", "list"}, "team");
+    expect({"project", "switch", "team"});
+    expect({"list", "-f", "csv", "-c", "n"});
+    expect({"profile", "list", "-f", "csv"}, "default");
+    expect({"info", "g1"}, "not found", {}, 1);
+    expect({"project", "switch", "default"});
+    expect({"info", "g1"}, "g1");
+    expect({"project", "set", "team", "limits.instances=1"});
+    expect({"project", "show", "team"}, "limits.instances: \"1\"");
+    expect({"project", "rename", "team", "crew"});
+    expect({"project", "delete", "crew"});
+    end();
+    begin("remote"); // over HTTPS
+    expect({"remote", "add", "far", QString::fromUtf8(m_box.text({"config", "trust", "add", name, "-q"}))});
+    expect({"remote", "list", "-f", "csv"}, "https://127.0.0.1:8443");
+    expect({"list", "far:", "-f", "csv", "-c", "ns"}, "g1,RUNNING");
+    expect({"exec", "far:g1", "--", "sh", "-c", "wc -c; exit 3"}, "300000", QByteArray(300'000, 'z'), 3);
+    expect({"file", "push", "-", "far:g1/root/far"}, {}, "from far");
+    expect({"file", "pull", "far:g1/root/far", "-"}, "from far");
+    expect({"copy", "far:g1", "far:g2"});
+    expect({"delete", "far:g2"});
+    {
+        Terminal terminal({program, "exec", "far:g1", "--", "sh", "-c", "tty; stty size; exit 6"}, environment(), 93, 31);
+        if (!terminal.expect("/dev/pts/") || !terminal.expect("31 93") || terminal.finish() != 6)
+            wrong = terminal.seen();
+    }
+    expect({"remote", "switch", "far"});
+    expect({"list", "-f", "csv", "-c", "n"}, "g1");
+    expect({"remote", "switch", "local"});
+    expect({"remote", "remove", "far"});
+    end();
     begin("rest");
     expect({"network", "list"}, "BRIDGE", {}, 0);
     if (!isIncus || !wrong.isEmpty()) { // LXD's table says "bridge"
@@ -297,12 +356,13 @@ void TestClients::pylxd()
     const QString python = "/usr/bin/python3"; // the one that Debian's packages are for
     if (!client({python, "-c", "import pylxd"}).ok())
         QSKIP("needs package python3-pylxd");
-    const Run day = client({python, LXMGR_SOURCE_DIR "/tests/api/pylxd_day.py", "busybox"});
+    const QString identity = identityOf("pylxd");
+    const Run day = client({python, LXMGR_SOURCE_DIR "/tests/api/pylxd_day.py", "busybox", kHttps, identity + "/client.crt", identity + "/client.key"});
     RUN_OK(day);
     for (const QByteArray &line : day.out.split('\n'))
         if (kVerbs.contains(line.left(line.indexOf(' ')))) // the library prints warnings of its own
             record("pylxd", line.left(line.indexOf(' ')), line.mid(line.indexOf(' ') + 1));
-    QCOMPARE(m_table["pylxd"].size(), 19);
+    QCOMPARE(m_table["pylxd"].size(), 21);
     const QByteArray failures = failuresOf("pylxd");
     QVERIFY2(failures.isEmpty(), failures.constData());
 }
@@ -311,10 +371,10 @@ void TestClients::ansible()
 {
     if (QStandardPaths::findExecutable("ansible").isEmpty() || !client({"ansible-doc", "community.general.lxd_container"}).ok())
         QSKIP("needs package ansible");
-    const QString url = "url=unix:" + m_box.socket();
+    QString url = "unix:" + m_box.socket();
     const auto module = [&](const QString &verb, const QString &name, const QString &json, bool changes) {
         QString with = json;
-        with.insert(1, "\"url\": \"unix:" + m_box.socket() + "\", ");
+        with.insert(1, "\"url\": \"" + url + "\", ");
         const Run result = client({"ansible", "localhost", "-c", "local", "-m", "community.general." + name, "-a", with});
         const bool good = result.ok() && result.out.contains(changes ? "CHANGED" : "SUCCESS");
         if (const QString before = m_table["ansible"].value(verb); before.isEmpty() || before == "ok")
@@ -338,6 +398,15 @@ void TestClients::ansible()
     module("status", "lxd_container", R"({"name": "a1", "state": "started"})", true);
     module("status", "lxd_container", R"({"name": "a1", "state": "restarted", "force_stop": true})", true);
     module("status", "lxd_container", R"({"name": "a1", "state": "stopped", "force_stop": true})", true);
+    module("project", "lxd_project", R"({"name": "crew", "description": "by ansible"})", true);
+    module("project", "lxd_project", R"({"name": "crew", "state": "absent"})", true);
+    url = kHttps;
+    const QString identity = identityOf("ansible");
+    const QString shown = R"("client_cert": ")" + identity + R"(/client.crt", "client_key": ")" + identity + R"(/client.key", )";
+    module("remote", "lxd_container", "{" + shown + R"("name": "a1", "state": "started"})", true);
+    QCOMPARE(m_box.stateOf("a1"), QByteArray("RUNNING"));
+    module("remote", "lxd_container", "{" + shown + R"("name": "a1", "state": "stopped", "force_stop": true})", true);
+    url = "unix:" + m_box.socket();
     module("rest", "lxd_container", R"({"name": "a1", "state": "absent"})", true);
     QCOMPARE(m_box.stateOf("a1"), QByteArray());
     QDir(m_box.directory() + "/.ansible").removeRecursively();
