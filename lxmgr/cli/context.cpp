@@ -57,8 +57,17 @@ Result<client::Client> Context::clientOf(const std::string &remote)
     const Remotes *const known = TRY(remotes());
     client::Client::Options options = m_client.options();
     options.dial = TRY(known->dialTo(remote));
-    options.project = m_globals.project.empty() ? TRY(known->get(remote)).project : m_globals.project;
+    options.project = TRY(projectAt(remote));
     return client::Client(std::move(options));
+}
+
+Result<std::string> Context::projectAt(const std::string &remote)
+{
+    if (!m_globals.project.empty())
+        return m_globals.project;
+    if (const char *given = std::getenv("LXMGR_PROJECT"); given && *given)
+        return std::string(given);
+    return TRY(TRY(remotes())->get(remote)).project;
 }
 
 Status Context::use(const std::string &remote)
@@ -66,6 +75,8 @@ Status Context::use(const std::string &remote)
     m_remote = remote;
     if (remote != kLocalRemote)
         m_client = TRY(clientOf(remote));
+    else
+        m_client.setProject(TRY(projectAt(remote)));
     return {};
 }
 

@@ -30,6 +30,8 @@ public:
     Result<Remotes *> remotes();
     /// From now on client() is that of `remote`.
     Status use(const std::string &remote);
+    /// Worked in where nothing else is said: --project, $LXMGR_PROJECT, what was chosen with `project switch`. Empty: the server's.
+    Result<std::string> projectAt(const std::string &remote);
     /// A client of its own, for commands between two.
     Result<client::Client> clientOf(const std::string &remote);
     /// Of the remote in use.

@@ -175,6 +175,7 @@ constexpr Variable kVariables[] = {
     {"LXMGR_DATA_DIR", "Where shipped templates, keys and profiles lie."},
     {"LXMGR_CGROUP", "The control group that everything of lxmgr is below. Default lxmgr."},
     {"LXMGRD", "The daemon to start where none runs."},
+    {"LXMGR_PROJECT", "The project that is worked in without --project; without it the one of 'lxmgr project switch'."},
     {"LXMGR_REMOTE", "The remote that is meant where none is named; without it the one of 'lxmgr remote switch'."},
     {"LXMGR_CONF", "The folder of the remotes and of this client's certificate. Default ~/.config/lxmgr."},
     {"LXMGR_AUTOSTART", "no: start no daemon, fail where none runs."},

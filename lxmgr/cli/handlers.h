@@ -25,6 +25,8 @@ Result<int> projectSet(Context &context, const Arguments &arguments);
 Result<int> projectUnset(Context &context, const Arguments &arguments);
 Result<int> projectEdit(Context &context, const Arguments &arguments);
 Result<int> projectRename(Context &context, const Arguments &arguments);
+Result<int> projectSwitch(Context &context, const Arguments &arguments);
+Result<int> projectGetCurrent(Context &context, const Arguments &arguments);
 Result<int> projectDelete(Context &context, const Arguments &arguments);
 // remote.cpp
 Result<int> remoteAdd(Context &context, const Arguments &arguments);

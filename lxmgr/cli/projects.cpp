@@ -56,7 +56,9 @@ Result<int> projectCreate(Context &context, const Arguments &arguments)
     document["name"] = arguments.word(0);
     document["description"] = arguments.value("description", "");
     document["config"] = api::Json::object();
-    for (const std::string &word : std::span(arguments.words).subspan(1)) {
+    std::vector<std::string> pairs = arguments.values("config");
+    pairs.insert(pairs.end(), arguments.words.begin() + 1, arguments.words.end());
+    for (const std::string &word : pairs) {
         const KeyValue pair = TRY(keyValue(word));
         document["config"][pair.key] = pair.value;
     }
@@ -67,6 +69,7 @@ Result<int> projectCreate(Context &context, const Arguments &arguments)
 
 Result<int> projectList(Context &context, const Arguments &arguments)
 {
+    context.client().setProject({}); // as in projectSwitch()
     const client::Answer answer = TRY(context.client().request("GET", std::string(kProjects), {}, {{"recursion", "1"}}));
     TRY(printList<Project>(context, arguments, projectColumns(), kColumns, answer.metadata));
     return 0;
@@ -114,6 +117,26 @@ Result<int> projectRename(Context &context, const Arguments &arguments)
     document["name"] = arguments.word(1);
     TRY(runWithProgress(context, "POST", pathOf(arguments.word(0)), document.dump(), "Renaming the project"));
     context.say("Project " + arguments.word(0) + " renamed to " + arguments.word(1));
+    return 0;
+}
+
+Result<int> projectSwitch(Context &context, const Arguments &arguments)
+{
+    const std::string name = arguments.word(0);
+    context.client().setProject({}); // the one that was chosen may be gone
+    TRY(context.client().request("GET", pathOf(name)));
+    Remotes &remotes = *TRY(context.remotes());
+    Remote remote = TRY(remotes.get(context.remote()));
+    remote.project = name == "default" ? "" : name;
+    remotes.set(context.remote(), std::move(remote));
+    TRY(remotes.save());
+    return 0;
+}
+
+Result<int> projectGetCurrent(Context &context, const Arguments &)
+{
+    const std::string project = TRY(context.projectAt(context.remote()));
+    context.printLine(project.empty() ? "default" : project);
     return 0;
 }
 

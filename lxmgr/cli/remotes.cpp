@@ -207,9 +207,12 @@ Result<Remotes> Remotes::load(std::string folder)
         remotes.m_all = {
             {std::string(kLocalRemote), local}
         };
-        for (const auto &[name, value] : *list->asObject())
+        for (const auto &[name, value] : *list->asObject()) {
             if (name != kLocalRemote)
                 remotes.m_all[name] = TRY(readRemote(name, value, path));
+            else // built in, but for what was chosen with `project switch`
+                remotes.m_all[name].project = value.text("project");
+        }
     }
     if (const std::string chosen = document.text("default-remote"); !chosen.empty())
         remotes.m_default = chosen;
@@ -228,7 +231,7 @@ Status Remotes::save() const
     document["default-remote"] = m_default;
     api::Json list = api::Json::object();
     for (const auto &[name, remote] : m_all) {
-        if (name == kLocalRemote)
+        if (name == kLocalRemote && remote.project.empty())
             continue;
         api::Json value = api::Json::object();
         value["addr"] = remote.address;

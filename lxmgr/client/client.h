@@ -93,6 +93,7 @@ public:
     const Options &options() const { return m_options; }
     bool isRemote() const { return static_cast<bool>(m_options.dial); }
     /// For `version`: an answer only where a daemon already runs.
+    void setProject(std::string project) { m_options.project = std::move(project); }
     void setAutostart(Autostart autostart) { m_options.autostart = autostart; }
 
 private:

@@ -26,9 +26,11 @@ Status checkWord(std::string_view name, const std::string &value)
     return {};
 }
 
-/// Only one value of these is carried out.
+/// Of some only one value is carried out.
 Status checkFeature(std::string_view name, const std::string &value)
 {
+    if (name == "features.images" || name == "features.profiles")
+        return {};
     const bool wanted = name != "features.networks";
     const Result<bool> flag = name.starts_with("features.") ? parseBool(value) : Result<bool>(wanted);
     if (flag && *flag != wanted)

@@ -10,9 +10,9 @@ namespace lxmgr::config
 
 // clang-format off
 inline constexpr Key<ProjectConfig> kProjectKeys[] = {
-    {"features.images",          field<&ProjectConfig::ownImages>,   Apply::Live, "true",  "Images of its own; false is not supported."},
+    {"features.images",          field<&ProjectConfig::ownImages>,   Apply::Live, "true",  "Images of its own; with false it uses those of project default, and adds to them. Changed while the project is empty."},
     {"features.networks",        field<&ProjectConfig::ownNetworks>, Apply::Live, "false", "Networks of its own; true is not supported: all projects share the host's."},
-    {"features.profiles",        field<&ProjectConfig::ownProfiles>, Apply::Live, "true",  "Profiles of its own; false is not supported."},
+    {"features.profiles",        field<&ProjectConfig::ownProfiles>, Apply::Live, "true",  "Profiles of its own; with false it uses those of project default. Changed while the project is empty."},
     {"features.storage.volumes", field<&ProjectConfig::ownVolumes>,  Apply::Live, "true",  "Custom volumes of its own; false is not supported."},
     {"limits.containers",        field<&ProjectConfig::limitsContainers>, Apply::Live, "", "The most instances it may have."},
     {"limits.instances",         field<&ProjectConfig::limitsInstances>,  Apply::Live, "", "The same."},

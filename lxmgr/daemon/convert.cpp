@@ -183,8 +183,8 @@ api::Profile toApi(const store::Profile &row)
     profile.config = row.config;
     profile.devices = row.devices;
     profile.project = row.project;
-    for (const std::string &user : row.usedBy)
-        profile.usedBy.push_back(urlOf("instances", user, row.project));
+    for (const store::Profile::User &user : row.usedBy)
+        profile.usedBy.push_back(urlOf("instances", user.instance, user.project));
     return profile;
 }
 

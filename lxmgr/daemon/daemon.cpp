@@ -243,9 +243,29 @@ private:
             responder.error(Error(Code::NotFound, "Project not found: " + quoted(request.project())));
             return;
         }
+        if (Status mine = checkHome(request); !mine) {
+            responder.error(mine.error());
+            return;
+        }
         const RouteHandler handler = m_handlers[static_cast<std::size_t>(request.id())];
         if (Status done = handler(*m_context, request, responder); !done)
             responder.error(done.error());
+    }
+
+    /// What a project shares with another (features.*) is changed by who may change it there.
+    Status checkHome(const Request &request)
+    {
+        if (request.caller.trusted() || request.route->access != api::Access::Manage)
+            return {};
+        const std::string_view pattern = request.route->pattern;
+        const bool profiles = pattern.starts_with("/1.0/profiles");
+        if (!profiles && !pattern.starts_with("/1.0/images"))
+            return {};
+        const std::string home = TRY(store::homeOf(*m_db, request.project(), profiles ? store::Shared::Profiles : store::Shared::Images));
+        if (request.caller.mayUse(home))
+            return {};
+        return Error(Code::Forbidden, "not authorized: project " + quoted(request.project()) + " uses the " + (profiles ? "profiles" : "images") +
+                                          " of project " + quoted(home));
     }
 
     /// What changes something, or takes something out of a guest, is written down and told of.

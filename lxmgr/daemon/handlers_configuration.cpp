@@ -25,9 +25,11 @@ Result<api::Project> projectToApi(Context &context, const store::Project &row)
     for (const std::string &name : TRY(store::listInstanceNames(context.db, row.name)))
         project.usedBy.push_back(urlOf("instances", name, row.name));
     for (const store::Profile &profile : TRY(store::listProfiles(context.db, row.name)))
-        project.usedBy.push_back(urlOf("profiles", profile.name, row.name));
+        if (profile.project == row.name) // and not what it shares
+            project.usedBy.push_back(urlOf("profiles", profile.name, row.name));
     for (const store::Image &image : TRY(store::listImages(context.db, row.name)))
-        project.usedBy.push_back(urlOf("images", image.fingerprint, row.name));
+        if (image.project == row.name)
+            project.usedBy.push_back(urlOf("images", image.fingerprint, row.name));
     for (const store::Volume &volume : TRY(store::listVolumes(context.db, "", row.name)))
         project.usedBy.push_back(api::routePath(api::RouteId::VolumeGet, {volume.pool, "custom", volume.name}) +
                                  (row.name == store::kDefaultProject ? "" : "?project=" + row.name));
@@ -62,13 +64,16 @@ Status checkProjectName(const std::string &name)
     return {};
 }
 
-/// Without the keys that say nothing: what a feature is without them, too, is not stored.
+/// Without the keys that say nothing: what a feature is without them, too, is not stored, and the rest as "true" or "false".
 Result<StringMap> checkedConfig(StringMap config)
 {
     TRY(config::parseProjectConfig(config));
+    for (auto &[key, value] : config)
+        if (kFeatures.contains(key) && !value.empty())
+            value = TRY(parseBool(value)) ? "true" : "false";
     std::erase_if(config, [](const auto &pair) {
         const auto feature = kFeatures.find(pair.first);
-        return pair.second.empty() || feature != kFeatures.end();
+        return pair.second.empty() || (feature != kFeatures.end() && feature->second == pair.second);
     });
     return config;
 }

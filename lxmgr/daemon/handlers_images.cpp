@@ -19,8 +19,8 @@ namespace lxmgr::daemon
 namespace
 {
 
-/// To who may not use the project only public images are there.
-bool visible(const Request &request, const store::Image &image) { return image.isPublic || request.caller.mayUse(image.project); }
+/// To who may not use the project, which may share another's images, only public ones are there.
+bool visible(const Request &request, const store::Image &image) { return image.isPublic || request.caller.mayUse(request.project()); }
 
 /// Whose secret "?secret=" is, if it is one of this image's that nobody has used.
 std::shared_ptr<Task> secretOf(Context &context, const Request &request, const store::Image &row);

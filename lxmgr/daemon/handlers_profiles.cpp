@@ -90,6 +90,14 @@ Result<std::vector<instances::RestartNeeded>> applyAll(Context &context, const s
     return context.manager.changeProfiles(project, wanted, record);
 }
 
+/// Of its users those that the caller may see.
+api::Profile shown(const Request &request, const store::Profile &row)
+{
+    api::Profile profile = toApi(row);
+    profile.usedBy = visibleUrls(request, std::move(profile.usedBy));
+    return profile;
+}
+
 Status profileList(Context &context, Request &request, const Responder &responder)
 {
     std::string json;
@@ -99,7 +107,7 @@ Status profileList(Context &context, Request &request, const Responder &responde
         if (request.recursion() == 0)
             writer.string(urlOf("profiles", row.name, row.project));
         else
-            writeJson(writer, toApi(row));
+            writeJson(writer, shown(request, row));
     }
     writer.endArray();
     responder.sync(std::move(json));
@@ -109,7 +117,7 @@ Status profileList(Context &context, Request &request, const Responder &responde
 Status profileGet(Context &context, Request &request, const Responder &responder)
 {
     const store::Profile row = TRY(findProfile(context, request));
-    responder.sync(api::toJson(toApi(row)), etagOfProfile(row));
+    responder.sync(api::toJson(shown(request, row)), etagOfProfile(row));
     return {};
 }
 
@@ -194,8 +202,8 @@ Status profilesApply(Context &context, Request &request, const Responder &respon
         for (const instances::UndoChange &one : instances::changesOf(now ? *now : store::Profile{}, {row.name, row.description, row.config, row.devices, {}}))
             change.changes.push_back({one.key, one.now, one.then});
         if (now)
-            for (const std::string &user : now->usedBy)
-                change.usedBy.push_back(urlOf("instances", user, row.project));
+            for (const store::Profile::User &user : now->usedBy)
+                change.usedBy.push_back(urlOf("instances", user.instance, user.project));
         row.id = now ? now->id : 0;
         if (change.action != "keep")
             wanted.push_back(std::move(row));

@@ -192,7 +192,7 @@ Status ImageService::note(const std::vector<std::string> &fingerprints)
         config::ImageDocument document{fingerprint, {}};
         for (const store::Project &project : TRY(store::listProjects(m_db))) {
             const auto row = store::findImage(m_db, project.name, fingerprint);
-            if (!row)
+            if (!row || row->project != project.name)
                 continue;
             config::ImageRecord record{project.name, row->filename, row->source, row->isPublic, row->uploadedAt, row->expiresAt, row->properties, {}};
             for (const std::string &alias : row->aliases)

@@ -114,7 +114,10 @@ Result<std::vector<Manager::ProfileUser>> Manager::usersOf(const std::string &pr
     for (const store::Profile &profile : after)
         changed[profile.name] = &profile;
     std::vector<ProfileUser> users;
-    for (const store::Instance &row : TRY(store::listInstances(m_s.db, project))) {
+    std::vector<store::Instance> rows;
+    for (const std::string &sharing : TRY(store::projectsAt(m_s.db, TRY(store::homeOf(m_s.db, project, store::Shared::Profiles)), store::Shared::Profiles)))
+        std::ranges::move(TRY(store::listInstances(m_s.db, sharing)), std::back_inserter(rows));
+    for (const store::Instance &row : rows) {
         const bool uses = std::ranges::any_of(row.profiles, [&](const std::string &name) { return changed.contains(name); });
         if (row.status != store::InstanceStatus::Ready || !uses)
             continue;
@@ -173,9 +176,9 @@ Status Manager::renameProfile(const store::Profile &row, const std::string &name
 {
     const std::lock_guard one(m_profilesMutex);
     TRY(store::renameProfile(m_s.db, row.id, name));
-    for (const std::string &user : row.usedBy)
-        if (const Status written = writeBackup({row.project, user}); !written)
-            log::warning("instance '" + user + "': backup file: " + written.error().message + ", it says the old name of profile '" + name + "'");
+    for (const store::Profile::User &user : row.usedBy)
+        if (const Status written = writeBackup({user.project, user.instance}); !written)
+            log::warning("instance '" + user.instance + "': backup file: " + written.error().message + ", it says the old name of profile '" + name + "'");
     return {};
 }
 

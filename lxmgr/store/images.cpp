@@ -113,7 +113,7 @@ Result<std::int64_t> imageId(Database &db, const std::string &project, const std
 {
     Statement row = TRY(
         query(db, "SELECT m.id FROM images m JOIN projects p ON p.id = m.project_id WHERE p.name=? AND m.fingerprint=?",
-              project, fingerprint));
+              TRY(homeOf(db, project, Shared::Images)), fingerprint));
     if (!TRY(row.next()))
         return Error(Code::NotFound, titled("image", project, fingerprint) + " does not exist");
     return row.integer(0);
@@ -124,7 +124,7 @@ Result<std::int64_t> imageId(Database &db, const std::string &project, const std
 Result<std::int64_t> insertImage(Database &db, const Image &image)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
-        const std::int64_t project = TRY(projectId(db, image.project));
+        const std::int64_t project = TRY(projectId(db, TRY(homeOf(db, image.project, Shared::Images))));
         const std::int64_t uploaded = image.uploadedAt != 0 ? image.uploadedAt : unixMillis();
         TRY(named(run(db, kInsert, project, image.fingerprint, image.filename, image.architecture, image.format,
                       static_cast<std::int64_t>(image.size), statusName(image.status), image.isPublic, image.cached,
@@ -142,7 +142,7 @@ Result<Image> findImage(Database &db, const std::string &project, const std::str
     if (fingerprint.empty() || fingerprint.find_first_not_of("0123456789abcdef") != std::string::npos)
         return Error(Code::NotFound, title + " does not exist");
     auto images =
-        TRY(select(db, "WHERE p.name=?1 AND substr(m.fingerprint, 1, length(?2)) = ?2", project, fingerprint));
+        TRY(select(db, "WHERE p.name=?1 AND substr(m.fingerprint, 1, length(?2)) = ?2", TRY(homeOf(db, project, Shared::Images)), fingerprint));
     if (images.size() > 1)
         return Error(Code::Invalid,
                      title + " fits " + std::to_string(images.size()) + " images; write more of the fingerprint");
@@ -151,7 +151,7 @@ Result<Image> findImage(Database &db, const std::string &project, const std::str
 
 Result<Image> findImageBySource(Database &db, const std::string &project, const std::string &source)
 {
-    auto images = TRY(select(db, "WHERE p.name=? AND m.source=? AND m.status='ready'", project, source));
+    auto images = TRY(select(db, "WHERE p.name=? AND m.source=? AND m.status='ready'", TRY(homeOf(db, project, Shared::Images)), source));
     if (images.empty())
         return Error(Code::NotFound, titled("image of", project, source) + " does not exist");
     return *std::ranges::max_element(images, {}, &Image::uploadedAt);
@@ -170,7 +170,7 @@ Result<Image> resolveImage(Database &db, const std::string &project, const std::
 
 Result<std::vector<Image>> listImages(Database &db, const std::string &project)
 {
-    return project.empty() ? select(db, "") : select(db, "WHERE p.name=?", project);
+    return project.empty() ? select(db, "") : select(db, "WHERE p.name=?", TRY(homeOf(db, project, Shared::Images)));
 }
 
 Result<std::vector<Image>> listImagesIn(Database &db, ImageStatus status)
@@ -213,18 +213,18 @@ Status deleteImage(Database &db, std::int64_t id)
 
 Result<ImageAlias> findAlias(Database &db, const std::string &project, const std::string &name)
 {
-    return onlyRow(selectAliases(db, "WHERE p.name=? AND a.name=?", project, name), missingAlias(project, name));
+    return onlyRow(selectAliases(db, "WHERE p.name=? AND a.name=?", TRY(homeOf(db, project, Shared::Images)), name), missingAlias(project, name));
 }
 
 Result<std::vector<ImageAlias>> listAliases(Database &db, const std::string &project)
 {
-    return project.empty() ? selectAliases(db, "") : selectAliases(db, "WHERE p.name=?", project);
+    return project.empty() ? selectAliases(db, "") : selectAliases(db, "WHERE p.name=?", TRY(homeOf(db, project, Shared::Images)));
 }
 
 Result<std::int64_t> insertAlias(Database &db, const ImageAlias &alias)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
-        const std::int64_t project = TRY(projectId(db, alias.project));
+        const std::int64_t project = TRY(projectId(db, TRY(homeOf(db, alias.project, Shared::Images))));
         const std::int64_t image = TRY(imageId(db, alias.project, alias.fingerprint));
         TRY(named(run(db, kInsertAlias, project, alias.name, alias.description, image),
                   titled("image alias", alias.project, alias.name) + " already exists"));

@@ -38,6 +38,8 @@ struct ImageAlias {
     std::string fingerprint;
 };
 
+// Each of these looks in the project's home for images (homeOf()).
+
 /// Fills uploadedAt when 0. AlreadyExists.
 Result<std::int64_t> insertImage(Database &db, const Image &image);
 /// By the whole fingerprint or the start of it. NotFound; Invalid where the start fits several.

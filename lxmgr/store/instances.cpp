@@ -20,8 +20,8 @@ constexpr std::string_view kInsert = "INSERT INTO instances (project_id, name, d
 constexpr std::string_view kUpdate =
     "UPDATE instances SET description=?, architecture=?, ephemeral=?, stateful=? WHERE id=?";
 constexpr std::string_view kInsertProfile = "INSERT INTO instance_profiles (instance_id, position, profile_id) SELECT "
-                                            "i.id, ?, f.id FROM instances i JOIN profiles f "
-                                            "ON f.project_id = i.project_id AND f.name=? WHERE i.id=?";
+                                            "i.id, ?, f.id FROM instances i JOIN profiles f ON f.name=? JOIN projects p "
+                                            "ON p.id = f.project_id AND p.name=? WHERE i.id=?";
 constexpr std::string_view kSelectProfiles = "SELECT a.instance_id, f.name FROM instance_profiles a JOIN profiles f ON "
                                              "f.id = a.profile_id WHERE a.instance_id BETWEEN ? AND ? "
                                              "ORDER BY a.instance_id, a.position";
@@ -106,12 +106,13 @@ Result<std::vector<Instance>> select(Database &db, std::string_view where, const
     return instances;
 }
 
-Status writeProfiles(Database &db, std::int64_t id, const std::vector<std::string> &profiles)
+Status writeProfiles(Database &db, std::int64_t id, const std::string &project, const std::vector<std::string> &profiles)
 {
+    const std::string home = TRY(homeOf(db, project, Shared::Profiles));
     TRY(run(db, "DELETE FROM instance_profiles WHERE instance_id=?", id));
     for (std::size_t i = 0; i < profiles.size(); ++i)
         TRY(named(change(db, "profile " + quoted(profiles[i]) + " does not exist", kInsertProfile,
-                         static_cast<std::int64_t>(i), profiles[i], id),
+                         static_cast<std::int64_t>(i), profiles[i], home, id),
                   "profile " + quoted(profiles[i]) + " is named twice"));
     return {};
 }
@@ -120,7 +121,7 @@ Status writeParts(Database &db, std::int64_t id, const Instance &instance)
 {
     TRY(writeStrings(db, kConfig, id, instance.config));
     TRY(writeDevices(db, kDevices, id, instance.devices));
-    return writeProfiles(db, id, instance.profiles);
+    return writeProfiles(db, id, instance.project, instance.profiles);
 }
 
 } // namespace

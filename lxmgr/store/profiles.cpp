@@ -11,9 +11,9 @@ namespace
 
 constexpr std::string_view kSelect =
     "SELECT f.id, p.name, f.name, f.description FROM profiles f JOIN projects p ON p.id = f.project_id ";
-constexpr std::string_view kSelectUsers = "SELECT a.profile_id, i.name FROM instance_profiles a JOIN instances i ON "
-                                          "i.id = a.instance_id WHERE a.profile_id BETWEEN ? AND ? "
-                                          "ORDER BY a.profile_id, i.name";
+constexpr std::string_view kSelectUsers = "SELECT a.profile_id, i.name, p.name FROM instance_profiles a JOIN instances i ON "
+                                          "i.id = a.instance_id JOIN projects p ON p.id = i.project_id WHERE a.profile_id BETWEEN ? AND ? "
+                                          "ORDER BY a.profile_id, p.name, i.name";
 constexpr std::string_view kInsert = "INSERT INTO profiles (project_id, name, description) VALUES (?, ?, ?)";
 constexpr PartTable kConfig = {"profile_config", "profile_id"};
 constexpr PartTable kDevices = {"profile_devices", "profile_id"};
@@ -27,7 +27,7 @@ Status readUsers(Database &db, std::vector<Profile> &profiles)
     Follower<Profile> follower(profiles);
     while (TRY(row.next()))
         if (Profile *profile = follower.find(row.integer(0)))
-            profile->usedBy.push_back(row.text(1));
+            profile->usedBy.push_back({row.text(2), row.text(1)});
     return {};
 }
 
@@ -78,21 +78,29 @@ Result<Profile> byId(Database &db, std::int64_t id) { return onlyRow(select(db, 
 
 } // namespace
 
+std::string namesOf(const std::vector<Profile::User> &users)
+{
+    std::vector<std::string> names;
+    for (const Profile::User &user : users)
+        names.push_back(user.instance);
+    return join(names, ", ");
+}
+
 Result<Profile> findProfile(Database &db, const std::string &project, const std::string &name)
 {
-    return onlyRow(select(db, "WHERE p.name=? AND f.name=?", project, name),
+    return onlyRow(select(db, "WHERE p.name=? AND f.name=?", TRY(homeOf(db, project, Shared::Profiles)), name),
                    titled("profile", project, name) + " does not exist");
 }
 
 Result<std::vector<Profile>> listProfiles(Database &db, const std::string &project)
 {
-    return project.empty() ? select(db, "") : select(db, "WHERE p.name=?", project);
+    return project.empty() ? select(db, "") : select(db, "WHERE p.name=?", TRY(homeOf(db, project, Shared::Profiles)));
 }
 
 Result<std::int64_t> insertProfile(Database &db, const Profile &profile)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
-        const std::int64_t project = TRY(projectId(db, profile.project));
+        const std::int64_t project = TRY(projectId(db, TRY(homeOf(db, profile.project, Shared::Profiles))));
         TRY(named(run(db, kInsert, project, profile.name, profile.description),
                   titled("profile", profile.project, profile.name) + " already exists"));
         const std::int64_t id = db.lastInsertId();
@@ -126,7 +134,7 @@ Status deleteProfile(Database &db, std::int64_t id)
         TRY(refuseDefault(profile, "deleted"));
         if (!profile.usedBy.empty())
             return Error(Code::WrongState, titled("profile", profile.project, profile.name) + " is used by " +
-                                               join(profile.usedBy, ", "));
+                                               namesOf(profile.usedBy));
         return change(db, missing(id), "DELETE FROM profiles WHERE id=?", id);
     });
 }

@@ -13,9 +13,15 @@ struct Profile {
     std::string description;
     StringMap config;
     DeviceMap devices;
-    std::vector<std::string> usedBy; ///< Names of instances of the project; read only.
+    struct User {
+        std::string project, instance;
+    };
+    std::vector<User> usedBy; ///< Also of projects that share it; read only.
 };
+/// "web1, db1".
+std::string namesOf(const std::vector<Profile::User> &users);
 
+/// Each of these looks in the project's home for profiles (homeOf()).
 Result<Profile> findProfile(Database &db, const std::string &project, const std::string &name);
 /// In the order of their names.
 Result<std::vector<Profile>> listProfiles(Database &db, const std::string &project);

@@ -30,6 +30,37 @@ Status checkEmpty(Database &db, const Project &project)
     return {};
 }
 
+std::string_view keyOf(Shared what) { return what == Shared::Images ? "features.images" : "features.profiles"; }
+
+bool shares(const Project &project, Shared what)
+{
+    const auto found = project.config.find(std::string(keyOf(what)));
+    return found != project.config.end() && found->second == "false";
+}
+
+Status addDefaultProfile(Database &db, const Project &project)
+{
+    return run(db, "INSERT INTO profiles (project_id, name, description) VALUES (?, 'default', ?)", project.id, "Default profile of project " + project.name);
+}
+
+/// Its own profiles go or come with the feature.
+Status changeFeatures(Database &db, const Project &before, const Project &after)
+{
+    if (shares(before, Shared::Images) == shares(after, Shared::Images) && shares(before, Shared::Profiles) == shares(after, Shared::Profiles))
+        return {};
+    if (after.name == kDefaultProject)
+        return Error(Code::Forbidden, "features.*: what project default has is what others share");
+    TRY_IN("features.* change while a project is empty only", checkEmpty(db, after));
+    if (shares(before, Shared::Profiles) == shares(after, Shared::Profiles))
+        return {};
+    if (!shares(after, Shared::Profiles))
+        return addDefaultProfile(db, after);
+    Statement row = TRY(query(db, "SELECT name FROM profiles WHERE project_id=? AND name<>'default' LIMIT 1", after.id));
+    if (TRY(row.next()))
+        return Error(Code::WrongState, "project " + quoted(after.name) + " has profile " + quoted(row.text(0)) + " of its own (delete it first)");
+    return run(db, kDeleteDefaultProfile, after.id);
+}
+
 Status readConfig(Database &db, Project &project)
 {
     return readStrings(db, kConfig, onlyOwner(project.id), [&](std::int64_t) { return &project.config; });
@@ -63,6 +94,22 @@ Result<std::vector<Project>> listProjects(Database &db)
     return projects;
 }
 
+Result<std::string> homeOf(Database &db, const std::string &project, Shared what)
+{
+    Statement row = TRY(query(db, "SELECT 1 FROM project_config c JOIN projects p ON p.id = c.project_id WHERE p.name=? AND c.key=? AND c.value='false'",
+                              project, keyOf(what)));
+    return TRY(row.next()) ? std::string(kDefaultProject) : project;
+}
+
+Result<std::vector<std::string>> projectsAt(Database &db, const std::string &home, Shared what)
+{
+    std::vector<std::string> names;
+    for (const Project &project : TRY(listProjects(db)))
+        if ((shares(project, what) ? std::string(kDefaultProject) : project.name) == home)
+            names.push_back(project.name);
+    return names;
+}
+
 Result<std::int64_t> insertProject(Database &db, const Project &project)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
@@ -71,7 +118,10 @@ Result<std::int64_t> insertProject(Database &db, const Project &project)
                   "project " + quoted(project.name) + " already exists"));
         const std::int64_t id = db.lastInsertId();
         TRY(writeStrings(db, kConfig, id, project.config));
-        TRY(run(db, "INSERT INTO profiles (project_id, name, description) VALUES (?, 'default', ?)", id, "Default profile of project " + project.name));
+        Project made = project;
+        made.id = id;
+        if (!shares(made, Shared::Profiles))
+            TRY(addDefaultProfile(db, made));
         return id;
     });
 }
@@ -79,6 +129,7 @@ Result<std::int64_t> insertProject(Database &db, const Project &project)
 Status updateProject(Database &db, const Project &project)
 {
     return db.transaction([&]() -> Status {
+        TRY(changeFeatures(db, TRY(findProject(db, project.name)), project));
         TRY(change(db, "project " + quoted(project.name) + " does not exist", "UPDATE projects SET description=? WHERE id=?", project.description, project.id));
         return writeStrings(db, kConfig, project.id, project.config);
     });

@@ -22,7 +22,13 @@ Result<Project> findProject(Database &db, const std::string &name);
 Result<std::vector<Project>> listProjects(Database &db);
 /// With its own profile "default", which is empty. AlreadyExists where the name is taken.
 Result<std::int64_t> insertProject(Database &db, const Project &project);
-/// Replaces description and config of `project.id`.
+/// What a project may have in common with project default: features.images=false, features.profiles=false.
+enum class Shared { Images, Profiles };
+/// The project whose images or profiles `project` uses: itself, or default.
+Result<std::string> homeOf(Database &db, const std::string &project, Shared what);
+/// All whose home that is.
+Result<std::vector<std::string>> projectsAt(Database &db, const std::string &home, Shared what);
+/// Replaces description and config of `project.id`. WrongState where features.* would change and something lives in it.
 Status updateProject(Database &db, const Project &project);
 /// WrongState while something lives in it: names of projects are part of where things lie. AlreadyExists.
 Status renameProject(Database &db, const std::string &name, const std::string &to);

@@ -24,6 +24,8 @@ private slots:
     void takenTrustEndsConnections();
     void restrictedProjectsKeepAwayFromTheHost();
     void limitsOfProjectsCount();
+    void projectsShareWithDefault();
+    void aProjectIsChosenForTheNextCommands();
     void takenAddressesAreNamed();
     void theTunnelComesBack();
     void anAuthorityVouchesForClients();
@@ -218,6 +220,62 @@ void TestTrust::limitsOfProjectsCount()
     RUN_OK(m_box.cli({"delete", "--purge", "one", "--project", "small"}));
     must({"project", "rename", "small", "smaller"});
     must({"project", "delete", "smaller"});
+}
+
+void TestTrust::projectsShareWithDefault()
+{
+    launch("plain");
+    const QByteArray images = m_box.text({"image", "list", "-f", "csv", "-c", "F"});
+    must({"project", "create", "shared", "-c", "features.images=false", "-c", "features.profiles=no"});
+    QCOMPARE(m_box.text({"project", "get", "shared", "features.profiles"}), QByteArray("false"));
+    QCOMPARE(m_box.text({"image", "list", "-f", "csv", "-c", "F", "--project", "shared"}), images);
+    must({"launch", "busybox", "guest", "--project", "shared"}); // of the image and with the profile that default has
+    QCOMPARE(m_box.text({"image", "list", "-f", "csv", "-c", "F"}), images);
+    QVERIFY(m_box.text({"profile", "show", "default"}).contains("/1.0/instances/guest?project=shared"));
+    must({"profile", "set", "default", "limits.memory=77MiB"});
+    QVERIFY(m_box.text({"config", "show", "-e", "guest", "--project", "shared"}).contains("limits.memory: \"77MiB\""));
+    QVERIFY(m_box.text({"exec", "guest", "--project", "shared", "--", "sh", "-c", "cat /sys/fs/cgroup/memory.max 2>/dev/null || echo none"}).size() > 0);
+    must({"profile", "unset", "default", "limits.memory"});
+    const Run late = m_box.cli({"project", "set", "shared", "features.profiles=true"});
+    QVERIFY2(!late.ok() && late.err.contains("empty"), late.told());
+    const Run own = m_box.cli({"project", "set", "default", "features.images=false"});
+    QVERIFY2(!own.ok() && own.err.contains("default"), own.told());
+    // Who is at home in it uses what is shared, and changes nothing of it.
+    RUN_OK(as("guestmember", {"remote", "add", "far", token({"--projects", "shared"}, "guestmember")}));
+    const Run seen = as("guestmember", {"profile", "show", "far:default", "--project", "shared"});
+    QVERIFY2(seen.ok() && seen.out.contains("guest") && !seen.out.contains("plain"), seen.told());
+    const Run changed = as("guestmember", {"profile", "set", "far:default", "user.x=1", "--project", "shared"});
+    QVERIFY2(!changed.ok() && changed.err.contains("project 'default'"), changed.told());
+    const Run removed = as("guestmember", {"image", "delete", "far:" + QString::fromUtf8(images.split('\n').value(0)), "--project", "shared"});
+    QVERIFY2(!removed.ok() && removed.err.contains("project 'default'"), removed.told());
+    must({"delete", "--force", "--purge", "guest", "--project", "shared"});
+    must({"project", "set", "shared", "features.profiles=true"}); // empty again: it gets a profile of its own
+    QVERIFY(!m_box.text({"profile", "show", "default", "--project", "shared"}).contains("root:"));
+    must({"project", "delete", "shared"});
+    for (const QByteArray &line : m_box.text({"config", "trust", "list", "-f", "csv", "-c", "nF"}).split('\n'))
+        if (line.startsWith("guestmember,"))
+            must({"config", "trust", "remove", QString::fromUtf8(line.mid(12))});
+}
+
+void TestTrust::aProjectIsChosenForTheNextCommands()
+{
+    must({"project", "create", "chosen"});
+    launch("elsewhere");
+    const auto names = [&](const QStringList &more = {}) { return as("chooser", QStringList{"list", "-f", "csv", "-c", "n"} + more).out.trimmed(); };
+    QCOMPARE(names(), QByteArray("elsewhere"));
+    RUN_OK(as("chooser", {"project", "switch", "chosen"}));
+    QCOMPARE(as("chooser", {"project", "get-current"}).out, QByteArray("chosen\n"));
+    QCOMPARE(names(), QByteArray());
+    QCOMPARE(names({"--project", "default"}), QByteArray("elsewhere"));
+    RUN_OK(as("chooser", {"init", "--empty", "inside", "-s", "default"}));
+    QCOMPARE(names(), QByteArray("inside"));
+    QCOMPARE(m_box.text({"list", "-f", "csv", "-c", "n"}), QByteArray("elsewhere")); // another user's choice is his own
+    QVERIFY(!as("chooser", {"project", "switch", "nothere"}).ok());
+    RUN_OK(as("chooser", {"delete", "--purge", "inside"}));
+    must({"project", "delete", "chosen"});
+    QVERIFY(!as("chooser", {"list"}).ok()); // it is gone
+    RUN_OK(as("chooser", {"project", "switch", "default"}));
+    QCOMPARE(names(), QByteArray("elsewhere"));
 }
 
 void TestTrust::takenAddressesAreNamed()

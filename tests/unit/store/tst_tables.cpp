@@ -322,7 +322,7 @@ private slots:
         VERIFY_OK(out);
         QCOMPARE(out->config, profile.config);
         QCOMPARE(out->devices, profile.devices);
-        QCOMPARE(out->usedBy, std::vector<std::string>{"web1"});
+        QCOMPARE(store::namesOf(out->usedBy), std::string("web1"));
         const Status refused = deleteProfile(db, profile.id);
         VERIFY_FAILS(Code::WrongState, refused);
         QCOMPARE(refused.error().message, std::string("profile 'web' is used by web1"));
