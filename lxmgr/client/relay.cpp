@@ -30,6 +30,13 @@ bool takesAny(int fd)
     return kind == S_IFREG || (kind == S_IFCHR && !::isatty(fd)) || (::fcntl(fd, F_GETFL) & O_NONBLOCK);
 }
 
+/// The caller's pipes have room for 64 KiB at first: each turn would move no more.
+void widen(int pipe)
+{
+    if (const int now = ::fcntl(pipe, F_GETPIPE_SZ); now > 0 && static_cast<std::size_t>(now) < kPipeful)
+        (void)::fcntl(pipe, F_SETPIPE_SZ, kPipeful); // as in LocalPipe
+}
+
 /// SPLICE_F_NONBLOCK is for pipes: a socket or terminal at the other side would still block.
 bool splices(int from, int to)
 {
@@ -53,7 +60,13 @@ Result<LocalPipe> LocalPipe::make(Near near)
     return pipe;
 }
 
-Relay::Relay(int from, int to) : m_from(from), m_to(to), m_piece(takesAny(to) ? kPiece : PIPE_BUF), m_splices(splices(from, to)) {}
+Relay::Relay(int from, int to) : m_from(from), m_to(to), m_piece(takesAny(to) ? kPiece : PIPE_BUF), m_splices(splices(from, to))
+{
+    if (m_splices) {
+        widen(from);
+        widen(to);
+    }
+}
 
 pollfd Relay::wanted() const
 {
