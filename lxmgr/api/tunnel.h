@@ -16,12 +16,15 @@ struct TunnelRequest {
     std::string certificate; ///< PEM. connect: exactly this one is believed; empty: what certification authorities vouch for.
     std::string key;         ///< PEM
     std::string folder;      ///< connect: of the identity to show, "" for none.
+    bool oldTls = false;     ///< connect: TLS 1.2 is good enough.
+    std::uint64_t timeout = 0; ///< connect: ms until the handshake must be done; 0: 10 s.
 };
 template <> struct Fields<TunnelRequest> {
     static constexpr auto rows = std::tuple{
         Field{"op", &TunnelRequest::op},   Field{"host", &TunnelRequest::host},
         Field{"port", &TunnelRequest::port}, Field{"certificate", &TunnelRequest::certificate},
         Field{"key", &TunnelRequest::key}, Field{"folder", &TunnelRequest::folder},
+        Field{"old_tls", &TunnelRequest::oldTls}, Field{"timeout", &TunnelRequest::timeout},
     };
 };
 

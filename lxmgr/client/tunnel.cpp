@@ -113,17 +113,17 @@ Result<api::TunnelReply> Tunnel::ask(const api::TunnelRequest &request, const st
 Result<Fd> Tunnel::connect(const FarEnd &end)
 {
     auto [ours, its] = TRY(socketPair(SOCK_STREAM));
-    TRY(ask({"connect", end.host, end.port, end.certificate, {}, end.identityFolder}, {its.get()}));
+    TRY(ask({"connect", end.host, end.port, end.certificate, {}, end.identityFolder, end.oldTls, end.timeout}, {its.get()}));
     return std::move(ours);
 }
 
 Result<std::string> Tunnel::certificateOf(const std::string &host, std::uint16_t port)
 {
-    return TRY(ask({"certificate", host, port, {}, {}, {}})).certificate;
+    return TRY(ask({"certificate", host, port, {}, {}, {}, false, 0})).certificate;
 }
 
-Result<std::string> Tunnel::identity(const std::string &folder) { return TRY(ask({"identity", {}, 0, {}, {}, folder})).certificate; }
+Result<std::string> Tunnel::identity(const std::string &folder) { return TRY(ask({"identity", {}, 0, {}, {}, folder, false, 0})).certificate; }
 
-Result<std::string> Tunnel::fingerprint(const std::string &pem) { return TRY(ask({"fingerprint", {}, 0, pem, {}, {}})).fingerprint; }
+Result<std::string> Tunnel::fingerprint(const std::string &pem) { return TRY(ask({"fingerprint", {}, 0, pem, {}, {}, false, 0})).fingerprint; }
 
 } // namespace lxmgr::client

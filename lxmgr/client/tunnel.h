@@ -20,6 +20,8 @@ struct FarEnd {
     std::uint16_t port = 8443;
     std::string certificate; ///< PEM: exactly this one is believed. Empty: what the host's certification authorities vouch for.
     std::string identityFolder; ///< With client.crt and client.key, which are made when missing. Empty: none is shown.
+    bool oldTls = false; ///< TLS 1.2 is good enough: image servers are not all new.
+    std::uint64_t timeout = 0; ///< ms until the handshake must be done; 0: 10 s.
 };
 
 /// lxmgr-tunnel as a child process, and the socket that it listens to us on.

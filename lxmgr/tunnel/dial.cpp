@@ -9,6 +9,7 @@
 #include <QSslKey>
 #include <QTimer>
 
+#include <chrono>
 #include <map>
 #include <unistd.h>
 
@@ -63,8 +64,9 @@ private:
         });
         QObject::connect(m_tls.get(), &QSslSocket::encrypted, m_tls.get(), [this] { shaken(); });
         QObject::connect(m_tls.get(), &QAbstractSocket::errorOccurred, m_tls.get(), [this] { failed(); });
-        QTimer::singleShot(kHandshakeTime, &m_life, [this] {
-            end(Error(Code::Unavailable, m_place + " did not answer within 10 seconds"));
+        const auto patience = request.timeout > 0 ? std::chrono::milliseconds(request.timeout) : std::chrono::milliseconds(kHandshakeTime);
+        QTimer::singleShot(patience, &m_life, [this, patience] {
+            end(Error(Code::Unavailable, m_place + " did not answer within " + std::to_string((patience.count() + 999) / 1000) + " seconds"));
         });
         m_tls->connectToHostEncrypted(QString::fromStdString(request.host), static_cast<quint16>(request.port));
     }
@@ -120,7 +122,9 @@ private:
 Result<QSslConfiguration> configurationFor(const api::TunnelRequest &request)
 {
     QSslConfiguration configuration = QSslConfiguration::defaultConfiguration();
-    configuration.setProtocol(QSsl::TlsV1_3OrLater);
+    configuration.setProtocol(request.oldTls ? QSsl::TlsV1_2OrLater : QSsl::TlsV1_3OrLater);
+    if (request.certificate.empty())
+        configuration.setCaCertificates(authorities());
     configuration.setAllowedNextProtocols({"http/1.1"});
     if (!request.folder.empty()) {
         const tls::Identity identity = TRY(ownIdentity(request.folder));
@@ -135,6 +139,15 @@ Result<QSslConfiguration> configurationFor(const api::TunnelRequest &request)
 }
 
 } // namespace
+
+const QList<QSslCertificate> &authorities()
+{
+    static const QList<QSslCertificate> all = [] {
+        const QString named = qEnvironmentVariable("SSL_CERT_FILE");
+        return named.isEmpty() ? QSslConfiguration::defaultConfiguration().caCertificates() : QSslCertificate::fromPath(named);
+    }();
+    return all;
+}
 
 void dial(const api::TunnelRequest &request, Fd plain, std::function<void(Status)> done)
 {

@@ -6,6 +6,9 @@
 #include "base/result.h"
 #include "tls/certificate.h"
 
+#include <QList>
+#include <QSslCertificate>
+
 #include <functional>
 
 namespace lxmgr::tunnel
@@ -15,6 +18,8 @@ namespace lxmgr::tunnel
 void dial(const api::TunnelRequest &request, Fd plain, std::function<void(Status)> done);
 /// What a host shows, PEM, without believing it.
 void askCertificate(const api::TunnelRequest &request, std::function<void(Result<std::string>)> done);
+/// Who vouches for hosts that no certificate is given of: SSL_CERT_FILE, as for OpenSSL's own programs, else the system's. Read once.
+const QList<QSslCertificate> &authorities();
 /// Our certificate and its key in `folder`; made when missing.
 Result<tls::Identity> ownIdentity(const std::string &folder);
 
