@@ -1,6 +1,7 @@
 // Progress: how long work says what it is doing and learns that nobody wants it any more.
 #pragma once
 
+#include <functional>
 #include <string>
 
 namespace lxmgr
@@ -18,6 +19,11 @@ public:
     virtual void report(const std::string &text) = 0;
     /// Asked between steps; the work then ends with Code::Cancelled and leaves nothing behind. Any thread.
     virtual bool cancelled() const = 0;
+    /// `callback` is called once nobody wants the work any more, at once where that is so already, on the canceller's thread; {}: no
+    /// longer. For work that waits for something else.
+    virtual void onCancel(std::function<void()>) {}
+    /// Something the user should know although the work goes on: which of several ways was taken, and why not another.
+    virtual void note(const std::string &) {}
 
     /// Listens to nobody and is never cancelled.
     static Progress &none();

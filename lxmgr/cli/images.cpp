@@ -5,9 +5,9 @@
 #include "cli/context.h"
 #include "cli/keys.h"
 #include "cli/listing.h"
-#include "cli/multipart.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
+#include "client/multipart.h"
 #include "http/target.h"
 
 #include <algorithm>
@@ -214,11 +214,11 @@ Result<client::Request> uploadOf(Context &context, std::vector<ImportFile> &file
         request.sourceSize = files[0].size;
         return request;
     }
-    std::vector<FormPart> parts;
+    std::vector<client::FormPart> parts;
     static constexpr const char *kNames[] = {"metadata", "rootfs"};
     for (std::size_t i = 0; i < files.size(); ++i)
         parts.push_back({kNames[i], fileName(files[i].path), readFrom(files[i].fd.get()), files[i].size});
-    Form form = makeForm(std::move(parts));
+    client::Form form = client::makeForm(std::move(parts));
     request.headers.set("Content-Type", form.contentType);
     request.source = std::move(form.source);
     request.sourceSize = form.size;
@@ -362,7 +362,7 @@ Result<int> imageExport(Context &context, const Arguments &arguments)
     client::Request request;
     request.target = context.client().target(client::path("/1.0/images", {fingerprint, "export"}));
     Status opened;
-    std::optional<FormReader> form;
+    std::optional<client::FormReader> form;
     request.sink = [&](const http::ResponseHead &head) -> client::Sink {
         const std::string_view type = head.headers.value("Content-Type");
         if (type.starts_with("multipart/")) {

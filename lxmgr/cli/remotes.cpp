@@ -91,11 +91,6 @@ Status replaceFile(const std::string &path, std::string_view text)
     return done;
 }
 
-bool isThisHost(std::string_view host)
-{
-    return host == "localhost" || host == "::1" || (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
-}
-
 Result<Remote> readRemote(const std::string &name, const api::Json &value, const std::string &where)
 {
     if (!isRemoteName(name) || !value.asObject())
@@ -122,33 +117,6 @@ bool isRemoteName(std::string_view name)
            std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '_' || c == '-'; });
 }
 
-Result<HostPort> hostOf(const std::string &address)
-{
-    const bool tls = address.starts_with("https://");
-    if (!tls && !address.starts_with("http://"))
-        return Error(Code::Invalid, quoted(address) + " is no address that begins with https://");
-    const std::string_view rest = std::string_view(address).substr(tls ? 8 : 7);
-    const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
-    HostPort end;
-    end.port = tls ? 443 : 80;
-    std::string_view host = authority;
-    std::string_view port;
-    const std::size_t colon = authority.starts_with('[') ? authority.find("]:") : authority.rfind(':');
-    if (colon != std::string_view::npos) {
-        host = authority.substr(0, colon + (authority.starts_with('[') ? 1 : 0));
-        port = authority.substr(authority.find(':', colon) + 1);
-        end.port = static_cast<std::uint16_t>(TRY_IN("port of " + quoted(address), parseUnsigned(port, 1, 65535)));
-    }
-    if (host.starts_with('[') && host.ends_with(']'))
-        host = host.substr(1, host.size() - 2);
-    const bool good = !host.empty() && host.size() <= 253 &&
-                      std::ranges::all_of(host, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '-' || c == ':' || c == '_'; });
-    if (!good)
-        return Error(Code::Invalid, quoted(address) + " names no host");
-    end.host = std::string(host);
-    return end;
-}
-
 Result<std::string> remoteUrl(const std::string &word, std::string_view protocol)
 {
     std::string url = word;
@@ -169,7 +137,7 @@ Result<std::string> remoteUrl(const std::string &word, std::string_view protocol
     while (url.ends_with('/'))
         url.pop_back();
     const HostPort end = TRY(hostOf(url));
-    if (url.starts_with("http://") && (protocol != "simplestreams" || !isThisHost(end.host)))
+    if (url.starts_with("http://") && (protocol != "simplestreams" || !client::isThisHost(end.host)))
         return Error(Code::Invalid, quoted(word) + ": http is not protected on its way; use https");
     const std::string authority = url.substr(8, url.find('/', 8) == std::string::npos ? std::string::npos : url.find('/', 8) - 8);
     if (protocol == "simplestreams")

@@ -4,6 +4,7 @@
 #include "api/json.h"
 #include "base/fd.h"
 #include "base/result.h"
+#include "client/address.h"
 
 #include <cstdint>
 #include <functional>
@@ -26,12 +27,8 @@ struct Remote {
     bool isUnix() const { return address.starts_with("unix:"); }
 };
 
-/// Of an https address.
-struct HostPort {
-    std::string host; ///< IPv6 without brackets.
-    std::uint16_t port = 8443;
-};
-Result<HostPort> hostOf(const std::string &address);
+using client::HostPort;
+using client::hostOf;
 /// "host", "host:port", "[::1]:port" and URLs as the URL that is kept. Invalid: none of these, or plain http to another host.
 Result<std::string> remoteUrl(const std::string &word, std::string_view protocol);
 /// Letters, digits, '.', '_' and '-', not beginning with '-' or '.'.

@@ -1,11 +1,13 @@
 #include "client/connection.h"
 
+#include "base/text.h"
 #include "http/parser.h"
 
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -38,6 +40,23 @@ http::Headers headersFor(const Request &request)
     if (!request.body.empty() && !headers.find("Content-Type"))
         headers.set("Content-Type", "application/json");
     return headers;
+}
+
+/// Returns at once where neither patience nor cancelling is limited: recv(2) waits itself.
+Status awaitBytes(const Fd &fd, const Request &request)
+{
+    if (request.quietMs < 0 && request.cancelFd < 0)
+        return {};
+    pollfd waits[] = {{fd.get(), POLLIN, 0}, {request.cancelFd, POLLIN, 0}};
+    int ready = 0;
+    do
+        ready = ::poll(waits, 2, request.quietMs);
+    while (ready < 0 && errno == EINTR);
+    if (ready < 0)
+        return Error::fromErrno(errno, "poll");
+    if (ready == 0)
+        return Error(Code::Unavailable, "nothing came for " + std::to_string(request.quietMs / 1000) + " seconds");
+    return waits[1].revents != 0 ? Status(Error(Code::Cancelled, "cancelled")) : Status();
 }
 
 bool isJson(const http::ResponseHead &head)
@@ -165,13 +184,15 @@ Result<Response> Connection::receive(const Request &request)
     http::ResponseParser parser({
         [&](http::ResponseHead head) -> Status {
             response.head = std::move(head);
-            if (request.sink && response.head.status == 200 && !isJson(response.head))
+            if (request.sink && (response.head.status == 200 || response.head.status == 206) && !isJson(response.head))
                 sink = request.sink(response.head);
             return {};
         },
         [&](std::string_view piece) -> Status {
             if (sink)
                 return sink(piece);
+            if (response.body.size() + piece.size() > request.mostBody)
+                return Error(Code::Invalid, "the answer is longer than the " + humanBytes(Bytes{request.mostBody}) + " that it may be");
             response.body.append(piece);
             return {};
         },
@@ -189,6 +210,7 @@ Result<Response> Connection::receive(const Request &request)
             pending.remove_prefix(TRY(parser.feed(pending)));
         if (done)
             break;
+        TRY(awaitBytes(m_fd, request));
         const ssize_t got = ::recv(m_fd.get(), buffer.get(), kReadPiece, 0);
         if (got < 0 && errno == EINTR)
             continue;

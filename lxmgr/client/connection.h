@@ -27,9 +27,12 @@ struct Request {
     std::string body; ///< Sent where there is no `source`.
     Source source;
     std::optional<std::uint64_t> sourceSize; ///< Chunked without.
-    /// Takes the body of a 200 answer that is no JSON; without, everything goes to Response::body.
+    /// Takes the body of a 200 or 206 answer that is no JSON; without, everything goes to Response::body.
     std::function<Sink(const http::ResponseHead &)> sink;
     std::vector<int> fds = {}; ///< Descriptors that go along.
+    std::uint64_t mostBody = UINT64_MAX; ///< Bytes that Response::body may take: Invalid beyond.
+    int quietMs = -1; ///< Unavailable when nothing comes for so long; -1: it may last.
+    int cancelFd = -1; ///< Readable: Cancelled.
 };
 
 struct Response {

@@ -1,9 +1,9 @@
 // Lists as cli.md's section on formats has them, byte for byte; and YAML both ways.
 #include "cli/output.h"
+#include "client/multipart.h"
 
 #include "cli/keys.h"
 #include "cli/listing.h"
-#include "cli/multipart.h"
 #include "cli/terminal.h"
 #include "cli/yaml.h"
 #include "support/verify.h"
@@ -181,7 +181,7 @@ private slots:
     {
         QFETCH(int, piece);
         const std::string bodies[] = {std::string(5000, 'm') + "\r\n--", std::string(70000, 'r')};
-        std::vector<FormPart> parts;
+        std::vector<client::FormPart> parts;
         for (int i = 0; i < 2; ++i)
             parts.push_back({i == 0 ? "metadata" : "rootfs", "file",
                              [text = bodies[i]](char *buffer, std::size_t size) mutable -> Result<std::size_t> {
@@ -190,9 +190,9 @@ private slots:
                                  return count;
                              },
                              bodies[i].size()});
-        Form form = makeForm(std::move(parts));
+        client::Form form = client::makeForm(std::move(parts));
         std::map<std::string, std::string> got;
-        FormReader reader(form.contentType, [&](const std::string &name, const std::string &) -> Result<client::Sink> {
+        client::FormReader reader(form.contentType, [&](const std::string &name, const std::string &) -> Result<client::Sink> {
             return client::Sink([&got, name](std::string_view bytes) -> Status {
                 got[name].append(bytes);
                 return {};

@@ -9,19 +9,19 @@
 #include <string_view>
 #include <vector>
 
-namespace lxmgr::cli
+namespace lxmgr::client
 {
 
 struct FormPart {
     std::string name;
     std::string fileName;
-    client::Source source;
+    Source source;
     std::uint64_t size = 0;
 };
 
 struct Form {
     std::string contentType;
-    client::Source source;
+    Source source;
     std::uint64_t size = 0;
 };
 
@@ -31,7 +31,7 @@ Form makeForm(std::vector<FormPart> parts);
 class FormReader
 {
 public:
-    using Open = std::function<Result<client::Sink>(const std::string &name, const std::string &fileName)>;
+    using Open = std::function<Result<Sink>(const std::string &name, const std::string &fileName)>;
 
     FormReader(std::string_view contentType, Open open);
     Status feed(std::string_view piece);
@@ -48,7 +48,7 @@ private:
     std::string m_delimiter; ///< CRLF, two dashes and the boundary.
     std::string m_buffer;
     State m_state = State::Preamble;
-    client::Sink m_sink;
+    Sink m_sink;
 };
 
-} // namespace lxmgr::cli
+} // namespace lxmgr::client

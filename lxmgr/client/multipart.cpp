@@ -1,4 +1,4 @@
-#include "cli/multipart.h"
+#include "client/multipart.h"
 
 #include "base/text.h"
 
@@ -6,7 +6,7 @@
 #include <memory>
 #include <random>
 
-namespace lxmgr::cli
+namespace lxmgr::client
 {
 
 namespace
@@ -26,7 +26,7 @@ std::string newBoundary()
 /// One stretch of a form: bytes of ours, or a file of known size.
 struct Stretch {
     std::string text;
-    client::Source source;
+    Source source;
     std::uint64_t left = 0;
 };
 
@@ -157,4 +157,4 @@ Status FormReader::beginPart(std::string_view head)
     return Error(Code::Corrupt, "a part of the image has no name");
 }
 
-} // namespace lxmgr::cli
+} // namespace lxmgr::client

@@ -1,0 +1,207 @@
+#include "servers/download.h"
+
+#include "base/text.h"
+#include "client/client.h"
+#include "client/multipart.h"
+#include "http/target.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <poll.h>
+
+namespace lxmgr::servers
+{
+
+namespace
+{
+
+constexpr int kMostTries = 5; ///< In a row, without a byte more.
+constexpr std::uint64_t kLongestRefusal = 1 << 20;
+constexpr int kFirstPause = 250; ///< ms; doubled each time.
+
+/// "rootfs: 45% (12.30MB/s)", a few times a second.
+class Meter
+{
+public:
+    Meter(Progress &progress, std::uint64_t total, std::uint64_t had) : m_progress(progress), m_total(total), m_had(had), m_now(had) {}
+    void add(std::size_t bytes)
+    {
+        m_now += bytes;
+        const auto now = Clock::now();
+        if (now - m_told < std::chrono::milliseconds(200))
+            return;
+        m_told = now;
+        const double seconds = std::chrono::duration<double>(now - m_start).count();
+        char text[96];
+        const double speed = seconds > 0 ? static_cast<double>(m_now - std::min(m_had, m_now)) / seconds / 1e6 : 0;
+        if (m_total > 0)
+            std::snprintf(text, sizeof text, "rootfs: %d%% (%.2fMB/s)", static_cast<int>(std::min<std::uint64_t>(100, m_now * 100 / m_total)), speed);
+        else
+            std::snprintf(text, sizeof text, "rootfs: %.2fMB (%.2fMB/s)", static_cast<double>(m_now) / 1e6, speed);
+        m_progress.report(text);
+    }
+    void restart() { m_now = 0; }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    Progress &m_progress;
+    std::uint64_t m_total, m_had, m_now;
+    Clock::time_point m_start = Clock::now(), m_told;
+};
+
+Error refused(const http::ResponseHead &head, const std::string &path)
+{
+    const bool missing = head.status == 404 || head.status == 403;
+    return {missing ? Code::NotFound : Code::Unavailable, path + ": the server answers with status " + std::to_string(head.status)};
+}
+
+/// The first byte of a partial answer: "bytes 100-199/200".
+std::optional<std::uint64_t> startOf(const http::ResponseHead &head)
+{
+    const std::string_view range = head.headers.value("Content-Range");
+    if (!range.starts_with("bytes "))
+        return std::nullopt;
+    const auto start = parseUnsigned(range.substr(6, range.find('-') - 6));
+    return start ? std::optional(*start) : std::nullopt;
+}
+
+/// One attempt after another at one file, or at the one answer of the API.
+class Attempt
+{
+public:
+    /// `had`: what is here of the `most` bytes that the whole image may have.
+    Attempt(ImageServer &server, Target &target, Progress &progress, Meter &meter, std::uint64_t had, std::uint64_t most)
+        : m_server(server), m_target(target), m_progress(progress), m_meter(meter), m_came(had), m_most(most)
+    {
+    }
+
+    /// From where the target stands to the end of its file, `expected` bytes long where that is known.
+    Status run(const std::string &path, std::optional<std::uint64_t> expected)
+    {
+        if (!expected && m_target.part() > 0)
+            TRY(startAgain()); // an answer in two parts knows no ranges
+        const std::uint64_t from = m_target.received();
+        client::Request request;
+        request.mostBody = kLongestRefusal;
+        if (from > 0)
+            request.headers.set("Range", "bytes=" + std::to_string(from) + "-");
+        std::optional<client::FormReader> form;
+        Status inside; // what a sink cannot say otherwise
+        request.sink = [&](const http::ResponseHead &head) -> client::Sink {
+            const std::string_view type = head.headers.value("Content-Type");
+            if (type.starts_with("multipart/")) {
+                inside = m_target.part() == 0 && m_target.received() == 0 ? Status() : startAgain();
+                form.emplace(type, [&, first = true](const std::string &name, const std::string &) mutable -> Result<client::Sink> {
+                    const bool metadata = std::exchange(first, false);
+                    if (metadata != (name == "metadata") || (!metadata && !name.starts_with("rootfs")))
+                        return Error(Code::Corrupt, "the image's parts are others than metadata and rootfs");
+                    if (!metadata)
+                        TRY(m_target.nextPart());
+                    return client::Sink([this](std::string_view piece) { return take(piece, std::nullopt); });
+                });
+                return [&](std::string_view piece) -> Status {
+                    TRY(Status(inside));
+                    return form->feed(piece);
+                };
+            }
+            std::uint64_t skip = 0;
+            if (head.status == 200)
+                skip = from; // it knows no ranges: what is here already comes again
+            else if (startOf(head) != from)
+                inside = Error(Code::Unavailable, path + ": the server sends another part than the one asked for");
+            return [this, &inside, expected, skip](std::string_view piece) mutable -> Status {
+                TRY(Status(inside));
+                const std::size_t over = static_cast<std::size_t>(std::min<std::uint64_t>(skip, piece.size()));
+                skip -= over;
+                piece.remove_prefix(over);
+                return piece.empty() ? Status() : take(piece, expected);
+            };
+        };
+        const client::Response response = TRY(m_server.site().ask(path, std::move(request)));
+        if (response.head.status == 416 && from > 0) {
+            TRY(startAgain());
+            return Error(Code::Unavailable, path + ": the server has less of it than is here");
+        }
+        if (response.head.status != 200 && response.head.status != 206)
+            return refused(response.head, path);
+        TRY(std::move(inside));
+        if (form)
+            return form->finish();
+        if (expected && m_target.received() < *expected)
+            return Error(Code::Unavailable, path + " ends before its " + humanBytes(Bytes{*expected}));
+        return {};
+    }
+
+private:
+    Status startAgain()
+    {
+        m_meter.restart();
+        m_came = 0;
+        return m_target.startAgain();
+    }
+
+    Status take(std::string_view piece, std::optional<std::uint64_t> expected)
+    {
+        if (m_progress.cancelled())
+            return Error(Code::Cancelled, "cancelled");
+        m_came += piece.size();
+        if ((expected && m_target.received() + piece.size() > *expected) || m_came > m_most)
+            return Error(Code::Corrupt, "more comes than the " + humanBytes(Bytes{expected.value_or(m_most)}) + " that the server had said");
+        m_meter.add(piece.size());
+        return m_target.write(piece);
+    }
+
+    ImageServer &m_server;
+    Target &m_target;
+    Progress &m_progress;
+    Meter &m_meter;
+    std::uint64_t m_came, m_most;
+};
+
+/// Until `milliseconds` are over or nobody wants it any more.
+void pause(int milliseconds, int cancelFd)
+{
+    pollfd wait{cancelFd, POLLIN, 0};
+    ::poll(&wait, 1, milliseconds); // either way it is looked at what comes next
+}
+
+} // namespace
+
+Status download(ImageServer &server, const Offer &offer, Target &target, Progress &progress)
+{
+    const auto total = static_cast<std::uint64_t>(std::max<std::int64_t>(offer.image.size, 0));
+    std::uint64_t had = target.received();
+    for (std::size_t i = 0; i < target.part() && i < offer.files.size(); ++i)
+        had += offer.files[i].size;
+    Meter meter(progress, total, had);
+    Attempt attempt(server, target, progress, meter, had, total);
+    const std::string secret = server.secret().empty() ? "" : "?secret=" + http::percentEncode(server.secret());
+    int tries = 0;
+    for (;;) {
+        if (progress.cancelled())
+            return Error(Code::Cancelled, "cancelled");
+        const std::size_t part = target.part();
+        const std::uint64_t before = target.received();
+        Status done;
+        if (offer.files.empty())
+            done = attempt.run("1.0/images/" + offer.image.fingerprint + "/export" + secret, std::nullopt);
+        else if (before < offer.files[part].size)
+            done = attempt.run(offer.files[part].path, offer.files[part].size);
+        if (done && (offer.files.empty() || part + 1 == offer.files.size()))
+            return {};
+        if (done) {
+            TRY(target.nextPart());
+            tries = 0;
+            continue;
+        }
+        if (done.error().code != Code::Unavailable)
+            return done;
+        tries = target.part() == part && target.received() > before ? 1 : tries + 1;
+        if (tries == kMostTries || !secret.empty()) // a secret is good for one time
+            return done;
+        pause(kFirstPause << tries, server.site().patience().cancelFd);
+    }
+}
+
+} // namespace lxmgr::servers
