@@ -4,6 +4,7 @@
 #include "cli/yaml.h"
 #include "client/connection.h"
 #include "client/tunnel.h"
+#include "config/server_config.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -25,11 +26,12 @@ constexpr std::string_view kProtocols[] = {"incus", "lxd", "simplestreams"};
 
 std::map<std::string, Remote> builtIn()
 {
-    return {
-        {std::string(kLocalRemote), {"unix://", "lxd", false, {}}                                              },
-        {"images",                  {"https://images.linuxcontainers.org", "simplestreams", true, {}}          },
-        {"ubuntu",                  {"https://cloud-images.ubuntu.com/releases", "simplestreams", true, {}}    },
+    std::map<std::string, Remote> all = {
+        {std::string(kLocalRemote), {"unix://", "lxd", false, {}}}
     };
+    for (const config::ImageServerName &server : config::ServerConfig().imageServerList())
+        all[server.name] = {server.url, "simplestreams", true, {}};
+    return all;
 }
 
 /// Nothing where there is no such file.

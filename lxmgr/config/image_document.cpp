@@ -39,6 +39,17 @@ constexpr DocumentKey<ImageRecord> kRecordKeys[] = {
     {"expires_at",  &readMillis<&ImageRecord::expiresAt, ImageRecord>},
     {"properties", &readTexts<&ImageRecord::properties, ImageRecord>},
     {"aliases",     &readAliases                                  },
+    {"cached",
+     [](ImageRecord &record, const YamlNode &value, const std::string &file) -> Status {
+         record.cached = TRY(yamlText(value, file, "cached")) == "true";
+         return {};
+     }},
+    {"auto_update",
+     [](ImageRecord &record, const YamlNode &value, const std::string &file) -> Status {
+         record.autoUpdate = TRY(yamlText(value, file, "auto_update")) == "true";
+         return {};
+     }},
+    {"origin", &readTexts<&ImageRecord::origin, ImageRecord>},
 };
 
 constexpr DocumentKey<ImageDocument> kKeys[] = {
@@ -75,6 +86,12 @@ std::string writeImageDocument(const ImageDocument &document)
             .add("expires_at", YamlNode::word(std::to_string(record.expiresAt)))
             .add("properties", YamlNode::map(record.properties))
             .add("aliases", std::move(aliases));
+        if (record.cached)
+            node.add("cached", YamlNode::word("true"));
+        if (record.autoUpdate)
+            node.add("auto_update", YamlNode::word("true"));
+        if (!record.origin.empty())
+            node.add("origin", YamlNode::map(record.origin));
         projects.items.push_back(std::move(node));
     }
     YamlNode root = YamlNode::map();

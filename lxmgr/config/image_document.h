@@ -23,6 +23,9 @@ struct ImageRecord {
     std::int64_t expiresAt = 0;  ///< 0: never.
     StringMap properties;
     std::vector<ImageAliasDocument> aliases;
+    bool cached = false;
+    bool autoUpdate = false;
+    StringMap origin; ///< server, protocol, alias, certificate; empty: it was fetched from nowhere.
     bool operator==(const ImageRecord &) const = default;
 };
 struct ImageDocument {

@@ -14,7 +14,7 @@ namespace
 /// What a key of restricted.* may say beside "block" and "allow".
 Status checkWord(std::string_view name, const std::string &value)
 {
-    if (value.empty() || !name.starts_with("restricted.") || name == "restricted.networks.access")
+    if (value.empty() || !name.starts_with("restricted.") || name == "restricted.networks.access" || name == "restricted.images.servers")
         return {};
     std::vector<std::string> words = {"block", "allow"};
     if (name == "restricted.devices.disk" || name == "restricted.devices.nic")

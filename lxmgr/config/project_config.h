@@ -13,6 +13,7 @@ struct ProjectConfig {
     std::optional<std::string> backups, snapshots;
     std::optional<std::string> interception, lowlevel, nesting, privilege; ///< restricted.containers.*
     std::optional<std::string> disk, gpu, nic, proxy, unixBlock, unixChar, unixHotplug, usb; ///< restricted.devices.*
+    std::optional<std::string> imageServers; ///< restricted.images.servers
     std::optional<std::string> networks; ///< restricted.networks.access
     std::map<std::string, std::string> user;
     bool operator==(const ProjectConfig &) const = default;

@@ -30,6 +30,7 @@ inline constexpr Key<ProjectConfig> kProjectKeys[] = {
     {"restricted.devices.unix-char",     field<&ProjectConfig::unixChar>,     Apply::Live, "block", "unix-char devices: block or allow."},
     {"restricted.devices.unix-hotplug",  field<&ProjectConfig::unixHotplug>,  Apply::Live, "block", "unix-hotplug devices: block or allow."},
     {"restricted.devices.usb",           field<&ProjectConfig::usb>,          Apply::Live, "block", "usb devices: block or allow."},
+    {"restricted.images.servers",        field<&ProjectConfig::imageServers>, Apply::Live, "", "Hosts that images may be fetched from, with commas between. Unset: those of the server's images.servers."},
     {"restricted.networks.access",       field<&ProjectConfig::networks>,     Apply::Live, "", "The managed networks its cards may be in, with commas between. Unset: all."},
     {"restricted.snapshots",             field<&ProjectConfig::snapshots>,    Apply::Live, "block", "Snapshots: block or allow."},
     {"user.*",                           field<&ProjectConfig::user>,         Apply::Live, "", "Free text for people and tools."},

@@ -1,8 +1,12 @@
 #include "config/server_config.h"
 
+#include "base/text.h"
 #include "config/findings.h"
 #include "config/key_parse.h"
 #include "config/server_keys.h"
+
+#include <algorithm>
+#include <cctype>
 
 namespace lxmgr::config
 {
@@ -29,6 +33,45 @@ Result<KeepFor> Codec<KeepFor>::parse(std::string_view text)
 std::string Codec<KeepFor>::format(const KeepFor &value)
 {
     return value.span ? Codec<SnapshotExpiry>::format(*value.span) : "0";
+}
+
+Result<ImageServers> Codec<ImageServers>::parse(std::string_view text)
+{
+    ImageServers servers;
+    if (text == "none")
+        return servers;
+    std::string spaced(text);
+    std::ranges::replace(spaced, ',', ' ');
+    for (const std::string &word : words(spaced)) {
+        const std::size_t equals = word.find('=');
+        const std::string name = word.substr(0, equals);
+        const std::string url = equals == std::string::npos ? "" : word.substr(equals + 1);
+        const bool named = !name.empty() && name.size() <= 63 &&
+                           std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
+        const bool placed = url.starts_with("https://") || url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost");
+        if (!named || !placed)
+            return Error(Code::Invalid, quoted(word) + " is no image server (<name>=https://<host>[/<folder>], or none)");
+        if (std::ranges::find(servers.list, name, &ImageServerName::name) != servers.list.end())
+            return Error(Code::Invalid, "image server " + quoted(name) + " is given twice");
+        servers.list.push_back({name, url});
+    }
+    if (servers.list.empty() || servers.list.size() > 16)
+        return Error(Code::Invalid, "1 to 16 image servers, or none");
+    return servers;
+}
+
+std::string Codec<ImageServers>::format(const ImageServers &value)
+{
+    std::string text;
+    for (const ImageServerName &server : value.list)
+        text.append(text.empty() ? "" : " ").append(server.name).append("=").append(server.url);
+    return text.empty() ? "none" : text;
+}
+
+std::vector<ImageServerName> ServerConfig::imageServerList() const
+{
+    // The usual ones are a constant, which parses (tst_server_config).
+    return (imageServers ? *imageServers : Codec<ImageServers>::parse(kUsualImageServers).value_or(ImageServers{})).list;
 }
 
 std::optional<std::time_t> ServerConfig::keptUntil(std::time_t now) const

@@ -17,6 +17,10 @@ inline constexpr Key<ServerConfig> kServerKeys[] = {
     {"core.https_address", field<&ServerConfig::httpsAddress>, Apply::Live, "", "Where clients of the network are answered over TLS: :8443 for all addresses of the host, or 192.0.2.1:8443. Unset: nowhere."},
     {"core.remote_token_expiry", field<&ServerConfig::remoteTokenExpiry>, Apply::Live, "1d", "How long a token of 'lxmgr config trust add' can be used: 15M, 1d (as snapshots.expiry)."},
     {"core.trust_ca_certificates", field<&ServerConfig::trustCaCertificates>, Apply::Live, "false", "Whether every certificate that the authority in server.ca of the state folder signed is trusted without being listed."},
+    {"images.auto_update_cached", field<&ServerConfig::imagesAutoUpdateCached>, Apply::Live, "true", "Whether images that were fetched for an instance are kept up to date as long as they are used."},
+    {"images.auto_update_interval", field<&ServerConfig::imagesAutoUpdateInterval>, Apply::Live, "6", "Hours between two looks for newer versions of images with auto_update; 0: never."},
+    {"images.remote_cache_expiry", field<&ServerConfig::imagesCacheExpiry>, Apply::Live, "10", "Days after its last use at which an image that was fetched for an instance is deleted; 0: never."},
+    {"images.servers", field<&ServerConfig::imageServers>, Apply::Live, "images=https://images.linuxcontainers.org ubuntu=https://cloud-images.ubuntu.com/releases", "Servers (simplestreams) asked for an image that is not in the local store, one after the other, before it is built from a template; none: no server is asked."},
     {"trash.expiry", field<&ServerConfig::trashExpiry>, Apply::Live, "7d", "How long what 'lxmgr undo' can bring back is kept: 3d, or 1d 12H (as snapshots.expiry); 0: from now on nothing is."},
     {"user.*", field<&ServerConfig::user>, Apply::Live, "",   "Free text for people and tools."},
 };

@@ -35,7 +35,7 @@ struct Context {
     Https &https;
     std::atomic<bool> ready{false};
     std::function<void(bool stopGuests)> quit; ///< Ends the daemon; any thread.
-    std::function<void()> schedulesChanged; ///< Snapshots may fall due or expire at other times than before; any thread.
+    std::function<void()> schedulesChanged; ///< Snapshots or images may fall due or expire at other times than before; any thread.
     std::function<void(std::function<void()>)> whenReady; ///< Runs it once re-adoption and autostart are done.
     FileSessions *fileSessions = nullptr;
 };
@@ -65,6 +65,13 @@ std::span<const HandlerRow> metadataHandlers();
 std::span<const HandlerRow> metricsHandlers();
 std::span<const HandlerRow> absentHandlers();
 std::span<const HandlerRow> imageHandlers();
+std::span<const HandlerRow> imageSourceHandlers();
+/// POST /1.0/images with an image of another server.
+Status copyImage(Context &context, const Request &request, const api::ImagesPost &post, const Responder &responder);
+/// The image of another server that the source of a new instance names. Invalid, Forbidden: it may not be asked.
+Result<instances::RemoteImage> remoteImageOf(Context &context, const Request &request, const api::InstanceSource &source);
+/// Names that new images get: good ones that are not taken.
+Result<std::vector<std::string>> newAliases(Context &context, const Request &request, const std::vector<api::ImageAlias> &aliases);
 std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> profileHandlers();
 std::span<const HandlerRow> networkHandlers();

@@ -167,6 +167,8 @@ api::Image toApi(const store::Image &row)
     image.architecture = row.architecture;
     image.cached = row.cached;
     image.filename = row.filename;
+    if (row.origin && !row.origin->alias.empty())
+        image.updateSource = api::ImageUpdateSource{row.origin->alias, row.origin->certificate, row.origin->protocol, row.origin->server, "container"};
     image.fingerprint = row.fingerprint;
     image.size = static_cast<std::int64_t>(row.size);
     image.createdAt = timeOf(row.createdAt);

@@ -140,6 +140,7 @@ public:
         m_server.reset(); // waits for handlers, which use all that goes next
         m_fileSessions.reset();
         m_https.reset();
+        m_imageScheduler.reset();
         m_scheduler.reset();
         m_backups.reset();
         m_guestApi.reset();
@@ -183,12 +184,16 @@ private:
         m_context->fileSessions = m_fileSessions.get();
         m_context->quit = [this](bool stop) { m_server->runOnServerThread([this, stop] { quit(stop); }); };
         m_context->whenReady = [this](std::function<void()> callback) { whenReady(std::move(callback)); };
-        m_context->schedulesChanged = [this] { m_scheduler->changed(); };
+        m_context->schedulesChanged = [this] { reschedule(); };
         m_handlers = TRY(handlerTable());
         // Adopted before the socket opens: nobody is ever told that a running instance is stopped.
         TRY(m_backups->recover([this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }));
         TRY(m_manager->recover());
-        m_scheduler = TRY(Scheduler::create(*m_server, *m_manager));
+        m_scheduler = TRY(Scheduler::create(*m_server, {"snapshot schedules", [this](std::time_t done) { return m_manager->nextScheduled(done); },
+                                                        [this](std::time_t since, std::time_t now) { m_manager->runScheduled(since, now); }}));
+        // One of its own: a download may take long, and a snapshot waits for none.
+        m_imageScheduler = TRY(Scheduler::create(*m_server, {"images", [this](std::time_t) { return m_images->nextScheduled(); },
+                                                             [this](std::time_t, std::time_t now) { m_images->runScheduled(now); }}));
         TRY(m_server->listen());
         listenOnNetwork();
         log::setSink([this](log::Level level, const std::string &line) { m_events->logging(level, line); });
@@ -297,9 +302,15 @@ private:
             m_fileSessions->endStopped(event.key);
         if (event.action == "instance-updated")
             m_guestApi->serve(event.key);
-        if (m_scheduler && (kReschedules.contains(event.action) || event.action.starts_with("instance-snapshot-") ||
+        if (m_imageScheduler && (kReschedules.contains(event.action) || event.action.starts_with("instance-snapshot-") ||
                             event.action.starts_with("instance-backup-")))
-            m_scheduler->changed();
+            reschedule();
+    }
+
+    void reschedule()
+    {
+        m_scheduler->changed();
+        m_imageScheduler->changed();
     }
 
     void publish(const instances::VolumeEvent &event)
@@ -356,6 +367,7 @@ private:
     std::unique_ptr<GuestApi> m_guestApi;
     std::unique_ptr<instances::Backups> m_backups;
     std::unique_ptr<Scheduler> m_scheduler;
+    std::unique_ptr<Scheduler> m_imageScheduler;
     std::unique_ptr<Context> m_context;
     HandlerTable m_handlers{};
     std::mutex m_readyMutex;

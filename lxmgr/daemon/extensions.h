@@ -94,6 +94,7 @@ inline constexpr std::string_view kExtensions[] = {
     "custom_volume_refresh",
     "projects",
     "image_types",
+    "image_force_refresh",
     "image_compression_algorithm",
     "image_create_aliases",
     "images_expiry",

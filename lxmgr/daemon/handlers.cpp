@@ -12,7 +12,7 @@ Result<HandlerTable> handlerTable()
     HandlerTable table{};
     for (const auto rows : {serverHandlers(), certificateHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), keptExportHandlers(),
                             volumeExchangeHandlers(), backupHandlers(), executionHandlers(), fileHandlers(), diffHandlers(),
-                            imageHandlers(), configurationHandlers(), profileHandlers(), networkHandlers(), networkRuleHandlers(),
+                            imageHandlers(), imageSourceHandlers(), configurationHandlers(), profileHandlers(), networkHandlers(), networkRuleHandlers(),
                             storageHandlers(), volumeHandlers(), undoHandlers(), metadataHandlers(), metricsHandlers(), absentHandlers()})
         for (const HandlerRow &row : rows)
             table[static_cast<std::size_t>(row.route)] = row.handler;

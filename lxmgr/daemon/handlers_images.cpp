@@ -141,8 +141,10 @@ Status change(Context &context, Request &request, const Responder &responder)
     const bool replace = request.id() == api::RouteId::ImagePut;
     if (put.isPublic || replace)
         row.isPublic = put.isPublic.value_or(false);
-    if (put.autoUpdate.value_or(false))
-        return Error(Code::Unsupported, "auto_update is not supported by this version");
+    if (put.autoUpdate || replace)
+        row.autoUpdate = put.autoUpdate.value_or(false);
+    if (row.autoUpdate && (!row.origin || row.origin->alias.empty()))
+        return Error(Code::Invalid, "auto_update: image " + quoted(row.fingerprint.substr(0, 12)) + " was not fetched from a server under a name");
     if (put.expiresAt)
         row.expiresAt = put.expiresAt->isSet() ? put.expiresAt->seconds * 1000 : 0;
     if (replace)
@@ -152,6 +154,7 @@ Status change(Context &context, Request &request, const Responder &responder)
             row.properties[name] = value;
     TRY(store::updateImage(context.db, row));
     TRY(context.images.note({row.fingerprint}));
+    context.schedulesChanged();
     responder.sync();
     return {};
 }
@@ -276,12 +279,7 @@ Result<instances::PublishRequest> publishRequest(Context &context, const Request
     wanted.image.project = request.project();
     wanted.image.filename = post.filename;
     wanted.image.isPublic = post.isPublic;
-    for (const api::ImageAlias &alias : post.aliases) {
-        TRY(checkAliasName(alias.name));
-        if (store::findAlias(context.db, request.project(), alias.name))
-            return Error(Code::AlreadyExists, "Alias already exists: " + quoted(alias.name));
-        wanted.image.aliases.push_back(alias.name);
-    }
+    wanted.image.aliases = TRY(newAliases(context, request, post.aliases));
     return wanted;
 }
 
@@ -311,8 +309,10 @@ Status create(Context &context, Request &request, const Responder &responder)
         const auto post = TRY(request.json<api::ImagesPost>());
         if (post.source.type == "instance" || post.source.type == "container" || post.source.type == "snapshot")
             return publish(context, request, post, responder);
+        if (post.source.type == "image" || post.source.type == "url")
+            return copyImage(context, request, post, responder);
         return Error(Code::Unsupported, "image source " + quoted(post.source.type) +
-                                            " is not supported by this version (upload the image, or build it from a template)");
+                                            " is not supported by this version (image, url, instance, snapshot; or upload the image)");
     }
     instances::NewImage details = TRY(detailsOf(request));
     auto received = std::make_shared<Received>();
@@ -347,6 +347,16 @@ Status create(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
+/// Where "Range: bytes=5-" begins: the rest of a download that was cut off. nullopt: nothing of that kind is asked for.
+std::optional<std::uint64_t> rangeStart(const Request &request)
+{
+    const std::string_view range = request.header("Range");
+    if (!range.starts_with("bytes=") || !range.ends_with('-'))
+        return std::nullopt;
+    const auto start = parseUnsigned(range.substr(6, range.size() - 7));
+    return start ? std::optional(*start) : std::nullopt;
+}
+
 Status exportImage(Context &context, Request &request, const Responder &responder)
 {
     const store::Image row = TRY(find(context, request));
@@ -354,9 +364,15 @@ Status exportImage(Context &context, Request &request, const Responder &responde
     std::vector<images::ExportFile> files = TRY(context.images.files().exportFiles(row.fingerprint));
     std::vector<BodyPart> parts;
     if (files.size() == 1) {
-        parts.emplace_back(FileRange{std::move(files[0].file), 0, files[0].size.count});
-        responder.raw(200, {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + files[0].filename}},
-                      std::move(parts));
+        const std::uint64_t size = files[0].size.count;
+        const std::uint64_t start = rangeStart(request).value_or(0);
+        if (start > 0 && start >= size)
+            return Error(Code::Invalid, "Range: the image has " + std::to_string(size) + " bytes");
+        parts.emplace_back(FileRange{std::move(files[0].file), start, size - start});
+        http::Headers headers = {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + files[0].filename}};
+        if (start > 0)
+            headers.add("Content-Range", "bytes " + std::to_string(start) + "-" + std::to_string(size - 1) + "/" + std::to_string(size));
+        responder.raw(start > 0 ? 206 : 200, headers, std::move(parts));
         return {};
     }
     const std::string boundary = newSecret().substr(0, 60);
@@ -558,6 +574,18 @@ constexpr HandlerRow kRows[] = {
 };
 
 } // namespace
+
+Result<std::vector<std::string>> newAliases(Context &context, const Request &request, const std::vector<api::ImageAlias> &aliases)
+{
+    std::vector<std::string> names;
+    for (const api::ImageAlias &alias : aliases) {
+        TRY(checkAliasName(alias.name));
+        if (store::findAlias(context.db, request.project(), alias.name))
+            return Error(Code::AlreadyExists, "Alias already exists: " + quoted(alias.name));
+        names.push_back(alias.name);
+    }
+    return names;
+}
 
 std::span<const HandlerRow> imageHandlers() { return kRows; }
 

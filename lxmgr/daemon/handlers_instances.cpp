@@ -117,7 +117,7 @@ Result<instances::CreateRequest> definitionOf(const Request &request, const api:
     return create;
 }
 
-Result<instances::CreateRequest> createRequest(const Request &request, const api::InstancesPost &post)
+Result<instances::CreateRequest> createRequest(Context &context, const Request &request, const api::InstancesPost &post)
 {
     instances::CreateRequest create = TRY(definitionOf(request, post));
     const api::InstanceSource &source = post.source;
@@ -127,15 +127,12 @@ Result<instances::CreateRequest> createRequest(const Request &request, const api
     }
     if (source.type != "image")
         return Error(Code::Unsupported, "source type " + quoted(source.type) + " is not supported by this version (image, copy, none)");
-    if (!source.server.empty() && source.protocol == "simplestreams" && !source.alias.empty()) {
-        // A client's built-in image server: the same distribution is built here from its own archive instead.
-        create.alias = source.alias;
-    } else if (!source.server.empty()) {
-        return Error(Code::Unsupported, "image server " + quoted(source.server) + ": copying from other servers is not supported by this version");
+    if (!source.server.empty()) {
+        create.remote = TRY(remoteImageOf(context, request, source));
+        return create;
     }
     create.fingerprint = source.fingerprint;
-    if (create.alias.empty())
-        create.alias = source.alias;
+    create.alias = source.alias;
     if (create.fingerprint.empty() && create.alias.empty())
         return Error(Code::Invalid, "source: neither an alias nor a fingerprint is given");
     if (source.options)
@@ -180,7 +177,7 @@ Status create(Context &context, Request &request, const Responder &responder)
     const auto post = TRY(request.json<api::InstancesPost>());
     if (post.source.type == "copy")
         return copy(context, request, responder, post);
-    auto wanted = TRY(createRequest(request, post));
+    auto wanted = TRY(createRequest(context, request, post));
     if (wanted.name.empty())
         wanted.name = instances::inventName();
     TRY(checkInstanceName(wanted.name));
@@ -458,9 +455,9 @@ Status rebuild(Context &context, Request &request, const Responder &responder)
         return Error(Code::Invalid, "source type " + quoted(source.type) + " is not one to rebuild from (image, none)");
     wanted.fingerprint = source.fingerprint;
     wanted.alias = source.alias;
-    if (!source.server.empty() && !(source.protocol == "simplestreams" && !source.alias.empty()))
-        return Error(Code::Unsupported, "image server " + quoted(source.server) + ": copy the image from there first (image copy)");
-    if (!wanted.empty && wanted.fingerprint.empty() && wanted.alias.empty())
+    if (!source.server.empty())
+        wanted.remote = TRY(remoteImageOf(context, request, source));
+    if (!wanted.empty && !wanted.remote && wanted.fingerprint.empty() && wanted.alias.empty())
         return Error(Code::Invalid, "source: neither an alias nor a fingerprint is given");
     if (context.manager.guest(keyOf(request)))
         return Error(Code::WrongState, "Instance is running");

@@ -172,6 +172,30 @@ bool Task::useUp()
     return true;
 }
 
+void Task::onCancel(std::function<void()> callback)
+{
+    {
+        const std::lock_guard lock(m_mutex);
+        m_onCancel = callback;
+        if (!m_cancelled)
+            return;
+    }
+    if (callback)
+        callback();
+}
+
+void Task::note(const std::string &text)
+{
+    api::Json notes = api::Json::array();
+    {
+        const std::lock_guard lock(m_mutex);
+        if (const api::Json *before = m_options.metadata.find("notes"))
+            notes = *before;
+    }
+    notes.append(text);
+    setMetadata("notes", std::move(notes));
+}
+
 void Task::setOnCancel(std::function<void()> onCancel)
 {
     const std::lock_guard lock(m_mutex);

@@ -51,6 +51,8 @@ public:
     // Progress.
     void report(const std::string &text) override;
     bool cancelled() const override { return m_cancelled; }
+    void onCancel(std::function<void()> callback) override;
+    void note(const std::string &text) override; ///< In metadata "notes".
 
     /// Listeners and waiters hear of it.
     void setMetadata(const std::string &key, api::Json value);

@@ -15,12 +15,12 @@ namespace
 constexpr std::time_t kRetrySeconds = 60;
 }
 
-Result<std::unique_ptr<Scheduler>> Scheduler::create(Server &server, instances::Manager &manager)
+Result<std::unique_ptr<Scheduler>> Scheduler::create(Server &server, Schedule schedule)
 {
     Fd timer(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
     if (!timer)
         return Error::fromErrno(errno, "timerfd_create", "CLOCK_REALTIME");
-    std::unique_ptr<Scheduler> scheduler(new Scheduler(server, manager, std::move(timer)));
+    std::unique_ptr<Scheduler> scheduler(new Scheduler(server, std::move(schedule), std::move(timer)));
     scheduler->m_done = std::time(nullptr);
     TRY(server.poller().watch(scheduler->m_timer.get(), EPOLLIN, [self = scheduler.get()](std::uint32_t) { self->fired(); }));
     scheduler->changed();
@@ -45,16 +45,16 @@ void Scheduler::work()
 {
     for (unsigned seen = m_wanted; seen > 0;) {
         const std::time_t now = std::time(nullptr);
-        auto next = m_manager.nextScheduled(m_done);
+        auto next = m_schedule.next(m_done);
         if (next && *next <= now) {
-            m_manager.runScheduled(m_done, now);
-            next = m_manager.nextScheduled(now);
+            m_schedule.run(m_done, now);
+            next = m_schedule.next(now);
         }
         m_done = now; // after a clock that was set back, too: nothing is made twice for that
         if (next && *next <= now)
             next = now + kRetrySeconds; // it could not be done
         if (Status armed = arm(next); !armed)
-            log::error("snapshot schedules: " + armed.error().message);
+            log::error(m_schedule.name + ": " + armed.error().message);
         // Whoever asked meanwhile has it looked at again.
         seen = m_wanted -= seen;
     }

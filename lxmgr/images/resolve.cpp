@@ -227,6 +227,7 @@ Result<ResolvedImage> resolveTemplate(const Template &definition, const std::str
     image.variant = TRY(findVariant(definition, variant));
     image.architecture = TRY(findArchitecture(definition, architecture));
     image.aliases = aliasesOf(definition, found, image.variant);
+    image.needsNetwork = definition.source.downloader != "busybox";
     const std::string parts =
         definition.name + "-" + (found.name.empty() ? "" : found.name + "-") + image.variant + "-" + image.architecture;
     image.cacheKey = parts + "-" + textDigest(definition.digest + parts).substr(0, 12);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <fcntl.h>
 #include <sys/random.h>
 #include <sys/statvfs.h>
@@ -24,6 +25,8 @@ namespace
 {
 
 constexpr const char *kTemporary = ".new-"; ///< Start of the name of a file that has not got its own yet.
+constexpr const char *kPartial = ".part-";   ///< The same of one that is gone on with later; its fingerprint follows.
+constexpr std::int64_t kKeepPartial = 7 * 86400; ///< Seconds.
 constexpr const char *kRootfs = ".rootfs";  ///< End of the name of a split image's second file.
 constexpr const char *kNote = ".yaml";
 constexpr std::size_t kChunk = 1 << 20;
@@ -88,14 +91,25 @@ public:
         file.m_fd = TRY(sys::openat(folder, file.m_name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
         return file;
     }
+    /// What is there under that name, or nothing yet; it stays there.
+    static Result<NewFile> resume(const Fd &folder, const std::string &name)
+    {
+        NewFile file;
+        file.m_folder = TRY(sys::openat(folder, ".", O_RDONLY | O_DIRECTORY));
+        file.m_fd = TRY(sys::openat(folder, name, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+        file.m_name = name;
+        file.m_keep = true;
+        return file;
+    }
+    void setKept(bool keep) { m_keep = keep; }
     NewFile(NewFile &&other) noexcept
-        : m_folder(std::move(other.m_folder)), m_name(std::exchange(other.m_name, {})), m_fd(std::move(other.m_fd))
+        : m_folder(std::move(other.m_folder)), m_name(std::exchange(other.m_name, {})), m_fd(std::move(other.m_fd)), m_keep(other.m_keep)
     {
     }
     NewFile &operator=(NewFile &&) = delete;
     ~NewFile()
     {
-        if (!m_name.empty())
+        if (!m_name.empty() && !m_keep)
             (void)sys::unlinkat(m_folder, m_name); // the next open() of the store finds what stays
     }
     const Fd &fd() const { return m_fd; }
@@ -114,6 +128,7 @@ private:
     Fd m_folder;
     std::string m_name;
     Fd m_fd;
+    bool m_keep = false;
 };
 
 } // namespace
@@ -135,6 +150,8 @@ struct Upload::State {
     std::vector<NewFile> parts;
     Sha256 hash;
     Bytes received;
+    Bytes ofPart;        ///< Of that, the file that is written.
+    std::string partial; ///< Name of the first file of one that can be resumed.
     std::size_t unwritten = 0; ///< Since the disk was last asked to begin.
 };
 
@@ -143,6 +160,8 @@ Upload::Upload(Upload &&) noexcept = default;
 Upload &Upload::operator=(Upload &&) noexcept = default;
 Upload::~Upload() = default;
 Bytes Upload::received() const { return m_state->received; }
+std::size_t Upload::part() const { return m_state->parts.size() - 1; }
+Bytes Upload::receivedOfPart() const { return m_state->ofPart; }
 std::unique_ptr<Upload::State> Upload::take() && { return std::move(m_state); }
 
 Status Upload::write(std::span<const std::byte> bytes)
@@ -152,6 +171,7 @@ Status Upload::write(std::span<const std::byte> bytes)
         return withFreeSpace(written.error(), m_state->folder, m_state->path).in("store image");
     m_state->hash.update(bytes);
     m_state->received.count += bytes.size();
+    m_state->ofPart.count += bytes.size();
     m_state->unwritten += bytes.size();
     if (m_state->unwritten >= kWriteFrom) {
         // A wish: the disk begins now with what fsync waits for at the end.
@@ -165,8 +185,26 @@ Status Upload::nextPart()
 {
     if (m_state->parts.size() == 2)
         return Error(Code::Invalid, "an image has at most two files: metadata and rootfs");
-    m_state->parts.push_back(TRY(NewFile::create(m_state->folder)));
+    m_state->parts.push_back(m_state->partial.empty() ? TRY(NewFile::create(m_state->folder))
+                                                      : TRY(NewFile::resume(m_state->folder, m_state->partial + kRootfs)));
+    m_state->ofPart = {};
     return {};
+}
+
+Status Upload::startAgain()
+{
+    discard();
+    m_state->parts.clear();
+    m_state->hash = Sha256();
+    m_state->received = m_state->ofPart = {};
+    m_state->parts.push_back(TRY(NewFile::resume(m_state->folder, m_state->partial)));
+    return {};
+}
+
+void Upload::discard()
+{
+    for (NewFile &part : m_state->parts)
+        part.setKept(false);
 }
 
 struct ImageStore::State {
@@ -218,7 +256,47 @@ Result<ImageStore> ImageStore::open(const Paths &paths)
     for (const std::string &name : TRY(path::list(state->folder)))
         if (name.starts_with(kTemporary))
             TRY(sys::unlinkat(state->folder, name));
-    return ImageStore(std::move(state));
+    ImageStore store(std::move(state));
+    TRY(store.dropPartial(std::time(nullptr) - kKeepPartial));
+    return store;
+}
+
+Status ImageStore::dropPartial(std::int64_t before)
+{
+    for (const std::string &name : TRY(path::list(m_state->folder))) {
+        if (!name.starts_with(kPartial))
+            continue;
+        const auto info = sys::fstatat(m_state->folder, name);
+        if (info && info->st_mtime < before)
+            TRY(sys::unlinkat(m_state->folder, name));
+    }
+    return {};
+}
+
+Result<Upload> ImageStore::resume(const std::string &fingerprint, std::optional<Bytes> expected)
+{
+    if (!isFingerprint(fingerprint))
+        return Error(Code::Invalid, quoted(fingerprint) + " is not an image fingerprint (64 hex digits)");
+    auto upload = std::make_unique<Upload::State>();
+    upload->path = m_state->path;
+    upload->folder = TRY(sys::openat(m_state->folder, ".", O_RDONLY | O_DIRECTORY));
+    upload->partial = kPartial + fingerprint;
+    const bool second = sys::fstatat(m_state->folder, upload->partial + kRootfs).has_value();
+    for (const std::string &name : {upload->partial, upload->partial + kRootfs}) {
+        if (name != upload->partial && !second)
+            break;
+        auto part = NewFile::resume(m_state->folder, name);
+        if (!part)
+            return withFreeSpace(std::move(part.error()), m_state->folder, m_state->path).in("store image");
+        upload->ofPart = TRY(sizeOf(part->fd()));
+        upload->received.count += upload->ofPart.count;
+        TRY(hashFile(part->fd(), upload->hash));
+        TRY(sys::call("lseek", name, [&] { return ::lseek(part->fd().get(), 0, SEEK_END); }));
+        upload->parts.push_back(std::move(*part));
+    }
+    if (expected && expected->count > upload->received.count)
+        TRY(needSpace(m_state->folder, Bytes{expected->count - upload->received.count}, "the image", m_state->path));
+    return Upload(std::move(upload));
 }
 
 Result<Upload> ImageStore::newUpload(std::optional<Bytes> expected)
@@ -237,6 +315,7 @@ Result<Upload> ImageStore::newUpload(std::optional<Bytes> expected)
 
 Result<Image> ImageStore::commit(Upload received, const ImportOptions &options)
 {
+    received.discard();
     const auto upload = std::move(received).take();
     Progress &progress = options.progress ? *options.progress : Progress::none();
     Image image;

@@ -2,6 +2,7 @@
 // split image, and <fingerprint>.yaml for what its owner notes of it.
 //
 // Receiving:  Upload u = store.newUpload(); u.write(…); [u.nextPart(); u.write(…);]  Image i = store.commit(std::move(u), options);
+// Fetching:   Upload u = store.resume(fingerprint); … as before, from where it stands: what was received outlives a crash.
 // From disk:  Image i = store.importFiles({"a.tar.xz"} or {"meta.tar.xz","rootfs.squashfs"}, options);
 // From a tree Image i = store.pack(directory, options);            // a built template
 // From others Image i = store.take(metadata, [&](const Fd &file) { … });  // a published instance
@@ -63,7 +64,7 @@ struct ExportFile {
     Bytes size;
 };
 
-/// A file being received: hashed while it is written, gone unless it is committed.
+/// A file being received: hashed while it is written, gone unless it is committed (or kept to be resumed).
 class Upload
 {
 public:
@@ -75,6 +76,11 @@ public:
     /// What follows is the second file of a split image.
     Status nextPart();
     Bytes received() const;
+    std::size_t part() const;  ///< Which file is written, from 0.
+    Bytes receivedOfPart() const;
+    /// Of one that can be resumed: from nothing / what is received goes with this object.
+    Status startAgain();
+    void discard();
     struct State;
     explicit Upload(std::unique_ptr<State> state);
     std::unique_ptr<State> take() &&;
@@ -94,6 +100,11 @@ public:
 
     /// `expected` bytes, if known, are checked against the free space first.
     Result<Upload> newUpload(std::optional<Bytes> expected = {});
+    /// One that goes on with what an earlier one for the same fingerprint has left, and leaves what it has when it goes. The caller has
+    /// no two of a fingerprint at a time. commit() takes it all away unless the whole is what it should be.
+    Result<Upload> resume(const std::string &fingerprint, std::optional<Bytes> expected = {});
+    /// Takes away what was left of downloads that nobody has gone on with since `before` (Unix seconds).
+    Status dropPartial(std::int64_t before);
     /// Looks into what was received (in the sandbox), makes it durable and gives it its name. A file that is there already is kept
     /// and is no error: whether an image row exists is the store room's to say. Invalid: not an image, with what it is.
     Result<Image> commit(Upload upload, const ImportOptions &options = {});

@@ -125,6 +125,7 @@ struct ResolvedImage {
         cacheKey; ///< Same key, same image: names the template's text, release, variant, architecture and options.
     std::vector<std::string>
         aliases; ///< Names it answers to, best first: "debian/13", "debian/trixie", and "debian" for the default.
+    bool needsNetwork = true; ///< Whether a build takes anything from elsewhere.
 };
 
 /// "debian", "debian/12", "debian:12", "images:debian/12", "debian/bookworm/default", "ubuntu/24.04", "busybox".

@@ -157,7 +157,8 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
     store::Instance &row = created.row;
     if (!request.empty) {
         const BuildChoice choice = TRY(BuildChoice::from(request.options));
-        const store::Image image = request.fingerprint.empty()
+        const store::Image image = request.remote ? TRY(m_s.images.obtainRemote(key.project, *request.remote, progress))
+                                   : request.fingerprint.empty()
                                        ? TRY(m_s.images.obtain(key.project, request.alias, choice, progress))
                                        : TRY(store::findImage(m_s.db, key.project, request.fingerprint));
         row.image = image.fingerprint;

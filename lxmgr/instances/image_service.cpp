@@ -18,6 +18,8 @@ class LabelledProgress final : public Progress
 public:
     LabelledProgress(std::string label, Progress &to) : m_label(std::move(label)), m_to(to) {}
     void report(const std::string &text) override { m_to.report(m_label + ": " + text); }
+    void onCancel(std::function<void()> callback) override { m_to.onCancel(std::move(callback)); }
+    void note(const std::string &text) override { m_to.note(text); }
     bool cancelled() const override { return m_to.cancelled(); }
 
 private:
@@ -25,7 +27,8 @@ private:
     Progress &m_to;
 };
 
-/// Points each alias at the image, making it where it is new. `changed` takes all images whose names are others now.
+} // namespace
+
 Status moveAliases(store::Database &db, const std::string &project, const std::string &fingerprint,
                    const std::vector<std::string> &names, std::vector<std::string> &changed)
 {
@@ -48,6 +51,9 @@ Status moveAliases(store::Database &db, const std::string &project, const std::s
     }
     return {};
 }
+
+namespace
+{
 
 /// What the files of an image say themselves.
 store::Image rowOf(const images::Image &image)
@@ -94,17 +100,39 @@ Result<store::Image> ImageService::obtain(const std::string &project, const std:
         if (auto image = store::resolveImage(m_db, project, name); image && image->status == store::ImageStatus::Ready)
             return std::move(*image);
     auto resolved = images::resolveImageName(m_paths, name);
-    if (!resolved && resolved.error().code == Code::NotFound)
-        return Error(Code::NotFound, "image " + quoted(name) + ": not an alias or fingerprint of the local store, and " +
-                                         resolved.error().message);
-    if (!resolved)
+    if (!resolved && resolved.error().code != Code::NotFound)
         return resolved.error();
-    const auto lock = lockFor("build " + resolved->cacheKey);
+    std::string tried;
+    if (choice.empty()) {
+        if (resolved)
+            if (auto image = findBuilt(project, *resolved))
+                return std::move(*image);
+        if (!resolved || resolved->needsNetwork) { // what can be had from this host alone is quicker than any answer
+            auto fetched = fromServers(project, name, resolved ? &*resolved : nullptr, tried, progress);
+            if (fetched || fetched.error().code != Code::NotFound)
+                return fetched;
+        }
+    }
+    if (!resolved)
+        return Error(Code::NotFound, "image " + quoted(name) + ": not an alias or fingerprint of the local store" + tried + ", and " +
+                                         resolved.error().message);
+    if (!tried.empty())
+        progress.note("image " + quoted(name) + " is built here from template " + quoted(resolved->templateName) + " (" + tried.substr(2) + ")");
+    auto built = buildOnce(project, *resolved, choice, progress);
+    if (!built && !tried.empty())
+        return std::move(built.error()).hint("before: " + tried.substr(2));
+    return built;
+}
+
+Result<store::Image> ImageService::buildOnce(const std::string &project, const images::ResolvedImage &resolved, const BuildChoice &choice,
+                                             Progress &progress)
+{
+    const auto lock = lockFor("build " + resolved.cacheKey);
     const std::lock_guard guard(*lock);
     if (choice.empty())
-        if (auto image = findBuilt(project, *resolved))
+        if (auto image = findBuilt(project, resolved))
             return std::move(*image);
-    return buildLocked(project, *resolved, choice, progress);
+    return buildLocked(project, resolved, choice, progress);
 }
 
 Result<store::Image> ImageService::build(const std::string &project, const std::string &name, const BuildChoice &choice,
@@ -157,6 +185,10 @@ Result<store::Image> ImageService::add(const images::Image &image, const NewImag
     row.filename = details.filename;
     row.isPublic = details.isPublic;
     row.source = details.source;
+    row.cached = details.cached;
+    row.autoUpdate = details.autoUpdate;
+    row.expiresAt = details.expiresAt.value_or(row.expiresAt);
+    row.origin = details.origin;
     for (const auto &[name, value] : details.properties)
         row.properties[name] = value;
     std::vector<std::string> changed;
@@ -194,7 +226,10 @@ Status ImageService::note(const std::vector<std::string> &fingerprints)
             const auto row = store::findImage(m_db, project.name, fingerprint);
             if (!row || row->project != project.name)
                 continue;
-            config::ImageRecord record{project.name, row->filename, row->source, row->isPublic, row->uploadedAt, row->expiresAt, row->properties, {}};
+            config::ImageRecord record{project.name, row->filename, row->source, row->isPublic, row->uploadedAt, row->expiresAt,
+                                       row->properties, {}, row->cached, row->autoUpdate, {}};
+            if (const auto &origin = row->origin)
+                record.origin = {{"server", origin->server}, {"protocol", origin->protocol}, {"alias", origin->alias}, {"certificate", origin->certificate}};
             for (const std::string &alias : row->aliases)
                 record.aliases.push_back({alias, TRY(store::findAlias(m_db, project.name, alias)).description});
             document.projects.push_back(std::move(record));
@@ -218,7 +253,7 @@ Status ImageService::bringBack(const std::string &fingerprint)
         return text.error();
     if (document.projects.empty())
         document.projects.push_back({store::kDefaultProject, "", "", false, store::unixMillis(), image.metadata.expiryDate * 1000,
-                                     image.metadata.properties, {}});
+                                     image.metadata.properties, {}, false, false, {}});
     TRY(m_db.transaction([&]() -> Status {
         for (const config::ImageRecord &record : document.projects) {
             store::Image row = rowOf(image);
@@ -229,6 +264,11 @@ Status ImageService::bringBack(const std::string &fingerprint)
             row.uploadedAt = record.uploadedAt;
             row.expiresAt = record.expiresAt;
             row.properties = record.properties;
+            row.cached = record.cached;
+            row.autoUpdate = record.autoUpdate;
+            if (const StringMap &from = record.origin; from.contains("server") && from.contains("protocol") && from.contains("alias"))
+                row.origin = store::ImageOrigin{from.at("server"), from.at("protocol"), from.at("alias"),
+                                                from.contains("certificate") ? from.at("certificate") : "", 0};
             TRY(store::insertImage(m_db, row));
             for (const config::ImageAliasDocument &alias : record.aliases)
                 if (!store::findAlias(m_db, record.project, alias.name))

@@ -1,15 +1,20 @@
-// ImageService: from the name of an image to its unpacked tree in a pool: the local store first, then a template built here.
+// ImageService: from the name of an image to its unpacked tree in a pool: the local store first, then the image servers, then a template
+// built here.
 #pragma once
 
 #include "base/paths.h"
 #include "base/progress.h"
+#include "config/server_config.h"
 #include "images/store.h"
 #include "images/template.h"
+#include "instances/downloads.h"
 #include "instances/found.h"
 #include "instances/locks.h"
 #include "instances/pools.h"
+#include "servers/image_server.h"
 #include "store/images.h"
 
+#include <ctime>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -35,7 +40,27 @@ struct NewImage {
     bool isPublic = false;
     StringMap properties; ///< Over those of its metadata.
     std::vector<std::string> aliases;
+    bool cached = false;     ///< Fetched for an instance: it goes when it is not used for long.
+    bool autoUpdate = false;
+    std::optional<std::int64_t> expiresAt; ///< Unix milliseconds, over that of its metadata.
+    std::optional<store::ImageOrigin> origin;
 };
+
+/// An image of another server, as a request names it.
+struct RemoteImage {
+    std::string server; ///< URL
+    std::string protocol;
+    std::string name; ///< An alias, a fingerprint or the beginning of one.
+    std::string secret; ///< For one that is not public: its fingerprint is then given.
+    std::string certificate; ///< PEM
+
+    /// Invalid, Unsupported: what cannot be asked at all.
+    Status check() const;
+};
+
+/// Points each alias at the image, making it where it is new. `changed` takes all images whose names are others now.
+Status moveAliases(store::Database &db, const std::string &project, const std::string &fingerprint, const std::vector<std::string> &names,
+                   std::vector<std::string> &changed);
 
 class ImageService
 {
@@ -45,9 +70,20 @@ public:
     {
     }
 
-    /// The image `name` means: alias or fingerprint of the local store, else a template, which is built. NotFound says
-    /// which places were tried.
+    /// The image `name` means: alias or fingerprint of the local store, else of an image server of images.servers, else a template,
+    /// which is built. NotFound says which places were tried. What is not local is noted to `progress`, with what else was tried.
     Result<store::Image> obtain(const std::string &project, const std::string &name, const BuildChoice &choice, Progress &progress);
+    /// The image that an instance is to be made of. One that was fetched as that alias before is not asked for again: it is kept up to
+    /// date. Where a usual image server cannot be reached, its templates here stand in.
+    Result<store::Image> obtainRemote(const std::string &project, const RemoteImage &wanted, Progress &progress);
+    /// Fetches what another server has. An image that the project has already gets `details`' aliases and flags.
+    Result<store::Image> copyRemote(const std::string &project, const RemoteImage &wanted, NewImage details, Progress &progress);
+    /// Looks whether its server has a newer image under its name; that one then takes the place of the old one. WrongState: it has no such
+    /// server.
+    Result<store::Image> refresh(const std::string &project, const std::string &fingerprint, Progress &progress);
+    /// When to look for newer images or delete what is not used, Unix seconds; and doing it.
+    std::optional<std::time_t> nextScheduled();
+    void runScheduled(std::time_t now);
     /// Builds anew, and moves the aliases to what came out.
     Result<store::Image> build(const std::string &project, const std::string &name, const BuildChoice &choice, Progress &progress);
     /// Records a file that the image store has taken in. AlreadyExists where the project has it.
@@ -68,6 +104,17 @@ private:
     Status bringBack(const std::string &fingerprint);
     Result<bool> isKnown(const std::string &fingerprint);
     std::optional<store::Image> findBuilt(const std::string &project, const images::ResolvedImage &resolved);
+    Result<store::Image> buildOnce(const std::string &project, const images::ResolvedImage &resolved, const BuildChoice &choice,
+                                   Progress &progress);
+    Result<config::ServerConfig> serverConfig();
+    Result<store::Image> copyFrom(const std::string &project, const RemoteImage &wanted, NewImage details, const servers::Patience &patience,
+                                  Progress &progress);
+    Result<store::Image> fetch(const std::string &project, servers::ImageServer &server, const servers::Offer &offer, const NewImage &details,
+                               Progress &progress);
+    Result<images::Image> download(servers::ImageServer &server, const servers::Offer &offer, Progress &progress);
+    Result<store::Image> known(store::Image row, const NewImage &details);
+    Result<store::Image> fromServers(const std::string &project, const std::string &name, const images::ResolvedImage *resolved,
+                                     std::string &tried, Progress &progress);
     std::shared_ptr<std::mutex> lockFor(const std::string &what) { return m_locks.get(what); }
 
     const Paths &m_paths;
@@ -75,6 +122,7 @@ private:
     images::ImageStore &m_files;
     Pools &m_pools;
     NamedLocks<std::string> m_locks;
+    SharedDownloads m_downloads;
 };
 
 } // namespace lxmgr::instances

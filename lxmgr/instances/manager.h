@@ -76,6 +76,7 @@ struct CreateRequest {
     std::string fingerprint; ///< Of a stored image, or …
     std::string alias;       ///< … a name to obtain one by.
     StringMap options;       ///< For a build from a template.
+    std::optional<RemoteImage> remote; ///< In place of both: of another server.
 };
 
 struct CopyRequest {
@@ -113,6 +114,7 @@ struct Definition {
 struct RebuildRequest {
     bool empty = false;
     std::string alias, fingerprint; ///< One of them, as in CreateRequest.
+    std::optional<RemoteImage> remote;
 };
 
 struct StopRequest {

@@ -1,6 +1,9 @@
 #include "instances/policy.h"
 
 #include "base/text.h"
+#include "client/address.h"
+#include "config/server_config.h"
+#include "store/server_config.h"
 
 #include <algorithm>
 
@@ -127,6 +130,24 @@ Status checkProjectAllows(store::Database &db, const std::string &project, std::
     if (!typed.restricted.value_or(false) || word.value_or("block") == "allow")
         return {};
     return Judge{project, typed}.refusal(std::string(what), "restricted." + std::string(what), "allow");
+}
+
+Status checkImageServer(store::Database &db, const std::string &project, const std::string &url)
+{
+    const ProjectConfig typed = TRY(config::parseProjectConfig(TRY(store::findProject(db, project)).config));
+    if (!typed.restricted.value_or(false))
+        return {};
+    const std::string host = TRY(client::hostOf(url)).host;
+    std::vector<std::string> allowed;
+    if (typed.imageServers && !typed.imageServers->empty())
+        for (const std::string &word : split(*typed.imageServers, ','))
+            allowed.emplace_back(trimmed(word));
+    else
+        for (const config::ImageServerName &server : TRY(config::parseServerConfig(TRY(store::serverConfig(db)))).imageServerList())
+            allowed.push_back(TRY(client::hostOf(server.url)).host);
+    if (std::ranges::find(allowed, host) != allowed.end())
+        return {};
+    return Judge{project, typed}.refusal("image server " + quoted(host), "restricted.images.servers", host);
 }
 
 } // namespace lxmgr::instances

@@ -14,6 +14,8 @@ namespace lxmgr::instances
 Status checkProjectPolicy(store::Database &db, const std::string &project, const config::Expanded &expanded, const config::Effective &effective);
 /// Forbidden where the project is restricted and allows no `what`: "snapshots" or "backups".
 Status checkProjectAllows(store::Database &db, const std::string &project, std::string_view what);
+/// Forbidden where the project is restricted and may not fetch images from there; before anything is sent.
+Status checkImageServer(store::Database &db, const std::string &project, const std::string &url);
 
 /// Forbidden with the key or device and the project's key that would have to allow it. Says yes where `project` is not restricted.
 Status checkPolicy(const std::string &projectName, const config::ProjectConfig &project, const config::Expanded &expanded, const config::Effective &effective);

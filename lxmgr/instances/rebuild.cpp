@@ -54,8 +54,9 @@ Status Manager::rebuild(const InstanceKey &key, const RebuildRequest &request, P
     storage::Driver &pool = *held;
     std::optional<std::string> image;
     if (!request.empty) {
-        const store::Image from = request.fingerprint.empty() ? TRY(m_s.images.obtain(key.project, request.alias, {}, progress))
-                                                              : TRY(store::findImage(m_s.db, key.project, request.fingerprint));
+        const store::Image from = request.remote                ? TRY(m_s.images.obtainRemote(key.project, *request.remote, progress))
+                                  : request.fingerprint.empty() ? TRY(m_s.images.obtain(key.project, request.alias, {}, progress))
+                                                                : TRY(store::findImage(m_s.db, key.project, request.fingerprint));
         image = from.fingerprint;
         TRY(store::setImageUsed(m_s.db, from.id, store::unixMillis()));
         TRY_IN("image " + quoted(from.fingerprint.substr(0, 12)),

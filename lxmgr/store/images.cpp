@@ -24,6 +24,8 @@ constexpr std::string_view kSelectAlias = "SELECT a.id, p.name, a.name, a.descri
                                           "JOIN images m ON m.id = a.image_id ";
 constexpr std::string_view kInsertAlias =
     "INSERT INTO image_aliases (project_id, name, description, image_id) VALUES (?, ?, ?, ?)";
+constexpr std::string_view kInsertOrigin =
+    "INSERT OR REPLACE INTO image_sources (image_id, server, protocol, alias, certificate, checked_at) VALUES (?, ?, ?, ?, ?, ?)";
 constexpr PartTable kProperties = {"image_properties", "image_id"};
 
 constexpr std::pair<ImageStatus, std::string_view> kStatusNames[] = {
@@ -71,7 +73,7 @@ Image readRow(const Statement &row)
 Status readParts(Database &db, std::vector<Image> &images)
 {
     const OwnerSpan owners = spanOf(images);
-    Follower<Image> properties(images), aliases(images);
+    Follower<Image> properties(images), aliases(images), origins(images);
     TRY(readStrings(db, kProperties, owners, [&](std::int64_t id) {
         Image *image = properties.find(id);
         return image != nullptr ? &image->properties : nullptr;
@@ -82,6 +84,13 @@ Status readParts(Database &db, std::vector<Image> &images)
     while (TRY(row.next()))
         if (Image *image = aliases.find(row.integer(0)))
             image->aliases.push_back(row.text(1));
+    Statement origin = TRY(query(db,
+                                 "SELECT image_id, server, protocol, alias, certificate, checked_at FROM image_sources "
+                                 "WHERE image_id BETWEEN ? AND ? ORDER BY image_id",
+                                 owners.first, owners.last));
+    while (TRY(origin.next()))
+        if (Image *image = origins.find(origin.integer(0)))
+            image->origin = ImageOrigin{origin.text(1), origin.text(2), origin.text(3), origin.text(4), origin.integer(5)};
     return {};
 }
 
@@ -132,6 +141,8 @@ Result<std::int64_t> insertImage(Database &db, const Image &image)
                   titled("image", image.project, image.fingerprint) + " already exists"));
         const std::int64_t id = db.lastInsertId();
         TRY(writeStrings(db, kProperties, id, image.properties));
+        if (image.origin)
+            TRY(setImageOrigin(db, id, *image.origin));
         return id;
     });
 }
@@ -155,6 +166,31 @@ Result<Image> findImageBySource(Database &db, const std::string &project, const 
     if (images.empty())
         return Error(Code::NotFound, titled("image of", project, source) + " does not exist");
     return *std::ranges::max_element(images, {}, &Image::uploadedAt);
+}
+
+Result<Image> findImageByOrigin(Database &db, const std::string &project, const ImageOrigin &origin)
+{
+    auto images = TRY(select(db,
+                             "JOIN image_sources o ON o.image_id = m.id "
+                             "WHERE p.name=? AND o.alias=? AND o.server=? AND o.protocol=? AND m.status='ready'",
+                             project, origin.alias, origin.server, origin.protocol));
+    if (images.empty())
+        return Error(Code::NotFound, titled("image of", project, origin.alias) + " does not exist");
+    return *std::ranges::max_element(images, {}, &Image::uploadedAt);
+}
+
+Result<std::vector<Image>> listAutoUpdated(Database &db)
+{
+    auto images = TRY(select(db, "JOIN image_sources o ON o.image_id = m.id WHERE m.auto_update=1 AND m.status='ready' AND o.alias<>''"));
+    std::ranges::sort(images, {}, [](const Image &image) { return image.origin ? image.origin->checkedAt : 0; });
+    return images;
+}
+
+Result<std::vector<Image>> listCached(Database &db)
+{
+    auto images = TRY(select(db, "WHERE m.cached=1 AND m.status='ready'"));
+    std::ranges::sort(images, {}, [](const Image &image) { return std::max(image.lastUsedAt, image.uploadedAt); });
+    return images;
 }
 
 Result<Image> resolveImage(Database &db, const std::string &project, const std::string &aliasOrFingerprint)
@@ -197,6 +233,17 @@ Status setImageUsed(Database &db, std::int64_t id, std::int64_t at)
 {
     return db.transaction(
         [&] { return change(db, missing(id), "UPDATE images SET last_used_at=? WHERE id=?", at, id); });
+}
+
+Status setImageOrigin(Database &db, std::int64_t id, const ImageOrigin &origin)
+{
+    return db.transaction([&] { return run(db, kInsertOrigin, id, origin.server, origin.protocol, origin.alias, origin.certificate, origin.checkedAt); });
+}
+
+Status setImageChecked(Database &db, std::int64_t id, std::int64_t at)
+{
+    return db.transaction(
+        [&] { return change(db, missing(id), "UPDATE image_sources SET checked_at=? WHERE image_id=?", at, id); });
 }
 
 Result<bool> isImageShared(Database &db, const Image &image)

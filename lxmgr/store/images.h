@@ -1,12 +1,24 @@
-// Tables images, image_properties, image_aliases.
+// Tables images, image_properties, image_aliases, image_sources.
 #pragma once
 
 #include "store/projects.h"
+
+#include <optional>
 
 namespace lxmgr::store
 {
 
 enum class ImageStatus { Creating, Ready, Deleting };
+
+/// The server that an image was fetched from, and what it was asked for.
+struct ImageOrigin {
+    std::string server;   ///< URL
+    std::string protocol; ///< "lxd", "incus", "simplestreams".
+    std::string alias;    ///< "": asked for by its fingerprint, so that there is nothing newer.
+    std::string certificate; ///< PEM, the only one believed; "" for what certification authorities vouch for.
+    std::int64_t checkedAt = 0; ///< When the server was last asked for something newer.
+    bool operator==(const ImageOrigin &) const = default;
+};
 
 struct Image {
     std::int64_t id = 0;
@@ -28,6 +40,7 @@ struct Image {
     std::int64_t lastUsedAt = 0;
     StringMap properties;
     std::vector<std::string> aliases; ///< Read only.
+    std::optional<ImageOrigin> origin;
 };
 
 struct ImageAlias {
@@ -46,14 +59,23 @@ Result<std::int64_t> insertImage(Database &db, const Image &image);
 Result<Image> findImage(Database &db, const std::string &project, const std::string &fingerprint);
 /// The newest ready image of that source. NotFound.
 Result<Image> findImageBySource(Database &db, const std::string &project, const std::string &source);
+/// The newest ready image that was fetched as `origin.alias` from there. NotFound.
+Result<Image> findImageByOrigin(Database &db, const std::string &project, const ImageOrigin &origin);
 /// By alias, else by fingerprint: what people type.
 Result<Image> resolveImage(Database &db, const std::string &project, const std::string &aliasOrFingerprint);
 Result<std::vector<Image>> listImages(Database &db, const std::string &project);
 Result<std::vector<Image>> listImagesIn(Database &db, ImageStatus status);
+/// Images that are updated by themselves, the one whose server was asked longest ago first.
+Result<std::vector<Image>> listAutoUpdated(Database &db);
+/// Cached images, the one used longest ago first.
+Result<std::vector<Image>> listCached(Database &db);
 /// Replaces properties, isPublic, autoUpdate, cached, expiresAt, source of `image.id`.
 Status updateImage(Database &db, const Image &image);
 Status setImageStatus(Database &db, std::int64_t id, ImageStatus status);
 Status setImageUsed(Database &db, std::int64_t id, std::int64_t at);
+/// In place of the one it has, if it has one.
+Status setImageOrigin(Database &db, std::int64_t id, const ImageOrigin &origin);
+Status setImageChecked(Database &db, std::int64_t id, std::int64_t at);
 /// Whether another project has it too, and is not about to delete it: the files of an image lie there once for all.
 Result<bool> isImageShared(Database &db, const Image &image);
 /// With its aliases.

@@ -12,6 +12,7 @@ class TestServerConfig : public QObject
     Q_OBJECT
 private slots:
     void keysAreTyped();
+    void imageServersAreNamed();
     void keysAreRefusedByName_data();
     void keysAreRefusedByName();
     void keptFor_data();
@@ -25,6 +26,22 @@ void TestServerConfig::keysAreTyped()
     QCOMPARE(config->backupsRepository->text, std::string("/mnt/backup"));
     QVERIFY(!config->backupsPassphraseFile && !config->trashExpiry);
     QCOMPARE(config->user.at("x"), std::string("y"));
+}
+
+void TestServerConfig::imageServersAreNamed()
+{
+    QCOMPARE(ServerConfig().imageServerList().size(), std::size_t{2});
+    QCOMPARE(ServerConfig().imageServerList()[0].name, std::string("images"));
+    const auto own = parseServerConfig({{"images.servers", "a=https://a.example/x,b=https://b.example"}});
+    VERIFY_OK(own);
+    QCOMPARE(own->imageServerList()[0].url, std::string("https://a.example/x"));
+    QCOMPARE(Codec<ImageServers>::format(*own->imageServers), std::string("a=https://a.example/x b=https://b.example"));
+    const auto none = parseServerConfig({{"images.servers", "none"}, {"images.auto_update_interval", "0"}});
+    VERIFY_OK(none);
+    QVERIFY(none->imageServerList().empty());
+    QCOMPARE(none->autoUpdateHours(), 0U);
+    for (const char *bad : {"a", "a=http://a.example", "=https://a", "a=https://a a=https://b", "a b=https://x", ","})
+        VERIFY_FAILS(Code::Invalid, parseServerConfig({{"images.servers", bad}}));
 }
 
 void TestServerConfig::keysAreRefusedByName_data()

@@ -395,6 +395,32 @@ private slots:
         QCOMPARE(listImages(db, "default")->size(), std::size_t{1});
     }
 
+    void imagesKnowWhereTheyCameFrom()
+    {
+        StoreFixture fixture;
+        Database &db = *fixture.db;
+        const ImageOrigin origin{"https://a.example", "simplestreams", "debian/12", "", 5000};
+        Image fetched = someImage('a');
+        fetched.origin = origin;
+        fetched.autoUpdate = fetched.cached = true;
+        const auto id = insertImage(db, fetched);
+        VERIFY_OK(id);
+        VERIFY_OK(insertImage(db, someImage('b')));
+        QCOMPARE(findImageByOrigin(db, "default", origin)->fingerprint, fetched.fingerprint);
+        VERIFY_FAILS(Code::NotFound, findImageByOrigin(db, "default", {"https://a.example", "lxd", "debian/12", "", 0}));
+        VERIFY_FAILS(Code::NotFound, findImageByOrigin(db, "default", {"https://b.example", "simplestreams", "debian/12", "", 0}));
+        QCOMPARE(listImages(db, "default")->size(), std::size_t{2});
+        QVERIFY(!findImage(db, "default", "b")->origin);
+        QCOMPARE(listAutoUpdated(db)->size(), std::size_t{1});
+        QCOMPARE(listCached(db)->size(), std::size_t{1});
+        VERIFY_OK(setImageChecked(db, *id, 9000));
+        QCOMPARE(listAutoUpdated(db)->front().origin->checkedAt, std::int64_t{9000});
+        VERIFY_OK(setImageOrigin(db, *id, {"https://a.example", "simplestreams", "", "", 0})); // of a fingerprint there is nothing newer
+        QVERIFY(listAutoUpdated(db)->empty());
+        VERIFY_OK(deleteImage(db, *id));
+        VERIFY_FAILS(Code::NotFound, findImageByOrigin(db, "default", {"https://a.example", "simplestreams", "", "", 0}));
+    }
+
     void imagesKnowWhoElseHasThem()
     {
         StoreFixture fixture;
