@@ -72,11 +72,11 @@ Result<std::string> Context::projectAt(const std::string &remote)
 
 Status Context::use(const std::string &remote)
 {
-    m_remote = remote;
-    if (remote != kLocalRemote)
-        m_client = TRY(clientOf(remote));
-    else
+    if (remote == m_remote)
         m_client.setProject(TRY(projectAt(remote)));
+    else
+        m_client = TRY(clientOf(remote));
+    m_remote = remote;
     return {};
 }
 

@@ -118,6 +118,8 @@ Result<int> imageList(Context &context, const Arguments &arguments);
 Result<int> imageInfo(Context &context, const Arguments &arguments);
 Result<int> imageImport(Context &context, const Arguments &arguments);
 Result<int> imageExport(Context &context, const Arguments &arguments);
+Result<int> imageCopy(Context &context, const Arguments &arguments);
+Result<int> imageRefresh(Context &context, const Arguments &arguments);
 Result<int> imageDelete(Context &context, const Arguments &arguments);
 Result<int> aliasCreate(Context &context, const Arguments &arguments);
 Result<int> aliasList(Context &context, const Arguments &arguments);

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/image_source.h"
 #include "cli/keys.h"
 #include "cli/listing.h"
 #include "cli/output.h"
@@ -73,21 +74,12 @@ constexpr std::string_view kAliasStandard = "aftd";
 
 std::string aliasPath(const std::string &alias) { return client::path("/1.0/images/aliases", {alias}); }
 
-/// The fingerprint of an alias, or of the beginning of a fingerprint.
-Result<std::string> fingerprintOf(Context &context, const std::string &image)
+Result<std::string> fingerprintOf(Context &context, const std::string &image) { return cli::fingerprintOf(context.client(), image); }
+
+/// Whether the remote in use is one that we read ourselves.
+Result<bool> ofImageServer(Context &context)
 {
-    const Result<ImageAliasEntry> alias = context.client().get<ImageAliasEntry>(aliasPath(image));
-    if (alias)
-        return alias->target;
-    if (alias.error().code != Code::NotFound)
-        return alias.error();
-    Result<Image> found = context.client().get<Image>(client::path("/1.0/images", {image}));
-    if (found)
-        return found->fingerprint;
-    if (found.error().code == Code::NotFound)
-        return Error(Code::NotFound, "no image is called " + quoted(image))
-            .hint("'lxmgr image list' shows those there are");
-    return found.error();
+    return context.remote() != kLocalRemote && TRY(TRY(context.remotes())->get(context.remote())).isImageServer();
 }
 
 bool passes(const Image &image, const std::string &filter)
@@ -157,6 +149,12 @@ std::string describe(const Image &image)
     listed("Aliases", aliases);
     line("Cached", lower(yesNo(image.cached)));
     line("Auto update", image.autoUpdate ? "enabled" : "disabled");
+    if (const auto &source = image.updateSource) {
+        line("Source", {});
+        line("    Server", source->server);
+        line("    Protocol", source->protocol);
+        line("    Alias", source->alias);
+    }
     listed("Profiles", image.profiles);
     return text;
 }
@@ -233,6 +231,26 @@ Status addAlias(Context &context, const std::string &alias, const std::string &f
     return {};
 }
 
+/// An image by its address: the server fetches it.
+Result<int> importUrl(Context &context, const Arguments &arguments)
+{
+    api::ImagesPost post;
+    post.source.type = "url";
+    post.source.mode = "pull";
+    post.source.url = arguments.word(0);
+    post.isPublic = arguments.has("public");
+    post.properties.emplace();
+    for (std::size_t i = 1; i < arguments.words.size(); ++i) {
+        const KeyValue pair = TRY(keyValue(arguments.words[i]));
+        (*post.properties)[pair.key] = pair.value;
+    }
+    for (const std::string &alias : arguments.values("alias"))
+        post.aliases.push_back({alias, {}});
+    const api::Operation done = TRY(runWithProgress(context, "POST", "/1.0/images", api::toJson(post), "Importing"));
+    context.say("Image imported with fingerprint: " + done.metadata.text("fingerprint"));
+    return 0;
+}
+
 // ---- export
 
 /// Opens files beside a name the user gave or in a folder, as the daemon names them.
@@ -306,25 +324,30 @@ ColumnSet aliasColumns() { return describe<ImageAliasEntry>("image alias list", 
 
 Result<int> imageList(Context &context, const Arguments &arguments)
 {
-    const client::Answer answer = TRY(context.client().request("GET", "/1.0/images", {}, {{"recursion", "1"}}));
-    TRY(printList<Image>(context, arguments, imageColumns(), kImageColumns,
-                         TRY(narrowed<Image>(answer.metadata, arguments.words, &passes))));
+    const std::string images = TRY(ofImageServer(context)) ? api::toJson(TRY(imagesOfServer(context, context.remote())))
+                                                           : TRY(context.client().request("GET", "/1.0/images", {}, {{"recursion", "1"}})).metadata;
+    TRY(printList<Image>(context, arguments, imageColumns(), kImageColumns, TRY(narrowed<Image>(images, arguments.words, &passes))));
     return 0;
 }
 
 Result<int> imageInfo(Context &context, const Arguments &arguments)
 {
-    const std::string fingerprint = TRY(fingerprintOf(context, arguments.word(0)));
-    const client::Answer answer = TRY(context.client().request("GET", client::path("/1.0/images", {fingerprint})));
-    if (arguments.has("format"))
-        TRY(printObject(context, arguments, TRY(client::Client::parse<api::Json>(answer.metadata))));
+    std::string image;
+    if (TRY(ofImageServer(context)))
+        image = api::toJson(TRY(imageOfServer(context, context.remote(), arguments.word(0))));
     else
-        context.print(describe(TRY(client::Client::parse<Image>(answer.metadata))));
+        image = TRY(context.client().request("GET", client::path("/1.0/images", {TRY(fingerprintOf(context, arguments.word(0)))}))).metadata;
+    if (arguments.has("format"))
+        TRY(printObject(context, arguments, TRY(client::Client::parse<api::Json>(image))));
+    else
+        context.print(describe(TRY(client::Client::parse<Image>(image))));
     return 0;
 }
 
 Result<int> imageImport(Context &context, const Arguments &arguments)
 {
+    if (arguments.word(0).starts_with("https://") || arguments.word(0).starts_with("http://"))
+        return importUrl(context, arguments);
     std::vector<ImportFile> files;
     std::string encoded;
     for (const std::string &word : arguments.words) {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/attach.h"
 #include "cli/context.h"
+#include "cli/image_source.h"
 #include "cli/keys.h"
 #include "cli/new_instance.h"
 #include "cli/progress.h"
@@ -74,19 +75,42 @@ Result<api::Devices> inheritedDevices(Context &context, const api::InstancesPost
     return inherited;
 }
 
-/// "images:debian/12" names what the store or a template here calls debian/12, "ubuntu:24.04" ubuntu/24.04.
-std::string withRemote(const Arguments &arguments, std::string image)
+/// With -o an image is built from a template: "images:debian/12" is the one called debian/12, "ubuntu:24.04" ubuntu/24.04.
+std::string asTemplate(const std::string &remote, const std::string &image)
 {
-    const std::string remote = arguments.has("empty") ? std::string() : arguments.remoteOf(0);
     return remote.empty() || remote == "images" || remote == kLocalRemote ? image : remote + "/" + image;
 }
 
-Status setSource(api::InstancesPost &post, const Arguments &arguments, const std::string &image)
+/// An image that is on another server than the instance will be.
+Status setRemoteSource(Context &context, api::InstancesPost &post, const std::string &remote, const std::string &image)
+{
+    const ImageOrigin origin = TRY(originOf(context, remote, image, Look::IfNeeded));
+    post.source.type = "image";
+    if (!origin.reachable) {
+        post.source.fingerprint = TRY(carryImage(context, remote, *origin.image, false));
+        return {};
+    }
+    post.source.mode = "pull";
+    post.source.server = origin.server;
+    post.source.protocol = origin.protocol;
+    post.source.alias = origin.alias;
+    post.source.fingerprint = origin.fingerprint;
+    post.source.secret = origin.secret;
+    post.source.certificate = origin.certificate;
+    return {};
+}
+
+Status setSource(Context &context, api::InstancesPost &post, const Arguments &arguments)
 {
     if (arguments.has("empty")) {
         post.source.type = "none";
         return {};
     }
+    const std::string remote = arguments.remoteOf(0);
+    const bool elsewhere = !remote.empty() && remote != context.remote();
+    if (elsewhere && arguments.values("option").empty())
+        return setRemoteSource(context, post, remote, arguments.word(0));
+    const std::string image = elsewhere ? asTemplate(remote, arguments.word(0)) : arguments.word(0);
     if (image.empty())
         return Error(Code::Usage, "an image is missing (or --empty for none)")
             .hint("'lxmgr template list' and 'lxmgr image list' show what there is");
@@ -113,7 +137,6 @@ struct Made {
 Result<Made> make(Context &context, const Arguments &arguments, Start start)
 {
     const bool empty = arguments.has("empty");
-    const std::string image = empty ? "" : withRemote(arguments, arguments.word(0));
     api::InstancesPost post = TRY(describedInstance());
     const std::string named = arguments.word(empty ? 0 : 1);
     if (!named.empty())
@@ -121,7 +144,7 @@ Result<Made> make(Context &context, const Arguments &arguments, Start start)
     if (!post.name.empty())
         TRY(checkInstanceName(post.name));
     TRY(addOptions(post, arguments));
-    TRY(setSource(post, arguments, image));
+    TRY(setSource(context, post, arguments));
     TRY(completeDevices(post, TRY(inheritedDevices(context, post))));
     post.type = "container";
     post.start = start == Start::Yes;
@@ -134,6 +157,7 @@ Result<Made> make(Context &context, const Arguments &arguments, Start start)
         TRY(context.flush());
     }
     const api::Operation done = TRY(waitWithProgress(context, answer.operation, post.name));
+    tellNotes(context, done);
     const std::string warnings = done.metadata.text("warnings");
     if (!warnings.empty())
         context.warn("Warning: " + escaped(warnings));
