@@ -170,6 +170,8 @@ QString Sandbox::connectUplink()
     const QString why = m_uplink->connect();
     if (!why.isEmpty())
         m_uplink.reset();
+    else
+        keepFromImageServers();
     return why;
 }
 
@@ -211,9 +213,19 @@ bool Sandbox::startDaemon(const QMap<QString, QString> &extra, const QStringList
     m_daemon->start(command.first(), command.mid(1));
     if (!m_daemon->waitForStarted())
         return false;
-    return eventually([this] {
+    const bool ready = eventually([this] {
         return m_daemon->waitForFinished(0) || rest("GET", "/internal/ready").status == 200;
     }) && m_daemon->state() == QProcess::Running;
+    if (ready)
+        keepFromImageServers();
+    return ready;
+}
+
+/// Only archives of packages are reached from tests.
+void Sandbox::keepFromImageServers()
+{
+    if (m_daemon && m_uplink)
+        cli({"config", "set", "images.servers=none"});
 }
 
 void Sandbox::stopDaemon()

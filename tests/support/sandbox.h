@@ -85,6 +85,8 @@ public:
     static QString cacheDir(); ///< ${LXMGR_TEST_CACHE:-/var/cache/lxmgr-tests}
 
 private:
+    void keepFromImageServers();
+
     QString m_directory;
     QString m_cgroupBase;
     std::unique_ptr<QProcess> m_daemon;
