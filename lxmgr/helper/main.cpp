@@ -17,6 +17,7 @@ constexpr helper::Mode kModes[] = {
     {"diff",   &helper::diff    },
     {"backup", &helper::backup  },
     {"receive", &helper::receive},
+    {"migrate", &helper::migrateTree},
 };
 
 } // namespace

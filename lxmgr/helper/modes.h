@@ -24,6 +24,7 @@ int build(std::span<char *const> args);    // build.cpp
 int diff(std::span<char *const> args);     // diff.cpp
 int backup(std::span<char *const> args);   // backup.cpp
 int receive(std::span<char *const> args);  // receive.cpp
+int migrateTree(std::span<char *const> args); // migrate.cpp
 
 /// What modes that read archives do around `work`: signals, names and modes as they need them, and the daemon told on
 /// `report` how it ended.

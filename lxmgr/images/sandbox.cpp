@@ -53,6 +53,7 @@ rlim_t openFiles(SandboxUse use)
         return 8192; // unsquashfs has hundreds open at once
     case SandboxUse::Trees:
     case SandboxUse::Packer:
+    case SandboxUse::Taker:
         return 65'536; // two trees and a few layers, as deep as folders may be
     default:
         return 256;
@@ -70,6 +71,8 @@ Status setLimits(SandboxUse use, const UnpackLimits &limits)
     };
     for (const Limit &row : rows) {
         if (use == SandboxUse::Packer && row.resource != RLIMIT_CORE && row.resource != RLIMIT_NOFILE)
+            continue;
+        if (use == SandboxUse::Taker && row.resource == RLIMIT_CPU)
             continue;
         if (kSanitized && row.resource == RLIMIT_AS)
             continue;
@@ -99,6 +102,19 @@ Result<Fd> idmapped(const Fd &tree, const Fd &userns)
     }));
     TRY(sys::mount_setattr(clone, sys::Recursive::No, MOUNT_ATTR_IDMAP | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0, &userns));
     return clone;
+}
+
+/// `layers` as one tree to read from, with the ids of `userns` where it is given.
+Result<Fd> openBase(const std::vector<std::string> &layers, const Fd *userns)
+{
+    constexpr std::uint64_t kForReading = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    std::vector<Fd> trees;
+    for (const std::string &layer : layers) {
+        trees.push_back(TRY(sys::open_tree(sys::cwd(), layer, sys::Recursive::No)));
+        TRY(sys::mount_setattr(trees.back(), sys::Recursive::No, kForReading | (userns ? MOUNT_ATTR_IDMAP : 0), 0, userns));
+    }
+    const Fd tree = trees.size() == 1 ? std::move(trees.front()) : TRY(mount::overlay(trees, nullptr, 0, 0, static_cast<unsigned>(kForReading)));
+    return sys::openat(tree, ".", O_RDONLY | O_DIRECTORY);
 }
 
 bool cannotBeMapped(const Error &error) { return error.errnum == EINVAL || error.errnum == EOPNOTSUPP || error.errnum == ENOSYS; }
@@ -221,6 +237,8 @@ Status shutOutFiles(SandboxUse use, const Sandbox &box, const Fd *target, const 
     const Fd rules = TRY(landlockRules(known));
     if (target)
         TRY(allow(rules, box.target ? *box.target : *target, kWriteRights & known));
+    if (box.base)
+        TRY(allow(rules, *box.base, kReadRights & known));
     for (std::size_t i = 0; i < readable.size(); ++i)
         TRY(allow(rules, box.readable.size() > i ? box.readable[i] : *readable[i], LANDLOCK_ACCESS_FS_READ_FILE));
     for (const char *path : kProgramFiles) {
@@ -332,7 +350,7 @@ Status shutOutCalls(SandboxUse use)
     };
     if (program)
         addAll(kProgramDenied, SCMP_ACT_ERRNO(EPERM));
-    else if (use == SandboxUse::Library)
+    else if (use == SandboxUse::Library || use == SandboxUse::Taker)
         addAll(kLibraryCalls, SCMP_ACT_ALLOW);
     else if (looksAtTrees(use))
         addAll(kTreeCalls, SCMP_ACT_ALLOW);
@@ -353,6 +371,46 @@ Status shutOutCalls(SandboxUse use)
 
 } // namespace
 
+namespace
+{
+
+Status shutIn(SandboxUse use, const Sandbox &box, const Fd &userns, const Fd *target, const std::vector<const Fd *> &readable)
+{
+    TRY_IN("sandbox", enterNamespaces(box.ownIds ? &userns : nullptr));
+    TRY_IN("sandbox", becomeRootInside());
+    TRY_IN("sandbox", dropCapabilities(use));
+    // After the ids changed, which clears it. The daemon's thread that started us waits for us, so its end is the daemon's.
+    TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL));
+    TRY_IN("sandbox", shutOutFiles(use, box, target, readable));
+    TRY_IN("sandbox", shutOutCalls(use)); // last: the filter forbids the rows above
+    return {};
+}
+
+} // namespace
+
+Result<Sandbox> enterTaker(const Fd &target, const std::vector<std::string> &layers, const UnpackLimits &limits)
+{
+    constexpr SandboxUse kUse = SandboxUse::Taker;
+    Sandbox box;
+    TRY(setLimits(kUse, limits));
+    const Fd userns = TRY(makeUserNamespace());
+    const auto open = [&](const Fd *ids) -> Status {
+        box = Sandbox{};
+        box.ownIds = ids != nullptr;
+        box.target = ids ? TRY(idmapped(target, *ids)) : TRY(duplicate(target));
+        if (!layers.empty())
+            box.base = TRY(openBase(layers, ids));
+        return {};
+    };
+    if (Status opened = open(&userns); !opened) {
+        if (!cannotBeMapped(opened.error()))
+            return opened.error();
+        TRY(open(nullptr));
+    }
+    TRY(shutIn(kUse, box, userns, &target, {}));
+    return box;
+}
+
 Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector<const Fd *> &readable, const UnpackLimits &limits)
 {
     Sandbox box;
@@ -368,13 +426,7 @@ Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector
         box.target = TRY(duplicate(*target));
     for (std::size_t i = box.readable.size(); i < readable.size(); ++i)
         box.readable.push_back(TRY(duplicate(*readable[i])));
-    TRY_IN("sandbox", enterNamespaces(box.ownIds ? &userns : nullptr));
-    TRY_IN("sandbox", becomeRootInside());
-    TRY_IN("sandbox", dropCapabilities(use));
-    // After the ids changed, which clears it. The daemon's thread that started us waits for us, so its end is the daemon's.
-    TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL));
-    TRY_IN("sandbox", shutOutFiles(use, box, target, readable));
-    TRY_IN("sandbox", shutOutCalls(use)); // last: the filter forbids the rows above
+    TRY(shutIn(use, box, userns, target, readable));
     return box;
 }
 

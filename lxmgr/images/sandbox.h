@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace lxmgr::images
@@ -21,17 +22,22 @@ enum class SandboxUse {
     Reader,  ///< Computes on what it has read, writes to descriptors it has, opens nothing.
     Trees,   ///< Looks at trees it has open, whoever owns what is in them.
     Packer,  ///< The same, and writes what it compresses on all cores to a descriptor it has.
+    Taker,   ///< As Library, for as long as it takes, beside a tree to compare with.
 };
 
 struct Sandbox {
     std::optional<Fd> target;  ///< The folder to write to, id-mapped so that owners on disk count from 0.
     std::vector<Fd> readable;  ///< Files the outside program opens by /proc/self/fd/N.
+    std::optional<Fd> base;    ///< The tree to compare with.
     bool ownIds = true;        ///< False where the file system cannot be id-mapped: then as root, confined by the rest alone.
 };
 
 /// Shuts this single-threaded process in. What it needs is opened before and named here; `target` may be nullptr.
 /// There is no way back. Unsupported: no user namespaces.
 Result<Sandbox> enterSandbox(SandboxUse use, const Fd *target, const std::vector<const Fd *> &readable, const UnpackLimits &limits);
+
+/// The same for one that writes to `target` what is different from the tree that `layers` (paths, topmost first) show.
+Result<Sandbox> enterTaker(const Fd &target, const std::vector<std::string> &layers, const UnpackLimits &limits);
 
 /// Shuts in a single-threaded child of a process that has namespaces of its own already (a build): it keeps its ids and
 /// descriptors and can open, make and start nothing, nor reach a network. There is no way back.

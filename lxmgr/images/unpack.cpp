@@ -57,6 +57,10 @@ std::vector<std::string> workArguments(const UnpackJob &job)
         return {"export", "texts-volume"};
     case UnpackWork::ContentHash:
         return {"export", "hash"};
+    case UnpackWork::SendTree:
+        return {"migrate", "send"};
+    case UnpackWork::TakeTree:
+        return {"migrate", "take"};
     case UnpackWork::Pack:
         return {"export", "pack"};
     default:
@@ -78,15 +82,17 @@ Result<pid_t> spawnHelper(const UnpackJob &job, const Fd &report)
         TRY(actions.inherit(*job.target, kTargetFd));
     std::vector<std::string> arguments = {job.helper};
     std::ranges::copy(workArguments(job), std::back_inserter(arguments));
-    if (job.work != UnpackWork::ReceiveStream)
+    if (job.work != UnpackWork::ReceiveStream && job.work != UnpackWork::SendTree)
         std::ranges::copy(limitArguments(job.limits), std::back_inserter(arguments));
     auto pid = program::spawn(arguments, {}, actions);
     return pid ? std::move(pid) : std::move(pid.error()).as(Code::Unavailable);
 }
 
+bool isTransfer(UnpackWork work) { return work == UnpackWork::SendTree || work == UnpackWork::TakeTree; }
+
 std::string_view prefixOf(UnpackWork work)
 {
-    return work == UnpackWork::Pack ? "" : work == UnpackWork::ContentHash ? "read back: " : "unpack: ";
+    return work == UnpackWork::Pack || isTransfer(work) ? "" : work == UnpackWork::ContentHash ? "read back: " : "unpack: ";
 }
 
 /// What the helper has said so far.
@@ -154,8 +160,10 @@ Status follow(const Fd &report, Told &told, Progress &progress)
     }
 }
 
-Error died(int waitStatus)
+Error died(int waitStatus, UnpackWork work)
 {
+    if (WIFSIGNALED(waitStatus) && isTransfer(work))
+        return {Code::Invalid, std::string("the helper at work on the tree was ended by SIG") + sigabbrev_np(WTERMSIG(waitStatus))};
     if (WIFSIGNALED(waitStatus))
         return {Code::Invalid, std::string("the archive could not be read: the helper was ended by SIG") + sigabbrev_np(WTERMSIG(waitStatus)) +
                                    " (damaged, hostile, or too large to handle)"};
@@ -218,7 +226,7 @@ Result<Unpacked> unpackArchive(const UnpackJob &job, Progress &progress)
     if (told.error)
         return std::move(*told.error);
     if (!told.done)
-        return died(status);
+        return died(status, job.work);
     return std::move(told.result);
 }
 

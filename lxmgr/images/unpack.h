@@ -26,6 +26,8 @@ enum class UnpackWork {
     VolumeExport,      ///< The same two of an exported volume, whose trees are laid out as those of an instance.
     VolumeExportTexts, ///<
     ContentHash, ///< ContentHash of any archive, read to its end.
+    SendTree,    ///< `first` is the job of migrate/job.h, `second` a stream to another host's helper, which takes the tree.
+    TakeTree,    ///< The same into the target.
     Pack,        ///< The other way: `first` is the job of an export, the target is the file it becomes.
 };
 
