@@ -6,6 +6,8 @@
 #include "storage/folder_pool.h"
 #include "storage/tree.h"
 
+#include <algorithm>
+
 namespace lxmgr::storage
 {
 
@@ -55,6 +57,38 @@ Result<Fd> FolderPool::arrivalFolder(const Fd &folder, const Arrival::State &sta
     return makeFolder(TRY(makeFolder(folder, kSnapshots, 0700)), state.snapshot, 0700);
 }
 
+Status FolderPool::writeState(const Arrival::State &state, const std::vector<Fd> &base, const Arrival::State *before, Source source, const Fd &to)
+{
+    if (state.write)
+        return state.write(base, before ? &before->snapshot : nullptr, to);
+    const std::vector<Fd> theirs = TRY(openLayers(state.tree));
+    const std::vector<Fd> previous = before ? TRY(openLayers(before->tree)) : std::vector<Fd>();
+    return writeDifference({base, theirs, previous, source}, to);
+}
+
+bool FolderPool::keepsWhole(const Arrival &arrival, const std::vector<std::string> &whole, const Error &error)
+{
+    if (!arrival.cut || error.code == Code::Cancelled)
+        return false;
+    const bool news = std::ranges::any_of(arrival.snapshots, [&](const Arrival::State &state) {
+        return !state.isInLike && std::ranges::find(whole, state.snapshot) != whole.end();
+    });
+    if (!news)
+        return false;
+    arrival.cut->happened = true;
+    arrival.cut->error = error;
+    return true;
+}
+
+/// The volume becomes what another was, or a snapshot.
+Status FolderPool::keepAncestor(const Ancestor &from, const Fd &folder)
+{
+    if (exists(folder, kTree))
+        TRY(discard(folder, kTree)); // what was begun
+    TRY(draftCopy({*from.folder, Holder::Snapshot}, folder, Holder::Volume));
+    return sealRoot(folder, Holder::Volume);
+}
+
 /// As a tree of its own, made from another where that saves something.
 Status FolderPool::draftState(const Arrival &arrival, const Arrival::State &state, const Ancestor &from,
                               const Fd &folder) const
@@ -69,8 +103,6 @@ Status FolderPool::draftState(const Arrival &arrival, const Arrival::State &stat
         TRY(makeRoot(folder, onImage ? &image : nullptr));
     }
     const std::vector<Fd> none;
-    const std::vector<Fd> theirs = TRY(openLayers(state.tree));
-    const std::vector<Fd> previous = from.original ? TRY(openLayers(*from.original)) : std::vector<Fd>();
     const Source source = as == Holder::Volume && arrival.inUse == InUse::Yes ? Source::Changing : Source::Still;
     const Fd tree = TRY(openTree(folder));
     const Fd rootfs = TRY(openFolder(tree, "rootfs"));
@@ -78,11 +110,11 @@ Status FolderPool::draftState(const Arrival &arrival, const Arrival::State &stat
         std::vector<Fd> ours;
         ours.push_back(TRY(openFolder(tree, "rootfs")));
         const Fd difference = TRY(makeFolder(tree, kDifference, 0700));
-        TRY(writeDifference({ours, theirs, previous, source}, difference));
+        TRY(writeState(state, ours, from.original, source, difference));
         TRY(applyDifference(difference, rootfs));
         TRY(sys::unlinkat(tree, kDifference, AT_REMOVEDIR));
     } else {
-        TRY(writeDifference({none, theirs, none, source}, rootfs));
+        TRY(writeState(state, none, nullptr, source, rootfs));
     }
     return sealRoot(folder, as);
 }
@@ -91,13 +123,17 @@ Status FolderPool::draftArrival(const Arrival &arrival, const Fd &folder, const 
 {
     const bool liked = like && exists(*like, kTree);
     Fd before;
-    const RootTree *original = nullptr; // of `before`
+    const Arrival::State *original = nullptr; // of `before`
+    std::vector<std::string> whole;
+    bool cut = false;
     for (const Arrival::State &state : arrival.snapshots) {
-        TRY(checkNotCancelled(progress));
-        Fd own = TRY(arrivalFolder(folder, state));
         const auto same = liked ? openFolder(*like, std::string(kSnapshots) + "/" + state.snapshot)
                                 : Result<Fd>(Error(Code::NotFound, state.snapshot));
+        if (cut && !(same && state.isInLike))
+            continue;
+        Fd own = TRY(arrivalFolder(folder, state));
         const auto drafted = [&]() -> Status {
+            TRY(checkNotCancelled(progress));
             if (same && state.isInLike) {
                 TRY(draftCopy({*same, Holder::Snapshot}, own, Holder::Snapshot));
                 return {};
@@ -106,14 +142,25 @@ Status FolderPool::draftArrival(const Arrival &arrival, const Fd &folder, const 
                 return draftState(arrival, state, {&*same, nullptr}, own);
             return draftState(arrival, state, {before ? &before : liked ? like : nullptr, original}, own);
         }();
+        if (!drafted && !cut && keepsWhole(arrival, whole, drafted.error())) {
+            cut = true;
+            own.reset();
+            TRY(discard(TRY(openFolder(folder, kSnapshots)), state.snapshot));
+            continue;
+        }
         TRY_IN("snapshot " + quoted(state.snapshot), drafted);
         before = std::move(own);
-        original = &state.tree;
+        original = &state;
+        whole.push_back(state.snapshot);
     }
-    TRY(checkNotCancelled(progress));
     // Of the volume's own past the newest is the nearest, but for a copy of it that exists.
-    return draftState(arrival, arrival.now, liked ? Ancestor{like, nullptr} : Ancestor{before ? &before : nullptr, original},
-                      folder);
+    const Ancestor nearest = liked ? Ancestor{like, nullptr} : Ancestor{before ? &before : nullptr, original};
+    const Status drafted = cut ? Status() : checkNotCancelled(progress) ? draftState(arrival, arrival.now, nearest, folder) : checkNotCancelled(progress);
+    cut = cut || (!drafted && keepsWhole(arrival, whole, drafted.error()));
+    if (!cut)
+        return drafted;
+    arrival.cut->snapshots = whole;
+    return keepAncestor(nearest, folder);
 }
 
 Status FolderPool::receiveVolume(const std::string &project, const std::string &name, const Arrival &arrival,
@@ -144,7 +191,11 @@ Status FolderPool::receiveVolume(const std::string &project, const std::string &
         return {};
     }();
     if (!drafted)
-        return withMissing(drafted.error(), std::move(scratch), [&] { return usageOfState(arrival.now.tree, !layersOnImage()); });
+        return withMissing(drafted.error(), std::move(scratch), [&]() -> Result<Bytes> {
+            if (arrival.now.write)
+                return Error(Code::Unsupported, "it is elsewhere");
+            return usageOfState(arrival.now.tree, !layersOnImage());
+        });
     TRY(failpoint("volume.arrival.drafted"));
     TRY(flush());
     {

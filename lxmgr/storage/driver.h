@@ -77,6 +77,15 @@ struct Arrival {
         std::string snapshot; ///< Its name, "" for the volume.
         RootTree tree;
         bool isInLike = false; ///< `like` has this snapshot already.
+        /// In place of `tree`: writes into the empty folder `to` the overlay layer that, laid on `base` (topmost first; none: the
+        /// plain tree), shows the state. `before`: of which state here the base is an exact copy, if it is one.
+        std::function<Status(const std::vector<Fd> &base, const std::string *before, const Fd &to)> write = {};
+    };
+    /// Where one with `write` ended early.
+    struct Cut {
+        bool happened = false;
+        Error error;
+        std::vector<std::string> snapshots; ///< That are there.
     };
     std::vector<State> snapshots; ///< The oldest first: each is kept as what differs from the one before it.
     State now;
@@ -87,6 +96,9 @@ struct Arrival {
     /// shared or copied from there.
     std::optional<std::string> like;
     WithSnapshots withSnapshotsOfLike = WithSnapshots::No; ///< They come along in place of `snapshots`.
+    /// What comes whole is kept though what follows it does not come: the volume is then as `like`, or as the newest of its
+    /// snapshots, and this says so. Without, or where there is nothing to keep, the whole fails.
+    Cut *cut = nullptr;
 };
 
 struct Space {
@@ -235,6 +247,8 @@ public:
     /// backup.yaml. NotFound, AlreadyExists. Invalid: a snapshot has no snapshots to take along.
     virtual Status copyVolume(const VolumeSource &from, const std::string &project, const std::string &name,
                               WithSnapshots with) = 0;
+    /// Whether a volume goes on needing the tree of its image, and without one costs with each snapshot as much as all it holds.
+    virtual bool layersOnImage() const = 0;
     /// Whether a volume shares what it can with the tree of its image in the pool.
     virtual bool sharesWithImages() const = 0;
     /// Makes a volume as it is in another pool, or as another volume was: on disk and visible at once or not at all. For

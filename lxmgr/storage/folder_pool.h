@@ -3,6 +3,7 @@
 #pragma once
 
 #include "storage/driver.h"
+#include "trees/copy.h"
 #include "storage/trash.h"
 
 #include <mutex>
@@ -86,6 +87,7 @@ public:
                            const std::optional<std::string> &aside) override;
     Status copyVolume(const VolumeSource &from, const std::string &project, const std::string &name,
                       WithSnapshots with) override;
+    bool layersOnImage() const override { return false; }
     bool sharesWithImages() const override { return layersOnImage(); }
     Status receiveVolume(const std::string &project, const std::string &name, const Arrival &arrival,
                          const Progress &progress) override;
@@ -119,8 +121,6 @@ public:
     virtual Status checkFileSystem(const Fd &pool) const = 0;
 
 protected:
-    /// Whether a volume goes on needing the tree of its image.
-    virtual bool layersOnImage() const { return false; }
     /// Makes the folders that only this driver has, drops what a crash left there. With the mutex held.
     virtual Status prepareOwn(const Fd & /*pool*/) { return {}; }
 
@@ -171,6 +171,10 @@ protected:
     virtual Status finishArrival(const Fd & /*folder*/) { return {}; }
     /// A root file system that others no longer write to.
     virtual Status sealRoot(const Fd & /*folder*/, Holder) const { return {}; }
+    /// What is different of `state` from `base`, of which `before` is the state it is a copy of, into the empty folder `to`.
+    static Status writeState(const Arrival::State &state, const std::vector<Fd> &base, const Arrival::State *before, trees::Source source, const Fd &to);
+    /// Whether something of what arrives is to be kept though `error` ended it. `whole`: snapshots that have come.
+    static bool keepsWhole(const Arrival &arrival, const std::vector<std::string> &whole, const Error &error);
     /// Where in the folder of a volume a state of it lies.
     static Result<Fd> arrivalFolder(const Fd &folder, const Arrival::State &state);
 
@@ -245,9 +249,10 @@ private:
                                         const std::string &snapshot) const;
     struct Ancestor { ///< What a state is made from.
         const Fd *folder = nullptr;          ///< None: the image, or nothing.
-        const RootTree *original = nullptr;  ///< Where it came from.
+        const Arrival::State *original = nullptr; ///< Where it came from.
     };
     Status draftState(const Arrival &arrival, const Arrival::State &state, const Ancestor &from, const Fd &folder) const;
+    Status keepAncestor(const Ancestor &from, const Fd &folder);
     Status moveIn(Scratch scratch, const Fd &to, const std::string &name) const;
     Result<Data> draftSnapshots(const Fd &volume, const Fd &copy) const;
     Status finishSnapshots(const Fd &volume, const Fd &copy);

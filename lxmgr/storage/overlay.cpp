@@ -120,8 +120,9 @@ public:
         return {};
     }
 
-protected:
     bool layersOnImage() const override { return true; }
+
+protected:
     /// A volume without an image is a plain tree, as with the driver dir.
     std::string ownPart(const Fd &folder) const override { return exists(folder, kLayer) ? kLayer : kTree; }
 
@@ -196,20 +197,39 @@ protected:
         const bool liked = like && TRY(imageNameOf(*like)) == *arrival.image;
         const Chain ofLike = liked ? TRY(chainOf(*like)) : Chain();
         Base before{ofLike, nullptr};
+        std::vector<std::string> whole;
+        bool cut = false;
         for (const Arrival::State &state : arrival.snapshots) {
-            TRY(checkNotCancelled(progress));
             const auto same = liked ? openFolder(*like, std::string(kSnapshots) + "/" + state.snapshot)
                                     : Result<Fd>(Error(Code::NotFound, state.snapshot));
+            const bool known = same && state.isInLike;
+            if (cut && !known)
+                continue;
             const Base base = same ? Base{TRY(chainOf(*same)), nullptr} : before;
-            const Chain chain = same && state.isInLike ? base.chain
-                                                       : TRY_IN("snapshot " + quoted(state.snapshot),
-                                                                draftChain(arrival, state, base, received));
-            TRY(writeId(TRY(makeFolder(TRY(arrivalFolder(folder, state)), kLayer, 0700)), kBelow, chain.front()));
-            before = {chain, &state.tree};
+            Result<Chain> chain = base.chain;
+            if (!known)
+                chain = draftUnlessCancelled(arrival, state, base, received, progress);
+            if (!chain && keepsWhole(arrival, whole, chain.error())) {
+                cut = true;
+                continue;
+            }
+            const Chain drafted = TRY_IN("snapshot " + quoted(state.snapshot), std::move(chain));
+            TRY(writeId(TRY(makeFolder(TRY(arrivalFolder(folder, state)), kLayer, 0700)), kBelow, drafted.front()));
+            before = {drafted, &state};
+            whole.push_back(state.snapshot);
         }
-        TRY(checkNotCancelled(progress));
-        const Chain chain = TRY(draftChain(arrival, arrival.now, liked ? Base{ofLike, nullptr} : before, received));
-        return makeLayer(folder, kLayer, TRY(received.upper(m_layers, chain.front())), chain);
+        const Base base = liked ? Base{ofLike, nullptr} : before;
+        Result<Chain> chain = base.chain;
+        if (!cut)
+            chain = draftUnlessCancelled(arrival, arrival.now, base, received, progress);
+        if (!chain && keepsWhole(arrival, whole, chain.error())) {
+            cut = true;
+            chain = base.chain;
+        }
+        const Chain drafted = TRY(std::move(chain));
+        if (cut)
+            arrival.cut->snapshots = whole;
+        return makeLayer(folder, kLayer, TRY(received.upper(m_layers, drafted.front())), drafted);
     }
 
     Status finishArrival(const Fd &folder) override
@@ -307,7 +327,7 @@ private:
 
     struct Base { ///< What a state is the difference to.
         Chain chain;
-        const RootTree *original = nullptr; ///< Where that came from.
+        const Arrival::State *original = nullptr; ///< Where that came from.
     };
 
     Result<Chain> chainOf(const Fd &folder) const
@@ -321,6 +341,13 @@ private:
         return !name && name.error().errnum == ENOENT ? Result<std::string>("") : name;
     }
 
+    Result<Chain> draftUnlessCancelled(const Arrival &arrival, const Arrival::State &state, const Base &base, const Received &received,
+                                       const Progress &progress)
+    {
+        TRY(checkNotCancelled(progress));
+        return draftChain(arrival, state, base, received);
+    }
+
     /// The chain, drafted where it is not here, that shows what `state` shows.
     Result<Chain> draftChain(const Arrival &arrival, const Arrival::State &state, const Base &base,
                              const Received &received)
@@ -328,7 +355,7 @@ private:
         const std::vector<std::string> &names = state.tree.identities;
         if (state.tree.layer.empty() && names.size() > 1 && names.back() == *arrival.image)
             return draftSame(state.tree, received);
-        return draftDifference(state.tree, base.chain.size() < kMerged ? base : Base(), received);
+        return draftDifference(state, base.chain.size() < kMerged ? base : Base(), received);
     }
 
     /// The layers of another pool, each under its own name. What is here already is not looked at.
@@ -348,10 +375,9 @@ private:
     }
 
     /// One layer of what is different, on `base`.
-    Result<Chain> draftDifference(const RootTree &tree, const Base &on, const Received &received)
+    Result<Chain> draftDifference(const Arrival::State &state, const Base &on, const Received &received)
     {
         const Chain &base = on.chain;
-        const std::vector<Fd> previous = on.original ? TRY(openLayers(*on.original)) : std::vector<Fd>();
         std::vector<Fd> ours;
         for (const std::string &id : base)
             ours.push_back(TRY(received.upper(m_layers, id)));
@@ -359,8 +385,10 @@ private:
         const std::string id = randomName();
         const Fd layer = TRY(makeFolder(received.folder, id, 0700));
         const Fd upper = TRY(makeFolder(layer, "upper", 0700));
-        const std::vector<Fd> theirs = TRY(openLayers(tree));
-        TRY(writeDifference({ours, theirs, previous}, upper));
+        if (Status written = writeState(state, ours, on.original, Source::Still, upper); !written) {
+            (void)discard(received.folder, id); // else the next prepare() finds it
+            return written.error();
+        }
         if (!base.empty() && TRY(isEmpty(upper)) && TRY(sameAttributes(upper, ours.front()))) {
             TRY(discard(received.folder, id));
             return base;
