@@ -41,14 +41,13 @@ bool wantsAll(const CopyRequest &request) { return request.withSnapshots && requ
 /// In the journal of a refresh, after the name of the volume beside and the source as "<project>:<name>".
 constexpr const char *kOnlyFiles = "files";
 
-/// Tells one folder of a volume from another that has its name later.
-Result<std::string> identityOf(storage::Driver &pool, const InstanceKey &key)
+} // namespace
+
+Result<std::string> volumeIdentity(storage::Driver &pool, const InstanceKey &key)
 {
     const struct stat info = TRY(sys::fstat(TRY(pool.openVolume(key.project, key.name))));
     return std::to_string(info.st_ino);
 }
-
-} // namespace
 
 Status Manager::copyInstance(const CopyRequest &request, Progress &progress)
 {
@@ -59,6 +58,7 @@ Status Manager::copyInstance(const CopyRequest &request, Progress &progress)
     const auto sourceLock = lockFor(request.source), targetLock = lockFor(target);
     const std::scoped_lock both(*sourceLock, *targetLock);
     const store::Instance source = TRY(readyRow(request.source));
+    TRY(checkComplete(source));
     if (request.refresh && find(target))
         return refresh(request, source, progress);
 
@@ -148,7 +148,7 @@ Status Manager::refresh(const CopyRequest &request, const store::Instance &sourc
     TRY_IN("refresh " + quoted(target.name),
            pool.setLimit(beside.project, beside.name, TRY(pool.limit(target.project, target.name))));
     TRY(failpoint("refresh.copied"));
-    TRY(store::addOperationStep(m_s.db, journal.id, {"swap", TRY(identityOf(pool, beside))}));
+    TRY(store::addOperationStep(m_s.db, journal.id, {kSwapStep, TRY(volumeIdentity(pool, beside))}));
     TRY_IN("refresh " + quoted(target.name), pool.swapVolumes(target.project, target.name, beside.name));
     undo.keep(); // from here on it goes forward
     TRY(failpoint("refresh.swapped"));
@@ -183,6 +183,7 @@ Status Manager::finishRefresh(store::Instance row, const store::Instance &source
     const std::vector<std::string> arguments = split(journal.arguments, '/');
     if (arguments.back() != kOnlyFiles || arguments.size() < 3)
         TRY(takeSnapshotRows(row, source, pool));
+    TRY(store::setInstanceConfig(m_s.db, row.id, {{kUnfinishedKey, ""}}));
     TRY(failpoint("refresh.rows"));
     TRY(pool.deleteVolume(row.project, arguments.front()));
     TRY(makingRoom(m_s.db, [&] { return writeBackup(key); })());
@@ -205,8 +206,12 @@ Status Manager::recoverRefresh(const store::Operation &journal)
     if (row) {
         const Pools::Use held = TRY(m_s.pools.get(row->pool));
         storage::Driver &pool = *held;
-        const auto identity = identityOf(pool, {row->project, row->name});
-        const bool swapped = !journal.steps.empty() && identity && *identity == journal.steps.back().undo;
+        if (isRefreshRecorded(journal)) {
+            log::info("instance '" + row->name + "': its refresh was cut off; completing it");
+            return endRefresh(*row, beside.name, journal);
+        }
+        const auto identity = volumeIdentity(pool, {row->project, row->name});
+        const bool swapped = !journal.steps.empty() && identity && *identity == journal.steps.front().undo;
         if (swapped && source) {
             log::info("instance '" + row->name + "': its refresh was cut off; completing it");
             return finishRefresh(*row, *source, journal);

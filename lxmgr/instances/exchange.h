@@ -4,6 +4,7 @@
 #include "base/fd.h"
 #include "config/export.h"
 #include "images/export_job.h"
+#include "images/extract.h"
 #include "storage/driver.h"
 #include "store/projects.h"
 
@@ -46,6 +47,10 @@ struct NewTrees {
 Result<images::UnpackLimits> importLimits(storage::Driver &pool);
 /// What is said of those that it may not have.
 std::string nodesLeftOut(std::uint64_t count);
+/// A node that its helper could not make, in the tree that it has filled.
+Status makeDevice(const Fd &tree, const images::DeviceEntry &device);
+/// What goes on being true of an instance on another host: addresses and identity, and nothing of the old host's own.
+StringMap importedConfig(const StringMap &config, const StringMap &changes);
 using FillTrees = std::function<Status(const NewTrees &trees)>;
 
 } // namespace lxmgr::instances

@@ -23,6 +23,18 @@ namespace
 constexpr std::uint64_t kLargest = 16ULL << 40; ///< Of a file: what ext4 can hold.
 constexpr std::uint64_t kMostEntries = 50'000'000;
 
+/// The profiles among `wanted` that are not in `there`.
+std::vector<std::string> missingIn(const std::vector<std::string> &wanted, const std::vector<std::string> &there)
+{
+    std::vector<std::string> missing;
+    for (const std::string &name : wanted)
+        if (std::ranges::find(there, name) == there.end())
+            missing.push_back(name);
+    return missing;
+}
+
+} // namespace
+
 /// What the archive's own host remembered is not true here; addresses and identity stay where nobody else has them.
 StringMap importedConfig(const StringMap &config, const StringMap &changes)
 {
@@ -41,20 +53,10 @@ StringMap importedConfig(const StringMap &config, const StringMap &changes)
     return kept;
 }
 
-/// The profiles among `wanted` that are not in `there`.
-std::vector<std::string> missingIn(const std::vector<std::string> &wanted, const std::vector<std::string> &there)
-{
-    std::vector<std::string> missing;
-    for (const std::string &name : wanted)
-        if (std::ranges::find(there, name) == there.end())
-            missing.push_back(name);
-    return missing;
-}
-
 Status makeDevice(const Fd &trees, const images::DeviceEntry &device)
 {
     if (!S_ISCHR(device.mode) && !S_ISBLK(device.mode))
-        return Error(Code::Invalid, "the archive holds a node that is no device");
+        return Error(Code::Invalid, "there is a node among the devices that is none");
     const path::Parent parent = TRY(path::openParent(trees, device.path, path::Scope::NoMount));
     const struct stat before = TRY(sys::fstat(parent.folder));
     TRY(sys::mknodat(parent.folder, parent.name, (device.mode & S_IFMT) | 0600, makedev(device.major, device.minor)));
@@ -68,8 +70,6 @@ Status makeDevice(const Fd &trees, const images::DeviceEntry &device)
     TRY(sys::call("utimensat", {}, [&] { return ::utimensat(parent.folder.get(), ".", folder, 0); }));
     return {};
 }
-
-} // namespace
 
 Result<images::UnpackLimits> importLimits(storage::Driver &pool)
 {

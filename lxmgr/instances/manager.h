@@ -15,6 +15,7 @@
 #include "instances/image_service.h"
 #include "instances/kept_exports.h"
 #include "instances/locks.h"
+#include "instances/migration.h"
 #include "instances/names.h"
 #include "instances/networks.h"
 #include "instances/packing.h"
@@ -54,8 +55,14 @@ inline constexpr const char *kPauseOperation = "instance-pause";
 inline constexpr const char *kRebuildOperation = "instance-rebuild";
 inline constexpr const char *kRefreshOperation = "instance-refresh";
 inline constexpr const char *kMoveOperation = "instance-move";
+inline constexpr const char *kReceiveOperation = "instance-receive"; ///< An image of one volume alone comes to be.
 inline constexpr const char *kResizeOperation = "root-resize";
 inline constexpr const char *kBackupFileOperation = "instance-backup-file"; ///< backup.yaml is to be written after a change.
+
+inline constexpr const char *kSwapStep = "swap"; ///< Of a refresh: the volume of this identity is about to be the instance's.
+
+/// What an instance came from that is not whole yet: only its newest state is missing, and --refresh brings it.
+inline constexpr const char *kUnfinishedKey = "volatile.migration.unfinished";
 
 /// Something happened to an instance, for the event stream: "instance-started".
 struct Lifecycle {
@@ -85,6 +92,20 @@ struct CopyRequest {
     CreateRequest target; ///< Keys, devices and profiles in place of the source's; the others are taken over.
     bool withSnapshots = true;
     bool refresh = false; ///< Files and snapshots of a copy that exists are brought to those of the source.
+};
+
+/// What leaves for another daemon.
+struct SendRequest {
+    InstanceKey source;
+    std::string snapshot; ///< Of the source, "" for the instance as it is.
+    bool withSnapshots = true;
+};
+
+/// What becomes of one that comes from there. All of what it is to be is in `target`, addresses and identity too where it moves.
+struct ReceiveRequest {
+    CreateRequest target;
+    bool withSnapshots = true;
+    bool refresh = false; ///< As in CopyRequest.
 };
 
 struct PublishRequest {
@@ -141,6 +162,9 @@ struct Described {
 
 /// By the row numbers of their instances.
 using SnapshotsByInstance = std::map<std::int64_t, std::vector<store::Snapshot>>;
+
+/// Tells one folder of a volume from another that has its name later.
+Result<std::string> volumeIdentity(storage::Driver &pool, const InstanceKey &key);
 
 /// Whose folder "project_web1" or "web1" is: names of instances have no "_".
 InstanceKey keyOfVolume(const std::string &volume);
@@ -270,6 +294,12 @@ public:
     Status withExportJob(const InstanceKey &key, const ExportRequest &request, const std::function<Status(const images::ExportJob &)> &work);
     /// Makes an instance of the trees that `fill` puts in place.
     Result<Imported> importTrees(ImportRequest request, const config::ExportIndex &index, const FillTrees &fill);
+
+    // Between two daemons, on streams that the caller has opened; see migration.h.
+    /// A running guest stands still only until its files are held.
+    Status sendInstance(const SendRequest &request, const MigrationChannel &channel, Progress &progress);
+    /// What was left out. An Error says whether something is here already.
+    Result<std::vector<std::string>> receiveInstance(const ReceiveRequest &request, const MigrationChannel &channel, Progress &progress);
 
     // What snapshots.schedule and snapshots.expiry ask for.
     /// When there is something to do next after `now`, in Unix seconds; nullopt: nothing is.
@@ -437,6 +467,24 @@ private:
     Status takeSnapshotRows(const store::Instance &row, const store::Instance &source, storage::Driver &pool);
     Status refresh(const CopyRequest &request, const store::Instance &source, Progress &progress);
     Status finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal);
+    static const std::string &serverId();
+    Result<Offer> offerOf(const store::Instance &row, const SendRequest &request, storage::Driver &pool);
+    Status sendStates(const store::Instance &row, const Offer &offer, const std::vector<std::string> &now, storage::Driver &pool,
+                      MigrationLine &line, const MigrationChannel &channel, Progress &progress);
+    struct Taking;
+    Status takeState(Taking &taking, storage::Driver &pool, const std::string &state, const std::optional<std::string> &before,
+                     const std::vector<Fd> &base, const Fd &to);
+    Result<std::optional<std::string>> sharedImage(const std::string &project, const std::string &image, storage::Driver &pool, Progress &progress);
+    Status takeVolume(Taking &taking, storage::Driver &pool, const InstanceKey &to, const std::optional<std::string> &like);
+    Status checkComplete(const store::Instance &row) const;
+    static Error keptWhole(const Taking &taking);
+    Status takeNew(const ReceiveRequest &request, Taking &taking);
+    Status recordCut(const store::Instance &row, const Taking &taking);
+    Status takeRefresh(const store::Instance &row, Taking &taking);
+    Status recordRefresh(const store::Instance &row, const Taking &taking, const store::Operation &journal);
+    Status endRefresh(const store::Instance &row, const std::string &beside, const store::Operation &journal);
+    static bool isRefreshRecorded(const store::Operation &journal);
+    Status recoverReceive(const store::Operation &journal);
     Status finishRebuild(store::Instance row, const store::Operation &journal);
     Status recoverRebuild(const store::Operation &journal);
     Status recoverRefresh(const store::Operation &journal);

@@ -88,6 +88,8 @@ Status Manager::recoverOperation(const store::Operation &journal)
         return recoverRebuild(journal);
     if (journal.type == kRefreshOperation)
         return recoverRefresh(journal);
+    if (journal.type == kReceiveOperation)
+        return recoverReceive(journal);
     if (journal.type == kMoveOperation)
         return recoverMove(journal);
     if (journal.type == kBackupFileOperation && find({journal.project, journal.object})) {

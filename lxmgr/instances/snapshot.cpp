@@ -38,7 +38,7 @@ void takeDefinition(store::Instance &row, const store::Snapshot &snapshot, const
     }
     std::erase_if(config, [](const auto &entry) { return entry.first.starts_with("volatile."); });
     for (const auto &[key, value] : row.config)
-        if (key.starts_with("volatile."))
+        if (key.starts_with("volatile.") && key != kUnfinishedKey) // it is whole then, as it was
             config[key] = value;
     row.description = snapshot.description;
     row.ephemeral = snapshot.ephemeral;

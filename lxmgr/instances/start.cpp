@@ -107,6 +107,7 @@ Status Manager::startLocked(const InstanceKey &key)
     if (const auto guest = m_running->find(key))
         return Error(Code::WrongState, guest->frozen ? "The instance is frozen: " + quoted(key.name) + " (resume it instead)"
                                                      : "The instance is already running: " + quoted(key.name));
+    TRY_IN("start " + quoted(key.name), checkComplete(row));
     // A profile may have got a card since it was last changed itself.
     StringMap given = missingCardKeys(row.config, TRY(effective(row)).devices);
     row.config.insert(given.begin(), given.end());

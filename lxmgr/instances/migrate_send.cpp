@@ -1,0 +1,130 @@
+// An instance, or a snapshot, handed over to another daemon: kept as it is while that takes it, state by state.
+#include "instances/manager.h"
+
+#include "base/failpoint.h"
+#include "base/text.h"
+#include "instances/migration.h"
+#include "instances/packing.h"
+#include "instances/state_progress.h"
+#include "kernel/files.h"
+#include "kernel/path.h"
+#include "kernel/sys.h"
+#include "migrate/job.h"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+namespace lxmgr::instances
+{
+
+namespace
+{
+
+constexpr std::size_t kLongestTemplate = 1 << 20;
+constexpr std::size_t kMostTemplates = 100;
+
+/// The other side gets to know the reason first, where there is still a way.
+Status ended(MigrationLine &line, const MigrationChannel &channel, Status done)
+{
+    if (done)
+        return done;
+    Error error = line.reasonFor(std::move(done.error()));
+    line.fail(error);
+    ::shutdown(channel.data.get(), SHUT_RDWR);
+    return error;
+}
+
+Status addTemplates(const std::string &folder, Offer &offer)
+{
+    if (folder.empty())
+        return {};
+    const Fd opened = TRY(path::openFolder(folder));
+    for (const std::string &name : TRY(path::list(opened))) {
+        const Fd file = TRY(path::open(opened, name, O_RDONLY | O_NONBLOCK, path::Scope::NoSymlink));
+        if (offer.templates.size() >= kMostTemplates)
+            return Error(Code::Unsupported, "it has more than " + std::to_string(kMostTemplates) + " templates");
+        offer.templates.emplace_back(name, TRY_IN("template " + quoted(name), files::readAll(file, kLongestTemplate)));
+    }
+    return {};
+}
+
+} // namespace
+
+const std::string &Manager::serverId()
+{
+    static const std::string id = newUuid();
+    return id;
+}
+
+Result<Offer> Manager::offerOf(const store::Instance &row, const SendRequest &request, storage::Driver &pool)
+{
+    Offer offer;
+    offer.server = serverId();
+    offer.project = row.project;
+    offer.name = row.name;
+    offer.snapshot = request.snapshot;
+    offer.image = row.image;
+    offer.createdAt = row.createdAt;
+    if (request.withSnapshots && request.snapshot.empty())
+        offer.snapshots = TRY(snapshots({row.project, row.name}));
+    const Beside beside = TRY(besideOf(pool, row));
+    offer.metadata = beside.metadata;
+    TRY(addTemplates(beside.templates, offer));
+    return offer;
+}
+
+/// Sends what is asked for until the other side has all of it.
+Status Manager::sendStates(const store::Instance &row, const Offer &offer, const std::vector<std::string> &now, storage::Driver &pool,
+                           MigrationLine &line, const MigrationChannel &channel, Progress &progress)
+{
+    const auto layers = [&](const std::string &snapshot) -> Result<std::vector<std::string>> {
+        if (std::ranges::find(offer.snapshots, snapshot, &store::Snapshot::name) == offer.snapshots.end())
+            return Error(Code::NotFound, "Snapshot not found: " + quoted(snapshot) + " of " + quoted(row.name));
+        return layersOf(TRY(pool.snapshotRoot(row.project, row.name, snapshot)));
+    };
+    while (const auto asked = TRY(line.nextAsked())) {
+        migrate::TreeJob job;
+        job.layers = asked->state.empty() ? now : TRY(layers(asked->state));
+        // Of layers on it the lowest is the image itself; all else has no state to compare with.
+        if (asked->before == kImageState) {
+            if (now.size() > 1 && TRY(pool.volumeImage(row.project, row.name)) == offer.image)
+                job.before = {now.back()};
+        } else if (asked->before)
+            job.before = TRY(layers(*asked->before));
+        StateProgress told(progress, "sending " + (asked->state.empty() ? row.name : asked->state));
+        TRY(asked->state.empty() ? failpoint("migrate.send.now") : failpoint("migrate.send.state"));
+        TRY_IN(asked->state.empty() ? "files of " + quoted(row.name) : "snapshot " + quoted(asked->state),
+               migrate::runSender(m_s.paths.helper, job, channel.data, told));
+        TRY(line.sent());
+    }
+    return {};
+}
+
+Status Manager::sendInstance(const SendRequest &request, const MigrationChannel &channel, Progress &progress)
+{
+    MigrationLine line(channel.control, progress);
+    return ended(line, channel, [&]() -> Status {
+        TRY(line.greet());
+        const InstanceKey &key = request.source;
+        const auto lock = lockFor(key);
+        std::unique_lock guard(*lock);
+        const store::Instance row = TRY(readyRow(key));
+        TRY(checkComplete(row));
+        const auto pool = TRY(m_s.pools.get(row.pool));
+        const Offer offer = TRY(offerOf(row, request, *pool));
+        KeptTree tree;
+        if (request.snapshot.empty()) {
+            tree = TRY(keepTree(row, *pool, guard));
+        } else {
+            TRY(readySnapshot(key, row.id, request.snapshot));
+            tree.layers = layersOf(TRY(pool->snapshotRoot(key.project, key.name, request.snapshot)));
+            tree.kept = keepVolume(key);
+            guard.unlock();
+        }
+        TRY(line.offer(offer));
+        return sendStates(row, offer, tree.layers, *pool, line, channel, progress);
+    }());
+}
+
+} // namespace lxmgr::instances
