@@ -8,6 +8,7 @@ namespace lxmgr::api
 
 /// op "connect": TLS to host:port, for the stream socket that goes along. "certificate": what host:port shows. "identity": our own in
 /// `folder`. "fingerprint": of `certificate`. "serve": accept on the listening sockets that go along, as `certificate` with `key`.
+/// "nobody": give up all rights before connecting.
 /// "retire": accept no more, end with the last connection.
 struct TunnelRequest {
     std::string op;

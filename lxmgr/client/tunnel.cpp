@@ -100,6 +100,13 @@ Result<std::pair<api::TunnelReply, Fd>> TunnelProcess::receive() const
 
 Result<Tunnel> Tunnel::start() { return Tunnel(TRY(TunnelProcess::start())); }
 
+Result<Tunnel> Tunnel::startAsNobody()
+{
+    Tunnel tunnel(TRY(TunnelProcess::start()));
+    TRY(tunnel.ask({"nobody", {}, 0, {}, {}, {}}));
+    return tunnel;
+}
+
 Result<api::TunnelReply> Tunnel::ask(const api::TunnelRequest &request, const std::vector<int> &fds)
 {
     TRY(m_process.send(request, fds));

@@ -51,6 +51,8 @@ class Tunnel
 public:
     /// Starts lxmgr-tunnel, which lies beside this program or in the libexec folder; it ends with us.
     static Result<Tunnel> start();
+    /// The same for a daemon: as nobody, who reads no file of root's. It shows no identity then.
+    static Result<Tunnel> startAsNobody();
 
     /// A stream socket behind which `end` is, after the handshake. Unavailable: not reached, with the reason; Forbidden: another
     /// certificate than expected, or one that nobody vouches for (the message has both fingerprints).

@@ -48,6 +48,14 @@ Status becomeNobody()
     return {};
 }
 
+/// Before the ids change: afterwards no file that this loads at its first use could be read for certain.
+Status loadTls()
+{
+    if (!QSslSocket::supportsSsl())
+        return Error(Code::Unsupported, "Qt finds no OpenSSL here (install libssl3)");
+    return {};
+}
+
 class Program
 {
 public:
@@ -83,10 +91,12 @@ private:
             m_control.reply({{}, {}, TRY(ownIdentity(request.folder)).certificate, {}, {}});
         } else if (request.op == "fingerprint") {
             m_control.reply({{}, {}, {}, TRY(tls::fingerprintOf(request.certificate)), {}});
+        } else if (request.op == "nobody") {
+            TRY(loadTls());
+            TRY(becomeNobody());
+            m_control.reply({});
         } else if (request.op == "serve") {
-            // Before the ids change: afterwards no file that this loads at its first use could be read for certain.
-            if (!QSslSocket::supportsSsl())
-                return Error(Code::Unsupported, "Qt finds no OpenSSL here (install libssl3)");
+            TRY(loadTls());
             m_gate = TRY(Gate::open(m_control, request.certificate, request.key, std::move(order.fds)));
             TRY(becomeNobody());
             m_control.reply({});
