@@ -95,6 +95,14 @@ std::span<const HandlerRow> volumeHandlers();
 /// Tells who listens, and looks anew for when snapshots fall due or expire.
 void publishVolume(Context &context, const api::Requestor &by, const instances::VolumeEvent &event);
 std::span<const HandlerRow> undoHandlers();
+/// An instance, or a snapshot of it, leaves for another server. `target`: what that offers; null: it fetches it.
+Status migrateOut(Context &context, const Request &request, const Responder &responder, const instances::SendRequest &wanted, const api::Json &target);
+/// One comes from there, to be `target`.
+Status migrateIn(Context &context, const Request &request, const Responder &responder, const api::InstancesPost &post, instances::CreateRequest target);
+/// The instance was brought up to date with another. lxc then gives it the definition of that, with what is the daemon's own; the
+/// first change soon after leaves that as it is.
+void noteRefreshed(const instances::InstanceKey &key);
+bool takeRefreshed(const instances::InstanceKey &key);
 /// All of them; Internal where a route has no handler.
 Result<HandlerTable> handlerTable();
 

@@ -12,6 +12,10 @@ inline constexpr std::string_view kExtensions[] = {
     "instances",
     "container_full",
     "container_incremental_copy",
+    "container_only_migration",
+    "container_push",
+    "container_push_target",
+    "instance_allow_inconsistent_copy",
     "container_backup",
     "container_backup_override_pool",
     "backup_override_name",
@@ -107,6 +111,7 @@ inline constexpr std::string_view kExtensions[] = {
     "lxmgr_backups",
     "lxmgr_diff",
     "lxmgr_error_code",
+    "lxmgr_migration", // between two servers that both say so
     "lxmgr_fields", // GET /1.0/instances?recursion=…&fields=name,status: only these members
     "lxmgr_passed_streams", // pipes that go with POST …/exec are the command's streams, with …/files what a file is read from or written to
     "lxmgr_restore_files", // restore_files beside restore in PUT /1.0/instances/X: only these paths

@@ -126,7 +126,7 @@ Result<instances::CreateRequest> createRequest(Context &context, const Request &
         return create;
     }
     if (source.type != "image")
-        return Error(Code::Unsupported, "source type " + quoted(source.type) + " is not supported by this version (image, copy, none)");
+        return Error(Code::Unsupported, "source type " + quoted(source.type) + " is not supported by this version (image, copy, migration, none)");
     if (!source.server.empty()) {
         create.remote = TRY(remoteImageOf(context, request, source));
         return create;
@@ -164,6 +164,8 @@ Status copy(Context &context, const Request &request, const Responder &responder
     options.resources = instanceResources({options.project, wanted.target.name});
     const auto task = context.operations.run(std::move(options), [&context, wanted, start = post.start](Task &running) -> Status {
         TRY(context.manager.copyInstance(wanted, running));
+        if (wanted.refresh)
+            noteRefreshed({wanted.target.project, wanted.target.name});
         return start ? context.manager.start({wanted.target.project, wanted.target.name}) : Status();
     });
     responder.async(task->snapshot(), request.project());
@@ -177,6 +179,8 @@ Status create(Context &context, Request &request, const Responder &responder)
     const auto post = TRY(request.json<api::InstancesPost>());
     if (post.source.type == "copy")
         return copy(context, request, responder, post);
+    if (post.source.type == "migration")
+        return migrateIn(context, request, responder, post, TRY(definitionOf(request, post)));
     auto wanted = TRY(createRequest(context, request, post));
     if (wanted.name.empty())
         wanted.name = instances::inventName();
@@ -271,6 +275,12 @@ Status put(Context &context, Request &request, const Responder &responder)
     if (!body.restoreFiles.empty())
         return Error(Code::Invalid, "restore_files: say in 'restore' from which snapshot");
     auto definition = TRY(definitionOf(context, request, body, false));
+    if (takeRefreshed(keyOf(request))) {
+        std::erase_if(definition.config, [](const auto &entry) { return entry.first.starts_with("volatile."); });
+        for (const auto &[name, value] : TRY(context.manager.describe(keyOf(request))).row.config)
+            if (name.starts_with("volatile."))
+                definition.config[name] = value;
+    }
     return operate(context, request, responder, "Updating instance",
                    [&context, key = keyOf(request), definition](Task &task) -> Status {
                        if (const auto keys = TRY(context.manager.redefine(key, definition)); !keys.empty())
@@ -311,8 +321,10 @@ Status post(Context &context, Request &request, const Responder &responder)
     const auto body = TRY(request.json<api::InstancePost>());
     if (!body.pool.empty() && body.project.empty() && body.target.isNull())
         return move(context, request, responder, body);
+    if (body.migration && !body.project.empty())
+        return Error(Code::Unsupported, "moving instances between projects is not supported by this version");
     if (body.migration)
-        return Error(Code::Unsupported, "moving instances between servers and projects is not supported by this version");
+        return migrateOut(context, request, responder, {keyOf(request), {}, !body.instanceOnly && !body.containerOnly}, body.target);
     TRY(checkInstanceName(body.name));
     return operate(context, request, responder, "Renaming instance", [&context, key = keyOf(request), to = body.name](Task &) {
         endFileVisits(context, key);

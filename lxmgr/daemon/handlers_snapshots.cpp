@@ -99,7 +99,7 @@ Status post(Context &context, Request &request, const Responder &responder)
 {
     const auto body = TRY(request.json<api::SnapshotPost>());
     if (body.migration)
-        return Error(Code::Unsupported, "copying snapshots between servers is not supported by this version");
+        return migrateOut(context, request, responder, {keyOf(request), request.param("snapshot"), false}, body.target);
     TRY(checkObjectName("snapshot", body.name));
     const InstanceKey key = keyOf(request);
     const std::string name = request.param("snapshot");

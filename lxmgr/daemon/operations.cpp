@@ -64,6 +64,9 @@ api::Operation Task::publicSnapshot() const
     api::Operation operation = snapshot();
     operation.metadata.remove("fds");
     operation.metadata.remove("secret");
+    const std::lock_guard lock(m_mutex);
+    for (const Socket &socket : m_sockets) // those of a transfer stand in it by their names
+        operation.metadata.remove(socket.name);
     return operation;
 }
 
