@@ -52,6 +52,7 @@ constexpr Flag kNoProfilesFlag  = {"--no-profiles", "", "No profile at all, not 
 constexpr Flag kEphemeralFlag   = {"-e,--ephemeral", "", "Delete the instance when it stops."};
 constexpr Flag kNetworkFlag     = {"-n,--network", "network", "Put eth0 on this network."};
 constexpr Flag kStorageFlag     = {"-s,--storage", "pool", "Put the root disk into this pool."};
+constexpr Flag kModeFlag        = {"--mode", "mode", "How it gets to another host: pull (it is fetched), push (it is brought) or relay (through here). Without: the first that works."};
 constexpr Flag kRestoreFilesFlag = {"--files", "path", "Only this file or folder inside, and those named after it.", Repeat::Yes};
 constexpr Flag kRestrictedFlag   = {"--restricted", "", "Keep it to the projects of --projects; so it is also without this word."};
 constexpr Flag kProjectsFlag     = {"--projects", "projects", "Which these are, with commas between. Without: default."};
@@ -164,18 +165,21 @@ constexpr Command kCommands[] = {
      {}},
     {"copy", "cp", "<instance>[/<snapshot>] [<name>]", Group::Instances, &copy,
      "Make an instance of another, or of a snapshot",
-     "Files, snapshots, configuration and devices are taken over, addresses and ids are new. In the same pool nothing is copied that can be shared. With --refresh a copy that exists gets the files and snapshots as they are now; it is replaced in one step, and whole if that is cut off. Without a name one is made up and printed.",
+     "Files, snapshots, configuration and devices are taken over, addresses and ids are new. In the same pool nothing is copied that can be shared. With --refresh a copy that exists gets the files and snapshots as they are now; it is replaced in one step, and whole if that is cut off. Without a name one is made up and printed; on another host it keeps its own. To another host only what that lacks goes over: files that its image or an older copy has are not sent again, and where a copy is cut off, --refresh goes on behind the last snapshot that has come.",
      {{"lxmgr copy web1 web2", ""},
       {"lxmgr copy web1/before-upgrade test -c limits.memory=1GiB", "From a snapshot, with a limit of its own."},
-      {"lxmgr copy web1 spare --refresh", "Bring an older copy up to date."}},
-     {kConfigFlag, kDeviceFlag, kProfileFlag, kNoProfilesFlag, kEphemeralFlag, kStorageFlag, kDescriptionFlag,
+      {"lxmgr copy web1 spare --refresh", "Bring an older copy up to date."},
+      {"lxmgr copy web1 host2:", "To another host, under its own name."},
+      {"lxmgr copy host2:web1 host3:spare --refresh", "From one host to another."}},
+     {kConfigFlag, kDeviceFlag, kProfileFlag, kNoProfilesFlag, kEphemeralFlag, kStorageFlag, kDescriptionFlag, kModeFlag,
       {"--instance-only", "", "Leave the snapshots out."},
       {"--refresh", "", "Bring a copy that exists up to date."}}},
     {"move", "mv", "<instance>[/<snapshot>] [<new-name>]", Group::Instances, &move,
-     "Rename a stopped instance, or move it to another pool",
-     "With --storage its root disk and snapshots go to that pool.",
-     {{"lxmgr move web1 web2", ""}, {"lxmgr move web1 --storage fast", "To another pool."}},
-     {kStorageFlag}},
+     "Rename a stopped instance, or move it to another pool or host",
+     "With --storage its root disk and snapshots go to that pool. To another host it goes with its addresses, and is deleted here once all of it is there.",
+     {{"lxmgr move web1 web2", ""}, {"lxmgr move web1 --storage fast", "To another pool."}, {"lxmgr move web1 host2:", "To another host."}},
+     {kStorageFlag, kConfigFlag, kDeviceFlag, kProfileFlag, kNoProfilesFlag, kModeFlag,
+      {"--instance-only", "", "Leave the snapshots out."}}},
     {"restore", "", "<instance> <snapshot> [<path>...]", Group::Instances, &snapshotRestore,
      "Go back to a snapshot, whole or single files",
      "The same as 'lxmgr snapshot restore'.",

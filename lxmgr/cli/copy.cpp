@@ -1,5 +1,7 @@
 // copy and move: an instance or a snapshot becomes another instance, or gets another name or pool.
+#include "base/text.h"
 #include "base/types.h"
+#include "cli/between.h"
 #include "cli/context.h"
 #include "cli/handlers.h"
 #include "cli/new_instance.h"
@@ -24,10 +26,20 @@ Result<api::InstanceSource> sourceOf(const std::string &word)
     return source;
 }
 
+std::string projectOf(const client::Client &client)
+{
+    const std::string &project = client.options().project;
+    return project.empty() ? "default" : project;
+}
+
 } // namespace
 
 Result<int> copy(Context &context, const Arguments &arguments)
 {
+    const std::string to = TRY(destinationOf(context, arguments));
+    if (!TRY(isOneHost(context, arguments, to)))
+        return copyBetween(context, arguments, to);
+    TRY(checkOneHost(arguments));
     const std::string from = arguments.word(0);
     api::InstancesPost post;
     post.source = TRY(sourceOf(from));
@@ -45,7 +57,10 @@ Result<int> copy(Context &context, const Arguments &arguments)
         const std::string path = snapshot ? TRY(snapshotPath(snapshot->instance, snapshot->snapshot)) : TRY(instancePath(from));
         TRY(completeDevices(post, TRY(context.client().get<api::Snapshot>(path)).expandedDevices));
     }
-    const client::Answer answer = TRY(context.client().request("POST", "/1.0/instances", api::toJson(post)));
+    client::Client there = TRY(context.clientOf(to)); // it may be another project of the same daemon
+    if (there.options().project != context.client().options().project)
+        post.source.project = projectOf(context.client());
+    const client::Answer answer = TRY(there.request("POST", "/1.0/instances", api::toJson(post)));
     if (post.name.empty()) {
         post.name = nameOf(TRY(client::Client::parse<api::Operation>(answer.metadata)));
         context.printLine("Instance name is: " + post.name);
@@ -57,6 +72,16 @@ Result<int> copy(Context &context, const Arguments &arguments)
 
 Result<int> move(Context &context, const Arguments &arguments)
 {
+    const std::string host = TRY(destinationOf(context, arguments));
+    if (!TRY(isOneHost(context, arguments, host)))
+        return moveBetween(context, arguments, host);
+    TRY(checkOneHost(arguments));
+    if (const client::Client there = TRY(context.clientOf(host)); projectOf(there) != projectOf(context.client()))
+        return Error(Code::Unsupported, "an instance stays in its project: " + quoted(projectOf(context.client())) + " is not " + quoted(projectOf(there)))
+            .hint("copy it, and delete it then");
+    for (const char *flag : {"config", "device", "profile", "no-profiles", "instance-only"})
+        if (arguments.has(flag))
+            return Error(Code::Usage, std::string("--") + flag + " is for a move to another host; here it is changed by 'lxmgr config' and its like");
     const std::string from = arguments.word(0), to = arguments.word(1);
     const auto pool = arguments.value("storage");
     if (to.empty() && !pool)

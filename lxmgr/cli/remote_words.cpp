@@ -171,12 +171,6 @@ Result<std::string> takeRemotes(const Command &command, Arguments &arguments, co
     if (isIn(kBetweenHosts, command.path)) {
         target = arguments.remoteOf(0).empty() ? otherwise : arguments.remoteOf(0);
         arguments.bareRemote = alone.value_or("");
-        const bool other = arguments.words.size() > 1 || alone;
-        const std::string to = alone ? *alone : arguments.remoteOf(1).empty() ? otherwise : arguments.remoteOf(1);
-        if (other && to != target && command.path != "image copy")
-            return Error(Code::Unsupported, "lxmgr " + std::string(command.path) + " from " + quoted(target) + " to " + quoted(to) +
-                                                ": between hosts this is not supported yet")
-                .hint("lxmgr export " + target + ":" + arguments.word(0) + " - | lxmgr import " + to + ": -");
     } else if (fromImage) {
         const bool named = arguments.words.size() > (arguments.has("empty") ? 0U : 1U);
         const std::string of = named ? arguments.remotes.back() : std::string();

@@ -112,6 +112,10 @@ void TestRemoteWords::remotesAreTakenOffTheWordsThatNameObjects_data()
     QTest::newRow("rename host2:a b") << "host2" << "a b";
     QTest::newRow("copy host2:a host2:b") << "host2" << "a b";
     QTest::newRow("copy host2:a") << "host2" << "a";
+    QTest::newRow("copy host2:a b") << "host2" << "a b";
+    QTest::newRow("copy a host2:b") << "local" << "a b";
+    QTest::newRow("copy host2:a/s0 host3:b") << "host2" << "a/s0 b";
+    QTest::newRow("move host2:a host3:") << "host2" << "a";
     QTest::newRow("move host2:a --storage fast") << "host2" << "a";
     QTest::newRow("query host2:/1.0/instances") << "host2" << "/1.0/instances";
     QTest::newRow("operation delete host2:0b5c3c35") << "host2" << "0b5c3c35";
@@ -139,8 +143,6 @@ void TestRemoteWords::oneCommandWorksOnOneHost_data()
     QTest::newRow("rename host2:a host3:b") << QByteArray("'host2' and 'host3'");
     QTest::newRow("profile add host2:web1 host3:p") << QByteArray("'host2' and 'host3'");
     QTest::newRow("import host2: web.tar host3:web1") << QByteArray("'host2' and 'host3'");
-    QTest::newRow("copy host2:a b") << QByteArray("from 'host2' to 'local': between hosts");
-    QTest::newRow("move host2:a host3:") << QByteArray("from 'host2' to 'host3': between hosts");
     QTest::newRow("start nowhere:web1") << QByteArray("no remote is called 'nowhere'");
     QTest::newRow("start hst2:web1") << QByteArray("did you mean 'host2'?");
     QTest::newRow("list nowhere:") << QByteArray("no remote is called 'nowhere'");

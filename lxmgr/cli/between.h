@@ -1,0 +1,25 @@
+// Copying and moving between two hosts: both daemons are told what to do, and this program stands between them where neither
+// can reach the other.
+#pragma once
+
+#include "base/result.h"
+#include "cli/arguments.h"
+#include "cli/context.h"
+
+#include <string>
+
+namespace lxmgr::cli
+{
+
+/// The remote that a copy goes to: that of the second word, or of "b:" alone; else where it comes from.
+Result<std::string> destinationOf(Context &context, const Arguments &arguments);
+/// Whether `to` is where the instance is already, under whatever name. --mode asks for a transfer between two names of one host
+/// all the same.
+Result<bool> isOneHost(Context &context, const Arguments &arguments, const std::string &to);
+
+Result<int> copyBetween(Context &context, const Arguments &arguments, const std::string &to);
+Result<int> moveBetween(Context &context, const Arguments &arguments, const std::string &to);
+/// Flags that mean something only then.
+Status checkOneHost(const Arguments &arguments);
+
+} // namespace lxmgr::cli
