@@ -23,6 +23,7 @@ struct Operation {
 QList<Operation> operations()
 {
     const QStringList create{"create", "busybox", "t1"}, launch{"launch", "busybox", "t1"};
+    const QStringList wire{"copy", "t1", "wire:t2", "--mode", "relay"};
     const QStringList snapshot{"snapshot", "t1", "s0"}, backup{"backup", "t1"}, profile{"profile", "set", "default", "limits.processes=40"};
     const QStringList volume{"storage", "volume", "create", "p1", "v1"};
     const QStringList snapshotOfVolume{"storage", "volume", "snapshot", "create", "p1", "v1", "s0"};
@@ -117,6 +118,10 @@ QList<Operation> operations()
         {"rebuild", {create}, {"query", "--wait", "-X", "POST", "-d", R"({"source":{"type":"none"}})", "/1.0/instances/t1/rebuild"}, {"STOPPED"}},
         {"refresh", {create, snapshot, {"copy", "t1", "t2"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
         {"refresh of the files", {create, snapshot, {"copy", "t1", "t2"}}, {"copy", "t1/s0", "t2", "--refresh"}, {"STOPPED"}},
+        {"copy over the wire", {create, snapshot}, wire, {"STOPPED"}},
+        {"copy without its image over the wire", {{"init", "--empty", "t1"}, snapshot}, wire, {"STOPPED"}},
+        {"refresh over the wire", {create, snapshot, {"copy", "t1", "t2"}, {"snapshot", "t1", "s1"}}, wire + QStringList{"--refresh"}, {"STOPPED"}},
+        {"move over the wire", {create, snapshot}, {"move", "t1", "wire:t2", "--mode", "relay"}, {"STOPPED", ""}},
         {"pool of a copy", {pool, create, snapshot}, {"copy", "t1", "t2", "-s", "p1"}, {"STOPPED"}},
         {"pool of a refreshed copy", {pool, create, snapshot, {"copy", "t1", "t2", "-s", "p1"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
         {"pool of a moved one", {pool, create, snapshot}, {"move", "t1", "-s", "p1"}, {"STOPPED"}},
@@ -215,6 +220,7 @@ void TestCrash::prepare()
     const QString folder = m_box.directory() + "/export";
     QDir().mkpath(folder);
     must({"image", "export", "busybox", folder + "/"});
+    must({"remote", "add", "wire", "unix://" + m_box.socket()}); // the same daemon, as another host
     QVERIFY(QFile::rename(folder + "/" + QDir(folder).entryList(QDir::Files).value(0), m_box.directory() + "/kept.image"));
     for (const Operation &operation : operations()) {
         prepareFor(operation);

@@ -175,7 +175,7 @@ QMap<int, QString> processesOf(const AuditScope &scope)
         struct stat theirs {
         };
         ::stat((folder + "/ns/net").toUtf8().constData(), &theirs);
-        const bool ours = (theirs.st_ino == own.st_ino && theirs.st_dev == own.st_dev)
+        const bool ours = (scope.network && theirs.st_ino == own.st_ino && theirs.st_dev == own.st_dev)
                           || readAll(folder + "/cgroup").contains(("/" + scope.cgroupBase + "/").toUtf8())
                           || readAll(folder + "/environ").contains(("LXMGR_DIR=" + scope.stateDir).toUtf8());
         if (ours)

@@ -16,6 +16,7 @@ struct AuditScope {
     QString directory;
     QString stateDir;
     QString cgroupBase;
+    bool network = true; ///< Whether the network namespace is its own.
 };
 
 Holdings takeStock(const AuditScope &scope);

@@ -147,13 +147,24 @@ QString Sandbox::create()
         if (!enterOwnNetwork())
             return "cannot make a network namespace (ip of iproute2, unshare(2))";
     }
+    return makeFolders("lxmgr-t" + QString::number(::getpid()));
+}
+
+QString Sandbox::createBeside()
+{
+    m_beside = true;
+    return makeFolders("lxmgr-t" + QString::number(::getpid()) + "-beside");
+}
+
+QString Sandbox::makeFolders(const QString &cgroup)
+{
     // Not QTemporaryDir: it would remove the folder while a mount of a failed test may still be below it.
     QByteArray pattern = (QDir::tempPath() + "/lxmgr-t.XXXXXX").toUtf8();
     if (!::mkdtemp(pattern.data()))
         return "no temporary folder";
     m_directory = QString::fromUtf8(pattern);
     ::chmod(pattern.constData(), 0711);
-    m_cgroupBase = "lxmgr-t" + QString::number(::getpid());
+    m_cgroupBase = cgroup;
     for (const char *folder : {"state", "run", "etc", "etc/templates.d", "etc/profiles.d"})
         QDir(m_directory).mkpath(folder);
     // What tests/run.sh needs to clear away after a test that was killed.
@@ -195,7 +206,7 @@ QProcessEnvironment Sandbox::environment() const
     return all;
 }
 
-AuditScope Sandbox::scope() const { return {m_directory, stateDir(), m_cgroupBase}; }
+AuditScope Sandbox::scope() const { return {m_directory, stateDir(), m_cgroupBase, !m_beside}; }
 
 bool Sandbox::startDaemon(const QMap<QString, QString> &extra, const QStringList &wrapper)
 {
@@ -209,7 +220,7 @@ bool Sandbox::startDaemon(const QMap<QString, QString> &extra, const QStringList
     m_daemon->setStandardInputFile(QProcess::nullDevice());
     // A test that dies takes its daemon along; the daemon's monitors are its guests' business.
     m_daemon->setChildProcessModifier([] { ::prctl(PR_SET_PDEATHSIG, SIGKILL); });
-    const QStringList command = wrapper + QStringList{program("lxmgrd")};
+    const QStringList command = wrapper + QStringList{program("lxmgrd")} + m_daemonArguments;
     m_daemon->start(command.first(), command.mid(1));
     if (!m_daemon->waitForStarted())
         return false;

@@ -32,6 +32,8 @@ public:
     /// Makes the folders and moves the calling thread into a network namespace of its own. Returns what the machine
     /// lacks (a reason to skip), "" when all is there. LXMGR_TEST_REQUIRE turns a named lack ("root") into a failure.
     QString create();
+    /// The same for a second host, in the network namespace that the calling thread is in.
+    QString createBeside();
     /// Connects the namespace to the machine's network until the sandbox ends, for tests that reach an archive.
     /// Returns why not, "" when connected.
     QString connectUplink();
@@ -40,6 +42,8 @@ public:
     /// Starts lxmgrd and waits until it answers. `extra` are variables for this start only; `wrapper` is put in front of
     /// the program.
     bool startDaemon(const QMap<QString, QString> &extra = {}, const QStringList &wrapper = {});
+    /// Of what follows every startDaemon(): arguments of the daemon's own.
+    void setDaemonArguments(QStringList arguments) { m_daemonArguments = std::move(arguments); }
     void stopDaemon(); ///< SIGTERM: guests run on.
     void killDaemon(); ///< SIGKILL.
     /// Waits for a daemon that ends by itself (a failpoint); false when it still runs after `timeoutMs`.
@@ -86,9 +90,12 @@ public:
 
 private:
     void keepFromImageServers();
+    QString makeFolders(const QString &cgroup);
 
     QString m_directory;
     QString m_cgroupBase;
+    QStringList m_daemonArguments;
+    bool m_beside = false; ///< The network is another's.
     std::unique_ptr<QProcess> m_daemon;
     std::unique_ptr<Uplink> m_uplink;
     int m_machineNetwork = -1; ///< Open while the thread is in a network namespace of its own.
