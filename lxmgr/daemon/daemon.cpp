@@ -137,6 +137,9 @@ public:
         log::setSink({});
         if (m_server)
             m_server->stopListening();
+        if (m_operations)
+            for (const auto &task : m_operations->list())
+                (void)task->cancel(); // those that cannot be cancelled come to their end
         m_server.reset(); // waits for handlers, which use all that goes next
         m_fileSessions.reset();
         m_https.reset();

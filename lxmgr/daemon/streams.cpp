@@ -23,7 +23,7 @@ namespace
 {
 
 constexpr std::string_view kNames[] = {"control", "fs"};
-constexpr auto kConnectTime = std::chrono::seconds(30);
+constexpr auto kConnectTime = std::chrono::minutes(2); ///< The other side may have addresses to try that lead nowhere.
 constexpr auto kCloseTime = std::chrono::seconds(10); ///< For the last bytes and the other side's end of the closing.
 constexpr time_t kQuiet = 600;                        ///< Seconds without a word after which the other side is given up.
 constexpr std::size_t kMost = 256 << 10;              ///< On its way in either direction.

@@ -201,6 +201,10 @@ void TestTreeTransfer::onlyDifferencesGoOver()
     const std::string tree = make("tree"), base = make("base");
     for (int i = 0; i < 300; ++i)
         write(tree + "/file" + std::to_string(i), std::string(20'000, static_cast<char>('a' + i % 26)));
+    const unsigned char capability[20] = {1, 0, 0, 2, 0, 0x20, 0, 0};
+    QVERIFY(::setxattr((tree + "/file3").c_str(), "security.capability", capability, 20, 0) == 0);
+    const unsigned char list[28] = {2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 4, 0, 255, 255, 255, 255, 32, 0, 4, 0, 255, 255, 255, 255};
+    QVERIFY(::setxattr((tree + "/file4").c_str(), "system.posix_acl_access", list, 28, 0) == 0);
     {
         const Fd from(::open(tree.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), to(::open(base.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         VERIFY_OK(storage::copyTree(from, to));

@@ -33,6 +33,8 @@ private slots:
     void secretsAndCertificatesAreLookedAt();
     void otherFormsAreNamed();
     void fullTargetsAreNamed();
+    void devicesOfPrivilegedOnesGoAlong();
+    void daemonsEndInTheMiddle();
     void theSourceDies();
     void theTargetDies();
     void theClientDies();
@@ -440,6 +442,40 @@ void TestMigration::fullTargetsAreNamed()
     QCOMPARE(m_box.stateOf("t1"), QByteArray("STOPPED"));
     mustFar({"storage", "delete", "small"});
     must({"copy", "t1", "b:t2", "--instance-only"});
+    tidyFar();
+}
+
+void TestMigration::devicesOfPrivilegedOnesGoAlong()
+{
+    must({"launch", "busybox", "t1", "-p", "plain", "-c", "security.privileged=true"});
+    RUN_OK(exec("t1", {"sh", "-c", "mkdir /data && mknod -m 640 /data/node c 1 3 && touch -d '2020-01-01 00:00' /data/node && sync"}));
+    must({"stop", "--force", "t1"});
+    must({"copy", "t1", "b:"});
+    isSame("t1", "t1", {});
+    const Run left = m_box.cli({"copy", "t1", "b:t2", "-c", "security.privileged=false"});
+    QVERIFY2(left.ok() && left.err.contains("1 device nodes left out"), left.told());
+    tidyFar();
+}
+
+void TestMigration::daemonsEndInTheMiddle()
+{
+    makeGuest("t1");
+    m_far.stopDaemon();
+    startFar({{"LXMGR_FAIL", "migrate.take.taken=sleep:1500"}});
+    QProcess client;
+    client.setProcessEnvironment(m_box.environment());
+    client.start(Sandbox::program("lxmgr"), {"copy", "t1", "b:t2", "--mode", "pull"});
+    QVERIFY(Sandbox::eventually([&] { return !m_far.stateOf("t2").isEmpty(); }));
+    QElapsedTimer timer;
+    timer.start();
+    m_far.stopDaemon();
+    QVERIFY2(timer.elapsed() < 15000, QByteArray::number(timer.elapsed()));
+    QVERIFY(client.waitForFinished());
+    QVERIFY(client.exitCode() != 0);
+    startFar();
+    QCOMPARE(m_far.stateOf("t2"), QByteArray());
+    must({"copy", "t1", "b:t2"});
+    isSame("t1", "t2", {"s0", "s1"});
     tidyFar();
 }
 
