@@ -39,7 +39,7 @@ Result<Host> hostAt(Context &context, const std::string &name)
     host.server = TRY(host.client.get<api::Server>("/1.0"));
     const auto &extensions = host.server.apiExtensions;
     if (std::ranges::find(extensions, kExtension) == extensions.end())
-        return Error(Code::Unsupported, quoted(name) + " is no lxmgr that hands instances over to others: LXD, Incus and older versions do that in forms of their own")
+        return Error(Code::Unsupported, quoted(name) + " is no lxmgr that hands instances over: LXD, Incus and older versions have forms of their own")
             .hint("export it there and import it here: lxmgr export " + name + ":<instance> - | lxmgr import <remote>: -");
     const Remote remote = TRY(remotes.get(name));
     if (!remote.isUnix())
@@ -195,7 +195,8 @@ private:
         }
         // The target's word counts: it has all of it, or says why not.
         Status arrived = waitFor(m_target, answer.operation);
-        return !arrived && !done ? done : arrived;
+        const bool here = !arrived && !done && !done.error().message.starts_with("the other server");
+        return here ? done : arrived;
     }
 
     struct Side {

@@ -92,7 +92,8 @@ Status Manager::takeState(Taking &taking, storage::Driver &pool, const std::stri
 }
 
 /// The image that the new volume is made from, if it is here and the project may use it.
-Result<std::optional<std::string>> Manager::sharedImage(const std::string &project, const std::string &image, storage::Driver &pool, Progress &progress)
+Result<std::optional<std::string>> Manager::sharedImage(const std::string &project, const std::string &image, storage::Driver &pool,
+                                                        Progress &progress)
 {
     if (image.empty() || !images::isFingerprint(image) || !pool.sharesWithImages() || !store::findImage(m_s.db, project, image))
         return std::optional<std::string>();
@@ -121,7 +122,8 @@ Status Manager::takeVolume(Taking &taking, storage::Driver &pool, const Instance
         own = newImageName();
         const store::Operation journal = newJournal(kReceiveOperation, to.project, to.name, pool.name() + "/" + own);
         TRY(store::beginOperation(m_s.db, journal));
-        undo.add("receive journal", makingRoom(m_s.db, [this, id = journal.id] { return store::finishOperation(m_s.db, id, store::OperationStatus::Success); }));
+        undo.add("receive journal",
+                 makingRoom(m_s.db, [this, id = journal.id] { return store::finishOperation(m_s.db, id, store::OperationStatus::Success); }));
         undo.add("own image", [&pool, own] { return pool.deleteImage(own); }); // it stays for as long as the volume lies on it
         TRY(pool.addImage(own, [&](const Fd &folder) -> Status {
             TRY(storage::writeNewFile(folder, "metadata.yaml", offer.metadata));

@@ -234,7 +234,8 @@ Status MigrationLine::offer(const Offer &offer)
     }
     const std::string bytes = std::move(pieces).take();
     if (bytes.size() > kLongestWords)
-        return Error(Code::Unsupported, quoted(offer.name) + " has more snapshots than can be told of at once (delete some, or leave them out: --instance-only)");
+        return Error(Code::Unsupported, quoted(offer.name) + " has more snapshots than can be told of at once")
+            .hint("delete some, or leave them out: --instance-only");
     return say(kOffer, bytes);
 }
 

@@ -80,6 +80,11 @@ bool FolderPool::keepsWhole(const Arrival &arrival, const std::vector<std::strin
     return true;
 }
 
+bool FolderPool::hasJustCome(const Arrival &arrival, const Arrival::State *newest)
+{
+    return newest && newest->write && !newest->isInLike && newest == &arrival.snapshots.back();
+}
+
 /// The volume becomes what another was, or a snapshot.
 Status FolderPool::keepAncestor(const Ancestor &from, const Fd &folder)
 {
@@ -153,14 +158,17 @@ Status FolderPool::draftArrival(const Arrival &arrival, const Fd &folder, const 
         original = &state;
         whole.push_back(state.snapshot);
     }
-    // Of the volume's own past the newest is the nearest, but for a copy of it that exists.
-    const Ancestor nearest = liked ? Ancestor{like, nullptr} : Ancestor{before ? &before : nullptr, original};
+    // Of the volume's own past the newest is the nearest, but for a copy of it that exists; unless that past has just come, and
+    // who sends knows what is untouched since.
+    const Ancestor newest{before ? &before : nullptr, original};
+    const Ancestor kept = liked ? Ancestor{like, nullptr} : newest;
+    const Ancestor nearest = hasJustCome(arrival, original) ? newest : kept;
     const Status drafted = cut ? Status() : checkNotCancelled(progress) ? draftState(arrival, arrival.now, nearest, folder) : checkNotCancelled(progress);
     cut = cut || (!drafted && keepsWhole(arrival, whole, drafted.error()));
     if (!cut)
         return drafted;
     arrival.cut->snapshots = whole;
-    return keepAncestor(nearest, folder);
+    return keepAncestor(kept, folder);
 }
 
 Status FolderPool::receiveVolume(const std::string &project, const std::string &name, const Arrival &arrival,

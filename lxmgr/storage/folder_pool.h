@@ -175,6 +175,8 @@ protected:
     static Status writeState(const Arrival::State &state, const std::vector<Fd> &base, const Arrival::State *before, trees::Source source, const Fd &to);
     /// Whether something of what arrives is to be kept though `error` ended it. `whole`: snapshots that have come.
     static bool keepsWhole(const Arrival &arrival, const std::vector<std::string> &whole, const Error &error);
+    /// Whether `newest` is the last of the snapshots that arrive, and is not from an older copy.
+    static bool hasJustCome(const Arrival &arrival, const Arrival::State *newest);
     /// Where in the folder of a volume a state of it lies.
     static Result<Fd> arrivalFolder(const Fd &folder, const Arrival::State &state);
 

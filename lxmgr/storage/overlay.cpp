@@ -218,13 +218,13 @@ protected:
             before = {drafted, &state};
             whole.push_back(state.snapshot);
         }
-        const Base base = liked ? Base{ofLike, nullptr} : before;
-        Result<Chain> chain = base.chain;
+        const Base kept = liked ? Base{ofLike, nullptr} : before;
+        Result<Chain> chain = kept.chain;
         if (!cut)
-            chain = draftUnlessCancelled(arrival, arrival.now, base, received, progress);
+            chain = draftUnlessCancelled(arrival, arrival.now, hasJustCome(arrival, before.original) ? before : kept, received, progress);
         if (!chain && keepsWhole(arrival, whole, chain.error())) {
             cut = true;
-            chain = base.chain;
+            chain = kept.chain;
         }
         const Chain drafted = TRY(std::move(chain));
         if (cut)
