@@ -103,7 +103,7 @@ Result<Tunnel> Tunnel::start() { return Tunnel(TRY(TunnelProcess::start())); }
 Result<Tunnel> Tunnel::startAsNobody()
 {
     Tunnel tunnel(TRY(TunnelProcess::start()));
-    TRY(tunnel.ask({"nobody", {}, 0, {}, {}, {}}));
+    TRY(tunnel.ask({"nobody", {}, 0, {}, {}, {}, false, 0}));
     return tunnel;
 }
 

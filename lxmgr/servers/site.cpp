@@ -104,7 +104,7 @@ Result<Fd> Site::connect(const std::string &origin)
     if (m_patience.knownRoute && !client::isThisHost(end.host) && !hasRoute())
         return Error(Code::Unavailable, "this host has no route to the network");
     if (!m_tunnel)
-        m_tunnel = TRY(client::Tunnel::start());
+        m_tunnel = TRY(client::Tunnel::startAsNobody());
     client::FarEnd far{end.host, end.port, {}, {}, m_patience.oldTls, m_patience.connectMs};
     if (origin == divided(m_url).first)
         far.certificate = m_certificate;

@@ -93,6 +93,7 @@ private:
             m_control.reply({{}, {}, {}, TRY(tls::fingerprintOf(request.certificate)), {}});
         } else if (request.op == "nobody") {
             TRY(loadTls());
+            (void)authorities(); // they may lie where nobody cannot read
             TRY(becomeNobody());
             m_control.reply({});
         } else if (request.op == "serve") {
