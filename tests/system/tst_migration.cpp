@@ -21,6 +21,7 @@ private slots:
     void copiesGoEveryWay();
     void runningGuestsAreCopied();
     void snapshotsBecomeInstances();
+    void othersDriversTakeThem_data();
     void othersDriversTakeThem();
     void refreshBringsWhatIsDifferent();
     void movesKeepAddressesAndDeleteHere();
@@ -205,13 +206,29 @@ void TestMigration::snapshotsBecomeInstances()
     tidyFar();
 }
 
+void TestMigration::othersDriversTakeThem_data()
+{
+    QTest::addColumn<QStringList>("pool");
+    QTest::newRow("dir") << QStringList{"dir"};
+    QTest::newRow("btrfs") << QStringList{"btrfs", "size=300MiB"};
+}
+
 void TestMigration::othersDriversTakeThem()
 {
-    mustFar({"storage", "create", "other", "dir"});
+    QFETCH(QStringList, pool);
+    if (pool.first() == "btrfs" && QStandardPaths::findExecutable("mkfs.btrfs").isEmpty())
+        QSKIP("needs mkfs.btrfs");
+    mustFar(QStringList{"storage", "create", "other"} + pool);
     makeGuest("t1");
     must({"copy", "t1", "b:", "-s", "other"});
     isSame("t1", "t1", {"s0", "s1"});
-    must({"storage", "create", "third", "dir"});
+    must({"start", "t1"});
+    RUN_OK(exec("t1", {"sh", "-c", "rm /data/one; mkdir /data/one; echo new > /data/one/new; mv /data/random /data/moved; sync"}));
+    must({"stop", "--force", "t1"});
+    must({"snapshot", "create", "t1", "s2"});
+    must({"copy", "t1", "b:", "--refresh"});
+    isSame("t1", "t1", {"s0", "s1", "s2"});
+    must(QStringList{"storage", "create", "third"} + pool);
     must({"copy", "b:t1", "t2", "-s", "third"});
     must({"snapshot", "create", "t2", "now"});
     must({"snapshot", "create", "t1", "now"});
