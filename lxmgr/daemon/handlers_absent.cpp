@@ -29,14 +29,6 @@ Status noneOfPool(Context &context, Request &request, const Responder &responder
     return {};
 }
 
-/// Whoever reaches the socket may do everything, and is nobody in particular.
-Status access(Context &context, Request &request, const Responder &responder)
-{
-    TRY(context.manager.describe(keyOf(request)));
-    responder.sync("[]");
-    return {};
-}
-
 Status noWarning(Context &, Request &, const Responder &) { return Error(Code::NotFound, "Warning not found"); }
 
 /// 500, as LXD answers; clients look at environment.server_clustered first.
@@ -51,7 +43,6 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::NetworkBalancerList, &noneOfNetwork},
     {api::RouteId::NetworkZoneList, &none},
     {api::RouteId::BucketList, &noneOfPool},
-    {api::RouteId::InstanceAccess, &access},
     {api::RouteId::ClusterMembers, &noCluster},
     {api::RouteId::WarningGet, &noWarning},
     {api::RouteId::WarningPut, &noWarning},

@@ -263,7 +263,34 @@ Status remove(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
+/// The certificates that reach an instance; whoever is on the host may do everything, and is nobody in particular. A restricted
+/// client learns of no other.
+Status instanceAccess(Context &context, Request &request, const Responder &responder)
+{
+    const instances::InstanceKey key = keyOf(request);
+    TRY(context.manager.describe(key));
+    std::string json;
+    api::JsonWriter writer(json);
+    writer.beginArray();
+    for (const store::Certificate &certificate : context.trust.list()) {
+        const bool reaches = !certificate.restricted || std::ranges::find(certificate.projects, key.project) != certificate.projects.end();
+        if (certificate.type != "client" || !reaches || !(request.caller.trusted() || certificate.fingerprint == request.peer.fingerprint))
+            continue;
+        writer.beginObject();
+        for (const auto &[name, value] : {std::pair<std::string_view, std::string_view>{"identifier", certificate.fingerprint},
+                                          {"role", certificate.restricted ? "operator" : "admin"}, {"provider", "tls"}}) {
+            writer.key(name);
+            writer.string(value);
+        }
+        writer.endObject();
+    }
+    writer.endArray();
+    responder.sync(std::move(json));
+    return {};
+}
+
 constexpr HandlerRow kRows[] = {
+    {api::RouteId::InstanceAccess, &instanceAccess},
     {api::RouteId::CertificateList, &list},     {api::RouteId::CertificateCreate, &create}, {api::RouteId::CertificateGet, &get},
     {api::RouteId::CertificatePut, &change},    {api::RouteId::CertificatePatch, &change},  {api::RouteId::CertificateDelete, &remove},
 };

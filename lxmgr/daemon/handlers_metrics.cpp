@@ -20,6 +20,10 @@ struct Series {
 };
 constexpr Series kSeries[] = {
     {"cpu_seconds_total",                 "counter", "CPU time used, in seconds."                                  },
+    {"disk_read_bytes_total",             "counter", "Bytes read of a disk."                                       },
+    {"disk_reads_completed_total",        "counter", "Reads of a disk."                                            },
+    {"disk_writes_completed_total",       "counter", "Writes to a disk."                                           },
+    {"disk_written_bytes_total",          "counter", "Bytes written to a disk."                                    },
     {"filesystem_avail_bytes",            "gauge",   "What the root file system may still take, in bytes."         },
     {"filesystem_free_bytes",             "gauge",   "What is free for the root file system, in bytes."            },
     {"filesystem_size_bytes",             "gauge",   "What the root file system may take in all, in bytes."        },
@@ -133,6 +137,17 @@ void addDisk(Samples &samples, const Labels &labels, const instances::LiveState 
     samples.add("filesystem_avail_bytes", with, left);
 }
 
+void addTraffic(Samples &samples, const Labels &labels, const std::vector<cgroup::IoUsage> &disks)
+{
+    for (const cgroup::IoUsage &disk : disks) {
+        Labels with = labels;
+        with.insert(with.begin(), {"device", cgroup::diskName(disk.major, disk.minor)});
+        for (const auto &[series, value] : {std::pair{"disk_read_bytes_total", disk.readBytes}, std::pair{"disk_written_bytes_total", disk.writtenBytes},
+                                            std::pair{"disk_reads_completed_total", disk.reads}, std::pair{"disk_writes_completed_total", disk.writes}})
+            samples.add(series, with, static_cast<double>(value));
+    }
+}
+
 constexpr std::pair<std::string_view, std::uint64_t netlink::Counters::*> kCounters[] = {
     {"network_receive_bytes_total", &netlink::Counters::rxBytes},     {"network_receive_packets_total", &netlink::Counters::rxPackets},
     {"network_receive_errs_total", &netlink::Counters::rxErrors},     {"network_receive_drop_total", &netlink::Counters::rxDropped},
@@ -167,6 +182,8 @@ Status addInstances(Context &context, Samples &samples, const std::string &proje
             if (const auto known = (*pool)->space())
                 space = *known;
         addDisk(samples, labels, state, space);
+        if (const auto traffic = context.manager.diskTraffic({described.row.project, described.row.name}))
+            addTraffic(samples, labels, *traffic);
         addNetwork(samples, labels, state.interfaces);
         samples.add("procs_total", labels, numberOr(state.usage.processes));
     }

@@ -134,6 +134,11 @@ Result<LiveState> Manager::state(const Described &described)
     return state;
 }
 
+Result<std::vector<cgroup::IoUsage>> Manager::diskTraffic(const InstanceKey &key)
+{
+    return cgroup::ioUsage(*m_layout, cgroupOf(m_s.paths, key.project, key.name));
+}
+
 Result<spec::MonitorClient> Manager::monitor(const InstanceKey &key)
 {
     TRY(readyRow(key));

@@ -28,6 +28,7 @@
 #include "instances/undo_log.h"
 #include "instances/volumes.h"
 #include "kernel/cgroup.h"
+#include "kernel/cgroup_io.h"
 #include "network/interfaces.h"
 #include "spec/files_client.h"
 #include "store/instances.h"
@@ -194,6 +195,8 @@ public:
     Result<LiveState> state(const InstanceKey &key);
     /// The same for one that is described already: nothing is looked up again.
     Result<LiveState> state(const Described &described);
+    /// What a running one has read and written of disks.
+    Result<std::vector<cgroup::IoUsage>> diskTraffic(const InstanceKey &key);
     std::optional<Guest> guest(const InstanceKey &key) const { return m_running->find(key); }
     /// Whoever waits for a guest looks again whether that was cancelled.
     void wakeWaiters() { m_running->wakeWaiters(); }

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "kernel/cgroup_devices.h"
 #include "kernel/cgroup_io.h"
+#include "kernel/cgroup_io.h"
 #include "kernel/files.h"
 #include "kernel/sys.h"
 
@@ -548,6 +549,18 @@ Result<Usage> usage(const Layout &layout, const std::string &path)
         usage.processes = number(TRY(openFolder(*pids, path)), "pids.current");
     readCpu(layout, path, usage);
     return usage;
+}
+
+Result<std::vector<IoUsage>> ioUsage(const Layout &layout, const std::string &path)
+{
+    const auto text = [](const Fd &folder, const char *name) { return files::read(folder, name).value_or(""); };
+    if (const Hierarchy *unified = layout.find("io"))
+        return parseIoStat(text(TRY(openFolder(*unified, path)), "io.stat"));
+    const Hierarchy *old = layout.find("blkio");
+    if (!old)
+        return std::vector<IoUsage>();
+    const Fd folder = TRY(openFolder(*old, path));
+    return parseThrottleStat(text(folder, "blkio.throttle.io_service_bytes_recursive"), text(folder, "blkio.throttle.io_serviced_recursive"));
 }
 
 } // namespace lxmgr::cgroup

@@ -175,4 +175,52 @@ Result<dev_t> diskBelow(const Fd &place)
     return makedev(whole.major, whole.minor);
 }
 
+std::vector<IoUsage> parseIoStat(std::string_view text)
+{
+    constexpr std::pair<std::string_view, std::uint64_t IoUsage::*> kFields[] = {
+        {"rbytes=", &IoUsage::readBytes}, {"wbytes=", &IoUsage::writtenBytes}, {"rios=", &IoUsage::reads}, {"wios=", &IoUsage::writes}};
+    std::vector<IoUsage> all;
+    for (const std::string &line : split(text, '\n')) {
+        const std::vector<std::string> parts = words(line);
+        IoLimit device;
+        if (parts.size() < 2 || !parseDevice(parts.front(), device))
+            continue;
+        IoUsage usage{device.major, device.minor};
+        for (const std::string &part : parts)
+            for (const auto &[name, value] : kFields)
+                if (part.starts_with(name))
+                    usage.*value = parseUnsigned(part.substr(name.size())).value_or(0);
+        all.push_back(usage);
+    }
+    return all;
+}
+
+std::vector<IoUsage> parseThrottleStat(std::string_view bytes, std::string_view operations)
+{
+    std::vector<IoUsage> all;
+    const auto add = [&](std::string_view text, std::uint64_t IoUsage::*read, std::uint64_t IoUsage::*written) {
+        for (const std::string &line : split(text, '\n')) {
+            const std::vector<std::string> parts = words(line);
+            IoLimit device;
+            if (parts.size() != 3 || !parseDevice(parts[0], device))
+                continue; // "Total 5"
+            auto found = std::ranges::find_if(all, [&](const IoUsage &each) { return each.major == device.major && each.minor == device.minor; });
+            if (found == all.end())
+                found = all.insert(all.end(), IoUsage{device.major, device.minor});
+            if (parts[1] == "Read" || parts[1] == "Write")
+                (*found).*(parts[1] == "Read" ? read : written) = parseUnsigned(parts[2]).value_or(0);
+        }
+    };
+    add(bytes, &IoUsage::readBytes, &IoUsage::writtenBytes);
+    add(operations, &IoUsage::reads, &IoUsage::writes);
+    return all;
+}
+
+std::string diskName(unsigned major, unsigned minor)
+{
+    const std::string numbers = std::to_string(major) + ":" + std::to_string(minor);
+    const auto link = sys::readlinkat(sys::cwd(), "/sys/dev/block/" + numbers);
+    return link ? link->substr(link->rfind('/') + 1) : numbers;
+}
+
 } // namespace lxmgr::cgroup

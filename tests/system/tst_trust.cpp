@@ -240,8 +240,13 @@ void TestTrust::projectsShareWithDefault()
     QVERIFY2(!late.ok() && late.err.contains("empty"), late.told());
     const Run own = m_box.cli({"project", "set", "default", "features.images=false"});
     QVERIFY2(!own.ok() && own.err.contains("default"), own.told());
+    // Who may work on it shows; to himself alone where he is restricted.
+    const QByteArray there = m_box.text({"query", "/1.0/instances/guest/access?project=shared"});
+    QVERIFY2(!there.contains("\"operator\""), there);
     // Who is at home in it uses what is shared, and changes nothing of it.
     RUN_OK(as("guestmember", {"remote", "add", "far", token({"--projects", "shared"}, "guestmember")}));
+    QVERIFY(m_box.text({"query", "/1.0/instances/guest/access?project=shared"}).contains("\"operator\""));
+    QCOMPARE(as("guestmember", {"query", "far:/1.0/instances/guest/access?project=shared"}).out.count("identifier"), 1);
     const Run seen = as("guestmember", {"profile", "show", "far:default", "--project", "shared"});
     QVERIFY2(seen.ok() && seen.out.contains("guest") && !seen.out.contains("plain"), seen.told());
     const Run changed = as("guestmember", {"profile", "set", "far:default", "user.x=1", "--project", "shared"});

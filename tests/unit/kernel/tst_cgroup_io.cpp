@@ -46,6 +46,15 @@ private slots:
             VERIFY_FAILS(Code::Invalid, parseIoLimits(bad));
     }
 
+    void whatWasReadAndWrittenIsToldByDisk()
+    {
+        const std::vector<IoUsage> expected = {{8, 0, 100, 200, 3, 4}, {7, 1, 5, 0, 1, 0}};
+        QVERIFY(parseIoStat("8:0 rbytes=100 wbytes=200 rios=3 wios=4 dbytes=0 dios=0\n7:1 rbytes=5 wbytes=0 rios=1 wios=0\nnonsense\n8:1\n") == expected);
+        QVERIFY(parseThrottleStat("8:0 Read 100\n8:0 Write 200\n8:0 Sync 300\n8:0 Total 300\n7:1 Read 5\n7:1 Write 0\nTotal 305\n",
+                                  "8:0 Read 3\n8:0 Write 4\n7:1 Read 1\nTotal 8\n") == expected);
+        QVERIFY(parseIoStat("").empty() && parseThrottleStat("Total 0\n", "").empty());
+    }
+
     void ofTwoLimitsOfOneDiskTheSmallerHolds()
     {
         const std::vector<IoLimit> limits = {
