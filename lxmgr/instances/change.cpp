@@ -39,6 +39,8 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     after.config = definition.config;
     after.devices = definition.devices;
     TRY(config::checkVolatileKept(before.config, after.config));
+    if (const auto uuid = before.config.find(kUuidKey); uuid != before.config.end())
+        after.config.insert(*uuid); // a client that leaves it out has not made another instance of it; undo goes by it
     const config::Effective was = TRY(effective(before));
     const config::Effective wanted = TRY(effective(after));
     const config::Device *oldRoot = config::rootDisk(was.devices), *newRoot = config::rootDisk(wanted.devices);

@@ -52,7 +52,7 @@ std::string newUuid()
 
 std::string uuidOf(const store::Instance &row)
 {
-    const auto uuid = row.config.find("volatile.uuid");
+    const auto uuid = row.config.find(kUuidKey);
     return uuid == row.config.end() ? std::string() : uuid->second;
 }
 
@@ -94,7 +94,7 @@ void addVolatile(store::Instance &row, const std::vector<config::Device> &device
         if (birth != Birth::Imported || !row.config.contains(key))
             row.config[key] = make();
     };
-    give("volatile.uuid", &newUuid);
+    give(kUuidKey, &newUuid);
     row.config[kPowerKey] = "STOPPED";
     if (birth != Birth::Imported)
         row.config["volatile.apply_template"] = birth == Birth::Created ? "create" : "copy";

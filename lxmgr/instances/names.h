@@ -13,7 +13,8 @@ namespace lxmgr::instances
 std::string inventName();
 /// 16 random bytes as a UUID of version 4 (RFC 9562).
 std::string newUuid();
-/// volatile.uuid, "" for none.
+inline constexpr const char *kUuidKey = "volatile.uuid";
+/// Its value, "" for none.
 std::string uuidOf(const store::Instance &row);
 /// 00:16:3e and three random bytes.
 std::string newMac();
