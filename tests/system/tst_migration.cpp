@@ -483,6 +483,17 @@ void TestMigration::daemonsEndInTheMiddle()
     client.setProcessEnvironment(m_box.environment());
     client.start(Sandbox::program("lxmgr"), {"copy", "t1", "b:t2", "--mode", "pull"});
     QVERIFY(Sandbox::eventually([&] { return !m_far.stateOf("t2").isEmpty(); }));
+    // Who carries the connection has no rights, and nobody's id.
+    int carriers = 0;
+    for (const QString &entry : QDir("/proc").entryList(QDir::Dirs)) {
+        QFile status("/proc/" + entry + "/status");
+        const QByteArray text = status.open(QIODevice::ReadOnly) ? status.readAll() : QByteArray();
+        if (!text.contains("PPid:\t" + QByteArray::number(m_far.daemonPid()) + "\n") || !text.startsWith("Name:\tlxmgr-tunnel"))
+            continue;
+        ++carriers;
+        QVERIFY2(text.contains("Uid:\t65534\t65534\t65534\t65534") && text.contains("CapEff:\t0000000000000000"), text);
+    }
+    QCOMPARE(carriers, 2); // for clients, and to the other host
     QElapsedTimer timer;
     timer.start();
     m_far.stopDaemon();
