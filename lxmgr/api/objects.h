@@ -861,6 +861,16 @@ template <> struct Fields<ImagesPost> {
     };
 };
 
+/// POST /1.0/images/<fingerprint>/export
+struct ImageExportPost {
+    std::string target, secret, certificate, project;
+};
+template <> struct Fields<ImageExportPost> {
+    using T = ImageExportPost;
+    static constexpr auto rows =
+        std::tuple{Field{"target", &T::target}, Field{"secret", &T::secret}, Field{"certificate", &T::certificate}, Field{"project", &T::project}};
+};
+
 struct ImageAliasEntry { ///< /1.0/images/aliases/<name>; POST body too.
     std::string name, description, target;
     std::string type = "container";

@@ -56,13 +56,46 @@ Result<std::string> relay(Context &context, const Arguments &arguments, const st
     return fingerprint;
 }
 
+/// The source uploads it, with a secret that the target gives for that.
+Result<std::string> push(Context &context, const Arguments &arguments, const std::string &from, const ImageOrigin &origin)
+{
+    if (arguments.has("auto-update"))
+        return Error(Code::Unsupported, "--auto-update: an image that is pushed has no server to be updated from (--mode pull)");
+    const Place place = TRY(placeOf(context, context.client(), context.remote()));
+    if (place.addresses.empty())
+        return Error(Code::Unavailable, "remote " + quoted(context.remote()) + " answers nobody on the network").hint("set core.https_address there, or --mode relay");
+    api::ImagesPost post;
+    post.isPublic = arguments.has("public");
+    post.properties = origin.image->properties;
+    for (const std::string &name : namesFor(arguments, origin))
+        post.aliases.push_back({name, {}});
+    post.source.type = "image";
+    post.source.mode = "push";
+    post.source.fingerprint = origin.fingerprint;
+    const client::Answer token = TRY(context.client().request("POST", "/1.0/images", api::toJson(post)));
+    const std::string secret = TRY(client::Client::parse<api::Operation>(token.metadata)).metadata.text("secret");
+    client::Client source = TRY(context.clientOf(from));
+    Result<api::Operation> done = Error(Code::Internal, "");
+    for (const std::string &address : place.addresses) {
+        const api::ImageExportPost wanted{address, secret, place.certificate, context.client().options().project};
+        done = source.run("POST", client::path("/1.0/images", {origin.fingerprint, "export"}), api::toJson(wanted));
+        if (done || done.error().code != Code::Unavailable)
+            break;
+    }
+    if (!done) {
+        (void)context.client().request("DELETE", token.operation); // it is used up where the upload had begun
+        return std::move(done.error());
+    }
+    return origin.fingerprint;
+}
+
 } // namespace
 
 Result<int> imageCopy(Context &context, const Arguments &arguments)
 {
     const std::string mode = arguments.value("mode", "");
-    if (!mode.empty() && mode != "pull" && mode != "relay")
-        return Error(Code::Usage, "--mode " + quoted(mode) + " is none of pull, relay");
+    if (!mode.empty() && mode != "pull" && mode != "push" && mode != "relay")
+        return Error(Code::Usage, "--mode " + quoted(mode) + " is none of pull, push, relay");
     const std::string from = context.remote();
     const std::string to = arguments.bareRemote.empty() ? TRY(context.remotes())->defaultName() : arguments.bareRemote;
     if (to == from)
@@ -71,14 +104,19 @@ Result<int> imageCopy(Context &context, const Arguments &arguments)
     if (target.isImageServer())
         return Error(Code::Unsupported, "remote " + quoted(to) + " is an image server: nothing can be copied to it");
     const Remote source = TRY(TRY(context.remotes())->get(from));
-    if (source.isImageServer() && mode == "relay")
-        return Error(Code::Unsupported, "--mode relay: what image servers have is fetched by the server itself");
-    const ImageOrigin origin = TRY(originOf(context, from, arguments.word(0), arguments.has("copy-aliases") ? Look::Yes : Look::IfNeeded));
+    if (source.isImageServer() && !mode.empty() && mode != "pull")
+        return Error(Code::Unsupported, "--mode " + mode + ": what image servers have is fetched by the server itself");
+    const ImageOrigin origin = TRY(originOf(context, from, arguments.word(0),
+                                            mode == "relay" || mode == "push"  ? Want::Image
+                                            : arguments.has("copy-aliases") ? Want::SourceAndImage
+                                                                            : Want::Source));
     if (mode == "pull" && !origin.reachable)
         return Error(Code::Unavailable, "remote " + quoted(from) + " answers nobody on the network")
             .hint("set core.https_address there, or leave --mode pull out");
     TRY(context.use(to));
-    const std::string fingerprint = mode == "relay" || !origin.reachable ? TRY(relay(context, arguments, from, origin)) : TRY(pull(context, arguments, origin));
+    const std::string fingerprint = mode == "push"                          ? TRY(push(context, arguments, from, origin))
+                                    : mode == "relay" || !origin.reachable ? TRY(relay(context, arguments, from, origin))
+                                                                           : TRY(pull(context, arguments, origin));
     context.say("Image copied with fingerprint: " + fingerprint);
     return 0;
 }

@@ -24,27 +24,6 @@ Result<servers::ImageServer> serverOf(Context &context, const std::string &name)
     return servers::ImageServer::at({remote.address, servers::Protocol::Simplestreams, TRY(remotes.certificateOf(name))}, {});
 }
 
-/// Where a server says that it answers, and what it shows there.
-struct Place {
-    std::vector<std::string> addresses;
-    std::string certificate;
-};
-
-Result<Place> placeOf(client::Client &client, const Remote &remote)
-{
-    Place place;
-    if (!remote.isUnix())
-        place.addresses.push_back(remote.address);
-    const auto server = TRY(client.get<api::Server>("/1.0"));
-    if (!server.environment)
-        return place; // it tells strangers nothing; the certificate is the one we know
-    place.certificate = server.environment->certificate;
-    for (const std::string &address : server.environment->addresses)
-        if (const std::string url = "https://" + address; std::ranges::find(place.addresses, url) == place.addresses.end())
-            place.addresses.push_back(url);
-    return place;
-}
-
 Result<std::string> secretFor(client::Client &client, const std::string &fingerprint)
 {
     const client::Answer answer = TRY(client.request("POST", client::path("/1.0/images", {fingerprint, "secret"})));
@@ -165,7 +144,26 @@ Result<std::string> fingerprintOf(client::Client &client, const std::string &ima
     return found.error();
 }
 
-Result<ImageOrigin> originOf(Context &context, const std::string &name, const std::string &image, Look look)
+Result<Place> placeOf(Context &context, client::Client &client, const std::string &name)
+{
+    const Remotes &remotes = *TRY(context.remotes());
+    const Remote remote = TRY(remotes.get(name));
+    Place place;
+    if (!remote.isUnix())
+        place.addresses.push_back(remote.address);
+    place.certificate = TRY(remotes.certificateOf(name));
+    const auto server = TRY(client.get<api::Server>("/1.0"));
+    if (!server.environment)
+        return place; // it tells strangers nothing
+    if (place.certificate.empty())
+        place.certificate = server.environment->certificate;
+    for (const std::string &address : server.environment->addresses)
+        if (const std::string url = "https://" + address; std::ranges::find(place.addresses, url) == place.addresses.end())
+            place.addresses.push_back(url);
+    return place;
+}
+
+Result<ImageOrigin> originOf(Context &context, const std::string &name, const std::string &image, Want want)
 {
     const Remotes &remotes = *TRY(context.remotes());
     const Remote remote = TRY(remotes.get(name));
@@ -175,20 +173,22 @@ Result<ImageOrigin> originOf(Context &context, const std::string &name, const st
         origin.server = remote.address;
         origin.certificate = TRY(remotes.certificateOf(name));
         origin.alias = image;
-        if (look == Look::Yes)
+        if (want != Want::Source)
             origin.image = TRY(imageOfServer(context, name, image));
         return origin;
     }
     client::Client client = TRY(context.clientOf(name));
     origin.fingerprint = TRY_IN("remote " + quoted(name), fingerprintOf(client, image));
     origin.image = TRY(client.get<api::Image>(client::path("/1.0/images", {origin.fingerprint})));
-    const Place place = TRY(placeOf(client, remote));
+    if (want == Want::Image)
+        return origin;
+    const Place place = TRY(placeOf(context, client, name));
     origin.reachable = !place.addresses.empty();
     if (!origin.reachable)
         return origin;
     origin.server = place.addresses.front();
     origin.others.assign(place.addresses.begin() + 1, place.addresses.end());
-    origin.certificate = place.certificate.empty() ? TRY(remotes.certificateOf(name)) : place.certificate;
+    origin.certificate = place.certificate;
     if (!origin.image->isPublic)
         origin.secret = TRY(secretFor(client, origin.fingerprint));
     else if (!origin.fingerprint.starts_with(image))

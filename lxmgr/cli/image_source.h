@@ -19,9 +19,20 @@ struct ImageOrigin {
     std::optional<api::Image> image; ///< What it is, where that had to be asked.
     bool reachable = true;           ///< false: it answers nobody on the network, so that the image has to be carried.
 };
-enum class Look { IfNeeded, Yes };
-/// `name` of `remote`; for one that is not public a secret is made.
-Result<ImageOrigin> originOf(Context &context, const std::string &remote, const std::string &name, Look look);
+enum class Want {
+    Source,            ///< For another server to fetch it; one that is not public gets a secret for that.
+    SourceAndImage,    ///< And what it is.
+    Image,             ///< What it is, and no way to fetch it.
+};
+/// `name` of `remote`.
+Result<ImageOrigin> originOf(Context &context, const std::string &remote, const std::string &name, Want want);
+
+/// Where a server answers on the network, and what it shows there.
+struct Place {
+    std::vector<std::string> addresses;
+    std::string certificate; ///< PEM; empty: what certification authorities vouch for.
+};
+Result<Place> placeOf(Context &context, client::Client &client, const std::string &remote);
 
 /// Has the remote in use take the image over from `remote`, byte by byte through here, unless it has it. The fingerprint.
 Result<std::string> carryImage(Context &context, const std::string &remote, const api::Image &image, bool isPublic);

@@ -84,7 +84,7 @@ std::string asTemplate(const std::string &remote, const std::string &image)
 /// An image that is on another server than the instance will be.
 Status setRemoteSource(Context &context, api::InstancesPost &post, const std::string &remote, const std::string &image)
 {
-    const ImageOrigin origin = TRY(originOf(context, remote, image, Look::IfNeeded));
+    const ImageOrigin origin = TRY(originOf(context, remote, image, Want::Source));
     post.source.type = "image";
     if (!origin.reachable) {
         post.source.fingerprint = TRY(carryImage(context, remote, *origin.image, false));

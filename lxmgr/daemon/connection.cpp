@@ -332,6 +332,8 @@ Status Connection::onHead(http::RequestHead head)
     m_request.peer = m_peer;
     m_request.caller = m_hub.options.identify(m_peer);
     std::optional<Refusal> refusal = routeRequest(m_request);
+    if (!refusal && m_request.caller.kind == Principal::Kind::Stranger && m_hub.options.admit)
+        m_request.caller = m_hub.options.admit(m_request).value_or(m_request.caller);
     if (!refusal)
         refusal = checkAccess(m_request);
     if (refusal) {

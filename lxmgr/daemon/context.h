@@ -66,6 +66,12 @@ std::span<const HandlerRow> metricsHandlers();
 std::span<const HandlerRow> absentHandlers();
 std::span<const HandlerRow> imageHandlers();
 std::span<const HandlerRow> imageSourceHandlers();
+/// The operation whose secret an upload shows that somebody was asked to make (mode push): good for that image, in that project.
+std::shared_ptr<Task> pushTokenOf(Context &context, const Request &request);
+/// POST /1.0/images with mode push: a secret with which another server may upload the image.
+Status expectPush(Context &context, const Request &request, const api::ImagesPost &post, const Responder &responder);
+/// A token that a secret stands for, in `metadata`. Unavailable: too many have not been used.
+Result<std::shared_ptr<Task>> newToken(Context &context, TaskOptions options);
 /// POST /1.0/images with an image of another server.
 Status copyImage(Context &context, const Request &request, const api::ImagesPost &post, const Responder &responder);
 /// The image of another server that the source of a new instance names. Invalid, Forbidden: it may not be asked.

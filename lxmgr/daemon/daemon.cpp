@@ -161,6 +161,11 @@ private:
         m_trust = TRY(Trust::create(*m_db, m_options.paths.stateDir));
         m_audit = TRY(Audit::open(m_options.paths.stateDir + "/logs"));
         options.identify = [this](const Peer &peer) { return m_trust->identify(peer); };
+        options.admit = [this](const Request &request) -> std::optional<Principal> {
+            if (!pushTokenOf(*m_context, request))
+                return std::nullopt;
+            return Principal{Principal::Kind::Restricted, {request.project()}};
+        };
         options.refused = [this](const Peer &peer, const http::RequestHead &head, int status) {
             m_audit->refused(peer, head.method, head.target.substr(0, head.target.find('?')), status);
         };

@@ -102,6 +102,7 @@ inline constexpr std::string_view kExtensions[] = {
     "image_compression_algorithm",
     "image_create_aliases",
     "images_expiry",
+    "images_push_relay",
     "resources",
     "server_supported_storage_drivers",
     "firewall_driver",

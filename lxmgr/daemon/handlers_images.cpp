@@ -66,8 +66,6 @@ std::string etagOfImage(const store::Image &row)
     return api::etagOf(api::toJson(writable));
 }
 
-constexpr std::size_t kMostSecrets = 100; ///< That nobody has used, of all images.
-
 bool isSecretOf(const Task &task, const store::Image &row)
 {
     const api::Operation operation = task.snapshot();
@@ -104,23 +102,10 @@ Status checkSecret(Context &context, const Request &request, const store::Image 
 Status secret(Context &context, Request &request, const Responder &responder)
 {
     const store::Image row = TRY(find(context, request));
-    const auto all = context.operations.list();
-    if (std::ranges::count_if(all, [](const auto &task) { return task->snapshot().operationClass == "token" && !task->ended(); }) >=
-        static_cast<std::ptrdiff_t>(kMostSecrets))
-        return Error(Code::Unavailable, std::to_string(kMostSecrets) + " secrets have not been used (cancel some: their operations)");
     TaskOptions options;
     options.project = row.project;
-    options.description = "Executing operation";
-    options.operationClass = "token";
     options.resources = {{"images", {urlOf("images", row.fingerprint, row.project)}}};
-    options.metadata = api::Json::object();
-    options.metadata["secret"] = newSecret();
-    options.mayCancel = true;
-    const auto task = context.operations.add(std::move(options));
-    task->setOnCancel([weak = std::weak_ptr(task)] {
-        if (const auto ended = weak.lock())
-            ended->finish(Error(Code::Cancelled, "cancelled"));
-    });
+    const auto task = TRY(newToken(context, std::move(options)));
     responder.async(task->snapshot(), row.project);
     return {};
 }
@@ -305,8 +290,11 @@ Status publish(Context &context, const Request &request, const api::ImagesPost &
 Status create(Context &context, Request &request, const Responder &responder)
 {
     const std::string contentType(request.header("Content-Type"));
-    if (contentType.starts_with("application/json") || (contentType.empty() && request.body.starts_with('{'))) {
+    const bool pushed = request.familyHeader("secret") != nullptr; // whoever shows a secret uploads that image, and does nothing else
+    if (!pushed && (contentType.starts_with("application/json") || (contentType.empty() && request.body.starts_with('{')))) {
         const auto post = TRY(request.json<api::ImagesPost>());
+        if (post.source.mode == "push")
+            return expectPush(context, request, post, responder);
         if (post.source.type == "instance" || post.source.type == "container" || post.source.type == "snapshot")
             return publish(context, request, post, responder);
         if (post.source.type == "image" || post.source.type == "url")
@@ -315,6 +303,23 @@ Status create(Context &context, Request &request, const Responder &responder)
                                             " is not supported by this version (image, url, instance, snapshot; or upload the image)");
     }
     instances::NewImage details = TRY(detailsOf(request));
+    TaskOptions options;
+    if (pushed) {
+        const auto token = pushTokenOf(context, request);
+        if (!token || !token->useUp())
+            return Error(Code::Forbidden, "not authorized");
+        const api::Json asked = token->snapshot().metadata;
+        details.isPublic = asked.find("public") && asked.find("public")->asBool() && *asked.find("public")->asBool();
+        details.aliases.clear();
+        if (const api::Json *names = asked.find("aliases"); names && names->asArray())
+            for (const api::Json &name : *names->asArray())
+                details.aliases.push_back(name.asString() ? *name.asString() : std::string());
+        if (const api::Json *properties = asked.find("properties"); properties && properties->asObject())
+            for (const auto &[name, value] : *properties->asObject())
+                details.properties[name] = value.asString() ? *value.asString() : std::string();
+        options.metadata = api::Json::object();
+        options.metadata["secret"] = newSecret(); // for who pushes to wait for the end
+    }
     auto received = std::make_shared<Received>();
     received->contentType = contentType;
     if (const std::string *expected = request.familyHeader("fingerprint"))
@@ -330,7 +335,6 @@ Status create(Context &context, Request &request, const Responder &responder)
     received->file = std::move(request.bodyFile);
     if (received->size == 0)
         return Error(Code::Invalid, "the upload is empty");
-    TaskOptions options;
     options.project = details.project;
     options.description = "Downloading image";
     options.progressKey = "create_image_progress";

@@ -147,6 +147,7 @@ Status serverChange(Context &context, Request &request, const Responder &respond
         return recorded;
     }
     context.trust.setTrustAuthority(typed.trustCaCertificates.value_or(false));
+    context.schedulesChanged();
     publishChange(context, request);
     responder.sync();
     return {};

@@ -139,6 +139,8 @@ struct ServerOptions {
     std::string socketPath;
     /// Somebody was told that he may not, before any handler was asked. The server's thread.
     std::function<void(const Peer &peer, const http::RequestHead &head, int status)> refused = {};
+    /// Whom a stranger's request makes him, for this one request: it shows a secret. nullopt: what he was. The server's thread.
+    std::function<std::optional<Principal>(const Request &request)> admit = {};
     Identify identify; ///< Unset: whoever reaches the unix socket is trusted, all others are strangers.
     unsigned mode = 0660;
     gid_t group = static_cast<gid_t>(-1);

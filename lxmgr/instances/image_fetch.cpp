@@ -140,12 +140,15 @@ Result<store::Image> ImageService::fetch(const std::string &project, servers::Im
     details.project = project;
     if (details.filename.empty())
         details.filename = fingerprint;
+    std::optional<images::Image> image;
     const std::string source = server.site().url() + " " + server.secret();
     TRY(m_downloads.once(fingerprint, source, server.site().patience().cancelFd, progress, [&](Progress &shared) -> Status {
-        TRY(download(server, offer, shared));
+        image = TRY(download(server, offer, shared));
         return {};
     }));
-    auto row = add(TRY(m_files.look(fingerprint, progress)), details);
+    if (!image) // somebody else's work
+        image = TRY(m_files.look(fingerprint, progress));
+    auto row = add(*image, details);
     if (!row && row.error().code == Code::AlreadyExists)
         return known(TRY(store::findImage(m_db, project, fingerprint)), given);
     return row;

@@ -71,7 +71,7 @@ private:
 
 void TestImageServers::prepare()
 {
-    for (const char *program : {"openssl", "tar", "xz"})
+    for (const char *program : {"curl", "openssl", "tar", "xz"})
         if (QStandardPaths::findExecutable(program).isEmpty())
             QSKIP(program);
     m_work = m_box.directory() + "/work";
@@ -573,6 +573,37 @@ void TestImageServers::imagesAreCarriedOver()
     QVERIFY2(!pull.ok() && pull.err.contains("core.https_address"), pull.told());
     deleteAll();
     removeImages();
+    // Uploaded by the daemon that has it, with a secret that is good for this image once.
+    RUN_OK(far({"image", "delete", "carried"}));
+    must({"image", "copy", "busybox", "far:", "--mode", "push", "--alias", "carried"});
+    QCOMPARE(far({"image", "list", "carried", "-f", "csv", "-c", "F"}).out.trimmed(), property("busybox", "Fingerprint"));
+    RUN_ENDS(m_box.cli({"image", "copy", "busybox", "far:", "--mode", "push"}), 5);
+    RUN_OK(far({"image", "delete", "carried"}));
+    const QByteArray fingerprint = property("busybox", "Fingerprint");
+    const QByteArray asked = far({"query", "-X", "POST", "-d", "{\"source\":{\"mode\":\"push\",\"fingerprint\":\"" + fingerprint + "\"}}", "/1.0/images"}).out;
+    const QByteArray secret = asked.mid(asked.indexOf("\"secret\":\"") + 10, 64);
+    const auto upload = [&](const QByteArray &print, const QByteArray &shown, const QStringList &more) {
+        return run(QStringList{"curl", "-sk", "--max-time", "20", "-X", "POST", "-H", "X-LXD-fingerprint: " + print, "-H", "X-LXD-secret: " + shown} + more +
+                   QStringList{"https://127.0.0.1:8447/1.0/images"})
+            .out;
+    };
+    const QStringList bytes{"-H", "Content-Type: application/octet-stream", "--data-binary", "@" + m_work + "/busybox.tar.zst"};
+    QVERIFY(upload(fingerprint, "guess", bytes).contains("\"error_code\":403"));
+    QVERIFY(upload(fingerprint, "", bytes).contains("\"error_code\":403"));
+    QVERIFY(upload(QByteArray(64, 'a'), secret, bytes).contains("\"error_code\":403"));
+    const QByteArray image = "https://127.0.0.1:8447/1.0/images/" + fingerprint; // it is none to read with
+    QVERIFY(run({"curl", "-sk", "--max-time", "20", image + "?secret=" + secret}).out.contains("\"type\":\"error\""));
+    QVERIFY(upload(fingerprint, secret, bytes).contains("\"status_code\":100"));
+    QVERIFY(Sandbox::eventually([&] { return far({"image", "list", "-f", "csv", "-c", "F"}).out.contains(fingerprint); }));
+    QVERIFY(upload(fingerprint, secret, bytes).contains("\"error_code\":403"));
+    if (!QStandardPaths::findExecutable("lxc").isEmpty()) {
+        for (const QString mode : {"push", "relay"}) {
+            RUN_OK(far({"image", "delete", QString::fromUtf8(fingerprint)}));
+            RUN_OK(lxc({"image", "copy", "busybox", "far:", "--mode", mode}));
+            QVERIFY(far({"image", "list", "-f", "csv", "-c", "F"}).out.contains(fingerprint));
+        }
+    }
+    QVERIFY(!m_box.text({"operation", "list"}).contains("TOKEN"));
     stopFar();
 }
 
