@@ -34,7 +34,7 @@ template <class... Types> void tryAll(std::string_view text) { (tryAs<Types>(tex
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size)
 {
     // A test compares this list with what the handlers ask for.
-    tryAll<BackupPrunePost, CertificatePut, CertificatesPost, ImageAliasEntry, ImageAliasPut, ImageMetadata, ImagePut, ImagesPost,
+    tryAll<BackupPrunePost, CertificatePut, CertificatesPost, ImageAliasEntry, ImageAliasPut, ImageExportPost, ImageMetadata, ImagePut, ImagesPost,
            InstanceBackupsPost, InstanceConsolePost, InstanceExecPost, InstancePost, InstancePut, InstanceRebuildPost, InstanceStatePut,
            InstancesPost, InstancesPut, NetworkAclPut, NetworkForwardPut, NetworkPut, ProfilePut, ProfilesPut, Project, ProjectPut,
            RecoverPost, RenamePost, RepositoryBackupsPost, RepositoryRestorePost, ServerPut, SnapshotPost, SnapshotPut, SnapshotsPost,
