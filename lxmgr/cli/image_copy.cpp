@@ -63,7 +63,8 @@ Result<std::string> push(Context &context, const Arguments &arguments, const std
         return Error(Code::Unsupported, "--auto-update: an image that is pushed has no server to be updated from (--mode pull)");
     const Place place = TRY(placeOf(context, context.client(), context.remote()));
     if (place.addresses.empty())
-        return Error(Code::Unavailable, "remote " + quoted(context.remote()) + " answers nobody on the network").hint("set core.https_address there, or --mode relay");
+        return Error(Code::Unavailable, "remote " + quoted(context.remote()) + " answers nobody on the network")
+            .hint("set core.https_address there, or --mode relay");
     api::ImagesPost post;
     post.isPublic = arguments.has("public");
     post.properties = origin.image->properties;

@@ -206,7 +206,8 @@ Result<store::Image> ImageService::obtainRemote(const std::string &project, cons
     if (auto image = findBuilt(project, *resolved))
         return std::move(*image);
     progress.note("image " + quoted(wanted.name) + " is built here from template " + quoted(resolved->templateName) + " (" + fetched.error().message + ")");
-    return buildOnce(project, *resolved, {}, progress);
+    auto built = buildOnce(project, *resolved, {}, progress);
+    return built ? std::move(built) : std::move(built.error()).hint("before: " + fetched.error().message);
 }
 
 namespace
