@@ -107,7 +107,9 @@ void TestAlpine::prepare()
 void TestAlpine::repositoryInAlpinesLayoutBoots()
 {
     const Serving serving(m_archive);
-    RUN_OK(m_box.cli({"launch", "alpine", "a1", "--wait"}, {}, 120000));
+    const Run launched = m_box.cli({"launch", "alpine", "a1", "--wait"}, {}, 120000);
+    RUN_OK(launched);
+    QVERIFY2(launched.err.contains("is built here from template 'alpine' (image server 'images'"), launched.told());
     const QByteArray release = inside("a1", {"cat", "/etc/os-release"});
     QVERIFY2(release.contains("ID=alpine") && release.contains("3.22"), release);
     QCOMPARE(inside("a1", {"hostname"}), QByteArray("a1"));
