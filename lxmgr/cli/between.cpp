@@ -37,6 +37,7 @@ Result<Host> hostAt(Context &context, const std::string &name)
     const Remotes &remotes = *TRY(context.remotes());
     Host host{name, TRY(context.clientOf(name)), {}, {}, {}};
     host.server = TRY(host.client.get<api::Server>("/1.0"));
+    host.client.setAutostart(client::Client::Autostart::No); // one that ends in the middle of it is not started by the way
     const auto &extensions = host.server.apiExtensions;
     if (std::ranges::find(extensions, kExtension) == extensions.end())
         return Error(Code::Unsupported, quoted(name) + " is no lxmgr that hands instances over: LXD, Incus and older versions have forms of their own")

@@ -171,6 +171,7 @@ private:
         };
         m_server = std::make_unique<Server>(options, [this](Request request, const Responder &responder) { handle(std::move(request), responder); });
         m_events = std::make_unique<Events>();
+        m_images->setListener([this](const char *action, const store::Image &image) { publishImage(action, image); });
         m_operations = std::make_unique<Operations>(*m_events, *m_server, [this](const Task &task) {
             m_audit->operation(task.publicSnapshot(), task.project(), *task.owner());
         });
@@ -319,6 +320,17 @@ private:
     {
         m_scheduler->changed();
         m_imageScheduler->changed();
+    }
+
+    void publishImage(const char *action, const store::Image &image)
+    {
+        api::Lifecycle lifecycle;
+        lifecycle.action = action;
+        lifecycle.source = urlOf("images", image.fingerprint, image.project);
+        lifecycle.context["type"] = "container";
+        if (const auto peer = OnBehalfOf::current())
+            lifecycle.requestor = peer->requestor();
+        m_events->lifecycle(lifecycle, image.project);
     }
 
     void publish(const instances::VolumeEvent &event)

@@ -212,9 +212,14 @@ void carry(std::vector<std::unique_ptr<Coupled>> &all)
             return;
         if (!anyNear && !deadline)
             deadline = std::chrono::steady_clock::now() + kCloseTime;
-        if (deadline && std::chrono::steady_clock::now() > *deadline)
-            return;
-        if (::poll(waits.data(), waits.size(), deadline ? 100 : -1) < 0 && errno != EINTR)
+        int patience = -1;
+        if (deadline) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now());
+            if (left.count() <= 0)
+                return;
+            patience = static_cast<int>(left.count());
+        }
+        if (::poll(waits.data(), waits.size(), patience) < 0 && errno != EINTR)
             return;
         for (std::size_t i = 0; i < all.size(); ++i) {
             Coupled &one = *all[i];

@@ -303,6 +303,7 @@ Result<store::Image> ImageService::refresh(const std::string &project, const std
     details.origin->checkedAt = store::unixMillis();
     store::Image fresh = TRY_IN(titleOf(origin.server), fetch(project, server, offer, details, progress));
     TRY(store::setImageUsed(m_db, fresh.id, std::max(old.lastUsedAt, fresh.lastUsedAt)));
+    tell("image-refreshed", fresh);
     TRY(remove(project, old.fingerprint));
     return store::findImage(m_db, project, fresh.fingerprint);
 }

@@ -197,7 +197,10 @@ Result<store::Image> ImageService::add(const images::Image &image, const NewImag
         return moveAliases(m_db, row.project, row.fingerprint, details.aliases, changed);
     }));
     TRY(note(changed));
-    return store::findImage(m_db, details.project, image.fingerprint);
+    auto made = store::findImage(m_db, details.project, image.fingerprint);
+    if (made)
+        tell("image-created", *made);
+    return made;
 }
 
 Status ImageService::remove(const std::string &project, const std::string &fingerprint)
@@ -207,13 +210,16 @@ Status ImageService::remove(const std::string &project, const std::string &finge
     TRY(store::setImageStatus(m_db, image.id, store::ImageStatus::Deleting));
     if (TRY(store::isImageShared(m_db, image))) {
         TRY(store::deleteImage(m_db, image.id));
+        tell("image-deleted", image);
         return note({image.fingerprint});
     }
     for (const Pools::Use &pool : m_pools.all())
         TRY_IN("image " + quoted(image.fingerprint.substr(0, 12)),
                freeing.attempt([&] { return pool->deleteImage(image.fingerprint); }));
     TRY(m_files.remove(image.fingerprint));
-    return store::deleteImage(m_db, image.id);
+    TRY(store::deleteImage(m_db, image.id));
+    tell("image-deleted", image);
+    return {};
 }
 
 Status ImageService::note(const std::vector<std::string> &fingerprints)

@@ -15,6 +15,7 @@
 #include "store/images.h"
 
 #include <ctime>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -97,8 +98,16 @@ public:
     /// Unpacks the image into the pool unless it is there.
     Status ensureUnpacked(storage::Driver &pool, const std::string &fingerprint, Progress &progress);
     images::ImageStore &files() { return m_files; }
+    /// Hears what becomes of images: "image-created", "image-refreshed", "image-deleted". Set before any of that can happen; any thread.
+    void setListener(std::function<void(const char *action, const store::Image &image)> listener) { m_listener = std::move(listener); }
 
 private:
+    void tell(const char *action, const store::Image &image) const
+    {
+        if (m_listener)
+            m_listener(action, image);
+    }
+
     Result<store::Image> buildLocked(const std::string &project, const images::ResolvedImage &resolved, const BuildChoice &choice,
                                      Progress &progress);
     Status bringBack(const std::string &fingerprint);
@@ -123,6 +132,7 @@ private:
     Pools &m_pools;
     NamedLocks<std::string> m_locks;
     SharedDownloads m_downloads;
+    std::function<void(const char *action, const store::Image &image)> m_listener;
 };
 
 } // namespace lxmgr::instances

@@ -173,7 +173,7 @@ Result<Image> findImageByOrigin(Database &db, const std::string &project, const 
     auto images = TRY(select(db,
                              "JOIN image_sources o ON o.image_id = m.id "
                              "WHERE p.name=? AND o.alias=? AND o.server=? AND o.protocol=? AND m.status='ready'",
-                             project, origin.alias, origin.server, origin.protocol));
+                             TRY(homeOf(db, project, Shared::Images)), origin.alias, origin.server, origin.protocol));
     if (images.empty())
         return Error(Code::NotFound, titled("image of", project, origin.alias) + " does not exist");
     return *std::ranges::max_element(images, {}, &Image::uploadedAt);

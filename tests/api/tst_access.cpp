@@ -288,8 +288,12 @@ void TestAccess::eventsOfOthersAreNotHeard()
     must({"profile", "unset", kTheirs, "user.note", "--project", kTheirs});
     must({"profile", "unset", kTheirs, "user.note"});
     must({"config", "unset", "user.note"});
+    must({"template", "build", "busybox", "--project", "own"});
+    must({"image", "delete", QString::fromUtf8(m_box.text({"image", "list", "-f", "csv", "-c", "F", "--project", "own"})), "--project", "own"});
     must({"project", "set", "own", "user.last=1"});
     QVERIFY2(hears("project-updated"), heard);
+    for (const char *of : {"image-created", "image-deleted"}) // of its own project it hears
+        QVERIFY2(heard.contains(of), heard);
     QVERIFY2(!heard.contains(kTheirs) && !heard.contains("config-updated"), heard);
     listener.terminate();
     QVERIFY(listener.waitForFinished());

@@ -16,7 +16,7 @@ if [ ! -e "$pool/complete" ]; then
     rm -rf "$pool"
     mkdir -p "$pool"
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -Ev 'security|updates' | sort -u | head -1)
-    mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" --aptopt='APT::Keep-Downloaded-Packages "true"' \
+    mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" --aptopt='APT::Keep-Downloaded-Packages "true"' --aptopt='Acquire::Retries "3"' \
         --skip=essential/unlink,cleanup/tmp --customize-hook="cp \"\$1\"/var/cache/apt/archives/*.deb '$pool/'" \
         "$VERSION_CODENAME" /dev/null "$mirror"
     touch "$pool/complete"
