@@ -94,19 +94,6 @@ Result<Fd> openArchive(const std::string &path)
     return file;
 }
 
-client::Source readFrom(const Fd &file)
-{
-    return [fd = file.get()](char *buffer, std::size_t size) -> Result<std::size_t> {
-        for (;;) {
-            const ssize_t got = ::read(fd, buffer, size);
-            if (got >= 0)
-                return static_cast<std::size_t>(got);
-            if (errno != EINTR)
-                return Error::fromErrno(errno, "read the archive");
-        }
-    };
-}
-
 Result<std::string> encodedKeys(const std::vector<std::string> &pairs)
 {
     std::string encoded;
@@ -136,7 +123,7 @@ Result<int> importAny(Context &context, const Arguments &arguments, const std::s
         request.headers.set("X-LXD-pool", *pool);
     if (const std::string config = TRY(encodedKeys(arguments.values("config"))); !config.empty())
         request.headers.set("X-LXD-config", config);
-    request.source = readFrom(file);
+    request.source = client::sourceOf(file.get(), word);
     if (S_ISREG(info.st_mode) && word != "-")
         request.sourceSize = static_cast<std::uint64_t>(info.st_size);
     const client::Answer answer = TRY(client::openEnvelope(TRY(context.client().exchange(request))));

@@ -9,6 +9,7 @@
 #include "cli/terminal.h"
 #include "client/relay.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <dirent.h>
 #include <fcntl.h>
@@ -110,19 +111,6 @@ struct GuestFile {
     std::vector<std::string> names; ///< Of a folder.
 };
 
-client::Source sourceOf(int fd)
-{
-    return [fd](char *buffer, std::size_t size) -> Result<std::size_t> {
-        for (;;) {
-            const ssize_t got = ::read(fd, buffer, size);
-            if (got >= 0)
-                return static_cast<std::size_t>(got);
-            if (errno != EINTR)
-                return Error::fromErrno(errno, "read");
-        }
-    };
-}
-
 client::Sink sinkTo(int fd, std::string shown)
 {
     return [fd, shown = std::move(shown)](std::string_view piece) -> Status {
@@ -166,8 +154,8 @@ public:
     Status putFrom(const std::string &path, const Ownership &owner, int from, std::optional<std::uint64_t> size)
     {
         client::Request request = TRY(putRequest(path, "file", owner));
-        if (m_context.client().isRemote()) {
-            request.source = sourceOf(from);
+        if (m_context.client().isRemote() || !TRY(takesPipes())) {
+            request.source = client::sourceOf(from, "the file");
             request.sourceSize = size;
             return expectOk(path, TRY(m_context.client().exchange(request)), true);
         }
@@ -182,6 +170,16 @@ public:
             return {};
         };
         return expectOk(path, TRY(m_context.client().exchangeWith(request, carry)), true);
+    }
+
+    /// A server without the extension would take the request for one with an empty body.
+    Result<bool> takesPipes()
+    {
+        if (!m_takesPipes) {
+            const auto server = TRY(m_context.client().get<api::Server>("/1.0"));
+            m_takesPipes = std::ranges::find(server.apiExtensions, "lxmgr_passed_streams") != server.apiExtensions.end();
+        }
+        return *m_takesPipes;
     }
 
     /// What `path` is; the bytes of a file go to what `target` opens for them or, without, into `text`.
@@ -343,6 +341,7 @@ private:
 
     Context &m_context;
     std::string m_instance;
+    std::optional<bool> m_takesPipes; ///< Once it has been asked.
 };
 
 // ---- push

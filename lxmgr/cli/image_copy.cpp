@@ -31,12 +31,7 @@ Result<std::string> pull(Context &context, const Arguments &arguments, const Ima
     for (const std::string &name : namesFor(arguments, origin))
         post.aliases.push_back({name, {}});
     post.source.type = "image";
-    post.source.mode = "pull";
-    post.source.protocol = origin.protocol;
-    post.source.alias = origin.alias;
-    post.source.fingerprint = origin.fingerprint;
-    post.source.secret = origin.secret;
-    post.source.certificate = origin.certificate;
+    nameOrigin(post.source, origin);
     const api::Operation done = TRY(atAnyAddress(origin, [&](const std::string &server) {
         post.source.server = server;
         return runWithProgress(context, "POST", "/1.0/images", api::toJson(post), "Copying");

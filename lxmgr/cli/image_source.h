@@ -19,6 +19,18 @@ struct ImageOrigin {
     std::optional<api::Image> image; ///< What it is, where that had to be asked.
     bool reachable = true;           ///< false: it answers nobody on the network, so that the image has to be carried.
 };
+/// The origin as what a request has the daemon fetch.
+template <class Source> void nameOrigin(Source &source, const ImageOrigin &origin)
+{
+    source.mode = "pull";
+    source.server = origin.server;
+    source.protocol = origin.protocol;
+    source.alias = origin.alias;
+    source.fingerprint = origin.fingerprint;
+    source.secret = origin.secret;
+    source.certificate = origin.certificate;
+}
+
 enum class Want {
     Source,            ///< For another server to fetch it; one that is not public gets a secret for that.
     SourceAndImage,    ///< And what it is.

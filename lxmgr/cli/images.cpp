@@ -184,19 +184,6 @@ Result<ImportFile> openImport(const std::string &path)
     return file;
 }
 
-client::Source readFrom(int fd)
-{
-    return [fd](char *buffer, std::size_t size) -> Result<std::size_t> {
-        for (;;) {
-            const ssize_t got = ::read(fd, buffer, size);
-            if (got >= 0)
-                return static_cast<std::size_t>(got);
-            if (errno != EINTR)
-                return Error::fromErrno(errno, "read");
-        }
-    };
-}
-
 std::string fileName(const std::string &path) { return path.substr(path.rfind('/') + 1); }
 
 /// The upload: one file as it is, two as the parts "metadata" and "rootfs" of a form.
@@ -208,14 +195,14 @@ Result<client::Request> uploadOf(Context &context, std::vector<ImportFile> &file
     request.headers.set("X-LXD-filename", fileName(files[0].path));
     if (files.size() == 1) {
         request.headers.set("Content-Type", "application/octet-stream");
-        request.source = readFrom(files[0].fd.get());
+        request.source = client::sourceOf(files[0].fd.get(), files[0].path);
         request.sourceSize = files[0].size;
         return request;
     }
     std::vector<client::FormPart> parts;
     static constexpr const char *kNames[] = {"metadata", "rootfs"};
     for (std::size_t i = 0; i < files.size(); ++i)
-        parts.push_back({kNames[i], fileName(files[i].path), readFrom(files[i].fd.get()), files[i].size});
+        parts.push_back({kNames[i], fileName(files[i].path), client::sourceOf(files[i].fd.get(), files[i].path), files[i].size});
     client::Form form = client::makeForm(std::move(parts));
     request.headers.set("Content-Type", form.contentType);
     request.source = std::move(form.source);

@@ -90,13 +90,7 @@ Status setRemoteSource(Context &context, api::InstancesPost &post, const std::st
         post.source.fingerprint = TRY(carryImage(context, remote, *origin.image, false));
         return {};
     }
-    post.source.mode = "pull";
-    post.source.server = origin.server;
-    post.source.protocol = origin.protocol;
-    post.source.alias = origin.alias;
-    post.source.fingerprint = origin.fingerprint;
-    post.source.secret = origin.secret;
-    post.source.certificate = origin.certificate;
+    nameOrigin(post.source, origin);
     return {};
 }
 

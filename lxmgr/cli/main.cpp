@@ -6,7 +6,9 @@
 #include "cli/remote_words.h"
 
 #include <cstdio>
+#include <fcntl.h>
 #include <string>
+#include <unistd.h>
 #include <vector>
 
 namespace
@@ -47,6 +49,23 @@ int run(const std::vector<std::string> &arguments)
     return written ? *status : fail(written.error());
 }
 
+/// A caller may have closed standard streams: what is opened next would be taken for them.
+void openClosedStreams()
+{
+    while (true) {
+        const int fd = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (fd > STDERR_FILENO)
+            ::close(fd);
+        if (fd < 0 || fd > STDERR_FILENO)
+            return;
+        (void)::fcntl(fd, F_SETFD, 0); // what is started has them too
+    }
+}
+
 } // namespace
 
-int main(int argc, char **argv) { return run({argv + 1, argv + argc}); }
+int main(int argc, char **argv)
+{
+    openClosedStreams();
+    return run({argv + 1, argv + argc});
+}

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 namespace lxmgr::client
 {
@@ -83,6 +84,19 @@ Result<Fd> connectUnix(const std::string &path)
     if (result < 0)
         return Error::fromErrno(errno, "connect", path);
     return fd;
+}
+
+Source sourceOf(int fd, std::string shown)
+{
+    return [fd, shown = std::move(shown)](char *buffer, std::size_t size) -> Result<std::size_t> {
+        for (;;) {
+            const ssize_t got = ::read(fd, buffer, size);
+            if (got >= 0)
+                return static_cast<std::size_t>(got);
+            if (errno != EINTR)
+                return Error::fromErrno(errno, "read", shown);
+        }
+    };
 }
 
 Status sendAll(const Fd &socket, std::string_view bytes)

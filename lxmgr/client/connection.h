@@ -17,6 +17,8 @@ namespace lxmgr::client
 
 /// Fills `buffer` with the next bytes of a body; 0 ends it.
 using Source = std::function<Result<std::size_t>(char *buffer, std::size_t size)>;
+/// What can be read from `fd`, which stays the caller's; `shown` names it in an error.
+Source sourceOf(int fd, std::string shown);
 /// Takes the next bytes of a body.
 using Sink = std::function<Status(std::string_view piece)>;
 

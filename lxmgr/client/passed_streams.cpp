@@ -69,9 +69,13 @@ Result<api::Operation> PassedStreams::run(Client &client, const std::string &ope
             if (const std::string message = signals.next(); !message.empty())
                 (void)sendPacket(m_control, message); // a command that has just ended takes none
         Stream *streams[] = {&m_in, &m_out, &m_err};
-        for (std::size_t i = 0; i < std::size(streams); ++i)
-            if (streams[i]->relay)
-                TRY(streams[i]->relay->serve(polls[2 + i].revents));
+        for (std::size_t i = 0; i < std::size(streams); ++i) {
+            const Status served = streams[i]->relay ? streams[i]->relay->serve(polls[2 + i].revents) : Status();
+            if (!served && streams[i] != &m_in)
+                return served.error();
+            if (!served)
+                m_in.relay.reset(); // a folder, a terminal that has hung up: what cannot be read has ended
+        }
         closeEnded();
         if (polls[0].revents == 0)
             continue;

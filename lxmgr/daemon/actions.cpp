@@ -19,7 +19,6 @@ struct Row {
     std::string_view detail;     ///< A parameter or a field of the query that goes into the context; without it there is no event.
 };
 constexpr Row kRows[] = {
-    {OperationDelete,        "operation-cancelled",                  "operations",     {}        },
     {InstanceConsole,        "instance-console",                     "instances",      {}        },
     {InstanceConsoleLog,     "instance-console-retrieved",           "instances",      {}        },
     {InstanceConsoleClear,   "instance-console-reset",               "instances",      {}        },

@@ -3,12 +3,12 @@
 #include "daemon/convert.h"
 
 #include "api/status_codes.h"
+#include "base/interrupt.h"
 #include "base/text.h"
 #include "client/client.h"
 #include "client/multipart.h"
 #include "http/target.h"
 #include "images/fingerprint.h"
-#include "instances/downloads.h"
 #include "instances/policy.h"
 #include "kernel/sys.h"
 #include "servers/image_server.h"
@@ -102,7 +102,7 @@ Status setBody(client::Request &upload, std::vector<images::ExportFile> files, T
 /// Uploads the image to `post.target`, and waits until it is taken in there.
 Status pushTo(Context &context, const store::Image &row, const api::ImageExportPost &post, Task &task)
 {
-    const instances::Interrupt interrupt = TRY(instances::Interrupt::of(task));
+    const Interrupt interrupt = TRY(Interrupt::of(task));
     servers::Site site = TRY(servers::Site::at(post.target, post.certificate, {.quietMs = 600'000, .cancelFd = interrupt.fd()}));
     client::Request upload;
     upload.method = "POST";

@@ -35,29 +35,24 @@ Result<FarStreams> targetOf(const api::Json &target)
     return TRY_IN("target", farStreams(target.text("operation"), target.text("certificate"), std::move(secrets)));
 }
 
-} // namespace
-
-namespace
-{
-
 constexpr auto kSoon = std::chrono::seconds(60);
-std::mutex refreshedMutex;
-std::map<InstanceKey, std::chrono::steady_clock::time_point> refreshed;
+std::mutex g_refreshedMutex;
+std::map<InstanceKey, std::chrono::steady_clock::time_point> g_refreshed;
 
 } // namespace
 
 void noteRefreshed(const InstanceKey &key)
 {
     const auto now = std::chrono::steady_clock::now();
-    const std::lock_guard lock(refreshedMutex);
-    std::erase_if(refreshed, [&](const auto &entry) { return now - entry.second > kSoon; });
-    refreshed[key] = now;
+    const std::lock_guard lock(g_refreshedMutex);
+    std::erase_if(g_refreshed, [&](const auto &entry) { return now - entry.second > kSoon; });
+    g_refreshed[key] = now;
 }
 
 bool takeRefreshed(const InstanceKey &key)
 {
-    const std::lock_guard lock(refreshedMutex);
-    const auto found = refreshed.extract(key);
+    const std::lock_guard lock(g_refreshedMutex);
+    const auto found = g_refreshed.extract(key);
     return !found.empty() && std::chrono::steady_clock::now() - found.mapped() <= kSoon;
 }
 

@@ -230,6 +230,11 @@ Status operationDelete(Context &context, Request &request, const Responder &resp
 {
     const auto task = TRY(findTask(context, request));
     TRY(task->cancel());
+    api::Lifecycle event;
+    event.action = "operation-cancelled";
+    event.source = urlOf("operations", task->id(), task->project());
+    event.requestor = request.peer.requestor();
+    context.events.lifecycle(event, task->project());
     responder.sync();
     return {};
 }

@@ -58,8 +58,10 @@ private:
         Status watched = m_poller.watch(m_client->fd(), EPOLLIN, [self = shared_from_this()](std::uint32_t) { self->commandEnded(); });
         if (watched)
             watched = m_poller.watch(m_control.get(), EPOLLIN, [self = shared_from_this()](std::uint32_t) { self->control(); });
-        if (!watched)
+        if (!watched) {
+            signal(SIGKILL); // nobody would learn of its end
             end(watched);
+        }
     }
 
     void control()

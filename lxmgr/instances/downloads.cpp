@@ -1,5 +1,7 @@
 #include "instances/downloads.h"
 
+#include "base/fd.h"
+
 #include <cerrno>
 #include <memory>
 #include <poll.h>
@@ -7,23 +9,6 @@
 
 namespace lxmgr::instances
 {
-
-Result<Interrupt> Interrupt::of(Progress &progress)
-{
-    Fd fd(::eventfd(0, EFD_CLOEXEC));
-    if (!fd)
-        return Error::fromErrno(errno, "eventfd");
-    // Shared: it may just be written to while this goes away.
-    const auto shared = std::make_shared<Fd>(std::move(fd));
-    progress.onCancel([shared] { ::eventfd_write(shared->get(), 1); });
-    return Interrupt(progress, shared);
-}
-
-Interrupt::~Interrupt()
-{
-    if (m_progress)
-        m_progress->onCancel({});
-}
 
 void SharedDownloads::Ongoing::tell() const
 {

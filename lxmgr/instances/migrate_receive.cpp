@@ -3,6 +3,7 @@
 #include "instances/manager.h"
 
 #include "base/failpoint.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/undo.h"
@@ -299,7 +300,8 @@ Status Manager::recoverReceive(const store::Operation &journal)
 
 Result<std::vector<std::string>> Manager::receiveInstance(const ReceiveRequest &request, const MigrationChannel &channel, Progress &progress)
 {
-    MigrationLine line(channel.control, progress);
+    const Interrupt interrupt = TRY(Interrupt::of(progress));
+    MigrationLine line(channel.control, interrupt.fd());
     std::vector<std::string> warnings;
     Status done = [&]() -> Status {
         TRY(line.greet());

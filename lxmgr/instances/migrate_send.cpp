@@ -2,6 +2,7 @@
 #include "instances/manager.h"
 
 #include "base/failpoint.h"
+#include "base/interrupt.h"
 #include "base/text.h"
 #include "instances/migration.h"
 #include "instances/packing.h"
@@ -103,7 +104,8 @@ Status Manager::sendStates(const store::Instance &row, const Offer &offer, const
 
 Status Manager::sendInstance(const SendRequest &request, const MigrationChannel &channel, Progress &progress)
 {
-    MigrationLine line(channel.control, progress);
+    const Interrupt interrupt = TRY(Interrupt::of(progress));
+    MigrationLine line(channel.control, interrupt.fd());
     return ended(line, channel, [&]() -> Status {
         TRY(line.greet());
         const InstanceKey &key = request.source;

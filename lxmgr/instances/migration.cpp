@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -20,7 +19,6 @@ constexpr std::string_view kVersion = "1";
 constexpr std::size_t kLongestVersion = 8;
 constexpr std::size_t kLongestWords = 32 << 20;
 constexpr std::size_t kMostSnapshots = 100'000;
-constexpr int kAskEvery = 100; ///< Milliseconds between two questions whether it is still wanted.
 constexpr auto kQuiet = std::chrono::minutes(10);
 constexpr auto kLastWords = std::chrono::seconds(5);
 
@@ -149,19 +147,29 @@ Status MigrationLine::put(std::string_view bytes)
     return {};
 }
 
+/// Until the other side says something.
+Status MigrationLine::await(std::chrono::steady_clock::time_point deadline) const
+{
+    for (;;) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+        pollfd waits[] = {{m_socket.get(), POLLIN, 0}, {m_cancelFd, POLLIN, 0}};
+        const int ready = ::poll(waits, std::size(waits), static_cast<int>(std::max<std::int64_t>(left, 0)));
+        if (ready < 0 && errno != EINTR)
+            return Error::fromErrno(errno, "poll");
+        if (ready > 0 && waits[1].revents != 0)
+            return Error(Code::Cancelled, "the transfer was cancelled");
+        if (ready > 0)
+            return {};
+        if (ready == 0)
+            return Error(Code::Timeout, "the other server has said nothing for too long");
+    }
+}
+
 Status MigrationLine::get(char *bytes, std::size_t size)
 {
     const auto deadline = std::chrono::steady_clock::now() + kQuiet;
     while (size > 0) {
-        pollfd wait{m_socket.get(), POLLIN, 0};
-        const int ready = ::poll(&wait, 1, kAskEvery);
-        if (m_progress.cancelled())
-            return Error(Code::Cancelled, "the transfer was cancelled");
-        if (ready <= 0) {
-            if (std::chrono::steady_clock::now() > deadline)
-                return Error(Code::Timeout, "the other server has said nothing for too long");
-            continue;
-        }
+        TRY(await(deadline));
         const ssize_t got = ::recv(m_socket.get(), bytes, size, 0);
         if (got < 0 && errno == EINTR)
             continue;
@@ -293,14 +301,10 @@ Error MigrationLine::reasonFor(Error own)
 {
     if (own.code != Code::Unavailable)
         return own;
-    const auto deadline = std::chrono::steady_clock::now() + kLastWords;
-    pollfd wait{m_socket.get(), POLLIN, 0};
-    while (std::chrono::steady_clock::now() < deadline && !m_progress.cancelled())
-        if (::poll(&wait, 1, kAskEvery) > 0) {
-            const auto heard = hear();
-            return heard || heard.error().code == Code::Unavailable ? own : heard.error();
-        }
-    return own;
+    if (!await(std::chrono::steady_clock::now() + kLastWords))
+        return own;
+    const auto heard = hear();
+    return heard || heard.error().code == Code::Unavailable ? own : heard.error();
 }
 
 } // namespace lxmgr::instances

@@ -12,10 +12,10 @@
 
 #include "base/fd.h"
 #include "base/pieces.h"
-#include "base/progress.h"
 #include "base/result.h"
 #include "store/snapshots.h"
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,7 +52,8 @@ inline constexpr const char *kImageState = "@image"; ///< No snapshot can be cal
 class MigrationLine
 {
 public:
-    MigrationLine(const Fd &socket, const Progress &progress) : m_socket(socket), m_progress(progress) {}
+    /// `cancelFd`: readable when the transfer is not wanted any more (Interrupt).
+    MigrationLine(const Fd &socket, int cancelFd) : m_socket(socket), m_cancelFd(cancelFd) {}
 
     /// Unsupported: the other side speaks another form, or another version of this one.
     Status greet();
@@ -70,6 +71,7 @@ public:
     Error reasonFor(Error own);
 
 private:
+    Status await(std::chrono::steady_clock::time_point deadline) const;
     Status put(std::string_view bytes);
     Status get(char *bytes, std::size_t size);
     Status say(std::uint64_t word, std::string_view pieces = {});
@@ -77,7 +79,7 @@ private:
     Result<std::pair<std::uint64_t, std::string>> hear();
 
     const Fd &m_socket;
-    const Progress &m_progress;
+    const int m_cancelFd;
 };
 
 } // namespace lxmgr::instances

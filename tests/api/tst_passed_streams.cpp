@@ -22,6 +22,8 @@ private slots:
     void standardOutputCanBeOpenedAnew();
     void whatGoesOnInTheBackgroundHoldsUpNobody();
     void outputIsAppended();
+    void streamsThatTheCallerHasClosed_data();
+    void streamsThatTheCallerHasClosed();
     void aReaderThatGoesEndsTheCommand();
     void aKilledClientEndsItsCommand();
     void signalsReachTheCommand();
@@ -198,6 +200,30 @@ void TestPassedStreams::outputIsAppended()
     QFile log(path);
     QVERIFY(log.open(QIODevice::ReadOnly));
     QCOMPARE(log.readAll(), QByteArray("one\ntwo\n"));
+}
+
+void TestPassedStreams::streamsThatTheCallerHasClosed_data()
+{
+    QTest::addColumn<QString>("how");
+    QTest::addColumn<QByteArray>("out");
+    QTest::addColumn<QByteArray>("err");
+    QTest::newRow("input") << "<&-" << QByteArray("out\n") << QByteArray("err\n");
+    QTest::newRow("a folder as input") << "</" << QByteArray("out\n") << QByteArray("err\n");
+    QTest::newRow("output") << "</dev/null >&-" << QByteArray() << QByteArray("err\n");
+    QTest::newRow("error") << "</dev/null 2>&-" << QByteArray("out\n") << QByteArray();
+    QTest::newRow("all") << "<&- >&- 2>&-" << QByteArray() << QByteArray();
+}
+
+/// The command ends with its own status, its input at its end, and what nobody takes is gone.
+void TestPassedStreams::streamsThatTheCallerHasClosed()
+{
+    QFETCH(QString, how);
+    RunOptions options;
+    options.environment = m_box.environment();
+    const Run run = lxmgr::test::run({"sh", "-c", "exec \"$0\" exec t1 -- sh -c 'cat; echo out; echo err >&2; exit 7' " + how, Sandbox::program("lxmgr")}, options);
+    QCOMPARE(run.status, 7);
+    QTEST(run.out, "out");
+    QTEST(run.err, "err");
 }
 
 void TestPassedStreams::aReaderThatGoesEndsTheCommand()

@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
         if (::send(theirs.get(), data, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size))
             return 0;
     }
-    instances::MigrationLine line(ours, Progress::none());
+    instances::MigrationLine line(ours, -1);
     (void)line.takeOffer(); // only must not crash, hang or take all memory
     (void)line.nextAsked();
     return 0;
