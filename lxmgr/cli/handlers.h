@@ -155,7 +155,12 @@ Result<int> profileDeviceRemove(Context &context, const Arguments &arguments);
 Result<int> profileDeviceSet(Context &context, const Arguments &arguments);
 Result<int> profileDeviceShow(Context &context, const Arguments &arguments);
 Result<int> profileDeviceUnset(Context &context, const Arguments &arguments);
-// objects.cpp
+// warnings.cpp
+Result<int> warningList(Context &context, const Arguments &arguments);
+Result<int> warningShow(Context &context, const Arguments &arguments);
+Result<int> warningAcknowledge(Context &context, const Arguments &arguments);
+Result<int> warningDelete(Context &context, const Arguments &arguments);
+// operations.cpp
 Result<int> operationList(Context &context, const Arguments &arguments);
 Result<int> operationShow(Context &context, const Arguments &arguments);
 Result<int> operationDelete(Context &context, const Arguments &arguments);

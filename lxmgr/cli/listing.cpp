@@ -11,7 +11,7 @@ std::vector<ColumnSet> columnSets()
             exportColumns(),   volumeExportColumns(),
             backupColumns(),   imageColumns(),    aliasColumns(),  profileColumns(),
             networkColumns(),  leaseColumns(),    forwardColumns(), aclColumns(),
-            storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns(), remoteColumns()};
+            storageColumns(),  volumeColumns(), volumeSnapshotColumns(), operationColumns(), warningColumns(), remoteColumns()};
 }
 
 } // namespace lxmgr::cli

@@ -13,7 +13,7 @@ ColumnSet backupColumns();    // backups.cpp
 ColumnSet undoColumns();      // undo.cpp
 ColumnSet imageColumns();     // images.cpp
 ColumnSet aliasColumns();     // images.cpp
-ColumnSet profileColumns();   // objects.cpp
+ColumnSet profileColumns();   // profiles.cpp
 ColumnSet networkColumns();   // networks.cpp
 ColumnSet leaseColumns();
 ColumnSet forwardColumns();   // network_rules.cpp
@@ -25,6 +25,7 @@ ColumnSet remoteColumns();    // remote.cpp
 ColumnSet certificateColumns(); // trust.cpp
 ColumnSet tokenColumns();
 ColumnSet projectColumns();   // projects.cpp
-ColumnSet operationColumns(); // objects.cpp
+ColumnSet operationColumns(); // operations.cpp
+ColumnSet warningColumns();   // warnings.cpp
 
 } // namespace lxmgr::cli

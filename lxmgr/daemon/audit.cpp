@@ -49,12 +49,12 @@ OnBehalfOf::OnBehalfOf(std::shared_ptr<const Peer> peer) : m_before(std::exchang
 OnBehalfOf::~OnBehalfOf() { t_peer = std::move(m_before); }
 std::shared_ptr<const Peer> OnBehalfOf::current() { return t_peer; }
 
-Result<std::unique_ptr<Audit>> Audit::open(const std::string &logDir)
+Result<std::unique_ptr<Audit>> Audit::open(const std::string &logDir, Trouble trouble)
 {
     if (::mkdir(logDir.c_str(), 0700) < 0 && errno != EEXIST)
         return Error::fromErrno(errno, "mkdir", logDir);
     const std::string path = logDir + "/audit.log";
-    return std::unique_ptr<Audit>(new Audit(path, TRY(openLog(path))));
+    return std::unique_ptr<Audit>(new Audit(path, TRY(openLog(path)), std::move(trouble)));
 }
 
 void Audit::request(const Peer &peer, const api::Route &route, const std::string &path, const std::string &project, int status)
@@ -119,8 +119,11 @@ void Audit::write(std::string line)
             m_file = std::move(*fresh);
     }
     // One write(2) with O_APPEND: lines do not mix, whoever else writes there.
-    if (::write(m_file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()))
-        log::error(std::string("the audit log takes no more: ") + std::strerror(errno) + "; it would have said: " + line);
+    if (::write(m_file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+        const std::string trouble = std::string("the audit log takes no more: ") + std::strerror(errno);
+        log::error("it would have said: " + line);
+        m_trouble(trouble);
+    }
 }
 
 } // namespace lxmgr::daemon

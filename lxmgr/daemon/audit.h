@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "daemon/server.h"
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -32,7 +33,9 @@ private:
 class Audit
 {
 public:
-    static Result<std::unique_ptr<Audit>> open(const std::string &logDir);
+    using Trouble = std::function<void(const std::string &trouble)>;
+    /// `trouble` hears of every line that cannot be written. Any thread.
+    static Result<std::unique_ptr<Audit>> open(const std::string &logDir, Trouble trouble);
 
     /// A request that may change something, and the status of its answer. Any thread, as the next ones.
     void request(const Peer &peer, const api::Route &route, const std::string &path, const std::string &project, int status);
@@ -42,10 +45,11 @@ public:
     void refused(const Peer &peer, const std::string &method, const std::string &path, int status);
 
 private:
-    Audit(std::string path, Fd file) : m_path(std::move(path)), m_file(std::move(file)) {}
+    Audit(std::string path, Fd file, Trouble trouble) : m_path(std::move(path)), m_trouble(std::move(trouble)), m_file(std::move(file)) {}
     void write(std::string line);
 
     const std::string m_path;
+    const Trouble m_trouble;
     std::mutex m_mutex;
     Fd m_file;
 };

@@ -101,6 +101,7 @@ std::span<const HandlerRow> volumeHandlers();
 /// Tells who listens, and looks anew for when snapshots fall due or expire.
 void publishVolume(Context &context, const api::Requestor &by, const instances::VolumeEvent &event);
 std::span<const HandlerRow> undoHandlers();
+std::span<const HandlerRow> warningHandlers();
 /// An instance, or a snapshot of it, leaves for another server. `target`: what that offers; null: it fetches it.
 Status migrateOut(Context &context, const Request &request, const Responder &responder, const instances::SendRequest &wanted, const api::Json &target);
 /// One comes from there, to be `target`.

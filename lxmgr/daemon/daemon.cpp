@@ -10,6 +10,7 @@
 #include "daemon/guest_api.h"
 #include "daemon/scheduler.h"
 #include "daemon/file_sessions.h"
+#include "instances/warnings.h"
 #include "store/server_config.h"
 #include "tls/certificate.h"
 
@@ -96,6 +97,7 @@ public:
         TRY(makeFolder(paths.runDir, 0711));
         m_lock = TRY(lockState(paths.stateDir));
         m_db = TRY(store::Database::open(paths.database()));
+        instances::warnOfHost(*m_db);
         m_pools = std::make_unique<instances::Pools>(paths, *m_db);
         TRY(m_pools->recover());
         m_undo = std::make_unique<instances::UndoLog>(*m_pools, *m_db);
@@ -159,7 +161,10 @@ private:
         options.spoolDir = m_options.paths.stateDir;
         options.group = TRY(groupId(m_options.group));
         m_trust = TRY(Trust::create(*m_db, m_options.paths.stateDir));
-        m_audit = TRY(Audit::open(m_options.paths.stateDir + "/logs"));
+        m_audit = TRY(Audit::open(m_options.paths.stateDir + "/logs", [this](const std::string &trouble) {
+            instances::warn(*m_db, instances::WarningType::AuditIncomplete, instances::kAboutServer, trouble);
+        }));
+        instances::resolve(*m_db, instances::WarningType::AuditIncomplete, instances::kAboutServer);
         options.identify = [this](const Peer &peer) { return m_trust->identify(peer); };
         options.admit = [this](const Request &request) -> std::optional<Principal> {
             if (!pushTokenOf(*m_context, request))
@@ -233,8 +238,8 @@ private:
         if (!config)
             return log::error("the server's configuration: " + config.error().message + ", ignoring");
         m_trust->setTrustAuthority(config->trustCaCertificates.value_or(false));
-        if (const Status done = m_https->listen(config->httpsAddress.value_or("")); !done)
-            log::error(done.error().message + ", ignoring");
+        instances::follow(*m_db, instances::WarningType::HttpsUnavailable, instances::kAboutServer, m_https->listen(config->httpsAddress.value_or("")),
+                          "core.https_address");
     }
 
     /// Images that were being deleted are; none is half made, for a file is named only when whole.

@@ -13,7 +13,7 @@ Result<HandlerTable> handlerTable()
     for (const auto rows : {serverHandlers(), certificateHandlers(), instanceHandlers(), snapshotHandlers(), exchangeHandlers(), keptExportHandlers(),
                             volumeExchangeHandlers(), backupHandlers(), executionHandlers(), fileHandlers(), diffHandlers(),
                             imageHandlers(), imageSourceHandlers(), configurationHandlers(), profileHandlers(), networkHandlers(), networkRuleHandlers(),
-                            storageHandlers(), volumeHandlers(), undoHandlers(), metadataHandlers(), metricsHandlers(), absentHandlers()})
+                            storageHandlers(), volumeHandlers(), undoHandlers(), warningHandlers(), metadataHandlers(), metricsHandlers(), absentHandlers()})
         for (const HandlerRow &row : rows)
             table[static_cast<std::size_t>(row.route)] = row.handler;
     for (std::size_t i = 0; i < table.size(); ++i)

@@ -29,8 +29,6 @@ Status noneOfPool(Context &context, Request &request, const Responder &responder
     return {};
 }
 
-Status noWarning(Context &, Request &, const Responder &) { return Error(Code::NotFound, "Warning not found"); }
-
 /// 500, as LXD answers; clients look at environment.server_clustered first.
 Status noCluster(Context &, Request &, const Responder &responder)
 {
@@ -44,10 +42,6 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::NetworkZoneList, &none},
     {api::RouteId::BucketList, &noneOfPool},
     {api::RouteId::ClusterMembers, &noCluster},
-    {api::RouteId::WarningGet, &noWarning},
-    {api::RouteId::WarningPut, &noWarning},
-    {api::RouteId::WarningPatch, &noWarning},
-    {api::RouteId::WarningDelete, &noWarning},
 };
 
 } // namespace

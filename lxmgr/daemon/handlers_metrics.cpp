@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "store/warnings.h"
 
 #include <chrono>
 #include <cstdio>
@@ -210,7 +211,7 @@ Status metrics(Context &context, Request &request, const Responder &responder)
     TRY(addInstances(context, samples, project ? *project : std::string()));
     if (!project) {
         samples.add("operations_total", {}, static_cast<double>(context.operations.active()));
-        samples.add("warnings_total", {}, 0);
+        samples.add("warnings_total", {}, static_cast<double>(TRY(store::countWarnings(context.db, store::WarningStatus::New))));
         samples.add("uptime_seconds", {}, std::chrono::duration<double>(std::chrono::steady_clock::now() - kBegan).count());
     }
     std::vector<BodyPart> parts;

@@ -9,6 +9,7 @@
 #include "config/server_config.h"
 #include "daemon/extensions.h"
 #include "daemon/resources.h"
+#include "instances/warnings.h"
 #include "kernel/files.h"
 #include "store/server_config.h"
 #include "version.h"
@@ -146,6 +147,7 @@ Status serverChange(Context &context, Request &request, const Responder &respond
             log::error(back.error().message);
         return recorded;
     }
+    instances::resolve(context.db, instances::WarningType::HttpsUnavailable, instances::kAboutServer);
     context.trust.setTrustAuthority(typed.trustCaCertificates.value_or(false));
     context.schedulesChanged();
     publishChange(context, request);
@@ -275,12 +277,6 @@ Status cluster(Context &, Request &, const Responder &responder)
     return {};
 }
 
-Status emptyList(Context &, Request &, const Responder &responder)
-{
-    responder.sync("[]");
-    return {};
-}
-
 Status internalReady(Context &context, Request &, const Responder &responder)
 {
     context.whenReady([responder] { responder.sync(); });
@@ -332,7 +328,6 @@ constexpr HandlerRow kRows[] = {
     {api::RouteId::OperationWebsocket, &operationWebsocket},
     {api::RouteId::Resources, &resources},
     {api::RouteId::Cluster, &cluster},
-    {api::RouteId::WarningList, &emptyList},
     {api::RouteId::InternalReady, &internalReady},
     {api::RouteId::InternalShutdown, &internalShutdown},
     {api::RouteId::InternalRecover, &internalRecover},

@@ -5,6 +5,7 @@
 #include "images/fingerprint.h"
 #include "instances/image_service.h"
 #include "instances/policy.h"
+#include "instances/warnings.h"
 #include "servers/download.h"
 #include "servers/linked.h"
 #include "store/server_config.h"
@@ -347,8 +348,8 @@ void ImageService::runScheduled(std::time_t now)
         // Asked for again only when it is due the next time, however this goes.
         if (const Status checked = store::setImageChecked(m_db, image.id, millis); !checked)
             return told(image, checked.error());
-        if (const auto fresh = refresh(image.project, image.fingerprint, Progress::none()); !fresh)
-            told(image, fresh.error());
+        const auto fresh = refresh(image.project, image.fingerprint, Progress::none());
+        follow(m_db, WarningType::ImageUpdateFailure, about(image), fresh ? Status() : fresh.error(), "image " + quoted(image.fingerprint.substr(0, 12)));
     }
 }
 

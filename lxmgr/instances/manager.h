@@ -440,6 +440,7 @@ private:
     void resume(const InstanceKey &key);
     Status recoverPause(const store::Operation &journal);
     std::vector<Described> scheduled();
+    void followSchedule(const Described &described, const config::Schedule &schedule);
     Status runSchedule(const Described &described, const config::Schedule &schedule);
     Status dropBeyond(const InstanceKey &key, const std::string &schedule, std::uint32_t keep);
     void snapshotAtStartup(const InstanceKey &key);

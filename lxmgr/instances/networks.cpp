@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "config/network_document.h"
+#include "instances/warnings.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
@@ -176,7 +177,10 @@ Result<network::Network> Networks::ensureUp(const std::string &name)
 {
     const std::lock_guard lock(m_mutex);
     network::Network network = TRY(find(name));
+    const bool wasBroken = isBroken(name);
     TRY(bringUp(network));
+    if (wasBroken)
+        resolve(m_db, WarningType::NetworkUnavailable, about(TRY(store::findNetwork(m_db, store::kDefaultProject, name))));
     return network;
 }
 
@@ -198,8 +202,10 @@ void Networks::recover()
         Status up = network ? bringUp(*network) : Status(network.error());
         if (up)
             up = writeDocument(row); // a crash may have come before it was
-        if (!up)
-            log::error(up.error().message + ", ignoring");
+        if (up)
+            resolve(m_db, WarningType::NetworkUnavailable, about(row));
+        else
+            warn(m_db, WarningType::NetworkUnavailable, about(row), up.error().message);
     }
     const auto acls = store::listAcls(m_db, store::kDefaultProject);
     for (const store::NetworkAcl &acl : acls ? *acls : std::vector<store::NetworkAcl>())
@@ -227,8 +233,7 @@ void Networks::reassertRules()
     for (const store::Network &row : rows ? *rows : std::vector<store::Network>()) {
         const auto network = networkOf(row);
         const Status made = network ? network::ensureRules(*network) : Status(network.error());
-        if (!made)
-            log::warning("network '" + row.name + "': rules: " + made.error().message + ", ignoring");
+        follow(m_db, WarningType::NetworkRules, about(row), made, "network " + quoted(row.name) + ": rules");
     }
     for (const auto &[owner, rules] : m_proxyRules)
         if (const Status made = network::ensureProxies(owner, rules); !made)

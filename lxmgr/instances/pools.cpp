@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "instances/warnings.h"
 #include "kernel/files.h"
 #include "kernel/sys.h"
 #include "storage/tree.h"
@@ -195,6 +196,7 @@ Pools::Use Pools::lend(const std::shared_ptr<storage::Driver> &driver)
 Result<Pools::Use> Pools::openLocked(const store::StoragePool &row)
 {
     Open open = TRY_IN("storage pool " + quoted(row.name), openPool(row, TRY(backingOf(row))));
+    resolve(m_db, WarningType::PoolUnavailable, about(row));
     return lend(m_open.emplace(row.name, std::move(open)).first->second.driver);
 }
 
@@ -243,8 +245,10 @@ std::vector<Pools::Use> Pools::all()
     for (const store::StoragePool &row : *rows) {
         if (const auto pool = get(row.name))
             pools.push_back(*pool);
+        else if (pool.error().code == Code::WrongState) // it is being taken away
+            log::warning(pool.error().message + ", ignoring");
         else
-            log::error(pool.error().message + ", ignoring");
+            warn(m_db, WarningType::PoolUnavailable, about(row), pool.error().message);
     }
     return pools;
 }

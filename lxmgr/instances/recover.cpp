@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "instances/names.h"
 #include "instances/volume_journal.h"
+#include "instances/warnings.h"
 #include "kernel/path.h"
 
 #include <algorithm>
@@ -19,6 +20,13 @@ namespace
 {
 
 constexpr unsigned kDefaultShutdownSeconds = 30;
+
+/// The instance it was about, where that is still there.
+store::WarningSubject subjectOf(store::Database &db, const store::Operation &journal)
+{
+    const auto row = store::findInstance(db, journal.project, journal.object);
+    return row ? about(*row) : kAboutServer;
+}
 
 } // namespace
 
@@ -103,6 +111,7 @@ Status Manager::recoverOperation(const store::Operation &journal)
 
 Status Manager::recover()
 {
+    TRY(store::resolveWarnings(m_s.db, std::string(warningInfo(WarningType::InterruptedOperation).name))); // what is still so is found below
     std::vector<store::Operation> pauses; // of guests, which are found again further down
     for (const store::Operation &journal : TRY(store::listUnfinished(m_s.db)))
         if (isOfVolumes(journal))
@@ -110,7 +119,8 @@ Status Manager::recover()
         else if (journal.type == kPauseOperation)
             pauses.push_back(journal);
         else if (Status done = recoverOperation(journal); !done)
-            log::error(journal.type + " of '" + journal.object + "' was cut off: " + done.error().message + ", ignoring");
+            warn(m_s.db, WarningType::InterruptedOperation, subjectOf(m_s.db, journal),
+                 journal.type + " of " + quoted(journal.object) + " was cut off: " + done.error().message);
     TRY(recoverUndo());
     for (const store::Instance &row : TRY(store::listInstances(m_s.db, ""))) {
         const InstanceKey key{row.project, row.name};
@@ -129,7 +139,7 @@ Status Manager::recover()
         }
         // One broken instance must not keep the others from being served.
         if (!done)
-            log::error("instance '" + key.name + "': " + done.error().message + ", ignoring");
+            warn(m_s.db, WarningType::InterruptedOperation, about(row), "instance " + quoted(key.name) + ": " + done.error().message);
     }
     for (const store::Operation &journal : pauses)
         TRY(recoverPause(journal));
@@ -191,6 +201,7 @@ void Manager::autostart()
 {
     struct Due {
         InstanceKey key;
+        store::WarningSubject subject;
         int priority = 0;
         unsigned delay = 0;
     };
@@ -206,16 +217,16 @@ void Manager::autostart()
             continue;
         const auto now = effective(row);
         if (!now) {
-            log::error("autostart of '" + key.name + "': " + now.error().message + ", ignoring");
+            warn(m_s.db, WarningType::AutostartFailure, about(row), "autostart of " + quoted(key.name) + ": " + now.error().message);
             continue;
         }
         if (m_endedUnasked.contains(key) || now->config.autostart.value_or(valueOf(row.config, kPowerKey) == "RUNNING"))
-            due.push_back({key, now->config.autostartPriority.value_or(0), now->config.autostartDelay.value_or(config::Seconds{}).count});
+            due.push_back({key, about(row), now->config.autostartPriority.value_or(0), now->config.autostartDelay.value_or(config::Seconds{}).count});
     }
     std::ranges::stable_sort(due, std::greater{}, &Due::priority);
     for (const Due &one : due) {
         if (Status started = start(one.key); !started)
-            log::error("autostart of '" + one.key.name + "': " + started.error().message + ", ignoring");
+            warn(m_s.db, WarningType::AutostartFailure, one.subject, "autostart of " + quoted(one.key.name) + ": " + started.error().message);
         if (one.delay > 0)
             std::this_thread::sleep_for(std::chrono::seconds(one.delay)); // boot.autostart.delay asks for just this
     }

@@ -2,6 +2,8 @@
 #include "instances/manager.h"
 
 #include "base/log.h"
+#include "base/text.h"
+#include "instances/warnings.h"
 
 #include <algorithm>
 
@@ -67,9 +69,15 @@ void Manager::runScheduled(std::time_t since, std::time_t now)
         for (const config::Schedule &schedule : schedulesOf(described.expanded.config).schedules) {
             const auto at = schedule.next(since, spreadKey(described.row));
             if (at && *at <= now)
-                logged(runSchedule(described, schedule), {described.row.project, described.row.name},
-                       "snapshot of schedule '" + schedule.name + "'");
+                followSchedule(described, schedule);
         }
+}
+
+void Manager::followSchedule(const Described &described, const config::Schedule &schedule)
+{
+    if (const Status done = runSchedule(described, schedule); !done && done.error().code != Code::NotFound) // deleted meanwhile
+        warn(m_s.db, WarningType::ScheduledSnapshotFailure, about(described.row),
+             "instance " + quoted(described.row.name) + ": snapshot of schedule " + quoted(schedule.name) + ": " + done.error().message);
 }
 
 Status Manager::runSchedule(const Described &described, const config::Schedule &schedule)
@@ -84,6 +92,7 @@ Status Manager::runSchedule(const Described &described, const config::Schedule &
     request.schedule = schedule.name;
     request.expiry = schedule.expiry;
     TRY(createSnapshot(key, request));
+    resolve(m_s.db, WarningType::ScheduledSnapshotFailure, about(described.row));
     return schedule.keep ? dropBeyond(key, schedule.name, *schedule.keep) : Status();
 }
 
@@ -105,7 +114,7 @@ void Manager::snapshotAtStartup(const InstanceKey &key)
         return; // start itself says why
     for (const config::Schedule &schedule : schedulesOf(described->expanded.config).schedules)
         if (schedule.when == config::Schedule::When::Startup)
-            logged(runSchedule(*described, schedule), key, "snapshot of schedule '" + schedule.name + "'");
+            followSchedule(*described, schedule);
 }
 
 } // namespace lxmgr::instances

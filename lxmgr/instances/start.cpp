@@ -10,6 +10,7 @@
 #include "instances/own_view.h"
 #include "instances/policy.h"
 #include "instances/templates.h"
+#include "instances/warnings.h"
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
 
@@ -173,6 +174,8 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY(store::setInstanceUsed(m_s.db, row.id, store::unixMillis()));
     TRY(failpoint("start.ready"));
     beginCloudInit(key);
+    resolve(m_s.db, WarningType::AutostartFailure, about(row));
+    resolve(m_s.db, WarningType::RestartFailure, about(row));
     m_s.emit({"instance-started", key, {}});
     return {};
 }

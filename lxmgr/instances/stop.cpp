@@ -7,6 +7,7 @@
 #include "cards/cards.h"
 #include "instances/journal.h"
 #include "instances/names.h"
+#include "instances/warnings.h"
 #include "kernel/path.h"
 #include "spec/monitor_client.h"
 
@@ -51,7 +52,8 @@ bool Manager::startAgain(const store::Instance &row)
         std::vector<std::chrono::steady_clock::time_point> &restarts = m_restarts[key];
         std::erase_if(restarts, [&](const auto &at) { return now - at > std::chrono::minutes(1); });
         if (restarts.size() >= kMost) {
-            log::error("instance '" + row.name + "' ended " + std::to_string(kMost + 1) + " times within a minute: it is not started again");
+            warn(m_s.db, WarningType::RestartFailure, about(row),
+                 "instance " + quoted(row.name) + " ended " + std::to_string(kMost + 1) + " times within a minute: it is not started again");
             m_restarts.erase(key);
             return false;
         }
@@ -60,7 +62,7 @@ bool Manager::startAgain(const store::Instance &row)
     log::warning("instance '" + row.name + "' ended unasked: it is started again (boot.autorestart)");
     const Status started = startLocked(key);
     if (!started)
-        log::error("instance '" + row.name + "': " + started.error().message);
+        warn(m_s.db, WarningType::RestartFailure, about(row), "instance " + quoted(row.name) + ": " + started.error().message);
     return started.has_value();
 }
 

@@ -7,6 +7,7 @@
 #include "base/undo.h"
 #include "instances/journal.h"
 #include "instances/volume_journal.h"
+#include "instances/warnings.h"
 
 #include <algorithm>
 
@@ -196,15 +197,12 @@ std::optional<std::time_t> Volumes::nextScheduled(std::time_t now)
 
 void Volumes::runScheduled(std::time_t since, std::time_t now)
 {
-    const auto logged = [](const Status &done, const store::Volume &row, const std::string &what) {
-        if (!done && done.error().code != Code::NotFound) // deleted meanwhile
-            log::error(titleOf(keyOfVolume(row)) + ": " + what + ": " + done.error().message + ", ignoring");
-    };
     for (const store::VolumeSnapshot &snapshot :
          store::listExpiredVolumeSnapshots(m_db, std::int64_t{now} * 1000).value_or(std::vector<store::VolumeSnapshot>{}))
         if (const auto row = store::findVolume(m_db, snapshot.volumeId)) {
             const Status gone = deleteSnapshot(keyOfVolume(*row), snapshot.name, Keep::No);
-            logged(gone, *row, "deleting expired snapshot '" + snapshot.name + "'");
+            if (!gone && gone.error().code != Code::NotFound) // deleted meanwhile
+                log::error(titleOf(keyOfVolume(*row)) + ": deleting expired snapshot '" + snapshot.name + "': " + gone.error().message + ", ignoring");
             if (gone)
                 emit("storage-volume-snapshot-deleted", keyOfVolume(*row), snapshot.name);
         }
@@ -212,8 +210,15 @@ void Volumes::runScheduled(std::time_t since, std::time_t now)
         for (const config::Schedule &schedule : schedulesOf(row.config).schedules) {
             const auto at = schedule.next(since, static_cast<std::uint64_t>(row.id));
             if (row.status == store::VolumeStatus::Ready && at && *at <= now)
-                logged(runSchedule(row, schedule), row, "snapshot of schedule '" + schedule.name + "'");
+                followSchedule(row, schedule);
         }
+}
+
+void Volumes::followSchedule(const store::Volume &row, const config::Schedule &schedule)
+{
+    if (const Status done = runSchedule(row, schedule); !done && done.error().code != Code::NotFound) // deleted meanwhile
+        warn(m_db, WarningType::ScheduledSnapshotFailure, about(row),
+             titleOf(keyOfVolume(row)) + ": snapshot of schedule " + quoted(schedule.name) + ": " + done.error().message);
 }
 
 Status Volumes::runSchedule(const store::Volume &row, const config::Schedule &schedule)
@@ -223,6 +228,7 @@ Status Volumes::runSchedule(const store::Volume &row, const config::Schedule &sc
     request.schedule = schedule.name;
     request.expiry = schedule.expiry;
     emit("storage-volume-snapshot-created", key, TRY(createSnapshot(key, request)));
+    resolve(m_db, WarningType::ScheduledSnapshotFailure, about(row));
     if (!schedule.keep)
         return {};
     for (const std::string &name : namesBeyond(TRY(snapshots(key)), schedule.name, *schedule.keep)) {

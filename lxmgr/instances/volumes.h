@@ -134,6 +134,7 @@ private:
     Status finishDeleteSnapshot(const store::Volume &row, const store::VolumeSnapshot &snapshot,
                                 std::optional<store::UndoEntry> undo = std::nullopt);
     Result<std::string> snapshotName(const store::Volume &row, const config::VolumeConfig &config, const SnapshotRequest &request);
+    void followSchedule(const store::Volume &row, const config::Schedule &schedule);
     Status runSchedule(const store::Volume &row, const config::Schedule &schedule);
     // Copies.
     Status makeFiles(const Source &from, storage::Driver &to, const VolumeKey &target, const std::optional<store::Volume> &like,

@@ -6,6 +6,7 @@
 #include "api/objects.h"
 #include "api/projects.h"
 #include "api/volume_backups.h"
+#include "api/warnings.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -39,7 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
            InstancesPost, InstancesPut, NetworkAclPut, NetworkForwardPut, NetworkPut, ProfilePut, ProfilesPut, Project, ProjectPut,
            RecoverPost, RenamePost, RepositoryBackupsPost, RepositoryRestorePost, ServerPut, SnapshotPost, SnapshotPut, SnapshotsPost,
            StoragePoolPut, StorageVolumeBackupsPost, StorageVolumePost, StorageVolumePut, StorageVolumeSnapshotPut,
-           StorageVolumeSnapshotsPost, StorageVolumesPost, TemplateBuildPost, UndoPost>(
+           StorageVolumeSnapshotsPost, StorageVolumesPost, TemplateBuildPost, UndoPost, WarningPut>(
         {reinterpret_cast<const char *>(data), size});
     return 0;
 }
