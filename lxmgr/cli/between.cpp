@@ -116,7 +116,6 @@ public:
     }
 
     Host &source() { return m_source; }
-    Host &target() { return m_target; }
 
 private:
     static Error unreachable(const Host &host, const std::string &mode)
@@ -344,6 +343,23 @@ Error withCure(Error error, const std::string &to)
     return error;
 }
 
+/// Whether `post` names what an earlier move of `source` has brought there, which was cut off before it was deleted here: it is then
+/// brought up to date. WrongState where it has a life of its own by now.
+Result<bool> cameBefore(client::Client &target, const api::InstancesPost &post, const Definition &source, const std::string &host)
+{
+    const auto there = target.get<api::Instance>(TRY(instancePath(post.name)));
+    if (!there)
+        return there.error().code == Code::NotFound ? Result<bool>(false) : there.error();
+    const auto uuid = source.config.find("volatile.uuid"), other = there->config.find("volatile.uuid");
+    if (uuid == source.config.end() || other == there->config.end() || uuid->second != other->second)
+        return false; // another one, whose name is taken
+    if (there->lastUsedAt.isSet())
+        return Error(Code::WrongState, quoted(post.name) + " has come to " + quoted(host) +
+                                           " by a move that was cut off before it was deleted here, and was started there since")
+            .hint("delete the one that is not wanted, here or there");
+    return true;
+}
+
 Result<Transfer> transferOf(Context &context, const Arguments &arguments, const std::string &to, Identity identity, std::string what)
 {
     const std::string from = arguments.word(0);
@@ -372,7 +388,7 @@ Result<Transfer> transferOf(Context &context, const Arguments &arguments, const 
     TRY(complete(post, definition, arguments, identity));
     post.source.type = "migration";
     post.source.instanceOnly = arguments.has("instance-only");
-    post.source.refresh = arguments.has("refresh");
+    post.source.refresh = arguments.has("refresh") || (identity == Identity::Kept && TRY(cameBefore(target.client, post, definition, to)));
     const bool only = post.source.instanceOnly;
     return Transfer(context, std::move(source), std::move(target), path, std::move(post), only, std::move(what));
 }

@@ -1,5 +1,6 @@
 #include "cli/docs.h"
 
+#include "api/warnings.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/context.h"
@@ -164,6 +165,14 @@ std::string exitTable()
     return text;
 }
 
+std::string warningTable()
+{
+    std::string text;
+    for (const api::WarningInfo &warning : api::kWarningTypes)
+        text.append(term(warning.name, std::string(warning.meaning) + " (" + std::string(warning.severity) + ")"));
+    return text;
+}
+
 struct Variable {
     std::string_view name;
     std::string_view meaning;
@@ -222,6 +231,7 @@ constexpr DocTable kTables[] = {
     {"project-keys",  &projectKeyTable },
     {"server-keys",   &serverKeyTable  },
     {"exit-statuses", &exitTable       },
+    {"warnings",      &warningTable    },
     {"environment",   &environmentTable},
     {"files",         &fileTable       },
 };

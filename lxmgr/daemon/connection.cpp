@@ -2,15 +2,13 @@
 
 #include "base/log.h"
 #include "base/packet.h"
-#include "base/text.h"
+#include "daemon/spool.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace lxmgr::daemon
@@ -22,9 +20,6 @@ using namespace std::chrono_literals;
 
 constexpr auto kHeadTime = 3s;        // from the first byte of a head to its end
 constexpr auto kIdleTime = 30s;       // between requests, and between pieces of a body
-constexpr auto kCloseTime = 5s;       // for the last bytes, and for the client's half of a websocket's close
-constexpr auto kKeepaliveTime = 10s;
-constexpr std::string_view kKeepalive = "keepalive"; // what LXD's pings carry
 constexpr std::size_t kReadSize = 64 << 10;
 constexpr std::size_t kUploadAhead = 256 << 10; // read before it is written
 constexpr std::size_t kMostFds = 16;
@@ -39,54 +34,6 @@ Answer errorAnswer(int status, std::string_view message, Code code)
     return answer;
 }
 
-Status writeAll(int fd, std::string_view bytes)
-{
-    while (!bytes.empty()) {
-        const ssize_t count = ::write(fd, bytes.data(), bytes.size());
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return Error::fromErrno(errno, "write");
-        bytes.remove_prefix(static_cast<std::size_t>(count));
-    }
-    return {};
-}
-
-std::uint64_t freeAt(const std::string &folder)
-{
-    struct statvfs info {
-    };
-    return ::statvfs(folder.c_str(), &info) == 0 && info.f_blocks > 0 ? std::uint64_t{info.f_bavail} * info.f_frsize
-                                                                      : UINT64_MAX;
-}
-
-/// `expected`: how much is to come, where the client says so.
-Result<Fd> openSpool(const std::string &folder, std::optional<std::uint64_t> expected)
-{
-    const std::uint64_t free = freeAt(folder);
-    if (expected && *expected > free)
-        return Error(Code::NoSpace, "the upload takes " + humanBytes(Bytes{*expected}) + ", " + humanBytes(Bytes{*expected - free}) +
-                                        " more than the " + humanBytes(Bytes{free}) + " free at " + folder);
-    Fd file(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-    if (!file)
-        return Error::fromErrno(errno, "open a temporary file in", folder);
-    return file;
-}
-
-/// A full disk's error with what was missing, as far as that is known.
-Error withMissing(Error error, const Fd &file, const std::string &folder, std::optional<std::uint64_t> expected)
-{
-    struct stat info {
-    };
-    if (error.code != Code::NoSpace || ::fstat(file.get(), &info) < 0)
-        return error;
-    const auto received = static_cast<std::uint64_t>(info.st_size);
-    if (::ftruncate(file.get(), 0) < 0) // nobody reads it any more, and what is free is asked next
-        return error;
-    const std::string missing = expected && *expected > received ? ", " + humanBytes(Bytes{*expected - received}) + " were still to come" : "";
-    return std::move(error).hint(humanBytes(Bytes{received}) + " of the upload were stored" + missing + "; " +
-                                 humanBytes(Bytes{freeAt(folder)}) + " are free at " + folder + " without it");
-}
 } // namespace
 
 Hub::Hub(ServerOptions theOptions, Handler theHandler)
@@ -192,8 +139,7 @@ void Connection::expired()
     if (m_phase == Phase::Socket) {
         if (m_framer->closeSent())
             return end(); // the client keeps its half open for too long
-        sendFrame(http::Opcode::Ping, kKeepalive);
-        setDeadline(kKeepaliveTime);
+        sayHello();
         return;
     }
     if (m_phase == Phase::Request && !m_parser.idle()) {
@@ -632,105 +578,6 @@ void Connection::nextRequest()
     setDeadline(kIdleTime);
     if (!m_unread.empty()) // posted, not called: thousands of requests in one read must not become as many stack frames
         m_hub.poller.post([self = shared_from_this()] { self->feedHttp({}); });
-}
-
-// --- websocket ------------------------------------------------------------------------------------------------------
-
-void Connection::becomeWebSocket(std::function<void(std::shared_ptr<WebSocket>)> ready)
-{
-    const auto self = shared_from_this();
-    m_phase = Phase::Socket;
-    m_channel.reset();
-    m_fds.clear();
-    m_webSocket = std::make_shared<WebSocket>(weak_from_this(), m_hub.poller);
-    m_framer.emplace(http::Role::Server, http::FrameEvents{
-                                             [this](http::Opcode opcode, std::string_view piece, bool last) {
-                                                 if (m_webSocket)
-                                                     m_webSocket->received(opcode, piece, last);
-                                             },
-                                             {},
-                                             {}});
-    sendFrame(http::Opcode::Ping, kKeepalive); // LXD's clients have always seen one right away
-    setDeadline(kKeepaliveTime);
-    ready(m_webSocket);
-    if (m_phase == Phase::Socket && !m_unread.empty())
-        feedWebSocket(std::exchange(m_unread, {}));
-    updateEvents();
-}
-
-void Connection::feedWebSocket(std::string_view bytes)
-{
-    const auto self = shared_from_this();
-    const Status status = m_framer->feed(bytes);
-    if (m_webSocket)
-        m_webSocket->readDone();
-    if (m_phase == Phase::Ended)
-        return;
-    m_outbox.add(std::exchange(m_framer->output(), {}));
-    if (!status)
-        m_phase = Phase::Closing;
-    else if (m_framer->closeReceived())
-        if (const auto webSocket = m_webSocket)
-            webSocket->closed();
-    flush();
-}
-
-void Connection::sendFrame(http::Opcode opcode, std::string_view payload)
-{
-    if (m_phase != Phase::Socket)
-        return;
-    m_framer->send(opcode, payload);
-    m_outbox.add(std::exchange(m_framer->output(), {}));
-    queued();
-}
-
-void Connection::queued()
-{
-    if (m_outbox.count() > m_messageLimit || m_outbox.bytes() > m_byteLimit) {
-        log::warning("a websocket client does not keep up with what it is sent: closing it");
-        return end();
-    }
-    if (!m_wantWrite)
-        flush();
-}
-
-void Connection::sendShared(SharedFrame frame)
-{
-    if (m_phase != Phase::Socket || m_framer->closeSent())
-        return;
-    m_outbox.add(std::move(frame));
-    queued();
-}
-
-void Connection::sendPiped(std::shared_ptr<PipePiece> piece)
-{
-    if (m_phase != Phase::Socket || m_framer->closeSent())
-        return;
-    m_outbox.add(http::serverFrameStart(http::Opcode::Binary, piece->left));
-    m_outbox.add(std::move(piece));
-    queued();
-}
-
-void Connection::closeWebSocket(std::uint16_t code, std::string_view reason)
-{
-    if (m_phase != Phase::Socket)
-        return;
-    m_framer->close(code, reason);
-    m_outbox.add(std::exchange(m_framer->output(), {}));
-    setDeadline(kCloseTime);
-    flush();
-}
-
-void Connection::setQueueLimit(std::size_t messages, std::size_t bytes)
-{
-    m_messageLimit = messages;
-    m_byteLimit = bytes;
-}
-
-void Connection::pauseReading(bool pause)
-{
-    m_paused = pause;
-    updateEvents();
 }
 
 } // namespace lxmgr::daemon

@@ -133,6 +133,7 @@ private:
     void received(std::string_view bytes);
     void feedHttp(std::string_view bytes);
     void feedWebSocket(std::string_view bytes);
+    void sayHello();
     bool takeFds(const msghdr &message);
 
     Status onHead(http::RequestHead head);

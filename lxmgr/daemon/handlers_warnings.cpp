@@ -5,7 +5,7 @@
 #include "api/envelope.h"
 #include "api/warnings.h"
 #include "base/text.h"
-#include "instances/warnings.h"
+#include "store/warnings.h"
 
 #include <array>
 
@@ -46,7 +46,7 @@ api::Warning toApi(const store::Warning &row)
     warning.firstSeenAt = timeOf(row.firstSeen);
     warning.lastSeenAt = timeOf(row.lastSeen);
     warning.lastMessage = row.message;
-    warning.severity = instances::warningSeverity(row.type);
+    warning.severity = api::warningSeverity(row.type);
     warning.status = kStatusWords[static_cast<std::size_t>(row.status)];
     warning.entityUrl = urlOfSubject(row);
     return warning;

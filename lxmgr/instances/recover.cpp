@@ -111,7 +111,7 @@ Status Manager::recoverOperation(const store::Operation &journal)
 
 Status Manager::recover()
 {
-    TRY(store::resolveWarnings(m_s.db, std::string(warningInfo(WarningType::InterruptedOperation).name))); // what is still so is found below
+    TRY(store::resolveWarnings(m_s.db, std::string(api::warningInfo(WarningType::InterruptedOperation).name))); // what is still so is found below
     std::vector<store::Operation> pauses; // of guests, which are found again further down
     for (const store::Operation &journal : TRY(store::listUnfinished(m_s.db)))
         if (isOfVolumes(journal))

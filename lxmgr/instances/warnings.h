@@ -1,6 +1,7 @@
 // Warnings: what goes wrong while nobody waits for an answer. It is logged, and kept for GET /1.0/warnings until it is put right.
 #pragma once
 
+#include "api/warnings.h"
 #include "store/images.h"
 #include "store/instances.h"
 #include "store/networks.h"
@@ -8,44 +9,12 @@
 #include "store/volumes.h"
 #include "store/warnings.h"
 
-#include <span>
 #include <string>
-#include <string_view>
 
 namespace lxmgr::instances
 {
 
-enum class WarningType {
-    AutostartFailure,
-    RestartFailure,
-    ScheduledSnapshotFailure,
-    ImageUpdateFailure,
-    InterruptedOperation,
-    PoolUnavailable,
-    PoolShort,
-    NetworkUnavailable,
-    NetworkRules,
-    HttpsUnavailable,
-    AuditIncomplete,
-    CgroupBlkio,
-    CgroupCpu,
-    CgroupCpuset,
-    CgroupFreezer,
-    CgroupHugetlb,
-    CgroupMemory,
-    CgroupPids,
-};
-
-struct WarningInfo {
-    WarningType type;
-    std::string_view name;     ///< On the wire, in LXD's words where it has any.
-    std::string_view severity; ///< low, moderate, high
-    std::string_view meaning;  ///< For the manual.
-};
-std::span<const WarningInfo> warningTypes();
-const WarningInfo &warningInfo(WarningType type);
-/// "low" for a name that is none of ours any more.
-std::string_view warningSeverity(std::string_view name);
+using api::WarningType;
 
 inline store::WarningSubject about(const store::Instance &row) { return {store::WarningSubject::Kind::Instance, row.id}; }
 inline store::WarningSubject about(const store::StoragePool &row) { return {store::WarningSubject::Kind::Pool, row.id}; }

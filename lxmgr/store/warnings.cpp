@@ -30,7 +30,10 @@ constexpr std::pair<WarningStatus, std::string_view> kStatusNames[] = {
     {WarningStatus::Acknowledged, "acknowledged"},
     {WarningStatus::Resolved,     "resolved"    },
 };
-std::string_view statusName(WarningStatus status) { return std::ranges::find(kStatusNames, status, &std::pair<WarningStatus, std::string_view>::first)->second; }
+std::string_view statusName(WarningStatus status)
+{
+    return std::ranges::find(kStatusNames, status, &std::pair<WarningStatus, std::string_view>::first)->second;
+}
 WarningStatus statusFrom(const std::string &name) // the column's CHECK lets no other name in
 {
     return std::ranges::find(kStatusNames, name, &std::pair<WarningStatus, std::string_view>::second)->first;
@@ -41,7 +44,8 @@ std::string missing(const std::string &uuid) { return "warning " + quoted(uuid) 
 std::int64_t idAs(Kind kind, const WarningSubject &subject) { return subject.kind == kind ? subject.id : 0; }
 
 /// `sql` with the type and the columns of the subject behind `values`.
-template <class... Values> Result<Statement> ofSubject(Database &db, std::string_view sql, const std::string &type, const WarningSubject &subject, const Values &...values)
+template <class... Values>
+Result<Statement> ofSubject(Database &db, std::string_view sql, const std::string &type, const WarningSubject &subject, const Values &...values)
 {
     Statement statement = TRY(query(db, sql, values..., type));
     for (const Kind kind : kKinds)
@@ -90,7 +94,8 @@ Status noteWarning(Database &db, const std::string &uuid, const std::string &typ
         if (db.changes() > 0)
             return {};
         constexpr std::string_view kInsert =
-            "INSERT INTO warnings (uuid, message, first_seen, last_seen, changed_at, status, count, type, instance_id, pool_id, network_id, image_id, volume_id) "
+            "INSERT INTO warnings (uuid, message, first_seen, last_seen, changed_at, status, count, "
+            "type, instance_id, pool_id, network_id, image_id, volume_id) "
             "VALUES (?, ?, ?, ?, ?, 'new', 1, ?, nullif(?, 0), nullif(?, 0), nullif(?, 0), nullif(?, 0), nullif(?, 0))";
         return TRY(ofSubject(db, kInsert, type, subject, uuid, message, now, now, now)).run();
     });

@@ -138,6 +138,7 @@ void TestManyFiles::allComeThrough_data()
     QTest::addColumn<QByteArray>("driver");
     QTest::addColumn<QByteArray>("fileSystem");
     QTest::newRow("overlay/ext4") << QByteArray("overlay") << QByteArray("ext4");
+    QTest::newRow("overlay/xfs") << QByteArray("overlay") << QByteArray("xfs");
     QTest::newRow("dir/ext4") << QByteArray("dir") << QByteArray("ext4");
     QTest::newRow("btrfs/btrfs") << QByteArray("btrfs") << QByteArray("btrfs");
 }
@@ -153,8 +154,10 @@ void TestManyFiles::allComeThrough()
         kind.make = {"mkfs.ext4", "-q", "-F", "-N", QString::number(wanted() * 7 + 20'000)};
     const bool ext4 = fileSystem != "ext4" || g_fileSystems.lack("ext4").empty();
     const bool btrfs = fileSystem != "btrfs" || g_fileSystems.lack("btrfs").empty();
+    const bool xfs = fileSystem != "xfs" || g_fileSystems.lack("xfs").empty();
     NEEDS("ext4", ext4);
     NEEDS("btrfs", btrfs);
+    NEEDS("xfs", xfs);
     VERIFY_OK(g_fileSystems.make(kind, bed, wanted() >= 100'000 ? "40G" : "2G"));
     const std::string state = g_fileSystems.path(bed);
     auto opened = Driver::open({"default", driver.toStdString(), state + "/pool", VolumeKind::Instance}, state);

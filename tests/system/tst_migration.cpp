@@ -39,6 +39,7 @@ private slots:
     void theSourceDies();
     void theTargetDies();
     void theClientDies();
+    void aMoveThatWasCutOffIsCompleted();
     void whatCameWholeStays();
     void theOtherHostIsLeftClean();
 
@@ -573,6 +574,29 @@ void TestMigration::theClientDies()
     startFar();
     must({"copy", "t1", "b:t2", "--refresh"});
     isSame("t1", "t2", {"s0", "s1"});
+    tidyFar();
+}
+
+/// All of it is there, and it was not deleted here.
+void TestMigration::aMoveThatWasCutOffIsCompleted()
+{
+    makeGuest("t1");
+    const QString uuid = "volatile.uuid=" + QString::fromUtf8(m_box.text({"config", "get", "t1", "volatile.uuid"}));
+    must({"copy", "t1", "b:t2", "-c", uuid}); // as a move does it
+    mustFar({"start", "t2"});
+    mustFar({"stop", "--force", "t2"});
+    const Run refused = m_box.cli({"move", "t1", "b:t2"});
+    QVERIFY2(!refused.ok() && refused.err.contains("was started there since"), refused.told());
+    QCOMPARE(m_box.text({"list", "-f", "csv", "-c", "nsS", "t1"}), QByteArray("t1,STOPPED,2"));
+    mustFar({"delete", "--purge", "t2"});
+    must({"copy", "t1", "b:t2"});
+    const Run taken = m_box.cli({"move", "t1", "b:t2"});
+    QVERIFY2(!taken.ok() && taken.err.contains("already exists"), taken.told()); // it is another one
+    mustFar({"delete", "--purge", "t2"});
+    must({"copy", "t1", "b:t2", "-c", uuid});
+    must({"move", "t1", "b:t2"});
+    QCOMPARE(m_box.stateOf("t1"), QByteArray());
+    QCOMPARE(farText({"list", "-f", "csv", "-c", "nsS"}), QByteArray("t2,STOPPED,2"));
     tidyFar();
 }
 

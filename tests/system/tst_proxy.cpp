@@ -552,6 +552,7 @@ void TestProxy::theShippedAgentWorks()
     start("t1", {"-p", "default", "-p", "dev"});
     QCOMPARE(inside("t1", {"sh", "-c", "stat -c '%n %u %g %a' $SSH_AUTH_SOCK"}), "/run/ssh-agent.sock 1000 1000 600");
     QCOMPARE(askInside({"unix", "/run/ssh-agent.sock", "0", "x"}), "0 uid 1000 gid 1000 x");
+    QCOMPARE(inside("t1", {"id", "-u", "dev"}), "1000");
     must({"delete", "--force", "t1"});
     must({"profile", "delete", "dev"});
     QFile::remove(socket);
