@@ -3,6 +3,7 @@
 
 #include <QDir>
 #include <QJsonArray>
+#include <QStandardPaths>
 #include <QTcpServer>
 
 using namespace lxmgr;
@@ -18,6 +19,7 @@ private slots:
     void anOperationThatCannotBeTakenBack();
     void anAddressThatIsNotToBeHad();
     void whatIsKnownIsNotListed();
+    void otherClientsSeeThem();
     void onlyTwoStatesCanBeSet_data();
     void onlyTwoStatesCanBeSet();
     void theyGoWithTheirInstance();
@@ -172,6 +174,31 @@ void TestWarnings::whatIsKnownIsNotListed()
     must({"warning", "delete", uuid});
     const Run gone = m_box.cli({"warning", "show", uuid});
     QVERIFY2(!gone.ok() && gone.err.contains("Warning not found"), gone.told());
+}
+
+/// The lxc of Debian, unmodified.
+void TestWarnings::otherClientsSeeThem()
+{
+    if (QStandardPaths::findExecutable("lxc").isEmpty())
+        QSKIP("no lxc (package lxd-client)");
+    const auto lxc = [&](const QStringList &args) {
+        RunOptions options;
+        options.environment = m_box.environment();
+        options.environment.insert("LXD_SOCKET", m_box.socket());
+        options.environment.insert("LXD_CONF", m_box.directory() + "/lxc-conf");
+        return run(QStringList{"lxc", "warning"} + args, options);
+    };
+    warnOfAutostart();
+    const QString uuid = warning(kAutostart)["uuid"].toString();
+    const Run listed = lxc({"list", "-f", "csv"});
+    QVERIFY2(listed.ok() && listed.out.startsWith(uuid.toUtf8() + ",Failed to autostart instance,NEW,MODERATE,1,default,"), listed.told());
+    const Run shown = lxc({"show", uuid});
+    QVERIFY2(shown.ok() && shown.out.contains("entity_url: /1.0/instances/t1"), shown.told());
+    RUN_OK(lxc({"ack", uuid}));
+    QCOMPARE(lxc({"list", "-f", "csv"}).out, QByteArray());
+    QVERIFY(lxc({"list", "--all", "-f", "csv"}).out.contains("ACKNOWLEDGED"));
+    RUN_OK(lxc({"delete", uuid}));
+    QVERIFY(warning(kAutostart).isEmpty());
 }
 
 void TestWarnings::onlyTwoStatesCanBeSet_data()
