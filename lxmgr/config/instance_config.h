@@ -30,6 +30,7 @@ struct InstanceConfig {
 
     std::optional<CpuLimit> cpu;
     std::optional<CpuAllowance> cpuAllowance;
+    std::optional<NodeList> cpuNodes;
     std::optional<std::uint32_t> cpuPriority;
     std::optional<MemoryLimit> memory;
     std::optional<MemoryEnforce> memoryEnforce;

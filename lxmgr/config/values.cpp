@@ -29,17 +29,37 @@ bool hasControl(std::string_view text)
 bool isDigit(char c) { return c >= '0' && c <= '9'; }
 bool isLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/// "3" is {3}, "0-3" is {0,1,2,3}.
-Result<std::vector<std::uint32_t>> parseCpuRange(std::string_view text)
+/// "0-2,5" is {0,1,2,5}: sorted, no doubles, at least one.
+Result<std::vector<std::uint32_t>> parseNumbers(std::string_view text)
 {
-    const std::size_t dash = text.find('-');
-    const auto first = TRY(parseUnsigned(text.substr(0, dash), 0, kMaxCpu));
-    const auto last =
-        dash == std::string_view::npos ? first : TRY(parseUnsigned(text.substr(dash + 1), first, kMaxCpu));
-    std::vector<std::uint32_t> cpus;
-    for (std::uint64_t cpu = first; cpu <= last; ++cpu)
-        cpus.push_back(static_cast<std::uint32_t>(cpu));
-    return cpus;
+    std::vector<std::uint32_t> numbers;
+    for (const std::string &part : split(text, ',')) {
+        const std::size_t dash = part.find('-');
+        const auto first = TRY(parseUnsigned(part.substr(0, dash), 0, kMaxCpu));
+        const auto last = dash == std::string::npos ? first : TRY(parseUnsigned(part.substr(dash + 1), first, kMaxCpu));
+        for (std::uint64_t number = first; number <= last; ++number)
+            numbers.push_back(static_cast<std::uint32_t>(number));
+        if (numbers.size() > 2 * kMaxCpu)
+            return Error(Code::Invalid, "names too much");
+    }
+    std::ranges::sort(numbers);
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+    return numbers;
+}
+
+std::string formatNumbers(const std::vector<std::uint32_t> &numbers)
+{
+    std::string text;
+    for (std::size_t from = 0; from < numbers.size();) {
+        std::size_t to = from;
+        while (to + 1 < numbers.size() && numbers[to + 1] == numbers[to] + 1)
+            ++to;
+        text += (text.empty() ? "" : ",") + std::to_string(numbers[from]);
+        if (to > from)
+            text += "-" + std::to_string(numbers[to]);
+        from = to + 1;
+    }
+    return text;
 }
 
 Result<std::int64_t> parseMillis(std::string_view text, std::uint64_t most)
@@ -115,36 +135,28 @@ Result<CpuLimit> Codec<CpuLimit>::parse(std::string_view text)
         limit.count = static_cast<std::uint32_t>(*count);
         return limit;
     }
-    for (const std::string &part : split(text, ',')) {
-        const auto cpus = parseCpuRange(part);
-        if (!cpus)
-            return bad(text, kWhat);
-        limit.set.insert(limit.set.end(), cpus->begin(), cpus->end());
-        if (limit.set.size() > 2 * kMaxCpu)
-            return bad(text, kWhat);
-    }
-    std::ranges::sort(limit.set);
-    limit.set.erase(std::unique(limit.set.begin(), limit.set.end()), limit.set.end());
+    const auto set = parseNumbers(text);
+    if (!set)
+        return bad(text, kWhat);
+    limit.set = *set;
     return limit;
 }
 std::string Codec<CpuLimit>::format(const CpuLimit &value)
 {
     if (value.count != 0)
         return std::to_string(value.count);
-    std::string text;
-    for (std::size_t from = 0; from < value.set.size();) {
-        std::size_t to = from;
-        while (to + 1 < value.set.size() && value.set[to + 1] == value.set[to] + 1)
-            ++to;
-        text += text.empty() ? "" : ",";
-        text += std::to_string(value.set[from]);
-        // A lone number would read as a count, so one CPU is written "3-3".
-        if (to > from || value.set.size() == 1)
-            text += "-" + std::to_string(value.set[to]);
-        from = to + 1;
-    }
-    return text;
+    // A lone number would read as a count, so one CPU is written "3-3".
+    return value.set.size() == 1 ? std::to_string(value.set[0]) + "-" + std::to_string(value.set[0]) : formatNumbers(value.set);
 }
+
+Result<NodeList> Codec<NodeList>::parse(std::string_view text)
+{
+    const auto nodes = parseNumbers(text);
+    if (!nodes)
+        return bad(text, "is no list of NUMA nodes (0, 0-1 or 0,2)");
+    return NodeList{*nodes};
+}
+std::string Codec<NodeList>::format(const NodeList &value) { return formatNumbers(value.nodes); }
 
 Result<CpuAllowance> Codec<CpuAllowance>::parse(std::string_view text)
 {

@@ -20,6 +20,12 @@ struct CpuLimit {
     bool operator==(const CpuLimit &) const = default;
 };
 
+/// limits.cpu.nodes: NUMA nodes by their numbers.
+struct NodeList {
+    std::vector<std::uint32_t> nodes; ///< Sorted, no doubles, at least one.
+    bool operator==(const NodeList &) const = default;
+};
+
 /// limits.cpu.allowance: "50%" is a share under contention, "25ms/100ms" a hard quota.
 struct CpuAllowance {
     std::uint32_t percent = 0; ///< Soft share, 1 to 100; 0: quota and period count.
@@ -169,6 +175,7 @@ LXMGR_CODEC(std::string, "string");
 LXMGR_CODEC(Bytes, "size");
 LXMGR_CODEC(Seconds, "seconds");
 LXMGR_CODEC(CpuLimit, "count or set");
+LXMGR_CODEC(NodeList, "numbers of nodes");
 LXMGR_CODEC(CpuAllowance, "percent or ms/ms");
 LXMGR_CODEC(MemoryLimit, "size or percent");
 LXMGR_CODEC(MemoryEnforce, "hard or soft");

@@ -13,8 +13,12 @@ void Manager::placed(const InstanceKey &key, const config::InstanceConfig &confi
 {
     const std::lock_guard guard(m_pinsMutex);
     const bool had = m_pins.erase(key) > 0;
-    if (config.cpu)
-        m_pins[key] = {config.cpu->count, config.cpu->set};
+    if (config.cpu) {
+        cgroup::CpuPins &pins = m_pins[key] = {config.cpu->count, config.cpu->set, {}};
+        if (config.cpuNodes)
+            if (const auto host = cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase))
+                pins.among = cgroup::cpusOn(config.cpuNodes->nodes, host->cpus, host->nodes()).value_or(std::vector<unsigned>{});
+    }
     if (had || config.cpu)
         balanceCpus();
 }

@@ -466,6 +466,8 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
             limits.cpuCount = config.cpu->count;
         limits.cpuSet = config.cpu->set;
     }
+    if (config.cpuNodes)
+        limits.cpuNodes = config.cpuNodes->nodes;
     if (config.cpuAllowance) {
         if (config.cpuAllowance->percent > 0)
             limits.cpuPercent = config.cpuAllowance->percent;

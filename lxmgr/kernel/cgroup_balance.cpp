@@ -2,6 +2,7 @@
 #include "kernel/cgroup_limits.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 namespace lxmgr::cgroup
@@ -12,10 +13,19 @@ namespace
 
 using Load = std::map<unsigned, unsigned>;
 
+bool has(std::span<const unsigned> cpus, unsigned cpu) { return std::ranges::find(cpus, cpu) != cpus.end(); }
+
 bool isPlaced(const CpuPins &guest, std::span<const unsigned> cpus)
 {
-    return guest.cpus.size() == guest.count &&
-           std::ranges::all_of(guest.cpus, [&](unsigned cpu) { return std::ranges::find(cpus, cpu) != cpus.end(); });
+    return guest.cpus.size() == guest.count && std::ranges::all_of(guest.cpus, [&](unsigned cpu) { return has(cpus, cpu); });
+}
+
+/// Those of `cpus` that it may have.
+std::vector<unsigned> openTo(const CpuPins &guest, std::span<const unsigned> cpus)
+{
+    std::vector<unsigned> mine;
+    std::ranges::copy_if(cpus, std::back_inserter(mine), [&](unsigned cpu) { return guest.among.empty() || has(guest.among, cpu); });
+    return mine;
 }
 
 void add(Load &load, const std::vector<unsigned> &cpus)
@@ -32,7 +42,8 @@ bool moveOne(CpuPins &guest, Load &load)
     const auto from = std::ranges::max_element(guest.cpus, byLoad);
     auto to = load.end();
     for (auto each = load.begin(); each != load.end(); ++each)
-        if (std::ranges::find(guest.cpus, each->first) == guest.cpus.end() && (to == load.end() || each->second < to->second))
+        if (!has(guest.cpus, each->first) && (guest.among.empty() || has(guest.among, each->first)) &&
+            (to == load.end() || each->second < to->second))
             to = each;
     if (from == guest.cpus.end() || to == load.end() || load[*from] < to->second + 2)
         return false;
@@ -52,22 +63,26 @@ void balance(std::span<CpuPins *const> guests, std::span<const unsigned> cpus)
         load[cpu] = 0;
     std::vector<CpuPins *> movable, homeless;
     for (CpuPins *guest : guests) {
-        if (guest->count >= cpus.size()) {
-            guest->cpus.assign(cpus.begin(), cpus.end()); // all of them: it weighs on none more than on another
+        const std::vector<unsigned> mine = openTo(*guest, cpus);
+        if (guest->count > 0 && guest->count >= mine.size()) {
+            guest->cpus = mine;
+            if (mine.size() < cpus.size()) // on all of them it weighs on none more than on another
+                add(load, mine);
             continue;
         }
         if (guest->count > 0)
             movable.push_back(guest);
-        if (guest->count > 0 && !isPlaced(*guest, cpus))
+        if (guest->count > 0 && !isPlaced(*guest, mine))
             homeless.push_back(guest);
         else
             add(load, guest->cpus);
     }
     for (CpuPins *guest : homeless) {
+        const std::vector<unsigned> mine = openTo(*guest, cpus);
         std::vector<unsigned> counts;
-        for (const unsigned cpu : cpus)
+        for (const unsigned cpu : mine)
             counts.push_back(load[cpu]);
-        guest->cpus = balancedCpus(guest->count, cpus, counts);
+        guest->cpus = balancedCpus(guest->count, mine, counts);
         add(load, guest->cpus);
     }
     // Every move makes the sum of squares smaller, so this ends.

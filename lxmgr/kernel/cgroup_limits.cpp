@@ -45,28 +45,50 @@ struct Planning {
     }
 };
 
+/// The counts of pinned guests of `some` of the host's CPUs.
+std::vector<unsigned> loadOf(const HostFacts &host, const std::vector<unsigned> &some)
+{
+    const std::vector<unsigned> all = host.cpuLoad ? host.cpuLoad() : std::vector<unsigned>();
+    std::vector<unsigned> load;
+    for (std::size_t i = 0; i < std::min(all.size(), host.cpus.size()); ++i)
+        if (std::ranges::find(some, host.cpus[i]) != some.end())
+            load.push_back(all[i]);
+    return load;
+}
+
 Status planCpuSet(Planning &plan)
 {
     const Limits &limits = plan.limits;
-    const bool limited = limits.cpuCount || !limits.cpuSet.empty();
-    if (!limited && !(plan.live && plan.layout.has("cpuset")))
+    const bool limited = limits.cpuCount || !limits.cpuSet.empty(), nodes = !limits.cpuNodes.empty();
+    if (!limited && !nodes && !(plan.live && plan.layout.has("cpuset")))
         return {};
-    if (limited)
-        TRY(plan.need("limits.cpu", "cpuset"));
-    std::vector<unsigned> cpus = plan.host.cpus;
+    if (limited || nodes)
+        TRY(plan.need(limited ? "limits.cpu" : "limits.cpu.nodes", "cpuset"));
+    const std::vector<unsigned> usable = nodes ? TRY(cpusOn(limits.cpuNodes, plan.host.cpus, plan.host.nodes())) : plan.host.cpus;
+    std::vector<unsigned> cpus = usable;
     if (!limits.cpuSet.empty()) {
         cpus = limits.cpuSet;
-        for (const unsigned cpu : cpus)
+        for (const unsigned cpu : cpus) {
             if (std::ranges::find(plan.host.cpus, cpu) == plan.host.cpus.end())
                 return Error(Code::Unsupported, "limits.cpu: this host has no CPU " + std::to_string(cpu) + " online")
                     .hint("online are " + formatCpuList(plan.host.cpus));
+            if (std::ranges::find(usable, cpu) == usable.end())
+                return Error(Code::Invalid, "limits.cpu: CPU " + std::to_string(cpu) + " is on none of the nodes of limits.cpu.nodes")
+                    .hint("on these are " + formatCpuList(usable));
+        }
     } else if (limits.cpuCount && *limits.cpuCount == 0) {
         return Error(Code::Invalid, "limits.cpu: 0 CPUs are not enough to run on");
     } else if (limits.cpuCount) {
-        const std::vector<unsigned> load = plan.host.cpuLoad ? plan.host.cpuLoad() : std::vector<unsigned>();
-        cpus = balancedCpus(*limits.cpuCount, plan.host.cpus, load);
+        cpus = balancedCpus(*limits.cpuCount, usable, loadOf(plan.host, usable));
     }
     plan.add("cpuset", "cpuset.cpus", formatCpuList(cpus));
+    // cgroup-v1/cpusets: what is in the memory of other nodes follows where this is set; cgroup2 always has it follow.
+    if (nodes && !plan.layout.unified("cpuset"))
+        plan.refine("cpuset", "cpuset.memory_migrate", "1");
+    if (nodes)
+        plan.add("cpuset", "cpuset.mems", formatCpuList(limits.cpuNodes));
+    else if (plan.live && plan.host.memoryNodes)
+        plan.add("cpuset", "cpuset.mems", formatCpuList(plan.host.memoryNodes()));
     return {};
 }
 
@@ -326,15 +348,43 @@ Bytes meminfo(const std::string &text, std::string_view key)
     return {};
 }
 
+/// The first of these files of the root that says something.
+std::string cpusetOf(const Layout &layout, std::initializer_list<const char *> files)
+{
+    const Hierarchy *cpuset = layout.find("cpuset");
+    for (const char *file : files)
+        if (Result<std::string> text = files::read(cpuset ? cpuset->mountPoint + file : ""))
+            if (!trimmed(*text).empty())
+                return std::string(trimmed(*text));
+    return {};
+}
+
 /// What this host lets us pin to. Inside another manager's limits that is less than what is online.
 Result<std::vector<unsigned>> usableCpus(const Layout &layout)
 {
-    const Hierarchy *cpuset = layout.find("cpuset");
-    for (const char *file : {"/cpuset.cpus.effective", "/cpuset.effective_cpus", "/cpuset.cpus"})
-        if (Result<std::string> text = files::read(cpuset ? cpuset->mountPoint + file : ""))
-            if (!trimmed(*text).empty())
-                return parseCpuList(trimmed(*text));
-    return parseCpuList(trimmed(TRY(files::read("/sys/devices/system/cpu/online"))));
+    const std::string list = cpusetOf(layout, {"/cpuset.cpus.effective", "/cpuset.effective_cpus", "/cpuset.cpus"});
+    return parseCpuList(list.empty() ? trimmed(TRY(files::read("/sys/devices/system/cpu/online"))) : list);
+}
+
+std::vector<unsigned> usableMemory(const Layout &layout)
+{
+    const auto nodes = parseCpuList(cpusetOf(layout, {"/cpuset.mems.effective", "/cpuset.effective_mems", "/cpuset.mems"}));
+    return nodes && !nodes->empty() ? *nodes : std::vector<unsigned>{0};
+}
+
+/// Of /sys/devices/system/node (sysfs-devices-node); a host without it has the one node 0.
+NodeCpus nodesOfHost(const std::vector<unsigned> &cpus)
+{
+    NodeCpus nodes;
+    const Result<Fd> folder = sys::open("/sys/devices/system/node", O_RDONLY | O_DIRECTORY);
+    const Result<std::vector<std::string>> names = folder ? folders(*folder) : std::vector<std::string>();
+    for (const std::string &name : names ? *names : std::vector<std::string>()) {
+        const auto number = name.starts_with("node") ? parseUnsigned(name.substr(4)) : Result<std::uint64_t>(Error(Code::Invalid, name));
+        const auto list = number ? files::read(*folder, name + "/cpulist") : Result<std::string>(number.error());
+        if (const auto of = list ? parseCpuList(trimmed(*list)) : Result<std::vector<unsigned>>(list.error()))
+            nodes[static_cast<unsigned>(*number)] = *of;
+    }
+    return nodes.empty() ? NodeCpus{{0, cpus}} : nodes;
 }
 
 /// "hugepages-2048kB" → "2MB", as the files of the controller are called.
@@ -406,6 +456,8 @@ Result<HostFacts> HostFacts::read(const Layout &layout, const std::string &base)
     HostFacts facts;
     facts.cpus = TRY(usableCpus(layout));
     facts.cpuLoad = [layout, base, cpus = facts.cpus] { return countPinned(layout, base, cpus); };
+    facts.nodes = [cpus = facts.cpus] { return nodesOfHost(cpus); };
+    facts.memoryNodes = [layout] { return usableMemory(layout); };
     facts.hugepageSizes = &hugepagesOfHost;
     facts.diskShares = [layout] { return diskSharesOfHost(layout); };
     const std::string memory = TRY(files::read("/proc/meminfo"));
@@ -457,6 +509,26 @@ std::string formatCpuList(std::span<const unsigned> cpus)
         i = end + 1;
     }
     return text;
+}
+
+Result<std::vector<unsigned>> cpusOn(const std::vector<unsigned> &nodes, const std::vector<unsigned> &cpus, const NodeCpus &host)
+{
+    if (nodes.empty())
+        return cpus;
+    std::vector<unsigned> numbers, found;
+    for (const auto &[number, unused] : host)
+        numbers.push_back(number);
+    for (const unsigned node : nodes) {
+        const auto of = host.find(node);
+        if (of == host.end())
+            return Error(Code::Unsupported, "limits.cpu.nodes: this host has no NUMA node " + std::to_string(node))
+                .hint("it has " + formatCpuList(numbers));
+        std::ranges::copy_if(of->second, std::back_inserter(found), [&](unsigned cpu) { return std::ranges::find(cpus, cpu) != cpus.end(); });
+    }
+    std::ranges::sort(found);
+    if (found.empty())
+        return Error(Code::Unsupported, "limits.cpu.nodes: no CPU of these nodes may be used").hint("usable are the CPUs " + formatCpuList(cpus));
+    return found;
 }
 
 std::vector<unsigned> balancedCpus(unsigned count, std::span<const unsigned> cpus, std::span<const unsigned> load)

@@ -25,6 +25,7 @@ enum class MemoryEnforce { Hard, Soft };
 struct Limits {
     std::optional<unsigned> cpuCount;           ///< limits.cpu "2": pinned to the least used CPUs.
     std::vector<unsigned> cpuSet;               ///< limits.cpu "0-3": pinned to these.
+    std::vector<unsigned> cpuNodes;             ///< limits.cpu.nodes: the CPUs and the memory of these NUMA nodes.
     std::optional<unsigned> cpuPercent;         ///< limits.cpu.allowance "50%": soft share.
     std::optional<CpuQuota> cpuQuota;           ///< limits.cpu.allowance "25ms/100ms": hard.
     std::optional<unsigned> cpuPriority;        ///< limits.cpu.priority, 0 to 10: part of the share that is left.
@@ -42,6 +43,10 @@ struct Limits {
     bool allDevices = false;                    ///< No device filter at all.
 };
 
+using NodeCpus = std::map<unsigned, std::vector<unsigned>>;
+/// Those of `cpus` that are on `nodes`; all of them where `nodes` names none. Unsupported: this host has no such node.
+Result<std::vector<unsigned>> cpusOn(const std::vector<unsigned> &nodes, const std::vector<unsigned> &cpus, const NodeCpus &host);
+
 /// Bfq: the scheduler of at least one disk; Cost: the io.cost controller (cgroup2) is on for one.
 struct DiskShares {
     bool bfq = false, cost = false;
@@ -52,6 +57,10 @@ struct HostFacts {
     std::vector<unsigned> cpus;
     /// How many guests are pinned to each of `cpus`. Asked only for a count of CPUs: it reads a file of every guest.
     std::function<std::vector<unsigned>()> cpuLoad;
+    /// The CPUs of each NUMA node. Asked only for limits.cpu.nodes.
+    std::function<NodeCpus()> nodes;
+    /// The nodes whose memory guests may use. Asked only to take limits.cpu.nodes back.
+    std::function<std::vector<unsigned>()> memoryNodes;
     Bytes memory, swap, freeSwap;
     bool swapAccounting = true; ///< v1: memory.memsw.* is there.
     std::uint64_t pidMax = 32'768;
@@ -81,8 +90,9 @@ std::vector<unsigned> balancedCpus(unsigned count, std::span<const unsigned> cpu
 struct CpuPins {
     unsigned count = 0;        ///< 0: `cpus` is a set that somebody chose.
     std::vector<unsigned> cpus; ///< Where it runs; empty: not placed yet.
+    std::vector<unsigned> among; ///< The CPUs it may have; empty: any.
 };
-/// Spreads the guests with a count evenly over `cpus`, moving as few as it takes.
+/// Spreads the guests with a count evenly over those of `cpus` that each may have, moving as few as it takes.
 void balance(std::span<CpuPins *const> guests, std::span<const unsigned> cpus);
 
 } // namespace lxmgr::cgroup

@@ -20,6 +20,7 @@ private slots:
     void cpuAllowanceIsHeld();
     void cpuCountPins();
     void guestsAreSpreadOverTheCpus();
+    void nodesAreKept();
     void cpuPriorityIsAShareUnderContention();
     void swapPriorityIsKeptOrRefused();
     void devicesAreAnAllowList();
@@ -236,6 +237,27 @@ void TestLimits::cpuCountPins()
     must({"delete", "--force", "t1"});
     launch("t2", {"-c", "limits.cpu=0-0"});
     QCOMPARE(inside("t2", {"sh", "-c", "grep Cpus_allowed_list /proc/self/status | cut -f2"}), QByteArray("0"));
+}
+
+void TestLimits::nodesAreKept()
+{
+    const auto allowed = [this](const char *what) {
+        return inside("t1", {"sh", "-c", QString("grep %1_allowed_list /proc/1/status | cut -f2").arg(what)});
+    };
+    QFile list("/sys/devices/system/node/node0/cpulist");
+    NEEDS("a NUMA node 0", list.open(QIODevice::ReadOnly));
+    launch("t1", {"-c", "limits.cpu.nodes=0"});
+    QCOMPARE(allowed("Mems"), QByteArray("0"));
+    QCOMPARE(allowed("Cpus"), list.readAll().trimmed());
+    const Run refused = m_box.cli({"config", "set", "t1", "limits.cpu.nodes=0,1000"});
+    QVERIFY2(!refused.ok() && refused.err.contains("no NUMA node 1000"), refused.told());
+    must({"config", "set", "t1", "limits.cpu=1"}); // among these
+    QVERIFY2(!allowed("Cpus").contains('-'), allowed("Cpus"));
+    must({"config", "unset", "t1", "limits.cpu.nodes"});
+    must({"config", "unset", "t1", "limits.cpu"});
+    QFile mine("/proc/self/status");
+    QVERIFY(mine.open(QIODevice::ReadOnly));
+    QVERIFY2(mine.readAll().contains("Mems_allowed_list:\t" + allowed("Mems") + "\n"), allowed("Mems"));
 }
 
 void TestLimits::guestsAreSpreadOverTheCpus()

@@ -239,14 +239,14 @@ private slots:
     {
         using Cpus = std::vector<unsigned>;
         const Cpus host = {0, 1, 2, 3};
-        CpuPins chosen{0, {0}}, one{1, {}}, two{2, {}}, all{9, {}};
+        CpuPins chosen{0, {0}, {}}, one{1, {}, {}}, two{2, {}, {}}, all{9, {}, {}};
         CpuPins *const guests[] = {&chosen, &one, &two, &all};
         balance(guests, host);
         QCOMPARE(chosen.cpus, Cpus{0});
         QCOMPARE(one.cpus, Cpus{1});
         QCOMPARE(two.cpus, (Cpus{2, 3}));
         QCOMPARE(all.cpus, host);
-        CpuPins a{1, {0}}, b{1, {0}}, c{1, {0}}, d{1, {1}};
+        CpuPins a{1, {0}, {}}, b{1, {0}, {}}, c{1, {0}, {}}, d{1, {1}, {}};
         CpuPins *const crowd[] = {&a, &b, &c, &d};
         balance(crowd, host);
         std::map<unsigned, int> load;
@@ -254,7 +254,7 @@ private slots:
             ++load[guest->cpus.at(0)];
         QCOMPARE(load.size(), std::size_t(4));
         QCOMPARE(d.cpus, Cpus{1}); // it was where it should be
-        CpuPins lost{1, {7}}; // a CPU that went offline
+        CpuPins lost{1, {7}, {}}; // a CPU that went offline
         CpuPins *const last[] = {&lost};
         balance(last, host);
         QCOMPARE(lost.cpus, Cpus{0});
@@ -314,6 +314,52 @@ private slots:
         QCOMPARE(plan(limits, v2()).first(), QString(":cpuset.cpus=0,2"));
         limits.cpuSet = {0, 7};
         VERIFY_FAILS(Code::Unsupported, planLimits(limits, v2(), m_host));
+    }
+
+    void nodesGiveTheirCpusAndMemory()
+    {
+        m_host.nodes = [] { return NodeCpus{{0, {0, 1}}, {1, {2, 3}}, {2, {8, 9}}}; };
+        m_host.memoryNodes = [] { return std::vector<unsigned>{0, 1, 2}; };
+        Limits limits;
+        limits.cpuNodes = {1};
+        QCOMPARE(plan(limits, v2()).mid(0, 2), (QStringList{":cpuset.cpus=2-3", ":cpuset.mems=1"}));
+        QCOMPARE(plan(limits, v1()).mid(0, 3), (QStringList{"cpuset:cpuset.cpus=2-3", "cpuset:cpuset.memory_migrate=1", "cpuset:cpuset.mems=1"}));
+        limits.cpuCount = 1; // CPU 1 and 3 are the least used, and 3 is on the node
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpuset.cpus=3"));
+        limits.cpuCount.reset();
+        limits.cpuNodes = {0, 1};
+        QCOMPARE(plan(limits, v2()).mid(0, 2), (QStringList{":cpuset.cpus=0-3", ":cpuset.mems=0-1"}));
+        limits.cpuNodes.clear(); // taken back
+        QCOMPARE(plan(limits, v2(), PlanFor::Live).mid(0, 2), (QStringList{":cpuset.cpus=0-3", ":cpuset.mems=0-2"}));
+    }
+
+    void nodesThatDoNotFitAreRefused()
+    {
+        m_host.nodes = [] { return NodeCpus{{0, {0, 1}}, {1, {2, 3}}, {2, {8, 9}}}; };
+        const auto said = [&](const Limits &limits) {
+            const auto writes = planLimits(limits, v2(), m_host);
+            return writes ? QByteArray("no error") : QByteArray(writes.error().message.c_str());
+        };
+        Limits limits;
+        limits.cpuNodes = {0, 7};
+        QVERIFY2(said(limits).contains("no NUMA node 7 (it has 0-2)"), said(limits));
+        limits.cpuNodes = {2};
+        QVERIFY2(said(limits).contains("no CPU of these nodes may be used"), said(limits));
+        limits.cpuNodes = {0};
+        limits.cpuSet = {1, 2};
+        QVERIFY2(said(limits).contains("CPU 2 is on none of the nodes of limits.cpu.nodes"), said(limits));
+    }
+
+    void guestsStayOnTheirNodes()
+    {
+        using Cpus = std::vector<unsigned>;
+        const Cpus host = {0, 1, 2, 3};
+        CpuPins a{1, {}, {2, 3}}, b{1, {}, {2, 3}}, wide{2, {}, {2, 3}}, any{1, {}, {}};
+        CpuPins *const guests[] = {&a, &b, &wide, &any};
+        balance(guests, host);
+        QCOMPARE(wide.cpus, (Cpus{2, 3}));
+        QVERIFY(a.cpus != b.cpus && a.cpus.at(0) >= 2 && b.cpus.at(0) >= 2);
+        QCOMPARE(any.cpus, Cpus{0}); // nobody is there, though the others could be spread over it
     }
 
     void missingControllersAreErrorsThatNameThem()
