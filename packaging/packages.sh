@@ -2,7 +2,7 @@
 
 packages_build="g++ cmake ninja-build pkg-config qt6-base-dev libssl-dev libsqlite3-dev libarchive-dev zlib1g-dev libexpected-dev
     libcli11-dev libboost-dev libyaml-cpp-dev libuv1-dev libwslay-dev libseccomp-dev rapidjson-dev libnftables-dev"
-packages_run="dnsmasq-base mmdebstrap busybox-static iproute2 ca-certificates"
+packages_run="dnsmasq-base mmdebstrap busybox-static iproute2 ca-certificates squashfs-tools"
 packages_test="ccache nftables iptables curl gpg apt-utils util-linux e2fsprogs xfsprogs btrfs-progs procps tar xz-utils zstd"
 # Wanted where the distribution has them.
 packages_run_optional="borgbackup debian-archive-keyring ubuntu-archive-keyring ubuntu-keyring"

@@ -1,7 +1,8 @@
 // Resources below /1.0/lxmgr/backups and /1.0/lxmgr/backup-repository (lxmgr_backups).
 #pragma once
 
-#include "api/objects.h"
+#include "api/time.h"
+#include "api/types.h"
 
 namespace lxmgr::api
 {

@@ -1,5 +1,6 @@
 #include "api/envelope.h"
 
+#include "api/operations.h"
 #include "base/text.h"
 
 #include <cstdio>

@@ -1,7 +1,7 @@
 // The envelope around every JSON answer (all keys always), and what a client gets out of one.
 #pragma once
 
-#include "api/objects.h"
+#include "api/operations.h"
 
 #include <string>
 #include <string_view>

@@ -1,6 +1,13 @@
 // Every request the daemon answers, one row each: the router, the client, the documentation and the tests read this table.
 #pragma once
 
+#include "api/images.h"
+#include "api/instances.h"
+#include "api/networks.h"
+#include "api/profiles.h"
+#include "api/projects.h"
+#include "api/server.h"
+
 #include <cstddef>
 #include <optional>
 #include <span>

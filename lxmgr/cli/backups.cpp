@@ -1,5 +1,6 @@
 // backup create, list, show, info, verify, restore, delete, prune.
 #include "api/backups.h"
+#include "api/operations.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/handlers.h"

@@ -1,5 +1,10 @@
 #include "cli/between.h"
 
+#include "api/instances.h"
+#include "api/operations.h"
+#include "api/server.h"
+#include "api/snapshots.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "base/types.h"
 #include "cli/new_instance.h"

@@ -1,4 +1,6 @@
 // console: the guest's console on this terminal, or what it has printed so far.
+#include "api/execution.h"
+#include "api/operations.h"
 #include "cli/handlers.h"
 
 #include "cli/attach.h"

@@ -1,5 +1,6 @@
 #include "cli/context.h"
 
+#include "api/operations.h"
 #include "base/text.h"
 #include "cli/progress.h"
 

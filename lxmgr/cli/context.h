@@ -1,7 +1,7 @@
 // Context: what every handler has at hand — the client, what the global flags said, and where to print.
 #pragma once
 
-#include "api/objects.h"
+#include "api/operations.h"
 #include "cli/command.h"
 #include "cli/remotes.h"
 #include "client/client.h"

@@ -1,4 +1,7 @@
 // copy and move: an instance or a snapshot becomes another instance, or gets another name or pool.
+#include "api/instances.h"
+#include "api/operations.h"
+#include "api/snapshots.h"
 #include "base/text.h"
 #include "base/types.h"
 #include "cli/between.h"

@@ -1,5 +1,6 @@
 #include "cli/device_holder.h"
 
+#include "api/types.h"
 #include "base/text.h"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // An instance or profile that a device is added to or removed from: what attaching volumes and networks share.
 #pragma once
 
+#include "api/types.h"
 #include "cli/editing.h"
 
 namespace lxmgr::cli

@@ -1,4 +1,6 @@
 // config device, profile device: the devices of an instance or a profile.
+#include "api/instances.h"
+#include "api/types.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

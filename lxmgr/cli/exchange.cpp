@@ -1,5 +1,5 @@
 // export and import: instances and storage volumes as archives.
-#include "api/objects.h"
+#include "api/operations.h"
 #include "base/text.h"
 #include "cli/archive_file.h"
 #include "cli/context.h"

@@ -1,4 +1,6 @@
 // exec and shell: a command in an instance, on this terminal or on pipes.
+#include "api/execution.h"
+#include "api/operations.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

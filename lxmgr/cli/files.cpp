@@ -2,6 +2,7 @@
 //
 // What a guest says of its files is not to be trusted: names with a slash are refused, and on this side everything is
 // opened below the target folder's descriptor without following links.
+#include "api/server.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

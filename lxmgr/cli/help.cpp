@@ -1,5 +1,6 @@
 #include "cli/help.h"
 
+#include "api/server.h"
 #include "base/text.h"
 #include "cli/handlers.h"
 #include "cli/output.h"

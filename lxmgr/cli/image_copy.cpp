@@ -1,4 +1,6 @@
 // image copy and image refresh.
+#include "api/images.h"
+#include "api/operations.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

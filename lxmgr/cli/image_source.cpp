@@ -1,5 +1,8 @@
 #include "cli/image_source.h"
 
+#include "api/images.h"
+#include "api/operations.h"
+#include "api/server.h"
 #include "base/text.h"
 #include "client/multipart.h"
 #include "http/target.h"

@@ -1,6 +1,8 @@
 // Images of other servers, as a request to the daemon that is to fetch them names them; and those of image servers, which we read.
 #pragma once
 
+#include "api/images.h"
+#include "api/operations.h"
 #include "cli/context.h"
 #include "servers/offer.h"
 

@@ -1,4 +1,7 @@
 // image: list, info, import, export, delete and aliases.
+#include "api/images.h"
+#include "api/operations.h"
+#include "api/types.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

@@ -1,4 +1,7 @@
 // info: one instance, the server, or what the machine has.
+#include "api/instance_state.h"
+#include "api/instances.h"
+#include "api/snapshots.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

@@ -1,4 +1,7 @@
 // export and storage volume export: keep, list, show, get, rename, delete. Exports that the server keeps.
+#include "api/instances.h"
+#include "api/operations.h"
+#include "api/types.h"
 #include "api/volume_backups.h"
 #include "base/text.h"
 #include "cli/archive_file.h"

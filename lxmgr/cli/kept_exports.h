@@ -1,7 +1,7 @@
 // Parts of the exports that a server keeps, for exports that only pass through it.
 #pragma once
 
-#include "api/objects.h"
+#include "api/operations.h"
 #include "cli/context.h"
 
 #include <string>

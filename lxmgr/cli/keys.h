@@ -1,7 +1,6 @@
 // "key=value" as users write it.
 #pragma once
 
-#include "api/objects.h"
 #include "base/result.h"
 
 #include <span>

@@ -2,7 +2,10 @@
 #include "cli/handlers.h"
 
 #include "api/cloud_init.h"
-#include "api/objects.h"
+#include "api/instances.h"
+#include "api/operations.h"
+#include "api/profiles.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "cli/attach.h"
 #include "cli/context.h"

@@ -1,4 +1,6 @@
 // start, stop, restart, pause, resume, delete, rename.
+#include "api/instances.h"
+#include "api/operations.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

@@ -1,4 +1,6 @@
 // list: instances as a table, narrowed by filters.
+#include "api/instance_state.h"
+#include "api/instances.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

@@ -1,5 +1,6 @@
 // network forward, network acl, network doctor.
 #include "api/network_rules.h"
+#include "api/networks.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/editing.h"

@@ -1,4 +1,7 @@
 // network: managed bridges, the host's own interfaces beside them, and plugging instances and profiles in.
+#include "api/instance_state.h"
+#include "api/networks.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/device_holder.h"

@@ -1,5 +1,8 @@
 #include "cli/new_instance.h"
 
+#include "api/instances.h"
+#include "api/operations.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "cli/keys.h"
 

@@ -1,7 +1,9 @@
 // What launch, create and copy share: the keys, devices and profiles a new instance is asked to have.
 #pragma once
 
-#include "api/objects.h"
+#include "api/instances.h"
+#include "api/operations.h"
+#include "api/types.h"
 #include "base/result.h"
 #include "cli/arguments.h"
 

@@ -1,4 +1,5 @@
 // Operations: what there is, and cancelling.
+#include "api/operations.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

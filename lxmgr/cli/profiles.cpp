@@ -1,4 +1,7 @@
 // profile: what instances share, one by one, and as files that are kept under version control (plan, apply, export).
+#include "api/instances.h"
+#include "api/profiles.h"
+#include "api/undo.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/editing.h"

@@ -1,5 +1,6 @@
 #include "cli/progress.h"
 
+#include "api/operations.h"
 #include "base/text.h"
 #include "cli/terminal.h"
 

@@ -1,6 +1,7 @@
 // The progress of an operation: one line that is rewritten on a terminal, plain lines elsewhere, nothing with --quiet.
 #pragma once
 
+#include "api/operations.h"
 #include "cli/context.h"
 #include "client/client.h"
 

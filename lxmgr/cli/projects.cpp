@@ -1,4 +1,5 @@
 // project create, list, show, get, set, unset, edit, rename, delete, info.
+#include "api/projects.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/editing.h"

@@ -1,4 +1,6 @@
 // publish: an instance or a snapshot becomes an image.
+#include "api/images.h"
+#include "api/instances.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/handlers.h"

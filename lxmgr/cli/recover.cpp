@@ -1,4 +1,5 @@
 // recover: what pools hold and the database does not know.
+#include "api/undo.h"
 #include "cli/context.h"
 #include "cli/handlers.h"
 #include "cli/output.h"

@@ -1,7 +1,7 @@
 // remote: add, list, remove, rename, switch, get-default, set-url.
+#include "api/server.h"
 #include "cli/handlers.h"
 
-#include "api/objects.h"
 #include "base/base64.h"
 #include "base/text.h"
 #include "cli/context.h"

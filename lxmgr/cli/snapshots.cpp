@@ -1,6 +1,9 @@
 // snapshot create, list, show, restore, mount, unmount, rename, delete.
 #include "cli/snapshots.h"
 
+#include "api/instances.h"
+#include "api/operations.h"
+#include "api/snapshots.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/handlers.h"

@@ -1,7 +1,7 @@
 // Names of snapshots as people type them: "web1/snap0".
 #pragma once
 
-#include "api/objects.h"
+#include "api/time.h"
 #include "base/result.h"
 #include "cli/arguments.h"
 

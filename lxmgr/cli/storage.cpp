@@ -1,4 +1,5 @@
 // storage: the pools that hold the disks of instances.
+#include "api/storage.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/editing.h"

@@ -1,4 +1,6 @@
 // template: recipes for images.
+#include "api/operations.h"
+#include "api/templates.h"
 #include "cli/handlers.h"
 
 #include "base/text.h"

@@ -1,5 +1,7 @@
 // config trust add, add-certificate, list, show, edit, remove, list-tokens, revoke-token: whom the server believes.
 #include "api/certificates.h"
+#include "api/operations.h"
+#include "api/projects.h"
 #include "base/base64.h"
 #include "base/text.h"
 #include "cli/context.h"

@@ -1,4 +1,5 @@
 // undo list, show, apply, delete.
+#include "api/undo.h"
 #include "cli/context.h"
 #include "cli/handlers.h"
 #include "cli/listing.h"

@@ -1,4 +1,7 @@
 // storage volume: custom volumes, their snapshots, and attaching them to instances and profiles.
+#include "api/operations.h"
+#include "api/storage.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/device_holder.h"

@@ -1,5 +1,6 @@
 #include "client/client.h"
 
+#include "api/operations.h"
 #include "api/status_codes.h"
 #include "base/text.h"
 #include "client/autostart.h"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "api/envelope.h"
-#include "api/objects.h"
+#include "api/operations.h"
 #include "base/paths.h"
 #include "client/connection.h"
 #include "client/websocket.h"

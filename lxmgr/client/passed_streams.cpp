@@ -1,5 +1,6 @@
 #include "client/passed_streams.h"
 
+#include "api/operations.h"
 #include "base/packet.h"
 
 #include <cerrno>

@@ -4,6 +4,7 @@
 // background holds up nobody who reads from us, and reads nothing that was meant for the caller's next command.
 #pragma once
 
+#include "api/operations.h"
 #include "client/client.h"
 #include "client/relay.h"
 

@@ -1,5 +1,8 @@
 #include "client/session.h"
 
+#include "api/execution.h"
+#include "api/operations.h"
+
 #include <cerrno>
 #include <deque>
 #include <memory>

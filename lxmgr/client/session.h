@@ -1,6 +1,7 @@
 // The streams of an exec or console between local descriptors and the daemon's websockets, in one poll(2) loop.
 #pragma once
 
+#include "api/operations.h"
 #include "client/client.h"
 
 #include <functional>

@@ -1,5 +1,6 @@
 #include "daemon/actions.h"
 
+#include "api/operations.h"
 #include "daemon/context.h"
 
 #include <algorithm>

@@ -2,6 +2,7 @@
 // themselves at their end.
 #pragma once
 
+#include "api/operations.h"
 #include "daemon/server.h"
 
 #include <optional>

@@ -1,5 +1,6 @@
 #include "daemon/audit.h"
 
+#include "api/operations.h"
 #include "api/time.h"
 #include "base/log.h"
 

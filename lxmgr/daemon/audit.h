@@ -1,7 +1,7 @@
 // Audit: who changed what, and what came of it: a line of JSON each in <stateDir>/logs/audit.log, which only root reads.
 #pragma once
 
-#include "api/objects.h"
+#include "api/operations.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "daemon/server.h"

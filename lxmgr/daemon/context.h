@@ -1,6 +1,9 @@
 // Context: the services a handler works with, and the table of handlers, one per route.
 #pragma once
 
+#include "api/images.h"
+#include "api/instances.h"
+#include "api/operations.h"
 #include "daemon/https.h"
 #include "daemon/operations.h"
 #include "daemon/server.h"

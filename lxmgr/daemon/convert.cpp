@@ -1,6 +1,11 @@
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
+#include "api/images.h"
+#include "api/instance_state.h"
+#include "api/instances.h"
+#include "api/profiles.h"
+#include "api/snapshots.h"
 #include "daemon/context.h"
 
 #include <net/if.h>

@@ -1,7 +1,11 @@
 // Rows and kernel facts → the resources of the API.
 #pragma once
 
-#include "api/objects.h"
+#include "api/images.h"
+#include "api/instance_state.h"
+#include "api/instances.h"
+#include "api/profiles.h"
+#include "api/snapshots.h"
 #include "api/volume_backups.h"
 #include "instances/manager.h"
 

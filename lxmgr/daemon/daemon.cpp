@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 
 #include "api/envelope.h"
+#include "api/operations.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "config/server_config.h"

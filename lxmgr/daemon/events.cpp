@@ -1,5 +1,6 @@
 #include "daemon/events.h"
 
+#include "api/operations.h"
 #include "base/text.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // Events: the stream of operations, lifecycle and log lines to whoever listens; each is encoded once for all of them.
 #pragma once
 
-#include "api/objects.h"
+#include "api/operations.h"
 #include "base/log.h"
 #include "daemon/server.h"
 

@@ -6,6 +6,7 @@
 
 #include "api/certificates.h"
 #include "api/envelope.h"
+#include "api/operations.h"
 #include "base/base64.h"
 #include "base/text.h"
 #include "config/server_config.h"

@@ -3,6 +3,7 @@
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
+#include "api/operations.h"
 #include "api/projects.h"
 #include "base/text.h"
 #include "config/project_config.h"

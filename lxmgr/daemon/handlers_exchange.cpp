@@ -1,6 +1,7 @@
 // Instances as archives: exporting one as the answer, into a descriptor that came along, or into a file that the server
 // keeps; and importing one.
 #include "api/envelope.h"
+#include "api/instances.h"
 #include "base/text.h"
 #include "daemon/archives.h"
 #include "daemon/convert.h"

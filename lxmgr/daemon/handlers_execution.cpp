@@ -3,6 +3,8 @@
 #include "daemon/passed_exec.h"
 
 #include "api/envelope.h"
+#include "api/execution.h"
+#include "api/operations.h"
 #include "base/text.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"

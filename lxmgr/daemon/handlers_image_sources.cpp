@@ -1,4 +1,7 @@
 // Images that come from other servers: copied, looked for anew, or taken for a new instance.
+#include "api/images.h"
+#include "api/instances.h"
+#include "api/operations.h"
 #include "daemon/context.h"
 #include "daemon/convert.h"
 

@@ -4,6 +4,10 @@
 
 #include "api/envelope.h"
 #include "api/filter.h"
+#include "api/images.h"
+#include "api/operations.h"
+#include "api/templates.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "http/multipart.h"
 #include "images/template.h"

@@ -5,6 +5,7 @@
 #include "api/cloud_init.h"
 #include "api/envelope.h"
 #include "api/filter.h"
+#include "api/instances.h"
 #include "base/text.h"
 #include "instances/names.h"
 #include "kernel/path.h"

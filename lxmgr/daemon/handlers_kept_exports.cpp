@@ -1,5 +1,7 @@
 // Exports that the server keeps, of instances and of custom volumes: list, get, rename, delete, download.
 // handlers_exchange.cpp and handlers_volume_exchange.cpp make them.
+#include "api/operations.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "config/server_config.h"
 #include "daemon/context.h"

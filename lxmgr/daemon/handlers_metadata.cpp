@@ -2,6 +2,7 @@
 #include "daemon/context.h"
 
 #include "api/envelope.h"
+#include "api/instances.h"
 #include "base/text.h"
 #include "config/keys.h"
 #include "config/network_keys.h"

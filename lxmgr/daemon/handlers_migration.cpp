@@ -1,5 +1,6 @@
 // Instances between this server and others: what leaves waits to be fetched or is brought there, what comes is fetched or waited
 // for. The client that started both sides has told each where the other is, or stands between them itself.
+#include "api/instances.h"
 #include "base/text.h"
 #include "daemon/context.h"
 #include "daemon/streams.h"

@@ -3,6 +3,7 @@
 
 #include "api/envelope.h"
 #include "api/network_rules.h"
+#include "api/operations.h"
 #include "base/text.h"
 #include "network/network.h"
 

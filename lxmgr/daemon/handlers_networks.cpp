@@ -3,6 +3,9 @@
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
+#include "api/instance_state.h"
+#include "api/networks.h"
+#include "api/operations.h"
 #include "base/text.h"
 #include "network/interfaces.h"
 #include "network/network.h"

@@ -3,6 +3,9 @@
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
+#include "api/operations.h"
+#include "api/profiles.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "instances/undo_log.h"
 

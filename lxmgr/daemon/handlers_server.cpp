@@ -2,6 +2,9 @@
 #include "daemon/context.h"
 
 #include "api/envelope.h"
+#include "api/operations.h"
+#include "api/server.h"
+#include "api/undo.h"
 #include "backup/retention.h"
 #include "images/export_writer.h"
 #include "base/log.h"

@@ -3,6 +3,7 @@
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
+#include "api/snapshots.h"
 #include "base/text.h"
 #include "http/target.h"
 

@@ -1,5 +1,7 @@
 // Storage pools.
 #include "api/envelope.h"
+#include "api/operations.h"
+#include "api/storage.h"
 #include "base/text.h"
 #include "daemon/context.h"
 #include "daemon/convert.h"

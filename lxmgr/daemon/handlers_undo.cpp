@@ -3,6 +3,7 @@
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
+#include "api/undo.h"
 #include "base/text.h"
 
 namespace lxmgr::daemon

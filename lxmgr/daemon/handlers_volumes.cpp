@@ -1,6 +1,9 @@
 // Storage volumes: custom ones with their snapshots; those of instances and images can be looked at.
 #include "api/envelope.h"
 #include "api/filter.h"
+#include "api/operations.h"
+#include "api/storage.h"
+#include "api/types.h"
 #include "base/text.h"
 #include "daemon/context.h"
 #include "daemon/convert.h"

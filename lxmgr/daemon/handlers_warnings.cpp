@@ -3,6 +3,7 @@
 #include "daemon/convert.h"
 
 #include "api/envelope.h"
+#include "api/operations.h"
 #include "api/warnings.h"
 #include "base/text.h"
 #include "store/warnings.h"

@@ -1,5 +1,6 @@
 #include "daemon/operations.h"
 
+#include "api/operations.h"
 #include "base/text.h"
 #include "daemon/audit.h"
 #include "instances/names.h"

@@ -1,7 +1,7 @@
 // Operations: work that outlives its request. A Task says how far it is, may be cancelled, and ends in a result or an Error.
 #pragma once
 
-#include "api/objects.h"
+#include "api/operations.h"
 #include "base/progress.h"
 #include "daemon/events.h"
 #include "daemon/server.h"

@@ -1,5 +1,6 @@
 #include "daemon/passed_exec.h"
 
+#include "api/execution.h"
 #include "base/text.h"
 #include "kernel/sys.h"
 

@@ -1,6 +1,7 @@
 // Exec whose streams are pipes of the client's: the guest reads and writes them itself, and the daemon sees none of the bytes.
 #pragma once
 
+#include "api/execution.h"
 #include "daemon/context.h"
 
 #include <memory>

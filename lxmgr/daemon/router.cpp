@@ -1,5 +1,6 @@
 #include "daemon/router.h"
 
+#include "api/operations.h"
 #include "base/text.h"
 
 #include <arpa/inet.h>

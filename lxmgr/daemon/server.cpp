@@ -1,5 +1,6 @@
 #include "daemon/server.h"
 
+#include "api/operations.h"
 #include "base/log.h"
 #include "daemon/connection.h"
 #include "daemon/listener.h"

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "api/envelope.h"
-#include "api/objects.h"
+#include "api/operations.h"
 #include "api/routes.h"
 #include "base/fd.h"
 #include "base/result.h"

@@ -2,7 +2,6 @@
 // sockets for who works with them. One daemon, or a client that stands between two, connects to what the other offers.
 #pragma once
 
-#include "api/objects.h"
 #include "daemon/context.h"
 #include "instances/migration.h"
 

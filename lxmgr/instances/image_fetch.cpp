@@ -1,4 +1,5 @@
 // Images that come from other servers: fetched, shared, looked for anew and let go.
+#include "api/images.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/text.h"

@@ -1,6 +1,7 @@
 #include "servers/image_server.h"
 
 #include "api/envelope.h"
+#include "api/images.h"
 #include "base/text.h"
 #include "client/client.h"
 #include "http/target.h"

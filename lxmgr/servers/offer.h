@@ -1,7 +1,7 @@
 // Offer: an image that a server has, and the files it is made of.
 #pragma once
 
-#include "api/objects.h"
+#include "api/images.h"
 
 #include <cstdint>
 #include <string>

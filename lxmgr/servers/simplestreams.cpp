@@ -1,5 +1,7 @@
 #include "servers/simplestreams.h"
 
+#include "api/images.h"
+#include "api/types.h"
 #include "base/text.h"
 
 #include <algorithm>

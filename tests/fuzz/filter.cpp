@@ -1,6 +1,6 @@
 // Filters of list requests.
 #include "api/filter.h"
-#include "api/objects.h"
+#include "api/instances.h"
 
 #include <cstdint>
 

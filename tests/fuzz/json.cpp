@@ -1,5 +1,7 @@
 // JSON: what is read is written so that it reads the same; request bodies never crash.
 #include "api/envelope.h"
+#include "api/execution.h"
+#include "api/instances.h"
 
 #include <cstdint>
 #include <cstdlib>

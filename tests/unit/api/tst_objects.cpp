@@ -1,6 +1,9 @@
 #include "api/envelope.h"
+#include "api/execution.h"
 #include "api/filter.h"
-#include "api/objects.h"
+#include "api/instance_state.h"
+#include "api/instances.h"
+#include "api/operations.h"
 #include "support/verify.h"
 
 #include <QElapsedTimer>

@@ -1,4 +1,8 @@
 // The client against a scripted daemon on a real unix socket: answers, errors, operations, streams.
+#include "api/instances.h"
+#include "api/operations.h"
+#include "api/profiles.h"
+#include "api/server.h"
 #include "client/client.h"
 
 #include "client/session.h"

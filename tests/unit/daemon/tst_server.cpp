@@ -1,4 +1,6 @@
 // The server from the outside: a blocking client in a thread of its own against a real socket.
+#include "api/operations.h"
+#include "api/types.h"
 #include "daemon/server.h"
 
 #include "http/parser.h"

@@ -1,4 +1,5 @@
 // What image servers say of themselves: their index and their lists of products.
+#include "api/images.h"
 #include "servers/simplestreams.h"
 #include "support/verify.h"
 
