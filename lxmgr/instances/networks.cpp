@@ -22,23 +22,17 @@
 namespace lxmgr::instances
 {
 
-namespace
-{
-
-Status checkForward(const store::Network &row, const network::Forward &forward)
+Status Networks::checkForward(const store::Network &row, const network::Forward &forward)
 {
     const network::BridgeConfig config = TRY(network::parseConfig(row.config));
     return network::checkForward(config, forward);
 }
 
-/// Nothing is written, and the disk not waited for, where it says so already.
-Status replaceIfOther(const Fd &folder, const std::string &name, const std::string &text)
+Status Networks::replaceIfOther(const Fd &folder, const std::string &name, const std::string &text)
 {
     const auto present = files::read(folder, name);
     return present && *present == text ? Status() : files::replace(folder, name, text);
 }
-
-} // namespace
 
 Status Networks::ensureDefault()
 {
@@ -436,257 +430,12 @@ Status Networks::remove(const std::string &name)
     return {};
 }
 
-// Forwards
-
-namespace
-{
-
-/// Every field is there on the wire, empty or not.
-void fillPorts(std::vector<StringMap> &ports)
-{
-    for (StringMap &port : ports)
-        for (const std::string_view field : network::kPortFields)
-            port.emplace(field, "");
-}
-
-} // namespace
-
 Result<store::Network> Networks::rowOf(const std::string &name) const
 {
     auto row = store::findNetwork(m_db, store::kDefaultProject, name);
     if (!row && row.error().code == Code::NotFound)
         return Error(Code::NotFound, "Network not found");
     return row;
-}
-
-Result<std::vector<store::NetworkForward>> Networks::forwards(const std::string &name)
-{
-    return store::listForwards(m_db, TRY(rowOf(name)).id);
-}
-
-Result<store::NetworkForward> Networks::findForward(const std::string &name, const std::string &listenAddress)
-{
-    const auto address = netlink::parseAddress(listenAddress);
-    auto forward = store::findForward(m_db, TRY(rowOf(name)).id, address ? address->text() : listenAddress);
-    if (!forward && forward.error().code == Code::NotFound)
-        return Error(Code::NotFound, "Network forward not found");
-    return forward;
-}
-
-/// Recorded, in force, and in the document; or none of it.
-Status Networks::putForward(const std::string &name, const std::function<Status(const store::Network &)> &change,
-                            const std::function<Status(const store::Network &)> &revert)
-{
-    const store::Network row = TRY(rowOf(name));
-    TRY(change(row));
-    Undo undo;
-    undo.add("bring the forwards back", [&]() -> Status {
-        TRY(revert(row));
-        TRY(bringUp(TRY(networkOf(row))));
-        return writeDocument(row);
-    });
-    TRY(failpoint("network-forward.record"));
-    TRY(bringUp(TRY(networkOf(row))));
-    TRY(failpoint("network-forward.up"));
-    TRY(writeDocument(row));
-    undo.keep();
-    return {};
-}
-
-Result<std::string> Networks::createForward(const std::string &name, store::NetworkForward wanted)
-{
-    const std::lock_guard lock(m_mutex);
-    const store::Network row = TRY(rowOf(name));
-    wanted.networkId = row.id;
-    wanted.listenAddress = TRY(network::listenAddress(TRY(network::parseConfig(row.config)), wanted.listenAddress));
-    TRY(checkForward(row, {wanted.listenAddress, wanted.config, wanted.ports}));
-    fillPorts(wanted.ports);
-    TRY(putForward(
-        name,
-        [&](const store::Network &) -> Status {
-            wanted.id = TRY(store::insertForward(m_db, wanted));
-            return {};
-        },
-        [&](const store::Network &) { return store::deleteForward(m_db, wanted.id); }));
-    return wanted.listenAddress;
-}
-
-Status Networks::changeForward(const std::string &name, const store::NetworkForward &wanted)
-{
-    const std::lock_guard lock(m_mutex);
-    const store::NetworkForward before = TRY(findForward(name, wanted.listenAddress));
-    store::NetworkForward after = wanted;
-    after.id = before.id;
-    TRY(checkForward(TRY(rowOf(name)), {before.listenAddress, after.config, after.ports}));
-    fillPorts(after.ports);
-    return putForward(
-        name, [&](const store::Network &) { return store::updateForward(m_db, after); },
-        [&](const store::Network &) { return store::updateForward(m_db, before); });
-}
-
-Status Networks::removeForward(const std::string &name, const std::string &listenAddress)
-{
-    const std::lock_guard lock(m_mutex);
-    const store::NetworkForward before = TRY(findForward(name, listenAddress));
-    return putForward(
-        name, [&](const store::Network &) { return store::deleteForward(m_db, before.id); },
-        [&](const store::Network &) -> Status {
-            TRY(store::insertForward(m_db, before));
-            return {};
-        });
-}
-
-// Access control lists
-
-namespace
-{
-
-Status checkAcl(const store::NetworkAcl &acl)
-{
-    for (const auto &[key, value] : acl.config)
-        if (!key.starts_with("user."))
-            return Error(Code::Invalid, "Unknown key " + quoted(key) + " of a network ACL").hint("only user.*");
-    return network::checkAcl({acl.name, acl.ingress, acl.egress});
-}
-
-/// Empty fields are left out, and each rule says its state.
-void tidyRules(store::NetworkAcl &acl)
-{
-    for (std::vector<StringMap> *rules : {&acl.ingress, &acl.egress})
-        for (StringMap &rule : *rules) {
-            std::erase_if(rule, [](const auto &pair) { return pair.second.empty(); });
-            rule.emplace("state", "enabled");
-        }
-}
-
-} // namespace
-
-Status Networks::writeAclDocument(const store::NetworkAcl &acl) const
-{
-    const Fd state = TRY(path::openFolder(m_paths.stateDir));
-    const Fd folder = TRY(path::makeFolders(state, "network-acls", 0700, path::Scope::Beneath));
-    return replaceIfOther(folder, acl.name + ".yaml",
-                          config::writeAclDocument({acl.name, acl.description, acl.config, acl.ingress, acl.egress}));
-}
-
-Status Networks::removeAclDocument(const std::string &name) const
-{
-    const auto folder = path::openFolder(aclFolder());
-    if (!folder)
-        return folder.error().errnum == ENOENT ? Status() : Status(folder.error());
-    if (Status gone = sys::unlinkat(*folder, name + ".yaml"); !gone && gone.error().errnum != ENOENT)
-        return gone;
-    // The folder goes with the last of them.
-    const Status empty = sys::unlinkat(TRY(path::openFolder(m_paths.stateDir)), "network-acls", AT_REMOVEDIR);
-    return empty || empty.error().errnum == ENOTEMPTY || empty.error().errnum == ENOENT ? Status() : empty;
-}
-
-Status Networks::recoverLostAcls(Apply apply, std::vector<Found> &found)
-{
-    const auto folder = path::openFolder(aclFolder());
-    if (!folder)
-        return folder.error().errnum == ENOENT ? Status() : Status(folder.error());
-    for (const std::string &file : TRY(path::list(*folder))) {
-        const std::string name = file.substr(0, file.rfind(".yaml"));
-        if (!file.ends_with(".yaml") || store::findAcl(m_db, store::kDefaultProject, name))
-            continue;
-        const auto recoverOne = [&]() -> Status {
-            const config::AclDocument document = TRY(config::readAclDocument(TRY(files::read(*folder, file)), file));
-            const store::NetworkAcl acl{0, store::kDefaultProject, document.name, document.description, document.config, document.ingress, document.egress};
-            if (document.name != name)
-                return Error(Code::Corrupt, file + " is that of " + quoted(document.name));
-            TRY_IN(file, checkAcl(acl));
-            if (apply == Apply::Yes)
-                TRY(store::insertAcl(m_db, acl));
-            return {};
-        };
-        found.push_back(outcome({"network ACL", "", name, "", {}, {}}, recoverOne(), apply));
-    }
-    return {};
-}
-
-Result<std::map<std::string, std::vector<std::string>>> Networks::aclUsers()
-{
-    std::map<std::string, std::vector<std::string>> users;
-    for (const store::Network &row : TRY(store::listNetworks(m_db, store::kDefaultProject)))
-        if (const auto config = network::parseConfig(row.config))
-            for (const std::string &acl : config->acls)
-                users[acl].push_back(row.name);
-    return users;
-}
-
-Status Networks::checkAclUnused(const std::string &name)
-{
-    const auto users = TRY(aclUsers());
-    const auto found = users.find(name);
-    if (found == users.end())
-        return {};
-    return Error(Code::WrongState, "network ACL " + quoted(name) + " is used by network " + join(found->second, ", "))
-        .hint("take it out of their security.acls first");
-}
-
-Status Networks::bringUsersUp(const std::string &acl)
-{
-    auto users = TRY(aclUsers());
-    for (const std::string &name : users[acl])
-        TRY(bringUp(TRY(networkOf(TRY(rowOf(name))))));
-    return {};
-}
-
-Status Networks::createAcl(store::NetworkAcl wanted)
-{
-    const std::lock_guard lock(m_mutex);
-    tidyRules(wanted);
-    TRY(checkAcl(wanted));
-    TRY(store::insertAcl(m_db, wanted));
-    TRY(failpoint("network-acl.record"));
-    return writeAclDocument(wanted);
-}
-
-Status Networks::changeAcl(store::NetworkAcl wanted)
-{
-    const std::lock_guard lock(m_mutex);
-    const store::NetworkAcl before = TRY(store::findAcl(m_db, wanted.project, wanted.name));
-    wanted.id = before.id;
-    tidyRules(wanted);
-    TRY(checkAcl(wanted));
-    TRY(store::updateAcl(m_db, wanted));
-    Undo undo;
-    undo.add("bring the list back as it was", [&]() -> Status {
-        TRY(store::updateAcl(m_db, before));
-        TRY(bringUsersUp(before.name));
-        return writeAclDocument(before);
-    });
-    TRY(failpoint("network-acl-update.record"));
-    TRY(bringUsersUp(wanted.name));
-    TRY(writeAclDocument(wanted));
-    undo.keep();
-    return {};
-}
-
-Status Networks::renameAcl(const std::string &project, const std::string &name, const std::string &newName)
-{
-    const std::lock_guard lock(m_mutex);
-    store::NetworkAcl row = TRY(store::findAcl(m_db, project, name));
-    TRY(network::checkAclName(newName));
-    TRY(checkAclUnused(name));
-    if (store::findAcl(m_db, project, newName))
-        return Error(Code::AlreadyExists, "network ACL " + quoted(newName) + " already exists");
-    TRY(removeAclDocument(name)); // first, or a lost database would bring it back
-    TRY(store::renameAcl(m_db, row.id, newName));
-    TRY(failpoint("network-acl-rename.record"));
-    row.name = newName;
-    return writeAclDocument(row);
-}
-
-Status Networks::removeAcl(const std::string &project, const std::string &name)
-{
-    const std::lock_guard lock(m_mutex);
-    const store::NetworkAcl row = TRY(store::findAcl(m_db, project, name));
-    TRY(checkAclUnused(name));
-    TRY(removeAclDocument(name)); // first, or a lost database would bring it back
-    TRY(failpoint("network-acl-delete.document"));
-    return store::deleteAcl(m_db, row.id);
 }
 
 namespace

@@ -86,6 +86,9 @@ public:
     Status release(const std::string &name, const std::string &mac);
 
 private:
+    static Status checkForward(const store::Network &row, const network::Forward &forward);
+    /// Nothing is written, and the disk not waited for, where it says so already.
+    static Status replaceIfOther(const Fd &folder, const std::string &name, const std::string &text);
     std::string folderOf(const std::string &name) const { return m_paths.stateDir + "/networks/" + name; }
     std::string aclFolder() const { return m_paths.stateDir + "/network-acls"; }
     /// With its forwards and lists. NotFound names a list that does not exist.
