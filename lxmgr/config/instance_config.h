@@ -46,6 +46,7 @@ struct InstanceConfig {
     std::optional<bool> nesting;
     std::optional<bool> privileged;
     std::optional<bool> protectionDelete;
+    std::optional<bool> protectionShift; ///< Kept for everyone: owners on disk are never changed at a start.
     std::optional<bool> protectionStart;
     std::optional<std::uint32_t> idmapBase;
     std::optional<bool> idmapIsolated;

@@ -51,6 +51,7 @@ inline constexpr Key<C> kInstanceKeys[] = {
     {"security.nesting",              field<&C::nesting>,             Apply::Restart, "false",      "Let containers run inside this one."},
     {"security.privileged",           field<&C::privileged>,          Apply::Restart, "false",      "Run without a user namespace: its root is the host's root."},
     {"security.protection.delete",    field<&C::protectionDelete>,    Apply::Live,    "false",      "Refuse to delete it."},
+    {"security.protection.shift",     field<&C::protectionShift>,     Apply::Live,    "false",      "Refuse to change owners on disk at a start. It is never done here, whatever this says: ids are mapped by the mount."},
     {"security.protection.start",     field<&C::protectionStart>,     Apply::Live,    "false",      "Refuse to start it."},
     {"security.syscalls.allow",       field<&C::syscallsAllow>,       Apply::Restart, "",           "The only system calls it may make, one a line."},
     {"security.syscalls.deny",        field<&C::syscallsDeny>,        Apply::Restart, "",           "System calls it may not make, one a line."},
@@ -76,7 +77,7 @@ inline constexpr std::string_view kUnsupportedInstanceKeys[] = {
     "nvidia.driver.capabilities", "nvidia.require.cuda", "nvidia.require.driver", "nvidia.runtime", "oci.*",
     "raw.apparmor", "raw.lxc", "raw.qemu", "raw.qemu.*", "raw.seccomp",
     "security.agent.metrics", "security.bpffs.*", "security.csm", "security.devlxd.images",
-    "security.guestapi.images", "security.iommu", "security.protection.shift",
+    "security.guestapi.images", "security.iommu",
     "security.secureboot", "security.sev", "security.sev.*", "security.syscalls.intercept.*",
     "smbios11.*", "systemd.credential-binary.*", "systemd.credential.*", "ubuntu_pro.guest_attach",
 };

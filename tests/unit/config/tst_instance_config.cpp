@@ -50,6 +50,7 @@ const StringMap kGood = {
     {"security.nesting",                 "true"             },
     {"security.privileged",              "false"            },
     {"security.protection.delete",       "true"             },
+    {"security.protection.shift",        "true"             },
     {"security.protection.start",        "true"             },
     {"security.syscalls.allow",          "read\nwrite"      },
     {"security.syscalls.deny",           "mount\numount2"   },
