@@ -52,7 +52,7 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     if (wanted.config.privileged.value_or(false) != (before.idRange.size == 0))
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
     TRY(checkProjectPolicy(m_s.db, key.project, TRY(expanded(after)), wanted));
-    TRY(checkDevices(wanted, TRY(m_s.volumes.mounts(key.project, wanted.devices)), TRY(lentCards(wanted)), m_s.paths));
+    TRY(checkDevices(wanted, TRY(diskSources(key.project, wanted.devices)), TRY(lentCards(wanted)), m_s.paths));
     TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
     TRY(checkIdmap(before, wanted.config));
     if (m_running->find(key))

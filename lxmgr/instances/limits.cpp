@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "kernel/modules.h"
+#include "kernel/host_path.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -74,9 +75,9 @@ Result<std::vector<cgroup::IoLimit>> Manager::ioLimits(const store::Instance &ro
         auto place = [&]() -> Result<Fd> {
             if (disk->isRoot())
                 return TRY(m_s.pools.get(disk->pool->text))->openVolume(row.project, row.name);
-            if (!disk->isVolume())
-                return sys::open(*disk->source, O_PATH);
-            return sys::open(TRY(m_s.volumes.mounts(row.project, {device})).at(device.name).path, O_PATH);
+            const DiskSources sources = TRY(diskSources(row.project, {device}));
+            const auto source = sources.find(device.name); // a tmpfs has none, and no limits
+            return source == sources.end() ? Result<Fd>(Error(Code::Invalid, "it has no source")) : path::openOnHost(source->second.path, source->second.beneath);
         }();
         if (!place && place.error().errnum == ENOENT && !disk->isRoot() && !disk->isVolume() && !disk->required.value_or(true))
             continue; // passed over, as its mount is

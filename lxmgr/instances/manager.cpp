@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "config/project_config.h"
 #include "instances/root_disk.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
@@ -158,6 +159,19 @@ Result<spec::FilesClient> Manager::files(const InstanceKey &key)
     const Pools::Use pool = TRY(m_s.pools.get(row.pool));
     const storage::RootTree tree = TRY(pool->root(key.project, key.name));
     return spec::FilesClient::forStopped(m_s.paths, rootfsOf(tree, false), idMapOf(row));
+}
+
+Result<DiskSources> Manager::diskSources(const std::string &project, const std::vector<config::Device> &devices)
+{
+    DiskSources sources = TRY(m_s.volumes.mounts(project, devices));
+    const config::ProjectConfig allowed = TRY(config::parseProjectConfig(TRY(store::findProject(m_s.db, project)).config));
+    for (const config::Device &device : devices) {
+        const auto *disk = device.as<config::DiskDevice>();
+        if (disk && disk->source && !disk->isRoot() && !disk->isVolume() && !disk->isTmpfs())
+            sources[device.name] = {TRY_IN("device " + quoted(device.name), config::Codec<config::AbsolutePath>::parse(*disk->source)).text, false,
+                                    TRY_IN("device " + quoted(device.name), config::folderAbove(allowed, *disk->source))};
+    }
+    return sources;
 }
 
 Result<std::string> Manager::consoleLog(const InstanceKey &key)

@@ -376,6 +376,8 @@ private:
     /// limits.read and its kin of the disks, by the block devices below them.
     Result<std::vector<cgroup::IoLimit>> ioLimits(const store::Instance &row, const config::Effective &effective);
     Status loadModules(const config::InstanceConfig &config);
+    /// What is behind the disks among `devices`, and how far those with a path of the host may lead.
+    Result<DiskSources> diskSources(const std::string &project, const std::vector<config::Device> &devices);
     Status checkIdmap(const store::Instance &row, const config::InstanceConfig &wanted);
     Status checkInUse(const InstanceKey &key, const config::Effective &before, const config::Effective &after);
     struct ProfileUser;

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "instances/guest_api.h"
 #include "instances/proxies.h"
+#include "kernel/host_path.h"
 #include "kernel/sysfs.h"
 #include "network/interfaces.h"
 #include "network/network.h"
@@ -154,28 +155,25 @@ spec::Mount tmpfsMount(const config::DiskDevice &disk)
     return mount;
 }
 
-Status planMount(const std::string &name, const config::DiskDevice &disk, std::vector<spec::Mount> &mounts)
+Status planMount(const std::string &name, const config::DiskDevice &disk, const DiskSource &source, std::vector<spec::Mount> &mounts)
 {
-    if (!disk.source || !disk.path)
-        return Error(Code::Invalid, "device " + quoted(name) + ": a disk needs source and path");
-    struct stat info {
-    };
-    if (::stat(disk.source->c_str(), &info) < 0) {
-        if (!disk.required.value_or(true))
+    if (auto there = path::openOnHost(source.path, source.beneath); !there) { // the monitor looks again, and mounts what it finds then
+        const bool absent = there.error().errnum == ENOENT || there.error().errnum == ENOTDIR;
+        if (absent && !disk.required.value_or(true))
             return {};
-        return Error::fromErrno(errno, "device " + quoted(name) + ": source", *disk.source)
-            .as(Code::Invalid)
-            .hint("make it on the host, or set required=false");
+        Error error = std::move(there.error()).in("device " + quoted(name) + ": source");
+        return absent ? std::move(error).as(Code::Invalid).hint("make it on the host, or set required=false") : std::move(error);
     }
     spec::Mount mount = mountOf(disk);
-    mount.source = *disk.source;
+    mount.source = source.path;
+    mount.beneath = source.beneath;
     mount.recursive = disk.recursive.value_or(false);
     mount.idmapped = disk.shift.value_or(false);
     mounts.push_back(std::move(mount));
     return {};
 }
 
-spec::Mount volumeMount(const config::DiskDevice &disk, const VolumeMount &volume)
+spec::Mount volumeMount(const config::DiskDevice &disk, const DiskSource &volume)
 {
     spec::Mount mount = mountOf(disk);
     mount.source = volume.path;
@@ -209,29 +207,31 @@ std::vector<std::pair<std::string, std::string>> environmentOf(const config::Ins
     return environment;
 }
 
-Status planDisk(const config::Device &device, const config::DiskDevice &disk, const VolumeMounts &volumes,
+Status planDisk(const config::Device &device, const config::DiskDevice &disk, const DiskSources &sources,
                 std::vector<spec::Mount> &mounts)
 {
     if (disk.isTmpfs()) {
         mounts.push_back(tmpfsMount(disk));
         return {};
     }
+    if (!disk.source || !disk.path)
+        return Error(Code::Invalid, "device " + quoted(device.name) + ": a disk needs source and path");
+    const auto source = sources.find(device.name);
+    if (source == sources.end())
+        return Error(Code::NotFound, "device " + quoted(device.name) + ": its source is not known");
     if (!disk.isVolume())
-        return planMount(device.name, disk, mounts);
-    const auto volume = volumes.find(device.name);
-    if (volume == volumes.end())
-        return Error(Code::NotFound, "device " + quoted(device.name) + ": its storage volume is not known");
-    mounts.push_back(volumeMount(disk, volume->second));
+        return planMount(device.name, disk, source->second, mounts);
+    mounts.push_back(volumeMount(disk, source->second));
     return {};
 }
 
 } // namespace
 
-Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const VolumeMounts &volumes)
+Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const DiskSources &sources)
 {
     std::vector<spec::Mount> mounts;
     if (const auto *disk = device.as<config::DiskDevice>(); disk && !disk->isRoot())
-        TRY(planDisk(device, *disk, volumes, mounts));
+        TRY(planDisk(device, *disk, sources, mounts));
     return mounts;
 }
 
@@ -319,10 +319,10 @@ std::set<std::string> settledNames(const config::Effective &effective)
     return names;
 }
 
-Status planDevices(const config::Effective &effective, const VolumeMounts &volumes, const Paths &paths, spec::LaunchSpec &spec)
+Status planDevices(const config::Effective &effective, const DiskSources &sources, const Paths &paths, spec::LaunchSpec &spec)
 {
     for (const config::Device &device : effective.devices) {
-        for (spec::Mount &mount : TRY(planMounts(device, volumes)))
+        for (spec::Mount &mount : TRY(planMounts(device, sources)))
             spec.mounts.push_back(std::move(mount));
         for (spec::DeviceNode &node : TRY(planNodes(device, paths)))
             if (std::ranges::find(spec.devices, node.path, &spec::DeviceNode::path) == spec.devices.end()) // two may stand for the same
@@ -345,10 +345,10 @@ Result<std::vector<spec::ResourceLimit>> planResources(const config::InstanceCon
 
 } // namespace
 
-Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes, const std::set<std::string> &lent, const Paths &paths)
+Status checkDevices(const config::Effective &effective, const DiskSources &sources, const std::set<std::string> &lent, const Paths &paths)
 {
     spec::LaunchSpec unused;
-    TRY(planDevices(effective, volumes, paths, unused));
+    TRY(planDevices(effective, sources, paths, unused));
     // Whether the firewall can be told.
     (void)TRY(network::proxyRules("", natForwards(TRY(planProxies(effective))), {}));
     for (const config::Device &device : effective.devices) {
@@ -576,7 +576,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     spec.rootfs = rootfsOf(input.root, root && root->as<config::DiskDevice>()->readonly.value_or(false));
     spec.devices = standardDevices();
     spec.mounts = input.view;
-    TRY(planDevices(input.effective, input.volumes, input.paths, spec));
+    TRY(planDevices(input.effective, input.sources, input.paths, spec));
     for (const char *target : {"dev/lxd", "dev/incus"})
         spec.mounts.push_back(guestApiMount(guestApiFolder(input.paths, {instance.project, instance.name}), target));
     for (const images::RenderedFile &file : input.files)

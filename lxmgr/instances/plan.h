@@ -26,18 +26,19 @@ struct NicPlan {
     network::PortFilter filter;
 };
 
-/// The volume of a disk device: its tree on the host, and whether owners there are the guest's own ids.
-struct VolumeMount {
+/// What is behind a disk device: the tree of a volume, or a path of the host.
+struct DiskSource {
     std::string path;
-    bool idmapped = true;
+    bool idmapped = true; ///< Of a volume: owners there are the guest's own ids.
+    std::string beneath;  ///< Of a path of the host: the folder that its project keeps it to, "" for none.
 };
-using VolumeMounts = std::map<std::string, VolumeMount>; ///< By the name of the device.
+using DiskSources = std::map<std::string, DiskSource>; ///< By the name of the device.
 
 struct PlanInput {
     const store::Instance &instance;
     const config::Effective &effective;
     const storage::RootTree &root;
-    const VolumeMounts &volumes;
+    const DiskSources &sources;
     const std::vector<images::RenderedFile> &files;
     const std::vector<cgroup::Write> &cgroupWrites;
     const std::string &seccomp;
@@ -47,13 +48,13 @@ struct PlanInput {
 
 /// What planning would find wrong with the devices on this host: a source, node or bridge that is not there. `lent`: cards
 /// of the host that are in guests.
-Status checkDevices(const config::Effective &effective, const VolumeMounts &volumes, const std::set<std::string> &lent, const Paths &paths);
+Status checkDevices(const config::Effective &effective, const DiskSources &sources, const std::set<std::string> &lent, const Paths &paths);
 /// Whether this host lets the cards `come` be, once `gone` are not there any more.
 Status checkCards(const std::vector<spec::Nic> &come, const std::vector<spec::Nic> &gone);
 /// NICs among the devices, with volatile.<device>.hwaddr, .host_name and .name filled in. Invalid: a device names neither.
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
 /// The mounts that a disk other than the root is: none where its source may be missing and is.
-Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const VolumeMounts &volumes);
+Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const DiskSources &sources);
 /// What is not there any more of a running guest's devices: an error, or for now as it is.
 enum class Missing { Refused, Kept };
 /// The nodes below /dev that a device is on this host now: none where what it stands for may be missing and is. NotFound:

@@ -44,6 +44,15 @@ struct Judge {
             return {};
         if (word != "allow")
             return refusal(what + ": a path of the host", "restricted.devices.disk", "allow");
+        if (!project.diskPaths || !disk.source)
+            return {};
+        const std::string paths = config::Codec<config::PathList>::format(*project.diskPaths);
+        if (!config::folderAbove(project, *disk.source))
+            return refusal(what + ": source " + quoted(*disk.source), "restricted.devices.disk.paths", paths + "," + *disk.source);
+        // Its root would be the host's in what it leaves there: a program with the set-user-ID bit, for whoever can look in.
+        if (disk.shift.value_or(false))
+            return Error(Code::Forbidden, what + ": shift=true is not allowed below the folders of restricted.devices.disk.paths (" + paths +
+                                              "): root inside would own files there as the host's root does; set shift=false");
         return {};
     }
 
@@ -63,6 +72,19 @@ struct Judge {
         return {};
     }
 
+    /// raw.idmap, where some ids are allowed.
+    Status ids(const config::IdMapList &map) const
+    {
+        for (const config::IdMapEntry &entry : map.entries) {
+            const std::string host = config::Codec<config::IdList>::format({{{entry.host, entry.count}}});
+            if (entry.users && !(project.users && project.users->contains(entry.host, entry.count)))
+                return refusal("raw.idmap: the host's users " + host, "restricted.idmap.uid", host);
+            if (entry.groups && !(project.groups && project.groups->contains(entry.host, entry.count)))
+                return refusal("raw.idmap: the host's groups " + host, "restricted.idmap.gid", host);
+        }
+        return {};
+    }
+
     Status key(const std::string &name, const std::string &value) const
     {
         static constexpr std::string_view kLow[] = {"raw.", "boot.host_", "linux.kernel_modules", "limits.kernel.", "security.syscalls."};
@@ -78,6 +100,8 @@ struct Judge {
                 return refusal(name, "restricted.containers.interception", "allow");
             return {};
         }
+        if (name == "raw.idmap" && !allowed(project.lowlevel) && (project.users || project.groups))
+            return ids(TRY(config::Codec<config::IdMapList>::parse(value)));
         if (std::ranges::any_of(kLow, [&](std::string_view each) { return name.starts_with(each); }) && !allowed(project.lowlevel))
             return refusal(name, "restricted.containers.lowlevel", "allow");
         return {};

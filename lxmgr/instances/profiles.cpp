@@ -95,7 +95,7 @@ Status Manager::checkProfileUser(const ProfileUser &user)
     if (user.wanted.config.privileged.value_or(false) != (user.row.idRange.size == 0))
         return Error(Code::Unsupported, "its security.privileged was settled when it was created");
     TRY(checkProjectPolicy(m_s.db, user.row.project, user.all, user.wanted));
-    TRY(checkDevices(user.wanted, TRY(m_s.volumes.mounts(user.row.project, user.wanted.devices)), TRY(lentCards(user.wanted)), m_s.paths));
+    TRY(checkDevices(user.wanted, TRY(diskSources(user.row.project, user.wanted.devices)), TRY(lentCards(user.wanted)), m_s.paths));
     TRY(checkIdmap(user.row, user.wanted.config));
     if (user.runs)
         TRY(loadModules(user.wanted.config));

@@ -221,9 +221,9 @@ Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const confi
             if (nic.device == device->name)
                 body.unplug.push_back(nic);
     }
-    const VolumeMounts volumes = TRY(m_s.volumes.mounts(key.project, wanted.devices));
+    const DiskSources sources = TRY(diskSources(key.project, wanted.devices));
     for (const config::Device *device : come)
-        for (spec::Mount &mount : TRY(planMounts(*device, volumes)))
+        for (spec::Mount &mount : TRY(planMounts(*device, sources)))
             body.mount.push_back(std::move(mount));
     for (const NicPlan &nic : TRY(planNics(wanted)))
         if (std::ranges::find(come, nic.card.device, &config::Device::name) != come.end())

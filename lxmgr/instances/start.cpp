@@ -127,8 +127,8 @@ Status Manager::startLocked(const InstanceKey &key)
     const std::vector<cgroup::IoLimit> disks = TRY_IN("start " + quoted(key.name), ioLimits(row, now));
     const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh, disks));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
-    const VolumeMounts volumes = TRY_IN("start " + quoted(key.name), m_s.volumes.mounts(key.project, now.devices));
-    spec::LaunchSpec spec = TRY(plan({row, now, tree, volumes, rendered.files, writes, filter, m_s.paths, ownView(m_s.paths.lxcfs)}));
+    const DiskSources sources = TRY_IN("start " + quoted(key.name), diskSources(key.project, now.devices));
+    spec::LaunchSpec spec = TRY(plan({row, now, tree, sources, rendered.files, writes, filter, m_s.paths, ownView(m_s.paths.lxcfs)}));
     std::ranges::move(cloud.seed, std::back_inserter(spec.files));
     spec.setup = std::move(cloud.setup);
     if (!cloud.hostname.empty())

@@ -300,9 +300,9 @@ Status Volumes::writeDocument(const store::Volume &row)
     return withFreeSpace(files::replace(folder, config::kVolumeFile, text), *pool);
 }
 
-Result<VolumeMounts> Volumes::mounts(const std::string &project, const std::vector<config::Device> &devices)
+Result<DiskSources> Volumes::mounts(const std::string &project, const std::vector<config::Device> &devices)
 {
-    VolumeMounts mounts;
+    DiskSources mounts;
     for (const config::Device &device : devices) {
         const auto *disk = device.as<config::DiskDevice>();
         if (!disk || !disk->isVolume())
@@ -312,7 +312,7 @@ Result<VolumeMounts> Volumes::mounts(const std::string &project, const std::vect
         const config::VolumeConfig config = TRY(config::parseVolumeConfig(row.config));
         const storage::RootTree tree =
             TRY_IN("device " + quoted(device.name), TRY(m_pools.custom(key.pool))->root(project, row.name));
-        mounts[device.name] = {tree.directory, !config.unmapped.value_or(false)};
+        mounts[device.name] = {tree.directory, !config.unmapped.value_or(false), {}};
     }
     return mounts;
 }

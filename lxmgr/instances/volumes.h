@@ -112,7 +112,7 @@ public:
     Status applyUndo(const store::UndoEntry &entry, const std::string &name);
 
     /// What the disk devices with a volume are mounted from. NotFound, WrongState: with the device's name.
-    Result<VolumeMounts> mounts(const std::string &project, const std::vector<config::Device> &devices);
+    Result<DiskSources> mounts(const std::string &project, const std::vector<config::Device> &devices);
     /// Before anything else uses volumes.
     Status recover();
     /// What the pool holds and the database does not know comes back, with its snapshots; what was deleted can be undone again.

@@ -6,6 +6,7 @@
 #include "kernel/files.h"
 #include "kernel/mount.h"
 #include "kernel/netlink.h"
+#include "kernel/host_path.h"
 #include "kernel/proc.h"
 #include "kernel/process.h"
 #include "kernel/sys.h"
@@ -223,7 +224,7 @@ Result<Guest> launch(const spec::LaunchSpec &wanted, const cgroup::Layout &layou
 {
     spec::LaunchSpec spec = wanted;
     std::erase_if(spec.mounts, [](const spec::Mount &mount) {
-        return mount.optional && mount.kind == spec::Mount::Kind::Bind && !sys::open(mount.source, O_PATH);
+        return mount.optional && mount.kind == spec::Mount::Kind::Bind && !path::openOnHost(mount.source, mount.beneath);
     });
     Parent parent{spec, layout, Ids::of(spec.idmap), {}, {}, {}, {}, {}, {}};
     Undo undo;

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "cards/cards.h"
+#include "kernel/host_path.h"
 #include "kernel/mount.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
@@ -82,8 +83,8 @@ Status unplugMount(const spec::LaunchSpec &spec, const Guest &guest, const spec:
 {
     std::optional<struct stat> source;
     if (mount.kind == spec::Mount::Kind::Bind)
-        if (const auto info = sys::fstatat(sys::cwd(), mount.source, 0))
-            source = *info;
+        if (const auto there = path::openOnHost(mount.source, mount.beneath))
+            source = TRY(sys::fstat(*there));
     return inside(spec, guest, [&](const Fd &root) { return detach(root, mount, source); });
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/trees.h"
 
 #include "base/text.h"
+#include "kernel/host_path.h"
 #include "kernel/mount.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
@@ -173,10 +174,18 @@ Result<Fd> makeTmpfs(const spec::Mount &mount, const Ids &ids)
     return mount::create("tmpfs", options, static_cast<unsigned>(attributesOf(mount)));
 }
 
+/// What is mounted is what was found below the folder, whoever changes names meanwhile.
+Result<Fd> openSource(const spec::Mount &mount, sys::Recursive recursive)
+{
+    if (mount.beneath.empty())
+        return sys::open_tree(sys::cwd(), mount.source, recursive);
+    return sys::open_tree(TRY(path::openOnHost(mount.source, mount.beneath)), "", recursive);
+}
+
 Result<Fd> makeBind(const spec::Mount &mount, const Ids &ids, const Fd &userns)
 {
     const sys::Recursive recursive = mount.recursive ? sys::Recursive::Yes : sys::Recursive::No;
-    auto tree = sys::open_tree(sys::cwd(), mount.source, recursive);
+    auto tree = openSource(mount, recursive);
     if (!tree)
         return tree.error().errnum == ENOENT ? std::move(tree.error()).as(Code::NotFound) : std::move(tree.error());
     // A slave also where it is to be shared: then it is so among the guest's own.

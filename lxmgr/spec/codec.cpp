@@ -31,7 +31,7 @@ template <> struct Fields<Mount> { static constexpr auto rows = std::tuple{
     Field{1, &Mount::kind}, Field{2, &Mount::source}, Field{3, &Mount::target}, Field{4, &Mount::options},
     Field{5, &Mount::readOnly}, Field{6, &Mount::recursive}, Field{7, &Mount::idmapped}, Field{8, &Mount::nosuid},
     Field{9, &Mount::nodev}, Field{10, &Mount::createTarget}, Field{11, &Mount::attributes},
-    Field{12, &Mount::propagation}, Field{13, &Mount::optional}}; };
+    Field{12, &Mount::propagation}, Field{13, &Mount::optional}, Field{14, &Mount::beneath}}; };
 template <> struct Fields<DeviceNode> { static constexpr auto rows = std::tuple{
     Field{1, &DeviceNode::path}, Field{2, &DeviceNode::block}, Field{3, &DeviceNode::major}, Field{4, &DeviceNode::minor},
     Field{5, &DeviceNode::mode}, Field{6, &DeviceNode::uid}, Field{7, &DeviceNode::gid},

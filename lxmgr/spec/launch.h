@@ -39,6 +39,7 @@ struct Mount {
     enum class Kind : std::uint32_t { Bind = 0, Tmpfs = 1 };
     Kind kind = Kind::Bind;
     std::string source;  ///< Bind: path on the host, opened by the monitor.
+    std::string beneath; ///< Bind: a folder above it that no link may lead out of; "" for none.
     std::string target;  ///< Below the guest's root, without leading slash.
     std::string options; ///< Tmpfs: "size=…,mode=…,uid=…"; ids are inside.
     bool readOnly = false;

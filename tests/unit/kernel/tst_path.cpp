@@ -1,5 +1,6 @@
 // The path primitive: what a hostile tree can do with links, and what stays reachable.
 #include "kernel/files.h"
+#include "kernel/host_path.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
 #include "support/verify.h"
@@ -48,6 +49,21 @@ private slots:
         for (const char *name : {"absolute", "folder", "folder/up"})
             QVERIFY(!path::open(m_root, name, O_RDONLY, Scope::NoSymlink));
         QVERIFY(!path::open(m_root, "magic", O_RDONLY, Scope::InRoot));
+    }
+
+    void foldersOfTheHostAreNotLeft()
+    {
+        const std::string top = m_dir.path().toStdString(), root = top + "/root";
+        VERIFY_OK(sys::symlinkat("canary", m_root, "near"));
+        for (const char *name : {"/canary", "/near", "/etc", ""})
+            VERIFY_OK(path::openOnHost(root + name, root));
+        for (const char *name : {"/absolute", "/etc/up", "/magic", "/folder"})
+            VERIFY_FAILS(Code::Forbidden, path::openOnHost(root + name, root));
+        VERIFY_FAILS(Code::Forbidden, path::openOnHost(top + "/canary", root));
+        VERIFY_FAILS(Code::Forbidden, path::openOnHost(root + "-too", root));
+        VERIFY_OK(path::openOnHost(root + "/etc/../canary", "")); // its administrator's own affair
+        VERIFY_OK(path::openOnHost(root, "/"));
+        QCOMPARE(path::openOnHost(root + "/none", root).error().errnum, ENOENT);
     }
 
     void parentsAreNamedFiles()

@@ -33,6 +33,7 @@ LaunchSpec fullSpec()
     spec.mounts[1].source = "/srv";
     spec.mounts[1].target = "srv";
     spec.mounts[1].nodev = false;
+    spec.mounts[1].beneath = "/srv";
     spec.devices = {
         {"net/tun", false, 10, 200, 0600, 5, 6, "tun"}
     };

@@ -1,0 +1,204 @@
+// Projects as their tenants meet them: folders of the host that disks are kept to.
+#include "support/system_test.h"
+
+#include <QDir>
+#include <QFile>
+
+#include <atomic>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/syscall.h>
+#include <thread>
+#include <unistd.h>
+
+using namespace lxmgr::test;
+
+class TestProjects : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void disksStayBelowTheirFolders();
+    void linksThatChangeLeadNowhere();
+    void someIdsMayBeMapped();
+    void keysAreKeptOrRefusedByName_data();
+    void keysAreKeptOrRefusedByName();
+
+private:
+    /// The project `team`, with a profile that gives a root disk, for as long as this is there.
+    class Team
+    {
+    public:
+        Team(TestProjects &test, const QStringList &keys, QString name = "team") : m_test(test), m_name(std::move(name))
+        {
+            m_test.must(QStringList{"project", "create", m_name, "features.images=false"} + keys);
+            m_test.must({"profile", "device", "add", "default", "root", "disk", "path=/", "pool=default", "--project", m_name});
+        }
+        Team(const Team &) = delete;
+        Team &operator=(const Team &) = delete;
+        ~Team()
+        {
+            for (const QByteArray &line : m_test.m_box.text({"list", "-f", "csv", "-c", "n", "--project", m_name}).split('\n'))
+                if (!line.isEmpty())
+                    m_test.must({"delete", "--force", "--purge", QString::fromUtf8(line), "--project", m_name});
+            (void)m_test.m_box.cli({"undo", "delete", "--all", "--project", m_name});
+            m_test.must({"project", "delete", m_name});
+        }
+
+    private:
+        TestProjects &m_test;
+        QString m_name;
+    };
+
+    Run team(const QStringList &args) { return m_box.cli(QStringList{"--project", "team"} + args); }
+    /// The command is refused, and each of `words` is in what it says.
+    void refused(const QStringList &args, const QByteArrayList &words)
+    {
+        const Run run = team(args);
+        QVERIFY2(!run.ok(), run.told());
+        for (const QByteArray &word : words)
+            QVERIFY2(run.err.contains(word), "no '" + word + "' in: " + run.told());
+    }
+    QByteArray in(const QString &instance, const QStringList &command)
+    {
+        const Run run = team(QStringList{"exec", instance, "--"} + command);
+        return run.ok() ? run.out.trimmed() : run.told();
+    }
+    QString folder(const QString &name)
+    {
+        const QString path = m_box.directory() + "/" + name;
+        QDir().mkpath(path);
+        return path;
+    }
+    static void write(const QString &path, const QByteArray &text)
+    {
+        QFile file(path);
+        QVERIFY(file.open(QIODevice::WriteOnly));
+        file.write(text);
+    }
+};
+
+void TestProjects::disksStayBelowTheirFolders()
+{
+    const QString allowed = folder("allowed"), outside = folder("outside");
+    folder("allowed/data"), folder("allowed-too");
+    write(allowed + "/data/mine", "mine");
+    write(outside + "/secret", "secret");
+    QVERIFY(QFile::link("../outside", allowed + "/out") && QFile::link("data", allowed + "/in") && QFile::link(outside, allowed + "/far"));
+    const Team project(*this, {"restricted=true", "restricted.devices.disk=allow", "restricted.devices.disk.paths=" + allowed});
+    RUN_OK(team({"launch", "busybox", "t1"}));
+    const auto add = [](const QString &source, const QStringList &more = {}) {
+        return QStringList{"config", "device", "add", "t1", "d", "disk", "source=" + source, "path=/mnt"} + more;
+    };
+    refused(add(outside), {"restricted.devices.disk.paths"});
+    refused(add(allowed + "-too"), {"restricted.devices.disk.paths"});
+    refused(add(allowed + "/../outside"), {".."});
+    refused(add(allowed + "/out"), {"leads out"});
+    refused(add(allowed + "/far"), {"leads out"});
+    refused(add(allowed + "/data", {"shift=true"}), {"shift"});
+    refused({"profile", "device", "add", "default", "d", "disk", "source=" + outside, "path=/mnt"}, {"restricted.devices.disk.paths"});
+
+    for (const char *source : {"/data", "/in", ""}) { // plugged in, and at a start
+        RUN_OK(team(add(allowed + source)));
+        const QString file = QString(source).isEmpty() ? "/mnt/data/mine" : "/mnt/mine";
+        QCOMPARE(in("t1", {"cat", file}), QByteArray("mine"));
+        RUN_OK(team({"restart", "--force", "t1"}));
+        QCOMPARE(in("t1", {"cat", file}), QByteArray("mine"));
+        RUN_OK(team({"config", "device", "remove", "t1", "d"}));
+        QCOMPARE(in("t1", {"sh", "-c", "grep -c ' /mnt ' /proc/mounts || true"}), QByteArray("0"));
+    }
+}
+
+/// Somebody on the host changes a folder into a link that leads out, and back.
+void TestProjects::linksThatChangeLeadNowhere()
+{
+    const QString allowed = folder("swapped"), outside = folder("outside");
+    folder("swapped/data");
+    write(outside + "/secret", "secret");
+    QVERIFY(QFile::link(outside, allowed + "/link"));
+    const auto swap = [data = (allowed + "/data").toUtf8(), link = (allowed + "/link").toUtf8()] {
+        ::syscall(SYS_renameat2, AT_FDCWD, data.constData(), AT_FDCWD, link.constData(), RENAME_EXCHANGE);
+    };
+    const Team project(*this, {"restricted=true", "restricted.devices.disk=allow", "restricted.devices.disk.paths=" + allowed});
+    RUN_OK(team({"create", "busybox", "t1"}));
+    RUN_OK(team({"config", "device", "add", "t1", "d", "disk", "source=" + allowed + "/data", "path=/mnt"}));
+    swap();
+    refused({"start", "t1"}, {"leads out"});
+    swap();
+    RUN_OK(team({"start", "t1"}));
+    swap();
+    (void)team({"exec", "t1", "--", "reboot", "-f"}); // the monitor starts it again, or it ends; what it must not is see the other
+    for (int i = 0; i < 20; ++i) {
+        const Run seen = team({"exec", "t1", "--", "cat", "/mnt/secret"});
+        QVERIFY2(!seen.ok(), seen.told());
+    }
+    (void)team({"stop", "--force", "t1"});
+    swap();
+    RUN_OK(team({"start", "t1"}));
+    RUN_OK(team({"config", "device", "remove", "t1", "d"}));
+    std::atomic<bool> ends = false;
+    std::thread swapping([&] {
+        while (!ends)
+            swap();
+    });
+    int plugged = 0, kept = 0;
+    for (int i = 0; i < 60; ++i) {
+        const Run run = team({"config", "device", "add", "t1", "d", "disk", "source=" + allowed + "/data", "path=/mnt"});
+        if (!run.ok()) {
+            kept += run.err.contains("leads out") ? 1 : 0;
+            continue;
+        }
+        ++plugged;
+        const Run seen = team({"exec", "t1", "--", "cat", "/mnt/secret"});
+        if (seen.ok())
+            ends = true;
+        (void)team({"config", "device", "remove", "t1", "d"});
+        if (ends)
+            break;
+    }
+    const bool escaped = ends.exchange(true);
+    swapping.join();
+    QVERIFY2(!escaped, "a guest saw what lies outside");
+    QVERIFY2(plugged > 0 && kept > 0, QByteArray::number(plugged) + " plugged, " + QByteArray::number(kept) + " refused");
+}
+
+void TestProjects::someIdsMayBeMapped()
+{
+    const Team project(*this, {"restricted=true", "restricted.idmap.uid=1000,2000-2009"});
+    RUN_OK(team({"create", "busybox", "t1"}));
+    refused({"config", "set", "t1", "raw.idmap=uid 1001 1000"}, {"restricted.idmap.uid"});
+    refused({"config", "set", "t1", "raw.idmap=uid 2005-2010 5-10"}, {"restricted.idmap.uid"});
+    refused({"config", "set", "t1", "raw.idmap=both 1000 1000"}, {"restricted.idmap.gid"});
+    RUN_OK(team({"config", "set", "t1", "raw.idmap=uid 2000-2009 10-19"}));
+    must({"project", "set", "team", "restricted.idmap.gid=1000"});
+    RUN_OK(team({"config", "set", "t1", "raw.idmap=both 1000 1000"}));
+}
+
+void TestProjects::keysAreKeptOrRefusedByName_data()
+{
+    QTest::addColumn<QString>("key");
+    QTest::addColumn<QByteArray>("says"); // "": it is taken
+    const auto row = [](const char *key, const char *says) { QTest::newRow(key) << QString(key) << QByteArray(says); };
+    row("restricted.devices.pci=block", "");
+    row("restricted.devices.pci=allow", "not supported by this version");
+    row("restricted.virtual-machines.lowlevel=block", "");
+    row("restricted.cluster.groups=a", "not supported by this version");
+    row("restricted.networks.uplinks=a", "not supported by this version");
+    row("restricted.nonsense=1", "unknown project key");
+    row("restricted.devices.disk.paths=srv", "absolute path");
+    row("restricted.idmap.uid=0", "other than 0");
+    row("features.networks=true", "one of each name");
+    row("features.networks.zones=true", "not supported by this version");
+}
+
+void TestProjects::keysAreKeptOrRefusedByName()
+{
+    QFETCH(QString, key);
+    QFETCH(QByteArray, says);
+    const Run run = m_box.cli({"project", "create", "p1", key});
+    QVERIFY2(run.ok() == says.isEmpty() && run.err.contains(says), run.told());
+    if (run.ok())
+        must({"project", "delete", "p1"});
+}
+
+QTEST_GUILESS_MAIN(TestProjects)
+#include "tst_projects.moc"
