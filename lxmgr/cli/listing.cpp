@@ -7,7 +7,7 @@ namespace lxmgr::cli
 
 std::vector<ColumnSet> columnSets()
 {
-    return {instanceColumns(), snapshotColumns(), undoColumns(),   certificateColumns(), tokenColumns(), projectColumns(),
+    return {instanceColumns(), snapshotColumns(), undoColumns(),   certificateColumns(), tokenColumns(), projectColumns(), projectResourceColumns(),
             exportColumns(),   volumeExportColumns(),
             backupColumns(),   imageColumns(),    aliasColumns(),  profileColumns(),
             networkColumns(),  leaseColumns(),    forwardColumns(), aclColumns(),

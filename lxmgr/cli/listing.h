@@ -25,6 +25,7 @@ ColumnSet remoteColumns();    // remote.cpp
 ColumnSet certificateColumns(); // trust.cpp
 ColumnSet tokenColumns();
 ColumnSet projectColumns();   // projects.cpp
+ColumnSet projectResourceColumns();
 ColumnSet operationColumns(); // operations.cpp
 ColumnSet warningColumns();   // warnings.cpp
 

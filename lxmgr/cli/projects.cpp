@@ -45,9 +45,31 @@ constexpr Column<Project> kColumns[] = {
 };
 // clang-format on
 
+/// A row of what 'project info' tells.
+struct Resource {
+    std::string name;
+    std::int64_t limit = -1, usage = 0;
+
+    std::string text(std::int64_t amount) const
+    {
+        const bool bytes = name == "memory" || name.starts_with("disk");
+        return bytes ? humanBytes(Bytes{static_cast<std::uint64_t>(amount)}) : std::to_string(amount);
+    }
+};
+
+// clang-format off
+constexpr Column<Resource> kResourceColumns[] = {
+    {'r', "RESOURCE", "What of: its key is limits.<resource>.", [](const Resource &r) { return r.name; }},
+    {'l', "LIMIT", "The most it may have.", [](const Resource &r) { return r.limit < 0 ? "UNLIMITED" : r.text(r.limit); }},
+    {'u', "USAGE", "What its instances and volumes may take by their own limits.", [](const Resource &r) { return r.text(r.usage); }},
+};
+// clang-format on
+
 std::string pathOf(const std::string &name) { return client::path(kProjects, {name}); }
 
 } // namespace
+
+ColumnSet projectResourceColumns() { return describe<Resource>("project info", "rlu", kResourceColumns); }
 
 ColumnSet projectColumns() { return describe<Project>("project list", "nrimvpd", kColumns); }
 
@@ -84,7 +106,18 @@ Result<int> projectShow(Context &context, const Arguments &arguments)
 
 Result<int> projectInfo(Context &context, const Arguments &arguments)
 {
-    TRY(printObject(context, arguments, TRY(context.client().get<api::Json>(pathOf(arguments.word(0)) + "/state"))));
+    const FormatChoice choice = TRY(parseFormat(arguments.value("format", "table")));
+    const auto state = TRY(context.client().get<api::Json>(pathOf(arguments.word(0)) + "/state"));
+    if (choice.format == Format::Json || choice.format == Format::Yaml) {
+        TRY(printJson(context, choice.format, state.dump()));
+        return 0;
+    }
+    std::vector<Resource> resources;
+    if (const api::Json *all = state.find("resources"); all && all->isObject())
+        for (const auto &[name, each] : *all->asObject())
+            resources.push_back({name, each.integer("Limit", -1), each.integer("Usage")});
+    const Table table = TRY(makeTable<Resource>(projectResourceColumns(), kResourceColumns, arguments.value("columns", ""), resources));
+    context.print(render(table, choice));
     return 0;
 }
 

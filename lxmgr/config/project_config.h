@@ -36,7 +36,9 @@ template <> struct Codec<IdList> {
 
 struct ProjectConfig {
     std::optional<bool> ownImages, ownNetworks, ownProfiles, ownVolumes; ///< features.*
-    std::optional<std::uint32_t> limitsContainers, limitsInstances;
+    std::optional<std::uint32_t> limitsContainers, limitsCpu, limitsInstances, limitsNetworks, limitsProcesses, limitsVirtualMachines;
+    std::optional<Bytes> limitsDisk, limitsMemory;
+    std::map<std::string, Bytes> limitsDiskPool; ///< By the name of the pool.
     std::optional<bool> restricted;
     std::optional<std::string> backups, snapshots;
     std::optional<std::string> interception, lowlevel, nesting, privilege; ///< restricted.containers.*

@@ -7,6 +7,7 @@
 #include "api/projects.h"
 #include "base/text.h"
 #include "config/project_config.h"
+#include "instances/project_limits.h"
 
 namespace lxmgr::daemon
 {
@@ -66,9 +67,10 @@ Status checkProjectName(const std::string &name)
 }
 
 /// Without the keys that say nothing: what a feature is without them, too, is not stored, and the rest as "true" or "false".
-Result<StringMap> checkedConfig(StringMap config)
+Result<StringMap> checkedConfig(const std::string &project, StringMap config)
 {
-    TRY(config::parseProjectConfig(config));
+    if (TRY(config::parseProjectConfig(config)).limitsNetworks && project != store::kDefaultProject)
+        return Error(Code::Unsupported, "limits.networks: all networks are in project default (restricted.networks.access says which ones another may use)");
     for (auto &[key, value] : config)
         if (kFeatures.contains(key) && !value.empty())
             value = TRY(parseBool(value)) ? "true" : "false";
@@ -111,7 +113,7 @@ Status projectCreate(Context &context, Request &request, const Responder &respon
     store::Project row;
     row.name = post.name;
     row.description = post.description;
-    row.config = TRY(checkedConfig(post.config));
+    row.config = TRY(checkedConfig(post.name, post.config));
     TRY(store::insertProject(context.db, row));
     publish(context, request, "project-created", row.name);
     responder.created(api::routePath(api::RouteId::ProjectGet, {row.name}));
@@ -128,8 +130,8 @@ Status projectChange(Context &context, Request &request, const Responder &respon
     StringMap config = replace ? StringMap{} : row.config;
     for (const auto &[key, value] : put.config.value_or(StringMap{}))
         config[key] = value;
-    row.config = TRY(checkedConfig(std::move(config)));
-    TRY(store::updateProject(context.db, row));
+    row.config = TRY(checkedConfig(row.name, std::move(config)));
+    TRY(instances::withinLimits(context.db, {row.name}, [&] { return store::updateProject(context.db, row); }));
     publish(context, request, "project-updated", row.name);
     responder.sync();
     return {};
@@ -166,17 +168,11 @@ Status projectDelete(Context &context, Request &request, const Responder &respon
 Status projectState(Context &context, Request &request, const Responder &responder)
 {
     const store::Project row = TRY(findProject(context, request));
-    const config::ProjectConfig config = TRY(config::parseProjectConfig(row.config));
-    const auto limit = [](const std::optional<std::uint32_t> &value) { return value ? std::int64_t{*value} : std::int64_t{-1}; };
-    const auto instances = static_cast<std::int64_t>(TRY(store::listInstanceNames(context.db, row.name)).size());
     api::Json resources = api::Json::object();
-    const auto add = [&](const char *name, std::int64_t most, std::int64_t used) {
-        resources[name]["Limit"] = most;
-        resources[name]["Usage"] = used;
-    };
-    add("containers", limit(config.limitsContainers), instances);
-    add("instances", limit(config.limitsInstances), instances);
-    add("virtual-machines", -1, 0);
+    for (const instances::ProjectResource &resource : TRY(instances::projectResources(context.db, row.name))) {
+        resources[resource.name]["Limit"] = resource.limit;
+        resources[resource.name]["Usage"] = resource.usage;
+    }
     api::Json state = api::Json::object();
     state["resources"] = std::move(resources);
     responder.sync(state.dump());

@@ -1,5 +1,8 @@
 #include "instances/backup_rows.h"
 
+#include "instances/journal.h"
+#include "store/profiles.h"
+
 #include <algorithm>
 
 namespace lxmgr::instances
@@ -61,6 +64,34 @@ Result<std::vector<store::Snapshot>> snapshotsOf(storage::Driver &pool, const co
         rows.push_back(std::move(row));
     }
     return rows;
+}
+
+Result<store::Instance> rowAsIn(store::Database &db, store::Instance row, const store::Snapshot &snapshot)
+{
+    std::vector<std::string> profilesThere;
+    for (const store::Profile &profile : TRY(store::listProfiles(db, row.project)))
+        profilesThere.push_back(profile.name);
+    StringMap config = snapshot.config;
+    DeviceMap devices = snapshot.devices;
+    std::vector<std::string> kept;
+    for (const std::string &name : snapshot.profiles)
+        if (std::ranges::find(profilesThere, name) != profilesThere.end())
+            kept.push_back(name);
+    if (kept.size() != snapshot.profiles.size()) {
+        // A profile it used is gone: what all of them brought becomes the instance's own.
+        config = snapshot.expandedConfig;
+        devices = snapshot.expandedDevices;
+    }
+    std::erase_if(config, [](const auto &entry) { return entry.first.starts_with("volatile."); });
+    for (const auto &[key, value] : row.config)
+        if (key.starts_with("volatile.") && key != kUnfinishedKey) // it is whole then, as it was
+            config[key] = value;
+    row.description = snapshot.description;
+    row.ephemeral = snapshot.ephemeral;
+    row.config = std::move(config);
+    row.devices = std::move(devices);
+    row.profiles = std::move(kept);
+    return row;
 }
 
 } // namespace lxmgr::instances

@@ -15,6 +15,8 @@ store::Instance rowOf(const config::BackupDocument &document, const std::string 
 store::Snapshot rowOf(const config::BackupSnapshot &from);
 /// The instance as the document has it, as if it were a snapshot.
 store::Snapshot snapshotOf(const config::BackupDocument &document);
+/// `row` with the definition that the snapshot holds; what the daemon remembers (addresses, id range) stays the instance's own.
+Result<store::Instance> rowAsIn(store::Database &db, store::Instance row, const store::Snapshot &snapshot);
 /// Those of the volume `name` in `pool`. One that the document does not know (its making was just through) has the
 /// instance's own definition.
 Result<std::vector<store::Snapshot>> snapshotsOf(storage::Driver &pool, const config::BackupDocument &document, const std::string &name);

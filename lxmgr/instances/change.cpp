@@ -8,6 +8,7 @@
 #include "instances/journal.h"
 #include "instances/names.h"
 #include "instances/policy.h"
+#include "instances/project_limits.h"
 #include "instances/root_disk.h"
 #include "instances/space.h"
 #include "kernel/files.h"
@@ -74,7 +75,7 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
         resizes.push_back({key, before.pool, TRY(rootLimit(all.devices, before.pool))});
     const auto limit = TRY(TRY(m_s.pools.get(before.pool))->limit(key.project, key.name));
     TRY(resize(key.name, resizes, [&] {
-        return m_s.db.transaction([&]() -> Status {
+        return withinLimits(m_s.db, {key.project}, [&]() -> Status {
             TRY(store::updateInstance(m_s.db, after));
             kept = entry ? TRY(store::insertUndo(m_s.db, *entry)) : 0;
             return {};

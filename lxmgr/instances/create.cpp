@@ -7,6 +7,7 @@
 #include "instances/journal.h"
 #include "instances/names.h"
 #include "instances/policy.h"
+#include "instances/project_limits.h"
 #include "kernel/files.h"
 
 namespace lxmgr::instances
@@ -109,6 +110,10 @@ Result<Manager::NewInstance> Manager::checkNew(store::Instance wanted)
     TRY(checkDevices(created.wanted, TRY(diskSources(row.project, created.wanted.devices)), TRY(lentCards(created.wanted)), m_s.paths));
     TRY(checkIdmap(row, created.wanted.config));
     TRY(planLimits(created.wanted, cgroup::PlanFor::Fresh));
+    TRY(checkLimits(m_s.db, {row.project}, [&]() -> Status { // before an image is fetched; what counts is build()
+        TRY(store::insertInstance(m_s.db, row));
+        return {};
+    }));
     return created;
 }
 
@@ -119,7 +124,7 @@ Status Manager::build(NewInstance &created, std::vector<store::Snapshot> snapsho
     store::Instance &row = created.row;
     const InstanceKey key{row.project, row.name};
     addVolatile(row, created.wanted.devices, created.birth);
-    TRY(m_s.db.transaction([&]() -> Status {
+    TRY(withinLimits(m_s.db, {row.project}, [&]() -> Status {
         TRY(record(row, row.id, created.wanted.config));
         for (store::Snapshot &snapshot : snapshots) {
             snapshot.instanceId = row.id;

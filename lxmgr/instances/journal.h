@@ -11,6 +11,11 @@
 namespace lxmgr::instances
 {
 
+/// What an instance came from that is not whole yet: only its newest state is missing, and --refresh brings it.
+inline constexpr const char *kUnfinishedKey = "volatile.migration.unfinished";
+/// In the journal while an instance is brought back to a snapshot, "<snapshot>" or "<snapshot>/running".
+inline constexpr const char *kRestoreOperation = "instance-restore";
+
 /// Not begun yet: store::beginOperation() writes it.
 inline store::Operation newJournal(std::string type, std::string project, std::string object, std::string arguments = {})
 {

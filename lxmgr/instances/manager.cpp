@@ -42,19 +42,7 @@ Result<store::Instance> Manager::readyRow(const InstanceKey &key)
     return row;
 }
 
-Result<config::Expanded> Manager::expanded(const store::Instance &row)
-{
-    std::vector<config::ProfileDocument> profiles;
-    for (const std::string &name : row.profiles) {
-        auto profile = store::findProfile(m_s.db, row.project, name);
-        if (!profile && profile.error().code == Code::NotFound)
-            return Error(Code::NotFound, "Profile not found: " + quoted(name));
-        if (!profile)
-            return profile.error();
-        profiles.push_back({profile->name, profile->description, profile->config, profile->devices, {}});
-    }
-    return config::expand(profiles, row.config, row.devices);
-}
+Result<config::Expanded> Manager::expanded(const store::Instance &row) { return expandedOf(m_s.db, row); }
 
 Result<config::Effective> Manager::effective(const store::Instance &row) { return config::parseEffective(TRY(expanded(row))); }
 

@@ -50,7 +50,6 @@ namespace lxmgr::instances
 // Types of operations in the journal that recovery completes or takes back.
 inline constexpr const char *kRenameOperation = "instance-rename";
 inline constexpr const char *kSnapshotRenameOperation = "snapshot-rename";
-inline constexpr const char *kRestoreOperation = "instance-restore";
 inline constexpr const char *kRestoreFilesOperation = "instance-restore-files";
 inline constexpr const char *kPauseOperation = "instance-pause";
 inline constexpr const char *kRebuildOperation = "instance-rebuild";
@@ -61,9 +60,6 @@ inline constexpr const char *kResizeOperation = "root-resize";
 inline constexpr const char *kBackupFileOperation = "instance-backup-file"; ///< backup.yaml is to be written after a change.
 
 inline constexpr const char *kSwapStep = "swap"; ///< Of a refresh: the volume of this identity is about to be the instance's.
-
-/// What an instance came from that is not whole yet: only its newest state is missing, and --refresh brings it.
-inline constexpr const char *kUnfinishedKey = "volatile.migration.unfinished";
 
 /// Something happened to an instance, for the event stream: "instance-started".
 struct Lifecycle {

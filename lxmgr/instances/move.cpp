@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/journal.h"
+#include "instances/project_limits.h"
 #include "instances/root_disk.h"
 #include "instances/transfer.h"
 
@@ -71,7 +72,7 @@ Status Manager::movePool(const store::Instance &row, const std::string &pool, Pr
 Status Manager::recordPool(store::Instance row, const std::string &pool)
 {
     settleRoot(row.devices, TRY(expanded(row)).devices, pool);
-    return m_s.db.transaction([&]() -> Status {
+    return withinLimits(m_s.db, {row.project}, [&]() -> Status {
         TRY(store::updateInstance(m_s.db, row));
         TRY(store::setInstancePool(m_s.db, row.id, pool));
         for (store::Snapshot snapshot : TRY(store::listSnapshots(m_s.db, row.id))) {

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "config/network_document.h"
+#include "instances/project_limits.h"
 #include "instances/warnings.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
@@ -334,7 +335,10 @@ Status Networks::create(const store::Network &wanted)
     store::Network row = wanted;
     row.config = TRY(network::withDefaults(wanted.config));
     TRY(network::checkHost(TRY(networkOf(row))));
-    row.id = TRY(store::insertNetwork(m_db, row));
+    TRY(withinLimits(m_db, {row.project}, [&]() -> Status {
+        row.id = TRY(store::insertNetwork(m_db, row));
+        return {};
+    }));
     Undo undo;
     undo.add("forget network", [&] { return store::deleteNetwork(m_db, row.id); });
     TRY(failpoint("network.record"));

@@ -8,6 +8,7 @@
 #include "instances/journal.h"
 #include "instances/manager.h"
 #include "instances/policy.h"
+#include "instances/project_limits.h"
 #include "instances/root_disk.h"
 
 #include <algorithm>
@@ -16,6 +17,20 @@
 
 namespace lxmgr::instances
 {
+
+Result<config::Expanded> expandedOf(store::Database &db, const store::Instance &row)
+{
+    std::vector<config::ProfileDocument> profiles;
+    for (const std::string &name : row.profiles) {
+        auto profile = store::findProfile(db, row.project, name);
+        if (!profile && profile.error().code == Code::NotFound)
+            return Error(Code::NotFound, "Profile not found: " + quoted(name));
+        if (!profile)
+            return profile.error();
+        profiles.push_back({profile->name, profile->description, profile->config, profile->devices, {}});
+    }
+    return config::expand(profiles, row.config, row.devices);
+}
 
 /// An instance with a profile that changes.
 struct Manager::ProfileUser {
@@ -216,7 +231,9 @@ Result<std::vector<RestartNeeded>> Manager::changeProfiles(const std::string &pr
             TRY(writeBackup(user.key()));
         return {};
     });
-    TRY(resize(after.empty() ? project : after.front().name, resizes, record.write));
+    const std::vector<std::string> sharing =
+        TRY(store::projectsAt(m_s.db, TRY(store::homeOf(m_s.db, project, store::Shared::Profiles)), store::Shared::Profiles));
+    TRY(resize(after.empty() ? project : after.front().name, resizes, [&] { return withinLimits(m_s.db, sharing, record.write); }));
     for (std::size_t i = 0; i < resizes.size(); ++i)
         undo.add("size of " + resizes[i].key.name, [&, i]() -> Status {
             return TRY(m_s.pools.get(resizes[i].pool))->setLimit(resizes[i].key.project, resizes[i].key.name, limits[i]);

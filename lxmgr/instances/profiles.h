@@ -3,6 +3,7 @@
 
 #include "base/result.h"
 #include "config/expand.h"
+#include "store/instances.h"
 
 #include <functional>
 #include <string>
@@ -10,6 +11,9 @@
 
 namespace lxmgr::instances
 {
+
+/// What its profiles make of it. NotFound: one of them is gone.
+Result<config::Expanded> expandedOf(store::Database &db, const store::Instance &row);
 
 /// A running instance, and what it takes only when it is started again.
 struct RestartNeeded {

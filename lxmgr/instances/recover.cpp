@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "instances/journal.h"
 #include "instances/names.h"
 #include "instances/volume_journal.h"
 #include "instances/warnings.h"

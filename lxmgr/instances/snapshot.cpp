@@ -5,9 +5,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/undo.h"
+#include "instances/backup_rows.h"
 #include "instances/journal.h"
 #include "instances/names.h"
 #include "instances/policy.h"
+#include "instances/project_limits.h"
 
 #include <algorithm>
 
@@ -20,31 +22,6 @@ namespace
 Error notThere(const InstanceKey &key, const std::string &snapshot)
 {
     return Error(Code::NotFound, "Snapshot not found: " + quoted(snapshot) + " of " + quoted(key.name));
-}
-
-/// The definition of `row` as it was; what the daemon remembers (addresses, id range) stays the instance's own.
-void takeDefinition(store::Instance &row, const store::Snapshot &snapshot, const std::vector<std::string> &profilesThere)
-{
-    StringMap config = snapshot.config;
-    DeviceMap devices = snapshot.devices;
-    std::vector<std::string> kept;
-    for (const std::string &name : snapshot.profiles)
-        if (std::ranges::find(profilesThere, name) != profilesThere.end())
-            kept.push_back(name);
-    if (kept.size() != snapshot.profiles.size()) {
-        // A profile it used is gone: what all of them brought becomes the instance's own.
-        config = snapshot.expandedConfig;
-        devices = snapshot.expandedDevices;
-    }
-    std::erase_if(config, [](const auto &entry) { return entry.first.starts_with("volatile."); });
-    for (const auto &[key, value] : row.config)
-        if (key.starts_with("volatile.") && key != kUnfinishedKey) // it is whole then, as it was
-            config[key] = value;
-    row.description = snapshot.description;
-    row.ephemeral = snapshot.ephemeral;
-    row.config = std::move(config);
-    row.devices = std::move(devices);
-    row.profiles = std::move(kept);
 }
 
 } // namespace
@@ -243,10 +220,7 @@ Status Manager::setSnapshotExpiry(const InstanceKey &key, const std::string &nam
 /// `row` with the definition that the snapshot holds, checked.
 Result<store::Instance> Manager::restoredRow(store::Instance row, const store::Snapshot &snapshot)
 {
-    std::vector<std::string> there;
-    for (const store::Profile &profile : TRY(store::listProfiles(m_s.db, row.project)))
-        there.push_back(profile.name);
-    takeDefinition(row, snapshot, there);
+    row = TRY(rowAsIn(m_s.db, std::move(row), snapshot));
     if (!config::rootDisk(TRY(effective(row)).devices))
         return Error(Code::Invalid, "its profiles give it no root disk any more");
     return row;
@@ -263,11 +237,12 @@ Status Manager::restoreStopped(const InstanceKey &key, const std::string &name, 
     const store::Operation journal =
         newJournal(kRestoreOperation, key.project, key.name, name + (wasRunning ? "/running" : ""));
     auto kept = undoOf(store::UndoKind::Restore, row);
-    TRY(m_s.db.transaction([&]() -> Status {
-        if (kept)
-            kept->id = TRY(store::insertUndo(m_s.db, *kept));
-        return store::beginOperation(m_s.db, journal);
-    }));
+    // From here on the limits of the project count what it is and what it will be.
+    TRY_IN("restore " + quoted(key.name), withinLimits(m_s.db, {key.project}, [&]() -> Status {
+               if (kept)
+                   kept->id = TRY(store::insertUndo(m_s.db, *kept));
+               return store::beginOperation(m_s.db, journal);
+           }));
     Undo undo;
     undo.add("restore journal", makingRoom(m_s.db, [&] { return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Failure); }));
     // What is aside already is kept though the rest failed.
@@ -281,7 +256,8 @@ Status Manager::restoreStopped(const InstanceKey &key, const std::string &name, 
 Status Manager::restore(const InstanceKey &key, const std::string &name, const Progress &progress)
 {
     // What can be wrong is found while the guest still runs.
-    TRY_IN("restore " + quoted(key.name), restoredRow(TRY(readyRow(key)), TRY(snapshot(key, name))));
+    const store::Instance then = TRY_IN("restore " + quoted(key.name), restoredRow(TRY(readyRow(key)), TRY(snapshot(key, name))));
+    TRY_IN("restore " + quoted(key.name), checkLimits(m_s.db, {key.project}, [&] { return store::updateInstance(m_s.db, then); }));
     return whileStopped(key, progress, [&](bool wasRunning) -> Status {
         TRY_IN("restore " + quoted(key.name), restoreStopped(key, name, wasRunning));
         m_s.emit({"instance-restored", key, {{"snapshot", name}}});

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/backup_rows.h"
+#include "instances/project_limits.h"
 #include "instances/root_disk.h"
 #include "storage/tree.h"
 
@@ -247,11 +248,11 @@ Status Manager::recordBack(const store::UndoEntry &entry)
         }
         return store::deleteUndo(m_s.db, entry.id);
     };
-    Status done = m_s.db.transaction(insert);
+    Status done = withinLimits(m_s.db, {row.project}, insert);
     if (!done && document.idSize > 0) {
         // Its ids are somebody else's by now. Files keep the image's own ids, so others serve as well.
         ids.idmapBase.reset();
-        done = m_s.db.transaction(insert);
+        done = withinLimits(m_s.db, {row.project}, insert);
     }
     return done;
 }
@@ -346,7 +347,8 @@ Status Manager::applyRestore(const store::UndoEntry &entry, const Progress &prog
 {
     // What can be wrong is found while the guest still runs.
     const store::Instance row = TRY(instanceOf(entry));
-    TRY_IN("undo the restore of " + quoted(row.name), restoredRow(row, snapshotOf(TRY(documentOf(entry)))));
+    const store::Instance then = TRY_IN("undo the restore of " + quoted(row.name), restoredRow(row, snapshotOf(TRY(documentOf(entry)))));
+    TRY(checkLimits(m_s.db, {row.project}, [&] { return store::updateInstance(m_s.db, then); }));
     TRY(checkSamePool(entry, row));
     const InstanceKey key{row.project, row.name};
     return whileStopped(key, progress, [&](bool) { return exchangeStopped(entry, key); });
@@ -360,6 +362,8 @@ Status Manager::exchangeStopped(const store::UndoEntry &entry, const InstanceKey
     TRY(checkNotKept(key));
     if (m_running->find(key))
         return Error(Code::WrongState, "Instance is running: " + quoted(key.name) + " (it was started meanwhile)");
+    const store::Instance after = TRY(restoredRow(row, snapshotOf(TRY(documentOf(entry)))));
+    TRY(checkLimits(m_s.db, {key.project}, [&] { return store::updateInstance(m_s.db, after); }));
     store::UndoEntry now = entry; // where nothing else is kept any more this is, for as long as what it replaces
     now.id = 0;
     now.status = store::UndoStatus::Keeping;

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/journal.h"
+#include "instances/project_limits.h"
 #include "instances/transfer.h"
 #include "instances/volume_journal.h"
 #include "kernel/sys.h"
@@ -182,6 +183,8 @@ Status Volumes::move(const VolumeKey &key, const VolumeKey &to, Progress &progre
     const store::Volume row = TRY(find(key));
     const Pools::Use pool = TRY(m_pools.custom(to.pool));
     TRY(checkFree(to, *pool));
+    // Before anything is copied; again when it is recorded.
+    TRY(checkLimits(m_db, {to.project}, [&] { return store::moveVolume(m_db, row.id, to.pool, to.project, to.name); }));
     const store::Operation journal =
         newJournal(kVolumeMove, key.project, key.name, join(std::vector<std::string>{key.pool, to.pool, to.project, to.name}, "/"));
     TRY(store::beginOperation(m_db, journal));
@@ -192,7 +195,7 @@ Status Volumes::move(const VolumeKey &key, const VolumeKey &to, Progress &progre
     TRY_IN("move of " + titleOf(key), m_undo.withRoom(to.pool, [&] { return makeFiles({key, {}}, *pool, to, std::nullopt, progress); }));
     TRY_IN("move of " + titleOf(key), limitNew(row, to, *pool));
     TRY(failpoint("volume-move.copied"));
-    TRY(store::moveVolume(m_db, row.id, to.pool, to.project, to.name));
+    TRY(withinLimits(m_db, {to.project}, [&] { return store::moveVolume(m_db, row.id, to.pool, to.project, to.name); }));
     undo.keep(); // from here on it goes forward
     TRY(failpoint("volume-move.recorded"));
     return finishMove(journal, key, to);

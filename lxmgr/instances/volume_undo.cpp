@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/names.h"
+#include "instances/project_limits.h"
 #include "storage/tree.h"
 
 #include <algorithm>
@@ -195,7 +196,7 @@ Status Volumes::finishDeleteBack(const store::UndoEntry &entry)
         return poolMissing(entry, pool.error());
     TRY((*pool)->bringVolumeBack(entry.aside, entry.project, entry.target));
     TRY(failpoint("undo.volume.tree"));
-    return m_db.transaction([&]() -> Status {
+    return withinLimits(m_db, {entry.project}, [&]() -> Status {
         TRY(record(document, **pool, entry.target));
         return store::deleteUndo(m_db, entry.id);
     });

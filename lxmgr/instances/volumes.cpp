@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "instances/journal.h"
+#include "instances/project_limits.h"
 #include "instances/space.h"
 #include "instances/volume_journal.h"
 #include "kernel/files.h"
@@ -87,8 +88,10 @@ Status Volumes::insert(store::Volume &row)
     row.status = store::VolumeStatus::Creating;
     row.createdAt = store::unixMillis();
     row.uuid = newUuid();
-    row.id = TRY(store::insertVolume(m_db, row));
-    return {};
+    return withinLimits(m_db, {row.project}, [&]() -> Status {
+        row.id = TRY(store::insertVolume(m_db, row));
+        return {};
+    });
 }
 
 std::optional<Bytes> Volumes::limitOf(const config::VolumeConfig &config)
@@ -189,7 +192,7 @@ Status Volumes::resize(const store::Volume &row, std::optional<Bytes> limit, sto
     TRY(pool.setLimit(row.project, row.name, limit));
     undo.add("size of " + row.name, [&] { return pool.setLimit(row.project, row.name, before); });
     TRY(failpoint("volume-resize.set"));
-    TRY(m_db.transaction([&]() -> Status {
+    TRY(withinLimits(m_db, {row.project}, [&]() -> Status {
         TRY(store::updateVolume(m_db, row));
         return store::finishOperation(m_db, journal.id, store::OperationStatus::Success);
     }));

@@ -126,37 +126,10 @@ Status writeParts(Database &db, std::int64_t id, const Instance &instance)
 
 } // namespace
 
-namespace
-{
-/// limits.instances and limits.containers of the project, in the transaction that adds one.
-Status checkCount(Database &db, std::int64_t project, const std::string &name)
-{
-    std::int64_t most = -1;
-    std::string key;
-    {
-        Statement row = TRY(query(db,
-                                  "SELECT key, CAST(value AS INTEGER) FROM project_config"
-                                  " WHERE project_id=? AND key IN ('limits.instances', 'limits.containers') ORDER BY 2",
-                                  project));
-        if (TRY(row.next())) {
-            key = row.text(0);
-            most = row.integer(1);
-        }
-    }
-    if (most < 0)
-        return {};
-    Statement row = TRY(query(db, "SELECT count(*) FROM instances WHERE project_id=?", project));
-    if (TRY(row.next()) && row.integer(0) >= most)
-        return Error(Code::Forbidden, "project " + quoted(name) + " may have no more than " + std::to_string(most) + " instances (" + key + ")");
-    return {};
-}
-} // namespace
-
 Result<std::int64_t> insertInstance(Database &db, const Instance &instance)
 {
     return db.transaction([&]() -> Result<std::int64_t> {
         const std::int64_t project = TRY(projectId(db, instance.project));
-        TRY(checkCount(db, project, instance.project));
         const std::int64_t created = instance.createdAt != 0 ? instance.createdAt : unixMillis();
         TRY(named(run(db, kInsert, project, instance.name, instance.description, instance.architecture,
                       instance.ephemeral, instance.stateful, statusName(instance.status), instance.pool, instance.image,
