@@ -371,6 +371,8 @@ Result<Transfer> transferOf(Context &context, const Arguments &arguments, const 
     const auto snapshot = snapshotWord(from);
     const std::string path = snapshot ? TRY(snapshotPath(snapshot->instance, snapshot->snapshot)) : TRY(instancePath(from));
     Host source = TRY(hostAt(context, context.remote())), target = TRY(hostAt(context, to));
+    if (const auto project = arguments.value("target-project"))
+        target.client.setProject(*project);
     Definition definition;
     if (snapshot) {
         auto was = TRY(source.client.get<api::Snapshot>(path));

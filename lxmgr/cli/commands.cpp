@@ -51,6 +51,7 @@ constexpr Flag kProfileFlag     = {"-p,--profile", "profile", "A profile to appl
 constexpr Flag kNoProfilesFlag  = {"--no-profiles", "", "No profile at all, not even default."};
 constexpr Flag kEphemeralFlag   = {"-e,--ephemeral", "", "Delete the instance when it stops."};
 constexpr Flag kNetworkFlag     = {"-n,--network", "network", "Put eth0 on this network."};
+constexpr Flag kTargetProjectFlag = {"--target-project", "project", "The project it goes to."};
 constexpr Flag kStorageFlag     = {"-s,--storage", "pool", "Put the root disk into this pool."};
 constexpr Flag kModeFlag        = {"--mode", "mode", "How it gets to another host: pull, push, or relay (through here). Without: the first that works."};
 constexpr Flag kRestoreFilesFlag = {"--files", "path", "Only this file or folder inside, and those named after it.", Repeat::Yes};
@@ -170,16 +171,17 @@ constexpr Command kCommands[] = {
      {{"lxmgr copy web1 web2", ""},
       {"lxmgr copy web1/before-upgrade test -c limits.memory=1GiB", "From a snapshot, with a limit of its own."},
       {"lxmgr copy web1 spare --refresh", "Bring an older copy up to date."},
+      {"lxmgr copy web1 web1 --target-project team1", "In another project."},
       {"lxmgr copy web1 host2:", "To another host, under its own name."},
       {"lxmgr copy host2:web1 host3:spare --refresh", "From one host to another."}},
-     {kConfigFlag, kDeviceFlag, kProfileFlag, kNoProfilesFlag, kEphemeralFlag, kStorageFlag, kDescriptionFlag, kModeFlag,
+     {kConfigFlag, kDeviceFlag, kProfileFlag, kNoProfilesFlag, kEphemeralFlag, kStorageFlag, kTargetProjectFlag, kDescriptionFlag, kModeFlag,
       {"--instance-only", "", "Leave the snapshots out."},
       {"--refresh", "", "Bring a copy that exists up to date."}}},
     {"move", "mv", "<instance>[/<snapshot>] [<new-name>]", Group::Instances, &move,
-     "Rename a stopped instance, or move it to another pool or host",
-     "With --storage its root disk and snapshots go to that pool. To another host it goes with its addresses, and is deleted here once all of it is there.",
-     {{"lxmgr move web1 web2", ""}, {"lxmgr move web1 --storage fast", "To another pool."}, {"lxmgr move web1 host2:", "To another host."}},
-     {kStorageFlag, kConfigFlag, kDeviceFlag, kProfileFlag, kNoProfilesFlag, kModeFlag,
+     "Rename a stopped instance, or move it to another pool, project or host",
+     "With --storage its root disk and snapshots go to that pool. To another project it goes with its snapshots and without copying anything; it has the profiles that have the same names there, unless others are given. To another host it goes with its addresses, and is deleted here once all of it is there.",
+     {{"lxmgr move web1 web2", ""}, {"lxmgr move web1 --storage fast", "To another pool."}, {"lxmgr move web1 --target-project team1", "To another project."}, {"lxmgr move web1 host2:", "To another host."}},
+     {kStorageFlag, kTargetProjectFlag, kConfigFlag, kDeviceFlag, kProfileFlag, kNoProfilesFlag, kModeFlag,
       {"--instance-only", "", "Leave the snapshots out."}}},
     {"restore", "", "<instance> <snapshot> [<path>...]", Group::Instances, &snapshotRestore,
      "Go back to a snapshot, whole or single files",

@@ -1,5 +1,6 @@
 // copy and move: an instance or a snapshot becomes another instance, or gets another name or pool.
 #include "api/instances.h"
+#include "api/moves.h"
 #include "api/operations.h"
 #include "api/snapshots.h"
 #include "base/text.h"
@@ -35,6 +36,18 @@ std::string projectOf(const client::Client &client)
     return project.empty() ? "default" : project;
 }
 
+/// What it is to be in the project that it goes to.
+Result<api::MovedPut> definitionThere(Context &context, const Arguments &arguments)
+{
+    Arguments others = arguments;
+    others.flags.erase("storage"); // of the move, not of a device
+    api::InstancesPost wanted;
+    TRY(addOptions(wanted, others));
+    if (!wanted.devices.empty())
+        TRY(completeDevices(wanted, TRY(context.client().get<api::Instance>(TRY(instancePath(arguments.word(0))))).expandedDevices));
+    return api::MovedPut{wanted.profiles, wanted.config, wanted.devices};
+}
+
 } // namespace
 
 Result<int> copy(Context &context, const Arguments &arguments)
@@ -52,6 +65,8 @@ Result<int> copy(Context &context, const Arguments &arguments)
     post.type = "container";
     if (!post.name.empty())
         TRY(checkInstanceName(post.name));
+    if (const auto snapshot = snapshotWord(from); post.name.empty() && arguments.has("target-project"))
+        post.name = snapshot ? snapshot->instance : from; // it keeps its own where that is free
     if (post.source.refresh && post.name.empty())
         return Error(Code::Usage, "--refresh needs the name of the copy to bring up to date");
     TRY(addOptions(post, arguments));
@@ -61,6 +76,8 @@ Result<int> copy(Context &context, const Arguments &arguments)
         TRY(completeDevices(post, TRY(context.client().get<api::Snapshot>(path)).expandedDevices));
     }
     client::Client there = TRY(context.clientOf(to)); // it may be another project of the same daemon
+    if (const auto project = arguments.value("target-project"))
+        there.setProject(*project);
     if (there.options().project != context.client().options().project)
         post.source.project = projectOf(context.client());
     const client::Answer answer = TRY(there.request("POST", "/1.0/instances", api::toJson(post)));
@@ -79,25 +96,34 @@ Result<int> move(Context &context, const Arguments &arguments)
     if (!TRY(isOneHost(context, arguments, host)))
         return moveBetween(context, arguments, host);
     TRY(checkOneHost(arguments));
-    if (const client::Client there = TRY(context.clientOf(host)); projectOf(there) != projectOf(context.client()))
-        return Error(Code::Unsupported, "an instance stays in its project: " + quoted(projectOf(context.client())) + " is not " + quoted(projectOf(there)))
-            .hint("copy it, and delete it then");
+    // Two names of a remote may stand for two projects of the same daemon.
+    const std::string project = arguments.value("target-project", projectOf(TRY(context.clientOf(host))));
+    const bool leaves = project != projectOf(context.client());
     for (const char *flag : {"config", "device", "profile", "no-profiles", "instance-only"})
-        if (arguments.has(flag))
-            return Error(Code::Usage, std::string("--") + flag + " is for a move to another host; here it is changed by 'lxmgr config' and its like");
+        if (arguments.has(flag) && (!leaves || std::string_view(flag) == "instance-only"))
+            return Error(Code::Usage, std::string("--") + flag + " is for a move to another " +
+                                          (leaves ? "host" : "host or project; here it is changed by 'lxmgr config' and its like"));
     const std::string from = arguments.word(0), to = arguments.word(1);
     const auto pool = arguments.value("storage");
-    if (to.empty() && !pool)
-        return Error(Code::Usage, "where to? (a new name, or --storage with another pool)");
-    if (snapshotWord(from) && pool)
+    if (to.empty() && !pool && !leaves)
+        return Error(Code::Usage, "where to? (a new name, --storage with another pool, or --target-project with another project)");
+    if (snapshotWord(from) && (pool || leaves))
         return Error(Code::Usage, "a snapshot lies where its instance does: move that");
-    if (!pool)
+    if (!pool && !leaves)
         return renameInstance(context, arguments);
     api::InstancePost post;
     post.name = to.empty() ? from : to;
-    post.migration = true;
-    post.pool = *pool;
-    TRY(runWithProgress(context, "POST", TRY(instancePath(from)), api::toJson(post), "Moving " + from));
+    post.migration = !leaves;
+    post.pool = pool.value_or("");
+    api::Json document = TRY(api::Json::parse(api::toJson(post)));
+    if (leaves) {
+        document["project"] = project;
+        const api::MovedPut definition = TRY(definitionThere(context, arguments));
+        const api::Json there = TRY(api::Json::parse(api::toJson(definition)));
+        for (const auto &[name, value] : *there.asObject())
+            document[name] = value;
+    }
+    TRY(runWithProgress(context, "POST", TRY(instancePath(from)), document.dump(), "Moving " + from));
     return 0;
 }
 

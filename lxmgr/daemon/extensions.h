@@ -71,6 +71,7 @@ inline constexpr std::string_view kExtensions[] = {
     "container_raw_mount",
     "instance_nic_network",
     "instance_pool_move",
+    "instance_project_move",
     "instance_create_start",
     "instance_bulk_state_change",
     "network",

@@ -6,6 +6,7 @@
 #include "api/envelope.h"
 #include "api/filter.h"
 #include "api/instances.h"
+#include "api/moves.h"
 #include "base/text.h"
 #include "instances/names.h"
 #include "kernel/path.h"
@@ -308,9 +309,15 @@ Status patch(Context &context, Request &request, const Responder &responder)
 
 Status move(Context &context, const Request &request, const Responder &responder, const api::InstancePost &body)
 {
+    const auto there = TRY(request.json<api::MovedPut>());
     if (body.instanceOnly || body.containerOnly)
         return Error(Code::Unsupported, "snapshots go with their instance (delete them, or copy it without them)");
-    const instances::MoveRequest wanted{body.pool, body.name};
+    const bool leaves = !body.project.empty() && body.project != request.project();
+    if (leaves && !request.caller.mayUse(body.project))
+        return Error(Code::NotFound, "Project not found");
+    if (!leaves && (there.profiles || !there.config.empty() || !there.devices.empty()))
+        return Error(Code::Invalid, "profiles, config and devices are for a move to another project; else they are changed with PUT or PATCH");
+    const instances::MoveRequest wanted{body.pool, body.name, leaves ? body.project : std::string(), there.profiles, there.config, there.devices};
     return operate(context, request, responder, "Moving instance", [&context, key = keyOf(request), wanted](Task &task) {
         endFileVisits(context, key);
         return context.manager.move(key, wanted, task);
@@ -320,10 +327,11 @@ Status move(Context &context, const Request &request, const Responder &responder
 Status post(Context &context, Request &request, const Responder &responder)
 {
     const auto body = TRY(request.json<api::InstancePost>());
-    if (!body.pool.empty() && body.project.empty() && body.target.isNull())
+    const bool leaves = !body.project.empty() && body.project != request.project();
+    if ((!body.pool.empty() || leaves) && body.target.isNull())
         return move(context, request, responder, body);
-    if (body.migration && !body.project.empty())
-        return Error(Code::Unsupported, "moving instances between projects is not supported by this version");
+    if (leaves)
+        return Error(Code::Invalid, "project: an instance that goes to another server gets its project there");
     if (body.migration)
         return migrateOut(context, request, responder, {keyOf(request), {}, !body.instanceOnly && !body.containerOnly}, body.target);
     TRY(checkInstanceName(body.name));

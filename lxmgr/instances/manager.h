@@ -55,6 +55,7 @@ inline constexpr const char *kPauseOperation = "instance-pause";
 inline constexpr const char *kRebuildOperation = "instance-rebuild";
 inline constexpr const char *kRefreshOperation = "instance-refresh";
 inline constexpr const char *kMoveOperation = "instance-move";
+inline constexpr const char *kProjectMoveOperation = "instance-project-move";
 inline constexpr const char *kReceiveOperation = "instance-receive"; ///< An image of one volume alone comes to be.
 inline constexpr const char *kResizeOperation = "root-resize";
 inline constexpr const char *kBackupFileOperation = "instance-backup-file"; ///< backup.yaml is to be written after a change.
@@ -115,8 +116,13 @@ struct PublishRequest {
 };
 
 struct MoveRequest {
-    std::string pool;
-    std::string name; ///< A new one; "": it keeps its own.
+    std::string pool;    ///< Another; "": it stays in its own.
+    std::string name;    ///< A new one; "": it keeps its own.
+    std::string project; ///< Another; "": it stays in its own.
+    // With another project only:
+    std::optional<std::vector<std::string>> profiles; ///< Of that one, in place of those of the same names.
+    StringMap config;  ///< Over its own; an empty value takes a key away.
+    DeviceMap devices; ///< The same.
 };
 
 /// What PUT and PATCH replace.
@@ -211,7 +217,8 @@ public:
     Status rename(const InstanceKey &key, const std::string &to);
     /// WrongState: it runs, or has snapshots.
     Status rebuild(const InstanceKey &key, const RebuildRequest &request, Progress &progress);
-    /// A stopped instance, with its snapshots, to another pool. AlreadyExists: it lies there.
+    /// A stopped instance, with its snapshots, to another pool or project. AlreadyExists: it lies there. Forbidden: the other
+    /// project does not allow it.
     Status move(const InstanceKey &key, const MoveRequest &request, Progress &progress);
     /// Lets go of a pool: its instances are forgotten, what is in it stays. WrongState: one of them runs.
     Status detachPool(const std::string &pool);
@@ -491,6 +498,9 @@ private:
     Status recoverRebuild(const store::Operation &journal);
     Status recoverRefresh(const store::Operation &journal);
     Status checkMove(const InstanceKey &key, const store::Instance &row, const MoveRequest &request);
+    Result<store::Instance> planProjectMove(const store::Instance &row, const MoveRequest &request);
+    Status moveProject(const InstanceKey &key, const MoveRequest &request);
+    Status recoverProjectMove(const store::Operation &journal);
     Status movePool(const store::Instance &row, const std::string &pool, Progress &progress);
     Status recordPool(store::Instance row, const std::string &pool);
     Status finishMove(const store::Operation &journal);

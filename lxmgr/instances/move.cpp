@@ -30,13 +30,22 @@ Status Manager::checkMove(const InstanceKey &key, const store::Instance &row, co
 
 Status Manager::move(const InstanceKey &key, const MoveRequest &request, Progress &progress)
 {
+    const bool leaves = !request.project.empty() && request.project != key.project;
+    if (leaves && (request.pool.empty() || request.pool == TRY(readyRow(key)).pool))
+        return moveProject(key, request);
     {
         const auto lock = lockFor(key);
         const std::lock_guard guard(*lock);
         const store::Instance row = TRY(readyRow(key));
-        TRY(checkMove(key, row, request));
+        store::Instance there = row;
+        there.pool = request.pool;
+        if (leaves) // what can be wrong is found before anything is copied
+            TRY_IN("move " + quoted(key.name), planProjectMove(there, request));
+        TRY(checkMove(key, row, leaves ? MoveRequest{request.pool, {}, {}, {}, {}, {}} : request));
         TRY_IN("move " + quoted(key.name), movePool(row, request.pool, progress));
     }
+    if (leaves)
+        return moveProject(key, request);
     return request.name.empty() || request.name == key.name ? Status() : rename(key, request.name);
 }
 

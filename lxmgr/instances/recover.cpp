@@ -101,6 +101,8 @@ Status Manager::recoverOperation(const store::Operation &journal)
         return recoverReceive(journal);
     if (journal.type == kMoveOperation)
         return recoverMove(journal);
+    if (journal.type == kProjectMoveOperation)
+        return recoverProjectMove(journal);
     if (journal.type == kBackupFileOperation && find({journal.project, journal.object})) {
         TRY(writeBackup({journal.project, journal.object}));
         return store::finishOperation(m_s.db, journal.id, store::OperationStatus::Success);

@@ -192,7 +192,9 @@ public:
     virtual Result<std::vector<std::string>> listVolumes() const = 0;
     /// Gone when this returns; the tree is removed in the background. Missing is no error.
     virtual Status deleteVolume(const std::string &project, const std::string &name) = 0;
-    virtual Status renameVolume(const std::string &project, const std::string &from, const std::string &to) = 0;
+    /// Another name, in the same project or another: one rename. NotFound, AlreadyExists.
+    virtual Status moveVolume(const std::string &project, const std::string &from, const std::string &toProject, const std::string &to) = 0;
+    Status renameVolume(const std::string &project, const std::string &from, const std::string &to) { return moveVolume(project, from, project, to); }
     /// Two volumes change places, with their snapshots, in one step. NotFound.
     virtual Status swapVolumes(const std::string &project, const std::string &one, const std::string &other) = 0;
     /// The volume's own folder, host side only: backup.yaml lies here. NotFound.

@@ -467,10 +467,10 @@ Status FolderPool::deleteVolume(const std::string &project, const std::string &n
     return dropHolder(m_folders.volumes, volume);
 }
 
-Status FolderPool::renameVolume(const std::string &project, const std::string &from, const std::string &to)
+Status FolderPool::moveVolume(const std::string &project, const std::string &from, const std::string &toProject, const std::string &to)
 {
     const std::string old = TRY(checkedVolume(project, from));
-    const std::string now = TRY(checkedVolume(project, to));
+    const std::string now = TRY(checkedVolume(toProject, to));
     TRY_IN("volume " + quoted(old), renameNew(m_folders.volumes, old, m_folders.volumes, now));
     return flushRename(m_folders.volumes);
 }

@@ -65,7 +65,7 @@ public:
     bool hasVolume(const std::string &project, const std::string &name) const override;
     Result<std::vector<std::string>> listVolumes() const override;
     Status deleteVolume(const std::string &project, const std::string &name) override;
-    Status renameVolume(const std::string &project, const std::string &from, const std::string &to) override;
+    Status moveVolume(const std::string &project, const std::string &from, const std::string &toProject, const std::string &to) override;
     Status swapVolumes(const std::string &project, const std::string &one, const std::string &other) override;
     Result<Fd> openVolume(const std::string &project, const std::string &name) const override;
     std::string volumeDir(const std::string &project, const std::string &name) const override;

@@ -222,6 +222,20 @@ Status setInstanceConfig(Database &db, std::int64_t id, const StringMap &changes
         durability);
 }
 
+Status moveInstance(Database &db, const Instance &instance)
+{
+    return db.transaction([&]() -> Status {
+        const std::int64_t project = TRY(projectId(db, instance.project));
+        TRY(run(db, "DELETE FROM instance_profiles WHERE instance_id=?", instance.id)); // they are of the project that it leaves
+        TRY(named(change(db, missing(instance.id), "UPDATE instances SET project_id=?, name=? WHERE id=?", project, instance.name, instance.id),
+                  titled("instance", instance.project, instance.name) + " already exists"));
+        const auto value = instance.config.find("volatile.uuid");
+        if (value != instance.config.end())
+            TRY(run(db, "UPDATE undo SET project_id=? WHERE uuid=? AND kind<>'delete'", project, value->second));
+        return updateInstance(db, instance);
+    });
+}
+
 Status renameInstance(Database &db, std::int64_t id, const std::string &name)
 {
     return db.transaction([&] {

@@ -54,6 +54,9 @@ Status setInstanceUsed(Database &db, std::int64_t id, std::int64_t at);
 /// Sets single keys, an empty value unsets; for volatile.* and "config set".
 Status setInstanceConfig(Database &db, std::int64_t id, const StringMap &changes,
                          Durability durability = Durability::Full);
+/// Replaces project and name, too: it is in that project from now on, with what can be undone of it. AlreadyExists; NotFound:
+/// the project has no profile of one of the names.
+Status moveInstance(Database &db, const Instance &instance);
 /// AlreadyExists.
 Status renameInstance(Database &db, std::int64_t id, const std::string &name);
 /// The row, its parts and its id range: last of all in a delete.

@@ -79,6 +79,7 @@ void TestAccess::prepare()
     must({"config", "set", "core.https_address=127.0.0.1:8443"});
     must({"project", "create", "own"});
     must({"profile", "device", "add", "default", "root", "disk", "path=/", "pool=default", "--project", "own"});
+    must({"init", "--empty", "mover", "--project", "own"});
     must({"project", "create", kTheirs});
     makeObjects("default");
     makeObjects(kTheirs); // last: the image is this one's
@@ -239,6 +240,7 @@ void TestAccess::othersAreOutOfReachOfBodies_data()
     row("copy from project default", "/1.0/instances?project=own", R"({"name":"c1","source":{"type":"copy","source":"zebra","project":"default"}})");
     row("copy of a snapshot", "/1.0/instances?project=own", R"({"name":"c1","source":{"type":"copy","source":"zebra/zebra","project":"zebra"}})");
     row("instance of an image of theirs", "/1.0/instances?project=own", R"({"name":"c1","source":{"type":"image","alias":"zebra"}})");
+    row("instance into a project of theirs", "/1.0/instances/mover?project=own", R"({"name":"c1","project":"zebra","migration":false})");
     row("image of an instance", "/1.0/images?project=own", R"({"source":{"type":"instance","name":"zebra","project":"zebra"}})");
     row("copy of a volume", "/1.0/storage-pools/default/volumes/custom?project=own", R"({"name":"c1","source":{"type":"copy","name":"zebra","pool":"default","project":"zebra"}})");
     row("alias of an image of theirs", "/1.0/images/aliases?project=own", R"({"name":"mine","target":"FINGERPRINT"})");
@@ -311,6 +313,7 @@ void TestAccess::nothingOfOthersHasChanged()
     for (const QString project : {kTheirs, "default"})
         for (const QStringList &gone : {QStringList{"delete", "--force", "--purge", kTheirs}, {"storage", "volume", "delete", "default", kTheirs}})
             must(gone + QStringList{"--project", project});
+    must({"delete", "--purge", "mover", "--project", "own"});
     must({"undo", "delete", "--all", "--project", kTheirs});
     must({"config", "unset", "core.https_address"}); // the tunnel ends
     m_keep = {"nothing"}; // compared at the end

@@ -31,6 +31,7 @@ QList<Operation> operations()
     const QStringList deleteVolume{"storage", "volume", "delete", "p1", "v1"};
     const QStringList deleteSnapshot{"storage", "volume", "snapshot", "delete", "p1", "v1", "s0"};
     const QStringList restoreVolume{"storage", "volume", "snapshot", "restore", "p1", "v1", "s0"}, undo{"undo", "apply"}, purge{"--purge"};
+    const QStringList other{"project", "create", "other", "features.images=false", "features.profiles=false"};
     const QStringList network{"network", "create", "n1"}, acl{"network", "acl", "create", "a1"}, pool{"storage", "create", "p1", "dir"}, file{"storage", "create", "p1", "btrfs", "size=300MiB"};
     return {
         {"pool", {}, pool, {""}},
@@ -125,6 +126,7 @@ QList<Operation> operations()
         {"pool of a copy", {pool, create, snapshot}, {"copy", "t1", "t2", "-s", "p1"}, {"STOPPED"}},
         {"pool of a refreshed copy", {pool, create, snapshot, {"copy", "t1", "t2", "-s", "p1"}}, {"copy", "t1", "t2", "--refresh"}, {"STOPPED"}},
         {"pool of a moved one", {pool, create, snapshot}, {"move", "t1", "-s", "p1"}, {"STOPPED"}},
+        {"project move", {other, create, snapshot}, {"move", "t1", "--target-project", "other"}, {"STOPPED", ""}},
         {"delete", {create}, {"delete", "t1"}, {"", "STOPPED"}},
         {"delete for good", {create}, {"delete", "--purge", "t1"}, {"", "STOPPED"}},
         {"undo of a delete", {create, snapshot, {"delete", "t1"}}, {"undo", "apply"}, {"", "STOPPED"}},
@@ -295,6 +297,11 @@ void TestCrash::deleteRest(const Operation &operation)
             (void)m_box.cli({"network", "delete", QString("n") + name});
             (void)m_box.cli({"network", "acl", "delete", QString("a") + name});
         }
+    if (QByteArray(operation.name) == "project move") {
+        (void)m_box.cli({"delete", "--force", "t1", "--project", "other"});
+        (void)m_box.cli({"undo", "delete", "--all", "--project", "other"});
+        must({"project", "delete", "other"});
+    }
     if (!QByteArray(operation.name).startsWith("pool"))
         return;
     (void)m_box.cli({"storage", "create", "p1", "dir"});
@@ -311,6 +318,10 @@ void TestCrash::isWholeOrGone(const Operation &operation)
     QVERIFY2(operation.statesAfter.contains(state), ("after the crash t1 is '" + state + "'").constData());
     if (state == "RUNNING")
         RUN_OK(exec("t1", {"true"}));
+    if (QByteArray(operation.name) == "project move" && state.isEmpty()) // then it is whole there
+        must({"restore", "t1", "s0", "--project", "other"});
+    else if (QByteArray(operation.name) == "project move")
+        must({"restore", "t1", "s0"});
     const Run again = m_box.cli(operation.command);
     QVERIFY2(succeedsOrIsDone(again), again.told());
     deleteRest(operation);

@@ -5,6 +5,7 @@
 #include "api/execution.h"
 #include "api/images.h"
 #include "api/instances.h"
+#include "api/moves.h"
 #include "api/network_rules.h"
 #include "api/networks.h"
 #include "api/profiles.h"
@@ -47,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
     // A test compares this list with what the handlers ask for.
     tryAll<BackupPrunePost, CertificatePut, CertificatesPost, ImageAliasEntry, ImageAliasPut, ImageExportPost, ImageMetadata, ImagePut, ImagesPost,
            InstanceBackupsPost, InstanceConsolePost, InstanceExecPost, InstancePost, InstancePut, InstanceRebuildPost, InstanceStatePut,
-           InstancesPost, InstancesPut, NetworkAclPut, NetworkForwardPut, NetworkPut, ProfilePut, ProfilesPut, Project, ProjectPut,
+           InstancesPost, InstancesPut, MovedPut, NetworkAclPut, NetworkForwardPut, NetworkPut, ProfilePut, ProfilesPut, Project, ProjectPut,
            RecoverPost, RenamePost, RepositoryBackupsPost, RepositoryRestorePost, ServerPut, SnapshotPost, SnapshotPut, SnapshotsPost,
            StoragePoolPut, StorageVolumeBackupsPost, StorageVolumePost, StorageVolumePut, StorageVolumeSnapshotPut,
            StorageVolumeSnapshotsPost, StorageVolumesPost, TemplateBuildPost, UndoPost, WarningPut>(

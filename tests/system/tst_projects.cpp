@@ -1,4 +1,5 @@
-// Projects as their tenants meet them: folders of the host that disks are kept to, limits of all together.
+// Projects as their tenants meet them: folders of the host that disks are kept to, limits of all together, instances that go
+// from one project to another.
 #include "support/system_test.h"
 
 #include <QDir>
@@ -32,6 +33,8 @@ private slots:
     void oneOfManyAtOnceIsTheLast();
     void whatIsTooMuchMayBecomeLess();
     void stateSaysLimitAndUsage();
+    void instancesGoToAnotherProject();
+    void theOtherProjectHasItsSay();
 
 private:
     /// The project `team`, with a profile that gives a root disk, for as long as this is there.
@@ -337,6 +340,74 @@ void TestProjects::stateSaysLimitAndUsage()
     const QByteArray table = m_box.text({"project", "info", "team", "-f", "csv"});
     QVERIFY2(table.contains("memory,1.00GiB,100.00MiB") && table.contains("instances,UNLIMITED,1"), table);
     QVERIFY(m_box.text({"project", "info", "team", "-f", "json"}).contains("1073741824"));
+}
+
+void TestProjects::instancesGoToAnotherProject()
+{
+    const Team project(*this, {});
+    launch("t1");
+    must({"config", "set", "t1", "user.x=1"});
+    RUN_OK(exec("t1", {"sh", "-c", "echo then > /root/note"}));
+    must({"snapshot", "create", "t1", "s0"});
+    RUN_OK(exec("t1", {"sh", "-c", "echo now > /root/note"}));
+    const QByteArray mac = m_box.text({"config", "get", "t1", "volatile.eth0.hwaddr"}), uuid = m_box.text({"config", "get", "t1", "volatile.uuid"});
+    const Run running = m_box.cli({"move", "t1", "--target-project", "team"});
+    QVERIFY2(!running.ok() && running.err.contains("running"), running.told());
+    must({"stop", "--force", "t1"});
+    must({"move", "t1", "--target-project", "team"});
+    QCOMPARE(m_box.stateOf("t1"), QByteArray());
+
+
+    QCOMPARE(team({"config", "get", "t1", "user.x"}).out.trimmed(), QByteArray("1"));
+    QCOMPARE(team({"config", "get", "t1", "volatile.uuid"}).out.trimmed(), uuid);
+    // What could be undone of it has gone with it, and is nobody else's.
+    QVERIFY(!m_box.text({"undo", "list", "-f", "csv"}).contains("t1"));
+    QVERIFY(team({"undo", "list", "-f", "csv"}).out.contains("t1"));
+    RUN_OK(team({"start", "t1"}));
+    QCOMPARE(in("t1", {"cat", "/root/note"}), QByteArray("now"));
+    RUN_OK(team({"restore", "t1", "s0"}));
+    QCOMPARE(in("t1", {"cat", "/root/note"}), QByteArray("then"));
+    RUN_OK(team({"stop", "--force", "t1"}));
+    // As the other managers' clients ask for it, with another name, and back.
+    const Reply moved = m_box.rest("POST", "/1.0/instances/t1?project=team", {{"name", "t2"}, {"project", "default"}, {"migration", false}});
+    QCOMPARE(moved.status, 202);
+    QVERIFY(m_box.becomes("t2", "STOPPED"));
+    QVERIFY(!team({"list", "-f", "csv"}).out.contains("t1"));
+    QCOMPARE(m_box.text({"config", "get", "t2", "volatile.uuid"}), uuid);
+    QVERIFY(!mac.isEmpty());
+    must({"start", "t2"});
+    QCOMPARE(inside("t2", {"cat", "/root/note"}), QByteArray("then"));
+    QCOMPARE(inside("t2", {"hostname"}), QByteArray("t2"));
+    must({"copy", "t2", "--target-project", "team"});
+    QCOMPARE(team({"list", "-f", "csv", "-c", "ns"}).out.trimmed(), QByteArray("t2,STOPPED"));
+}
+
+void TestProjects::theOtherProjectHasItsSay()
+{
+    const Team project(*this, {"restricted=true", "limits.memory=100MiB", "limits.instances=1"});
+    must({"profile", "create", "web"});
+    must({"init", "--empty", "t1", "-p", "default", "-p", "web", "-c", "limits.memory=200MiB", "-c", "security.nesting=true"});
+    const auto says = [&](const QStringList &more, const QByteArray &word) {
+        const Run run = m_box.cli(QStringList{"move", "t1", "--target-project", "team"} + more);
+        QVERIFY2(!run.ok() && run.err.contains(word), run.told());
+    };
+    says({}, "has no profile 'web'");
+    says({"-p", "default"}, "restricted.containers.nesting");
+    says({"-p", "default", "-c", "security.nesting="}, "limits.memory=100MiB");
+    says({"-p", "default", "-c", "volatile.uuid=x"}, "kept by the daemon");
+    RUN_OK(team({"init", "--empty", "t1", "-c", "limits.memory=10MiB"}));
+    says({"-p", "default", "-c", "security.nesting=", "-c", "limits.memory=90MiB"}, "already exists");
+    says({"t2", "-p", "default", "-c", "security.nesting=", "-c", "limits.memory=90MiB"}, "limits.instances=1");
+    RUN_OK(team({"delete", "--purge", "t1"}));
+    must({"snapshot", "create", "t1", "s0"});
+    says({"-p", "default", "-c", "security.nesting=", "-c", "limits.memory=90MiB"}, "restricted.snapshots");
+    must({"delete", "--purge", "t1/s0"});
+    QCOMPARE(m_box.text({"config", "get", "t1", "security.nesting"}), QByteArray("true"));
+    must({"move", "t1", "--target-project", "team", "-p", "default", "-c", "security.nesting=", "-c", "limits.memory=90MiB"});
+    QCOMPARE(team({"config", "get", "t1", "security.nesting"}).out.trimmed(), QByteArray());
+    const Run nowhere = m_box.cli({"move", "t1", "--target-project", "nowhere", "--project", "team"});
+    QVERIFY2(!nowhere.ok() && nowhere.err.contains("'nowhere' does not exist"), nowhere.told());
+    must({"profile", "delete", "web"});
 }
 
 QTEST_GUILESS_MAIN(TestProjects)
