@@ -1,7 +1,13 @@
 // What a move of an instance to another project says beside InstancePost.
 #pragma once
 
-#include "api/objects.h"
+#include "api/fields.h"
+#include "api/types.h"
+
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
 
 namespace lxmgr::api
 {
