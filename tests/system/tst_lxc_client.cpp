@@ -21,6 +21,7 @@ private slots:
     void volumesAreExportedAndImported();
     void profiles();
     void errorsAreRead();
+    void projectsAndMoves();
 
 private:
     void prepare() override
@@ -244,6 +245,26 @@ void TestLxcClient::errorsAreRead()
 {
     const Run missing = lxc({"start", "nobody"});
     QVERIFY2(missing.status == 1 && missing.err.contains("Error: ") && missing.err.toLower().contains("not found"), missing.told());
+}
+
+void TestLxcClient::projectsAndMoves()
+{
+    RUN_OK(lxc({"project", "create", "team", "-c", "features.images=false", "-c", "features.profiles=false", "-c", "limits.memory=200MiB"}));
+    launch("t1", {"-c", "limits.memory=100MiB"});
+    must({"snapshot", "create", "t1", "s0"});
+    must({"stop", "--force", "t1"});
+    RUN_OK(lxc({"move", "t1", "--target-project", "team"}));
+    QCOMPARE(m_box.stateOf("t1"), QByteArray());
+    const Run list = lxc({"list", "--project", "team", "-f", "csv", "-c", "nsS"});
+    QCOMPARE(list.out.trimmed(), QByteArray("t1,STOPPED,1"));
+    const Run info = lxc({"project", "info", "team", "-f", "csv"});
+    RUN_OK(info);
+    QVERIFY2(info.out.toUpper().contains("MEMORY,200.00MIB,100.00MIB"), info.told());
+    const Run more = lxc({"init", "busybox", "t2", "--project", "team", "-c", "limits.memory=101MiB"});
+    QVERIFY2(!more.ok() && more.err.contains("limits.memory"), more.told());
+    RUN_OK(lxc({"move", "t1", "t2", "--project", "team", "--target-project", "default"}));
+    QCOMPARE(m_box.stateOf("t2"), QByteArray("STOPPED"));
+    RUN_OK(lxc({"project", "delete", "team"}));
 }
 
 QTEST_GUILESS_MAIN(TestLxcClient)
