@@ -34,6 +34,7 @@ private slots:
     void whatIsTooMuchMayBecomeLess();
     void stateSaysLimitAndUsage();
     void instancesGoToAnotherProject();
+    void poolAndProjectAtOnce();
     void theOtherProjectHasItsSay();
 
 private:
@@ -380,6 +381,25 @@ void TestProjects::instancesGoToAnotherProject()
     QCOMPARE(inside("t2", {"hostname"}), QByteArray("t2"));
     must({"copy", "t2", "--target-project", "team"});
     QCOMPARE(team({"list", "-f", "csv", "-c", "ns"}).out.trimmed(), QByteArray("t2,STOPPED"));
+}
+
+void TestProjects::poolAndProjectAtOnce()
+{
+    must({"storage", "create", "p2", "dir"});
+    {
+        const Team project(*this, {"limits.disk.pool.default=0"});
+        must({"init", "--empty", "t1"});
+        must({"snapshot", "create", "t1", "s0"});
+        const Run stays = m_box.cli({"move", "t1", "--target-project", "team"});
+        QVERIFY2(!stays.ok() && stays.err.contains("limits.disk.pool.default"), stays.told());
+        must({"move", "t1", "t2", "--storage", "p2", "--target-project", "team"});
+        QCOMPARE(m_box.stateOf("t1"), QByteArray());
+        QCOMPARE(team({"list", "-f", "csv", "-c", "nsSb"}).out.trimmed(), QByteArray("t2,STOPPED,1,p2"));
+        RUN_OK(team({"restore", "t2", "s0"}));
+        const Run back = m_box.cli({"move", "t2", "--storage", "default", "--project", "team"});
+        QVERIFY2(!back.ok() && back.err.contains("limits.disk.pool.default"), back.told());
+    }
+    must({"storage", "delete", "p2"});
 }
 
 void TestProjects::theOtherProjectHasItsSay()
