@@ -25,6 +25,7 @@ constexpr Names kNames[] = {
     {"image", "lxmgr image alias list -c a -f csv"},
     {"alias", "lxmgr image alias list -c a -f csv"},
     {"profile", "lxmgr profile list -c n -f csv"},
+    {"project", "lxmgr project list -c n -f csv"},
     {"network", "lxmgr network list -c n -f csv"},
     {"pool", "lxmgr storage list -c n -f csv"},
     {"operation", "lxmgr operation list -c i -f csv"},

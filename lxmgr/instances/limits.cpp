@@ -77,7 +77,9 @@ Result<std::vector<cgroup::IoLimit>> Manager::ioLimits(const store::Instance &ro
                 return TRY(m_s.pools.get(disk->pool->text))->openVolume(row.project, row.name);
             const DiskSources sources = TRY(diskSources(row.project, {device}));
             const auto source = sources.find(device.name); // a tmpfs has none, and no limits
-            return source == sources.end() ? Result<Fd>(Error(Code::Invalid, "it has no source")) : path::openOnHost(source->second.path, source->second.beneath);
+            if (source == sources.end())
+                return Error(Code::Invalid, "it has no source");
+            return path::openOnHost(source->second.path, source->second.beneath);
         }();
         if (!place && place.error().errnum == ENOENT && !disk->isRoot() && !disk->isVolume() && !disk->required.value_or(true))
             continue; // passed over, as its mount is

@@ -237,6 +237,8 @@ Status judge(const std::string &project, const Counted *before, const Counted &n
     for (const Part &part : now.parts) {
         if (part.amount || saidNothing(part.who))
             continue;
+        if (*now.limit == 0)
+            return Error(Code::Forbidden, limit + " leaves nothing for " + part.who);
         return Error(Code::Forbidden, limit + " is for all together, and " + part.who + " does not say how much of it is for it").hint(part.cure);
     }
     if (now.total() <= *now.limit || (sameLimit && now.total() <= before->total()))

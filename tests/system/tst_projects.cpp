@@ -391,7 +391,7 @@ void TestProjects::poolAndProjectAtOnce()
         must({"init", "--empty", "t1"});
         must({"snapshot", "create", "t1", "s0"});
         const Run stays = m_box.cli({"move", "t1", "--target-project", "team"});
-        QVERIFY2(!stays.ok() && stays.err.contains("limits.disk.pool.default"), stays.told());
+        QVERIFY2(!stays.ok() && stays.err.contains("limits.disk.pool.default=0 leaves nothing for instance 't1'"), stays.told());
         must({"move", "t1", "t2", "--storage", "p2", "--target-project", "team"});
         QCOMPARE(m_box.stateOf("t1"), QByteArray());
         QCOMPARE(team({"list", "-f", "csv", "-c", "nsSb"}).out.trimmed(), QByteArray("t2,STOPPED,1,p2"));

@@ -223,7 +223,7 @@ private slots:
     {
         StoreFixture fixture;
         Database &db = *fixture.db;
-        VERIFY_OK(insertProject(db, {0, "other", "", 0}));
+        VERIFY_OK(insertProject(db, {0, "other", "", 0, {}}));
         Instance instance;
         instance.name = "a";
         VERIFY_OK(insertInstance(db, instance));
@@ -527,8 +527,8 @@ private slots:
     {
         StoreFixture fixture;
         Database &db = *fixture.db;
-        VERIFY_OK(insertProject(db, {0, "other", "text", 0}));
-        VERIFY_FAILS(Code::AlreadyExists, insertProject(db, {0, "other", "", 0}));
+        VERIFY_OK(insertProject(db, {0, "other", "text", 0, {}}));
+        VERIFY_FAILS(Code::AlreadyExists, insertProject(db, {0, "other", "", 0, {}}));
         addProfile(db, "web", "other");
         VERIFY_FAILS(Code::WrongState, deleteProject(db, "other"));
         VERIFY_OK(deleteProfile(db, findProfile(db, "other", "web")->id));
