@@ -24,7 +24,7 @@ struct Veth {
     std::string mac;       ///< "aa:bb:…" of the inner end; "" lets the kernel choose.
     std::uint32_t mtu = 0; ///< Of both ends; 0: the bridge's, else the kernel's.
 };
-/// One message; the outer end is up. NotFound when the bridge is missing, AlreadyExists when a name is taken.
+/// The outer end is up, as a port without an address. NotFound when the bridge is missing, AlreadyExists when a name is taken.
 Status createVeth(const Veth &veth);
 
 struct Bridge {

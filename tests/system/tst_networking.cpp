@@ -12,6 +12,7 @@ class TestNetwork : public SystemTest
 private slots:
     void guestGetsAnAddressByDhcp();
     void guestsReachEachOtherByName();
+    void startsLeaveNoAddressesOnTheHost();
     void hostReachesAGuest();
     void guestHasOnlyItsOwnLinks();
     void listShowsTheAddress();
@@ -57,6 +58,30 @@ void TestNetwork::guestsReachEachOtherByName()
     QVERIFY(!address("t1").isEmpty());
     QVERIFY(Sandbox::eventually([&] { return inside("t1", {"nslookup", "t2"}).contains(own); }));
     QVERIFY2(exec("t1", {"ping", "-c", "1", "-W", "5", own}).ok(), own);
+}
+
+/// Where they have some, everybody who keeps addresses (DHCP servers do) looks at all of them at each start.
+void TestNetwork::startsLeaveNoAddressesOnTheHost()
+{
+    launch("t1");
+    QVERIFY(!address("t1").isEmpty()); // the bridge has its own ones by then
+    const auto addresses = [] { return run({"sh", "-c", "ip -o addr show | grep -vc ' lo '"}).out.trimmed(); };
+    const QByteArray before = addresses();
+    QProcess events;
+    events.start("ip", {"-o", "monitor", "address"});
+    QVERIFY(events.waitForStarted());
+    launch("t2");
+    launch("t3");
+    QVERIFY(!address("t3").isEmpty());
+    QCOMPARE(addresses(), before);
+    events.terminate();
+    events.waitForFinished();
+    QCOMPARE(events.readAllStandardOutput(), QByteArray());
+    // They are ports all the same, and a card that is no port has what it needs.
+    QCOMPARE(run({"sh", "-c", "ip -o link show master lxmgrbr0 up | wc -l"}).out.trimmed(), QByteArray("3"));
+    must({"config", "device", "add", "t3", "own", "nic", "nictype=p2p", "name=own0", "host_name=lxmgrtp2p"});
+    must({"exec", "t3", "--", "ip", "link", "set", "own0", "up"});
+    QVERIFY(Sandbox::eventually([] { return run({"ip", "-o", "-6", "addr", "show", "dev", "lxmgrtp2p"}).out.contains("fe80"); }));
 }
 
 void TestNetwork::hostReachesAGuest()
