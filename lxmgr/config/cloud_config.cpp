@@ -2,12 +2,11 @@
 
 #include "base/base64.h"
 #include "base/text.h"
+#include "config/cloud_parts.h"
 #include "config/values.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
-#include <zlib.h>
 
 namespace lxmgr::config
 {
@@ -16,7 +15,9 @@ namespace
 {
 
 constexpr std::size_t kMostEntries = 1000;
+constexpr YamlLimits kLimits{2U << 20, 32, 100'000}; ///< A part of 1 MiB, with empty lines in front.
 constexpr std::size_t kMostContent = 16U << 20; ///< Of all files, decoded.
+constexpr std::size_t kLongestPassword = 511;   ///< CRYPT_MAX_PASSPHRASE_SIZE of crypt(3), with its end.
 
 struct Reader {
     std::string key; ///< Whose text is being read: the "file" of errors.
@@ -24,6 +25,8 @@ struct Reader {
     std::size_t content = 0;
 
     Error bad(const YamlNode &at, const std::string &what) const { return yamlError(key, at, what); }
+    /// What an image's own cloud-init may well take.
+    Error unfit(const YamlNode &at, const std::string &what) const { return bad(at, what).as(Code::Unsupported); }
     void warn(const YamlNode &at, const std::string &what) { config.warnings.push_back(yamlKeyError(key, at, what).message); }
     Result<std::string> text(const YamlNode &node, const std::string &what) const { return yamlText(node, key, what); }
 };
@@ -39,8 +42,10 @@ bool isWord(std::string_view text, std::string_view others, std::size_t most)
 Result<std::string> accountName(const Reader &reader, const YamlNode &node, const std::string &what)
 {
     std::string name = TRY(reader.text(node, what));
-    if (!isWord(name, "_.-$", 32) || (name.front() >= '0' && name.front() <= '9'))
+    if (name.empty() || name.find_first_of(":/\n") != std::string::npos)
         return reader.bad(node, what + " " + quoted(name) + " is no name of an account");
+    if (!isWord(name, "_.-$", 32) || (name.front() >= '0' && name.front() <= '9'))
+        return reader.unfit(node, what + " " + quoted(name) + " is no name of an account");
     return name;
 }
 
@@ -83,7 +88,7 @@ Status checkSequence(const Reader &reader, const YamlNode &node, const std::stri
     if (node.kind != YamlNode::Kind::Sequence && node.kind != YamlNode::Kind::Null)
         return reader.bad(node, what + " must be a list");
     if (node.items.size() > kMostEntries)
-        return reader.bad(node, what + " has more than " + std::to_string(kMostEntries) + " entries");
+        return reader.unfit(node, what + " has more than " + std::to_string(kMostEntries) + " entries");
     return {};
 }
 
@@ -178,13 +183,49 @@ template <std::string CloudUser::*Member> Status readPath(Reader &reader, CloudU
     return {};
 }
 
+/// As crypt(3) makes them, or a word that no password fits. The text itself is in no error.
+bool isHash(std::string_view text)
+{
+    constexpr std::size_t kDes = 13;
+    return text.starts_with("$") || text.starts_with("*") || text.starts_with("!") || (text.size() == kDes && isWord(text, "./", kDes));
+}
+
+Result<std::string> passwordHash(const Reader &reader, const YamlNode &node, const std::string &what, const std::string &cure)
+{
+    std::string hash = TRY(accountField(reader, node, what));
+    if (!hash.empty() && !isHash(hash))
+        return reader.unfit(node, what + " is no hash as crypt(3) makes them (" + cure + ")");
+    return hash;
+}
+
+template <std::string CloudUser::*Member> Status readHash(Reader &reader, CloudUser &user, const YamlNode &node)
+{
+    user.*Member = TRY(passwordHash(reader, node, "it", "plain_text_passwd takes the password itself"));
+    return {};
+}
+
+/// A password as people type it.
+Result<std::string> plainPassword(const Reader &reader, const YamlNode &node, const std::string &what)
+{
+    std::string password = TRY(reader.text(node, what));
+    if (password.empty() || password.find_first_of("\n\r") != std::string::npos || password.size() > kLongestPassword)
+        return reader.bad(node, what + " must be of one line, with 1 to " + std::to_string(kLongestPassword) + " bytes");
+    return password;
+}
+
+Status readSecret(Reader &reader, CloudUser &user, const YamlNode &node)
+{
+    user.password = TRY(plainPassword(reader, node, "it"));
+    return {};
+}
+
 constexpr UserMember kUserMembers[] = {
     {"gecos",               &readField<&CloudUser::gecos>       },
     {"groups",              [](Reader &reader, CloudUser &user, const YamlNode &node) -> Status {
          user.groups = TRY(accountNames(reader, node, "group"));
          return {};
      }},
-    {"hashed_passwd",       &readField<&CloudUser::passwordHash>},
+    {"hashed_passwd",       &readHash<&CloudUser::passwordHash> },
     {"home",                &readPath<&CloudUser::home>         },
     {"homedir",             &readPath<&CloudUser::home>         },
     {"lock_passwd",         [](Reader &reader, CloudUser &user, const YamlNode &node) -> Status {
@@ -199,7 +240,8 @@ constexpr UserMember kUserMembers[] = {
          user.createHome = !TRY(yamlBool(node, reader.key, "no_create_home"));
          return {};
      }},
-    {"passwd",              &readField<&CloudUser::passwordHash>},
+    {"passwd",              &readHash<&CloudUser::newPasswordHash>},
+    {"plain_text_passwd",   &readSecret                         },
     {"primary_group",       [](Reader &reader, CloudUser &user, const YamlNode &node) -> Status {
          user.primaryGroup = TRY(accountName(reader, node, "primary_group"));
          return {};
@@ -220,7 +262,7 @@ constexpr UserMember kUserMembers[] = {
     {"uid",                 [](Reader &reader, CloudUser &user, const YamlNode &node) -> Status {
          const auto uid = parseUnsigned(TRY(reader.text(node, "uid")), 1, 65533);
          if (!uid)
-             return reader.bad(node, uid.error().message);
+             return reader.unfit(node, uid.error().message);
          user.uid = static_cast<std::uint32_t>(*uid);
          return {};
      }},
@@ -270,38 +312,125 @@ Status readUsers(Reader &reader, const YamlNode &node)
     return {};
 }
 
-// --- files ---
+// --- passwords ---
 
-struct Inflater {
-    z_stream stream{};
-    bool good = ::inflateInit2(&stream, 15 + 16) == Z_OK; // gzip only
-    ~Inflater() { ::inflateEnd(&stream); }
-    Inflater() = default;
-    Inflater(const Inflater &) = delete;
-    Inflater &operator=(const Inflater &) = delete;
-};
-
-Result<std::string> fromGzip(const Reader &reader, const YamlNode &node, const std::string &packed, std::size_t most)
+/// "name:password", as a line of chpasswd(8): a hash, R or RANDOM for one that is made up, or the password itself.
+Status readPasswordLine(Reader &reader, const YamlNode &at, const std::string &line)
 {
-    Inflater inflater;
-    z_stream &stream = inflater.stream;
-    stream.next_in = reinterpret_cast<Bytef *>(const_cast<char *>(packed.data())); // zlib does not write there
-    stream.avail_in = static_cast<uInt>(packed.size());
-    std::string out;
-    std::array<char, 64 * 1024> buffer{};
-    int status = inflater.good ? Z_OK : Z_MEM_ERROR;
-    while (status == Z_OK) {
-        stream.next_out = reinterpret_cast<Bytef *>(buffer.data());
-        stream.avail_out = buffer.size();
-        status = ::inflate(&stream, Z_NO_FLUSH);
-        out.append(buffer.data(), buffer.size() - stream.avail_out);
-        if (out.size() > most)
-            return reader.bad(node, "content is larger than " + formatBytes(Bytes{kMostContent}) + " with the other files");
-    }
-    if (status != Z_STREAM_END)
-        return reader.bad(node, "content is no gzip");
-    return out;
+    const std::size_t colon = line.find(':');
+    if (colon == std::string::npos || colon == 0)
+        return reader.bad(at, "chpasswd: list: an entry is no 'name:password'");
+    CloudPassword made;
+    made.user = TRY(accountName(reader, wordAt(line.substr(0, colon), at.line, at.column), "chpasswd: list: user"));
+    const YamlNode value = wordAt(line.substr(colon + 1), at.line, at.column);
+    made.kind = value.scalar == "R" || value.scalar == "RANDOM" ? CloudPassword::Kind::Random
+                : value.scalar.starts_with("$")                 ? CloudPassword::Kind::Hash
+                                                                : CloudPassword::Kind::Text;
+    if (made.kind == CloudPassword::Kind::Hash)
+        made.value = TRY(accountField(reader, value, "chpasswd: list: the hash"));
+    else if (made.kind == CloudPassword::Kind::Text)
+        made.value = TRY(plainPassword(reader, value, "chpasswd: list: the password"));
+    reader.config.passwords.push_back(std::move(made));
+    return {};
 }
+
+Status readPasswordList(Reader &reader, const YamlNode &node)
+{
+    if (node.kind == YamlNode::Kind::Scalar) {
+        for (const std::string &line : split(node.scalar, '\n'))
+            if (const std::string_view entry = trimmed(line); !entry.empty())
+                TRY(readPasswordLine(reader, node, std::string(entry)));
+        return {};
+    }
+    TRY(checkSequence(reader, node, "chpasswd: list"));
+    for (const YamlNode &item : node.items)
+        TRY(readPasswordLine(reader, item, TRY(reader.text(item, "chpasswd: list: an entry"))));
+    return {};
+}
+
+struct PasswordType {
+    std::string_view name;
+    CloudPassword::Kind kind;
+};
+constexpr PasswordType kPasswordTypes[] = {
+    {"hash", CloudPassword::Kind::Hash}, {"text", CloudPassword::Kind::Text}, {"RANDOM", CloudPassword::Kind::Random}};
+
+Status readPasswordUser(Reader &reader, const YamlNode &node)
+{
+    if (node.kind != YamlNode::Kind::Map)
+        return reader.bad(node, "chpasswd: users: an entry must have 'name'");
+    CloudPassword made;
+    made.kind = CloudPassword::Kind::Hash; // what cloud-init takes where no type is said
+    const YamlNode *password = nullptr;
+    for (const auto &[member, value] : node.entries) {
+        if (member == "name") {
+            made.user = TRY(accountName(reader, value, "chpasswd: users: name"));
+        } else if (member == "password") {
+            password = &value;
+        } else if (member == "type") {
+            const std::string type = TRY(reader.text(value, "chpasswd: users: type"));
+            const auto row = std::ranges::find(kPasswordTypes, std::string_view(type), &PasswordType::name);
+            if (row == std::end(kPasswordTypes))
+                return reader.bad(value, "chpasswd: users: type " + quoted(type) + " is unknown (hash, text, RANDOM)");
+            made.kind = row->kind;
+        } else {
+            reader.warn(value, "chpasswd: users: " + quoted(member) + " is not applied without the image's own cloud-init");
+        }
+    }
+    if (made.user.empty())
+        return reader.bad(node, "chpasswd: users: an entry has no 'name'");
+    if (made.kind != CloudPassword::Kind::Random && !password)
+        return reader.bad(node, "chpasswd: users: an entry has no 'password' (type: RANDOM makes one up)");
+    if (made.kind == CloudPassword::Kind::Hash)
+        made.value = TRY(passwordHash(reader, *password, "chpasswd: users: password", "type: text takes the password itself"));
+    else if (made.kind == CloudPassword::Kind::Text)
+        made.value = TRY(plainPassword(reader, *password, "chpasswd: users: password"));
+    reader.config.passwords.push_back(std::move(made));
+    return {};
+}
+
+/// Users before the list: where both name one, the list counts, which older images know.
+Status readPasswords(Reader &reader, const YamlNode &node)
+{
+    if (node.kind != YamlNode::Kind::Map)
+        return reader.bad(node, "chpasswd must be a map with 'users'");
+    const std::size_t before = reader.config.passwords.size();
+    for (const auto &[member, value] : node.entries) {
+        if (member == "users") {
+            TRY(checkSequence(reader, value, "chpasswd: users"));
+            for (const YamlNode &item : value.items)
+                TRY(readPasswordUser(reader, item));
+        } else if (member == "expire") {
+            reader.config.expirePasswords = TRY(yamlBool(value, reader.key, "chpasswd: expire"));
+        } else if (member != "list") {
+            reader.warn(value, "chpasswd: " + quoted(member) + " is not applied without the image's own cloud-init");
+        }
+    }
+    if (const YamlNode *list = node.find("list"))
+        TRY(readPasswordList(reader, *list));
+    for (std::size_t i = before; i < reader.config.passwords.size(); ++i)
+        if (const CloudPassword &made = reader.config.passwords[i]; made.kind == CloudPassword::Kind::Random)
+            reader.config.warnings.push_back(reader.key + ": the password that was made up for " + quoted(made.user) + " is in " +
+                                             std::string(kMadeUpPasswords) + " in the guest, for its root");
+    return {};
+}
+
+/// There is nobody whom a distribution's own cloud-init would bring along.
+Status readDefaultPassword(Reader &reader, const YamlNode &node)
+{
+    reader.warn(node, "'password' is not applied without the image's own cloud-init: it is that of a default user (chpasswd names the user)");
+    return {};
+}
+
+Status readSshPasswords(Reader &reader, const YamlNode &node)
+{
+    const std::string word = TRY(reader.text(node, "ssh_pwauth"));
+    if (!word.empty() && lower(word) != "unchanged")
+        reader.config.sshPasswords = TRY(yamlBool(node, reader.key, "ssh_pwauth"));
+    return {};
+}
+
+// --- files ---
 
 Result<std::string> decoded(const Reader &reader, const YamlNode &node, const std::string &encoding, std::size_t most)
 {
@@ -314,10 +443,14 @@ Result<std::string> decoded(const Reader &reader, const YamlNode &node, const st
             return reader.bad(node, "content is " + plain.error().message);
         content = std::move(*plain);
     }
-    if (gzip)
-        content = TRY(fromGzip(reader, node, content, most));
+    if (gzip) {
+        Result<std::string> plain = gunzip(content, most);
+        if (!plain)
+            return reader.bad(node, "content is " + plain.error().message);
+        content = std::move(*plain);
+    }
     if (content.size() > most)
-        return reader.bad(node, "content is larger than " + formatBytes(Bytes{kMostContent}) + " with the other files");
+        return reader.unfit(node, "content is larger than " + formatBytes(Bytes{kMostContent}) + " with the other files");
     return content;
 }
 
@@ -331,7 +464,7 @@ Status readOwner(const Reader &reader, const YamlNode &node, CloudFile &file)
                                      std::pair{colon == std::string::npos ? std::string() : owner.substr(colon + 1), &file.group}})
         if (!part.empty()) {
             if (!isWord(part, "_.-$", 32))
-                return reader.bad(node, "owner: " + quoted(part) + " is no name of an account");
+                return reader.unfit(node, "owner: " + quoted(part) + " is no name of an account");
             *into = part;
         }
     return {};
@@ -392,7 +525,7 @@ Result<std::string> hostName(const Reader &reader, const YamlNode &node, const s
 {
     std::string name = TRY(reader.text(node, what));
     if (!isWord(name, "-.", 253) || name.front() == '.' || name.substr(0, name.find('.')).size() > 63)
-        return reader.bad(node, what + " " + quoted(name) + " is no host name");
+        return reader.unfit(node, what + " " + quoted(name) + " is no host name");
     return name;
 }
 
@@ -419,7 +552,7 @@ Status readTimezone(Reader &reader, const YamlNode &node)
 {
     std::string zone = TRY(reader.text(node, "timezone"));
     if (!isWord(zone, "/_+-", 255) || zone.front() == '/')
-        return reader.bad(node, "timezone " + quoted(zone) + " is no name such as Europe/Berlin");
+        return reader.unfit(node, "timezone " + quoted(zone) + " is no name such as Europe/Berlin");
     reader.config.timezone = std::move(zone);
     return {};
 }
@@ -446,7 +579,7 @@ Result<std::string> packageWord(const Reader &reader, const YamlNode &node)
 {
     std::string word = TRY(reader.text(node, "packages"));
     if (!isWord(word, "+-._:~=/@", 255))
-        return reader.bad(node, "packages: " + quoted(word) + " is no name of a package");
+        return reader.unfit(node, "packages: " + quoted(word) + " is no name of a package");
     return word;
 }
 
@@ -499,6 +632,7 @@ struct Module {
 };
 constexpr Module kModules[] = {
     {"bootcmd",             &readBootcmd    },
+    {"chpasswd",            &readPasswords  },
     {"fqdn",                &readFqdn       },
     {"groups",              &readGroups     },
     {"hostname",            &readHostName   },
@@ -506,42 +640,27 @@ constexpr Module kModules[] = {
     {"package_update",      &readUpdate     },
     {"package_upgrade",     &readUpgrade    },
     {"packages",            &readPackages   },
+    {"password",            &readDefaultPassword},
     {"runcmd",              &readRuncmd     },
     {"ssh_authorized_keys", &readRootKeys   },
+    {"ssh_pwauth",          &readSshPasswords},
     {"timezone",            &readTimezone   },
     {"users",               &readUsers      },
     {"write_files",         &readFiles      },
 };
 
-Error otherForm(const CloudTexts::Text &text)
-{
-    const std::string first = text.value.substr(0, std::min<std::size_t>(text.value.find('\n'), 40));
-    return Error(Code::Unsupported, text.key + " begins with " + quoted(first) +
-                                        ": the image has no cloud-init, and without it only '#cloud-config' and programs ('#!/bin/sh') are applied");
-}
+using Names = std::set<std::string>;
 
-/// Reads the modules of one text, but for those that are `taken`.
-Status readText(const CloudTexts::Text &text, CloudConfig &config, std::set<std::string> &taken)
+/// Reads the modules of one part, but for those that are `taken`; `own`: those it has.
+Status readModules(const CloudPart &part, const YamlNode &root, CloudConfig &config, const Names &taken, Names &own)
 {
-    const std::string_view value = text.value;
-    if (trimmed(value).empty())
-        return {};
-    if (value.starts_with("#!")) {
-        config.script = config.script.empty() ? text.value : config.script;
-        return {};
-    }
-    const std::string_view first = trimmed(value.substr(0, value.find('\n')));
-    if (first != "#cloud-config")
-        return otherForm(text);
-    YamlNode root = TRY(parseYaml(value, text.key));
     if (root.kind == YamlNode::Kind::Null)
         return {};
     if (root.kind != YamlNode::Kind::Map)
-        return yamlError(text.key, root, "must be a map of modules, such as 'runcmd:'");
-    Reader reader{text.key, config};
+        return yamlError(part.file, root, "must be a map of modules, such as 'runcmd:'");
+    Reader reader{part.file, config};
     for (const CloudFile &file : config.files)
         reader.content += file.content.size();
-    std::set<std::string> own;
     for (const auto &[name, node] : root.entries) {
         own.insert(name);
         if (taken.contains(name))
@@ -552,7 +671,49 @@ Status readText(const CloudTexts::Text &text, CloudConfig &config, std::set<std:
         else
             TRY(row->read(reader, node));
     }
-    taken.merge(own);
+    return {};
+}
+
+/// Of several parts the last one that has a module counts (what cloud-init merges by, where nothing else is said); their
+/// programs are run in their order.
+Status readText(const CloudTexts::Text &text, CloudConfig &config, Names &taken)
+{
+    const std::vector<CloudPart> parts = TRY(cloudParts(text.key, text.value));
+    std::vector<std::string> programs;
+    for (const CloudPart &part : parts)
+        if (part.kind == CloudPart::Kind::Program)
+            programs.push_back(part.text);
+    if (config.programs.empty())
+        config.programs = std::move(programs);
+    for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+        if (part->kind != CloudPart::Kind::Config)
+            continue;
+        Names own;
+        TRY(readModules(*part, TRY(parseYaml(part->text, part->file, kLimits)), config, taken, own));
+        taken.merge(own);
+    }
+    return {};
+}
+
+/// Only what no cloud-init would take either.
+Status checkText(const CloudTexts::Text &text)
+{
+    const auto ours = [](Status status) { return !status && status.error().code == Code::Unsupported ? Status() : std::move(status); };
+    const auto parts = cloudParts(text.key, text.value);
+    if (!parts)
+        return ours(parts.error());
+    for (const CloudPart &part : *parts) {
+        if (part.kind != CloudPart::Kind::Config)
+            continue;
+        const auto root = parseYaml(part.text, part.file, kLimits);
+        if (!root) {
+            TRY(checkYaml(part.text, part.file)); // else it has what only our reader refuses: aliases, say
+            continue;
+        }
+        CloudConfig config;
+        Names own;
+        TRY(ours(readModules(part, *root, config, {}, own)));
+    }
     return {};
 }
 
@@ -582,6 +743,21 @@ Result<CloudConfig> readCloudConfig(const CloudTexts &texts)
     if (!texts.network.value.empty())
         config.warnings.push_back(texts.network.key + " is not applied without the image's own cloud-init");
     return config;
+}
+
+Status checkCloudTexts(const StringMap &before, const StringMap &after)
+{
+    for (const char *prefix : {"cloud-init.", "user."})
+        for (const char *name : {"user-data", "vendor-data", "network-config"}) {
+            const auto now = after.find(std::string(prefix) + name);
+            if (now == after.end() || now->second.empty())
+                continue;
+            const auto was = before.find(now->first);
+            if (was != before.end() && was->second == now->second)
+                continue;
+            TRY(std::string_view(name) == "network-config" ? checkYaml(now->second, now->first) : checkText({now->first, now->second}));
+        }
+    return {};
 }
 
 } // namespace lxmgr::config

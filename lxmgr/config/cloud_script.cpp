@@ -136,6 +136,8 @@ private:
 
 } // namespace
 
+std::string cloudProgramName(std::size_t number) { return number == 0 ? "user-data" : "user-data-" + std::to_string(number + 1); }
+
 CloudScript cloudScript(const CloudConfig &config)
 {
     Writer writer;
@@ -155,10 +157,11 @@ CloudScript cloudScript(const CloudConfig &config)
         writer.step("timezone (" + config.timezone + ")", "lxmgr_timezone " + shellQuoted(config.timezone));
     }
     writer.commands("runcmd", config.runcmd);
-    if (!config.script.empty())
-        writer.step("the program in user data", shellQuoted(std::string(kCloudFolder) + "/user-data"));
+    for (std::size_t i = 0; i < config.programs.size(); ++i)
+        writer.step(config.programs.size() == 1 ? "the program in user data" : "program " + std::to_string(i + 1) + " in user data",
+                    shellQuoted(std::string(kCloudFolder) + "/" + cloudProgramName(i)));
     CloudScript script = writer.take(functions);
-    script.program = config.script;
+    script.programs = config.programs;
     return script;
 }
 

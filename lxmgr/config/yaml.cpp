@@ -167,6 +167,21 @@ private:
     std::size_t m_nodes = 0;
 };
 
+/// Passes over everything. The parser itself ends at a depth of some hundreds.
+class Nothing : public YAML::EventHandler
+{
+public:
+    void OnDocumentStart(const YAML::Mark &) override {}
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark &, YAML::anchor_t) override {}
+    void OnAlias(const YAML::Mark &, YAML::anchor_t) override {}
+    void OnScalar(const YAML::Mark &, const std::string &, YAML::anchor_t, const std::string &) override {}
+    void OnSequenceStart(const YAML::Mark &, const std::string &, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark &, const std::string &, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+    void OnMapEnd() override {}
+};
+
 /// Bytes YAML 1.2 does not allow in a stream (section 5.1), told before the parser sees them.
 Status checkBytes(std::string_view text, const std::string &file, const YamlLimits &limits)
 {
@@ -201,6 +216,22 @@ Result<YamlNode> parseYaml(std::string_view text, const std::string &file, const
         return first.take();
     } catch (const Refused &refused) {
         return at(file, refused.mark, refused.what);
+    } catch (const YAML::Exception &e) {
+        return at(file, e.mark, e.msg);
+    } catch (const std::exception &e) {
+        return Error(Code::Invalid, escaped(file) + ": " + e.what());
+    }
+}
+
+Status checkYaml(std::string_view text, const std::string &file)
+{
+    try {
+        std::istringstream stream{std::string(text)};
+        YAML::Parser parser(stream);
+        Nothing nothing;
+        while (parser.HandleNextDocument(nothing)) {
+        }
+        return {};
     } catch (const YAML::Exception &e) {
         return at(file, e.mark, e.msg);
     } catch (const std::exception &e) {

@@ -43,6 +43,8 @@ struct YamlNode {
 /// Reads exactly one document. Invalid as "<file>:<line>:<column>: what". Refused: aliases, anchors, tags other than
 /// the standard ones, doubled keys, keys that are not scalars, more than the limits.
 Result<YamlNode> parseYaml(std::string_view text, const std::string &file, const YamlLimits &limits = {});
+/// Whether it is YAML at all, with what parseYaml() refuses of it. Invalid as "<file>:<line>:<column>: what".
+Status checkYaml(std::string_view text, const std::string &file);
 /// Block style, two spaces, strings quoted only where needed, text of several lines as "|" blocks.
 std::string formatYaml(const YamlNode &node);
 

@@ -7,6 +7,7 @@
 #include "api/profiles.h"
 #include "api/types.h"
 #include "base/text.h"
+#include "config/cloud_config.h"
 #include "instances/undo_log.h"
 
 #include <set>
@@ -34,12 +35,13 @@ std::string etagOfProfile(const store::Profile &row)
     return api::etagOf(api::toJson(writable));
 }
 
-Status checkProfile(const store::Profile &profile)
+/// `before`: what it is now; empty where it is new.
+Status checkProfile(const store::Profile &profile, const StringMap &before)
 {
     TRY(checkObjectName("profile", profile.name));
     TRY(config::parseInstanceConfig(profile.config, config::Holder::Profile));
     TRY(config::parseDevices(profile.devices, config::DeviceSet::Local));
-    return {};
+    return config::checkCloudTexts(before, profile.config);
 }
 
 bool same(const store::Profile &one, const store::Profile &other)
@@ -133,7 +135,7 @@ Status profileCreate(Context &context, Request &request, const Responder &respon
     row.description = post.description.value_or("");
     row.config = post.config.value_or(StringMap{});
     row.devices = post.devices.value_or(DeviceMap{});
-    TRY(checkProfile(row));
+    TRY(checkProfile(row, {}));
     if (store::findProfile(context.db, row.project, row.name))
         return Error(Code::AlreadyExists, "profile " + quoted(row.name) + " already exists");
     (void)TRY(applyAll(context, row.project, {row}));
@@ -159,7 +161,7 @@ Status profileChange(Context &context, Request &request, const Responder &respon
         for (const auto &[name, device] : put.devices.value_or(DeviceMap{}))
             row.devices[name] = device;
     }
-    TRY(checkProfile(row));
+    TRY(checkProfile(row, before.config));
     std::vector<instances::RestartNeeded> later;
     if (!same(row, before))
         later = TRY(applyAll(context, row.project, {row}));
@@ -195,12 +197,12 @@ Status profilesApply(Context &context, Request &request, const Responder &respon
         row.description = each.description.value_or("");
         row.config = each.config.value_or(StringMap{});
         row.devices = each.devices.value_or(DeviceMap{});
-        TRY_IN("profile " + quoted(row.name), checkProfile(row));
-        if (!names.insert(row.name).second)
-            return Error(Code::Invalid, "profile " + quoted(row.name) + " is given twice");
         const auto now = store::findProfile(context.db, row.project, row.name);
         if (!now && now.error().code != Code::NotFound)
             return now.error();
+        TRY_IN("profile " + quoted(row.name), checkProfile(row, now ? now->config : StringMap{}));
+        if (!names.insert(row.name).second)
+            return Error(Code::Invalid, "profile " + quoted(row.name) + " is given twice");
         api::ProfileChange change{row.name, !now ? "create" : same(row, *now) ? "keep" : "change", {}, {}};
         for (const instances::UndoChange &one : instances::changesOf(now ? *now : store::Profile{}, {row.name, row.description, row.config, row.devices, {}}))
             change.changes.push_back({one.key, one.now, one.then});

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "config/backup.h"
+#include "config/cloud_config.h"
 #include "instances/journal.h"
 #include "instances/names.h"
 #include "instances/policy.h"
@@ -40,6 +41,7 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     after.config = definition.config;
     after.devices = definition.devices;
     TRY(config::checkVolatileKept(before.config, after.config));
+    TRY(config::checkCloudTexts(before.config, after.config));
     if (const auto uuid = before.config.find(kUuidKey); uuid != before.config.end())
         after.config.insert(*uuid); // a client that leaves it out has not made another instance of it; undo goes by it
     const config::Effective was = TRY(effective(before));

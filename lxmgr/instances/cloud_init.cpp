@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "config/cloud_parts.h"
 #include "images/fingerprint.h"
 #include "instances/manager.h"
 #include "instances/names.h"
@@ -11,9 +12,11 @@
 #include "kernel/sys.h"
 
 #include <cerrno>
+#include <crypt.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 namespace lxmgr::instances
@@ -81,6 +84,61 @@ CloudResult toResult(const std::string &recorded)
     return {recorded.empty() ? "none" : recorded, {}, {}};
 }
 
+Result<std::string> randomWord(std::size_t length, std::string_view letters)
+{
+    std::string word;
+    while (word.size() < length) {
+        unsigned char byte = 0;
+        if (::getrandom(&byte, 1, 0) != 1)
+            return Error::fromErrno(errno, "getrandom");
+        if (byte < 256 / letters.size() * letters.size()) // each letter as likely as the next
+            word += letters[byte % letters.size()];
+    }
+    return word;
+}
+
+/// SHA-512, which every guest's login knows (crypt(5)).
+Result<std::string> hashed(const std::string &password)
+{
+    const std::string salt =
+        "$6$" + TRY(randomWord(16, "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"));
+    const auto data = std::make_unique<crypt_data>(); // 32 KiB, too much for a thread's stack
+    const char *const hash = ::crypt_r(password.c_str(), salt.c_str(), data.get());
+    if (!hash || hash[0] == '*')
+        return Error::fromErrno(errno, "crypt");
+    return std::string(hash);
+}
+
+/// None that is easily taken for another.
+Result<std::string> madeUpPassword() { return randomWord(20, "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"); }
+
+Result<spec::GuestUser> setupOf(const config::CloudUser &user)
+{
+    spec::GuestUser made{user.name, user.gecos, user.home, user.shell, user.primaryGroup, user.groups, user.sudo, user.keys,
+                         user.passwordHash, user.locked, false, user.uid, user.system, user.createHome};
+    if (made.passwordHash.empty() && !user.password.empty())
+        made.passwordHash = TRY(hashed(user.password));
+    made.passwordOfNew = made.passwordHash.empty();
+    if (made.passwordOfNew)
+        made.passwordHash = user.newPasswordHash;
+    return made;
+}
+
+Status addPasswords(const config::CloudConfig &config, spec::GuestSetup &setup)
+{
+    using Kind = config::CloudPassword::Kind;
+    std::string madeUp;
+    for (const config::CloudPassword &each : config.passwords) {
+        const std::string password = each.kind == Kind::Random ? TRY(madeUpPassword()) : each.value;
+        setup.passwords.push_back({each.user, each.kind == Kind::Hash ? each.value : TRY(hashed(password)), config.expirePasswords});
+        if (each.kind == Kind::Random)
+            madeUp += each.user + ":" + password + "\n";
+    }
+    if (!madeUp.empty())
+        setup.files.push_back({std::string(config::kMadeUpPasswords), madeUp, "root", "root", 0600, false});
+    return {};
+}
+
 Result<Fd> nothing() { return sys::open("/dev/null", O_RDWR); }
 
 } // namespace
@@ -106,8 +164,8 @@ std::vector<spec::GuestFile> cloudSeed(const std::string &metaData, const config
     const std::pair<const char *, std::string> files[] = {
         {"meta-data",      metaData                                },
         {"network-config", orDefault(texts.network.value, kDhcp)   },
-        {"user-data",      orDefault(texts.user.value, kNothing)   },
-        {"vendor-data",    orDefault(texts.vendor.value, kNothing) },
+        {"user-data",      orDefault(config::cloudBytes(texts.user.value), kNothing)   },
+        {"vendor-data",    orDefault(config::cloudBytes(texts.vendor.value), kNothing) },
     };
     std::vector<spec::GuestFile> seed;
     for (const auto &[name, content] : files) {
@@ -123,14 +181,16 @@ std::vector<spec::GuestFile> cloudSeed(const std::string &metaData, const config
     return seed;
 }
 
-spec::GuestSetup cloudSetup(const config::CloudConfig &config)
+Result<spec::GuestSetup> cloudSetup(const config::CloudConfig &config)
 {
     spec::GuestSetup setup;
     for (const config::CloudGroup &group : config.groups)
         setup.groups.push_back({group.name, group.members});
     for (const config::CloudUser &user : config.users)
-        setup.users.push_back({user.name, user.gecos, user.home, user.shell, user.primaryGroup, user.groups, user.sudo, user.keys,
-                               user.passwordHash, user.locked, user.uid, user.system, user.createHome});
+        setup.users.push_back(TRY(setupOf(user)));
+    TRY(addPasswords(config, setup));
+    if (config.sshPasswords)
+        setup.sshPasswords = *config.sshPasswords ? "yes" : "no";
     if (!config.rootKeys.empty()) {
         spec::GuestUser root;
         root.name = "root";
@@ -245,7 +305,7 @@ Result<CloudStart> Manager::planCloudInit(const store::Instance &row, const conf
     if (result != kPending)
         return start;
     start.keys[kCloudResult] = result;
-    start.setup = cloudSetup(config);
+    start.setup = TRY(cloudSetup(config));
     for (const std::string &warning : config.warnings)
         log::warning("instance '" + row.name + "': " + warning);
     return start;
@@ -340,7 +400,8 @@ Result<config::CloudStatus> Manager::runCloudScript(const InstanceKey &key, cons
             const auto write = [&](const std::string &path, const std::string &text) -> Status {
                 return files::writeAll(TRY(inside.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0700, 0, 0)).fd, text);
             };
-            TRY(write(folder + "/user-data", script.program));
+            for (std::size_t i = 0; i < script.programs.size(); ++i)
+                TRY(write(folder + "/" + config::cloudProgramName(i), script.programs[i]));
             TRY(write(folder + "/status", ""));
             TRY(write(program, script.text));
         }

@@ -49,7 +49,8 @@ std::string cloudDataHash(const std::string &name, const config::CloudTexts &tex
 std::string cloudMetaData(const std::string &name, const std::string &instanceId, const StringMap &expanded);
 /// The files of a NoCloud seed that the image's own templates, which make `targets`, do not write.
 std::vector<spec::GuestFile> cloudSeed(const std::string &metaData, const config::CloudTexts &texts, const std::set<std::string> &targets);
-spec::GuestSetup cloudSetup(const config::CloudConfig &config);
+/// Passwords are hashed, and made up where that is asked for.
+Result<spec::GuestSetup> cloudSetup(const config::CloudConfig &config);
 
 /// A thread for each guest whose commands run; they are few, and each waits most of its time.
 class CloudRuns

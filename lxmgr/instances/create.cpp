@@ -4,6 +4,7 @@
 #include "base/failpoint.h"
 #include "base/text.h"
 #include "base/undo.h"
+#include "config/cloud_config.h"
 #include "instances/journal.h"
 #include "instances/names.h"
 #include "instances/policy.h"
@@ -81,6 +82,7 @@ Result<Manager::NewInstance> Manager::planNew(const CreateRequest &request)
     row.config = request.config;
     row.devices = request.devices;
     TRY(config::checkVolatileKept({}, config::withoutVolatile(row.config)));
+    TRY(config::checkCloudTexts({}, row.config));
     NewInstance created = TRY(checkNew(std::move(row)));
     TRY(m_s.networks.checkNics(request.project, request.name, created.wanted.devices, {}));
     return created;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <fcntl.h>
 #include <set>
 #include <sys/stat.h>
@@ -118,6 +119,7 @@ private:
 };
 
 // Fields by their places.
+constexpr std::size_t kPasswdPassword = 1, kShadowPassword = 1, kShadowChanged = 2;
 constexpr std::size_t kPasswdUid = 2, kPasswdGid = 3, kPasswdHome = 5, kGroupGid = 2, kGroupMembers = 3;
 
 struct Accounts {
@@ -196,9 +198,24 @@ void setPassword(Accounts &accounts, const spec::GuestUser &user, bool isNew)
     }
     if (user.passwordHash.empty())
         return;
-    std::string &field = accounts.shadow.field(*row, 1);
-    if (isNew || !user.locked)
-        accounts.shadow.change(field, (user.locked ? "!" : "") + user.passwordHash);
+    if (isNew || !user.passwordOfNew)
+        accounts.shadow.change(accounts.shadow.field(*row, kShadowPassword), (user.locked ? "!" : "") + user.passwordHash);
+}
+
+/// What chpasswd(8) does, and chage(1) where it is to be changed at once.
+Status applyPassword(Accounts &accounts, const spec::GuestPassword &password)
+{
+    std::vector<std::string> *account = accounts.passwd.find(password.user);
+    if (!account)
+        return Error(Code::Invalid, "the guest has no user " + quoted(password.user));
+    accounts.passwd.change(accounts.passwd.field(*account, kPasswdPassword), "x"); // it is in shadow
+    std::vector<std::string> *row = accounts.shadow.find(password.user);
+    if (!row)
+        row = &accounts.shadow.add({password.user, "", "", "0", "99999", "7", "", "", ""});
+    accounts.shadow.change(accounts.shadow.field(*row, kShadowPassword), password.hash);
+    constexpr std::time_t kDay = 24 * 60 * 60;
+    accounts.shadow.change(accounts.shadow.field(*row, kShadowChanged), password.expired ? "0" : std::to_string(std::time(nullptr) / kDay));
+    return {};
 }
 
 using path::Owner;
@@ -366,6 +383,43 @@ Status nameHost(const Fd &root, const std::string &line)
     return files::writeAll(file, text + line + "\n");
 }
 
+/// sshd(8) takes the first value it reads. Where its configuration includes a folder ours is a file there, which a new version
+/// of the package leaves alone.
+Status setSshPasswords(const Fd &root, const std::string &word)
+{
+    if (word.empty())
+        return {};
+    constexpr std::string_view kKey = "passwordauthentication";
+    const std::string line = "PasswordAuthentication " + word + "\n";
+    const auto main = path::open(root, "etc/ssh/sshd_config", O_RDWR | kAlways, Scope::InRoot);
+    if (!main && main.error().errnum != ENOENT)
+        return main.error();
+    std::string text;
+    bool includes = !main.has_value(), matches = false;
+    if (main) {
+        TRY(checkRegular(*main));
+        for (const std::string &old : split(TRY(files::readAll(*main, kLongestTable)), '\n')) {
+            const std::vector<std::string> parts = words(old);
+            includes = includes || (parts.size() > 1 && lower(parts[0]) == "include" && parts[1].starts_with("/etc/ssh/sshd_config.d/"));
+            matches = matches || (!parts.empty() && lower(parts[0]) == "match"); // what follows is for some only
+            if (matches || parts.empty() || lower(parts[0]) != kKey)
+                text += old + "\n";
+        }
+        if (text.ends_with("\n\n"))
+            text.pop_back();
+    }
+    if (includes) {
+        const Fd folder = TRY(path::makeFolders(root, "etc/ssh/sshd_config.d", 0755, Scope::InRoot));
+        const Fd file = TRY(path::open(folder, "50-cloud-init.conf", O_WRONLY | O_CREAT | kAlways, Scope::NoSymlink, 0600));
+        TRY(checkRegular(file));
+        TRY(sys::ftruncate(file, 0));
+        return files::writeAll(file, line);
+    }
+    TRY(sys::ftruncate(*main, 0));
+    TRY(sys::call("lseek", "/etc/ssh/sshd_config", [&] { return ::lseek(main->get(), 0, SEEK_SET); }));
+    return files::writeAll(*main, line + text);
+}
+
 Status saveAccounts(const Fd &root, const Accounts &accounts)
 {
     for (const Table *table : {&accounts.group, &accounts.gshadow, &accounts.passwd, &accounts.shadow})
@@ -387,10 +441,13 @@ Status setUpGuest(const Fd &root, const spec::GuestSetup &setup)
     for (const spec::GuestGroup &group : setup.groups)
         for (const std::string &member : group.members)
             TRY(addToGroup(accounts, member, group.name));
+    for (const spec::GuestPassword &password : setup.passwords)
+        TRY_IN("chpasswd", applyPassword(accounts, password));
     TRY_IN("accounts", saveAccounts(root, accounts));
     for (const spec::GuestUser &user : setup.users)
         TRY_IN("user " + quoted(user.name), furnish(root, accounts, user));
     TRY_IN("write '/etc/hosts'", nameHost(root, setup.hosts));
+    TRY_IN("ssh_pwauth", setSshPasswords(root, setup.sshPasswords));
     for (const spec::SetupFile &file : setup.files)
         TRY_IN("write " + quoted(file.path), writeSetupFile(root, accounts, file));
     return {};

@@ -45,12 +45,15 @@ template <> struct Fields<GuestUser> { static constexpr auto rows = std::tuple{
     Field{1, &GuestUser::name}, Field{2, &GuestUser::gecos}, Field{3, &GuestUser::home}, Field{4, &GuestUser::shell},
     Field{5, &GuestUser::primaryGroup}, Field{6, &GuestUser::groups}, Field{7, &GuestUser::sudo}, Field{8, &GuestUser::keys},
     Field{9, &GuestUser::passwordHash}, Field{10, &GuestUser::locked}, Field{11, &GuestUser::uid},
-    Field{12, &GuestUser::system}, Field{13, &GuestUser::createHome}}; };
+    Field{12, &GuestUser::system}, Field{13, &GuestUser::createHome}, Field{14, &GuestUser::passwordOfNew}}; };
+template <> struct Fields<GuestPassword> { static constexpr auto rows = std::tuple{
+    Field{1, &GuestPassword::user}, Field{2, &GuestPassword::hash}, Field{3, &GuestPassword::expired}}; };
 template <> struct Fields<SetupFile> { static constexpr auto rows = std::tuple{
     Field{1, &SetupFile::path}, Field{2, &SetupFile::content}, Field{3, &SetupFile::user}, Field{4, &SetupFile::group},
     Field{5, &SetupFile::mode}, Field{6, &SetupFile::append}}; };
 template <> struct Fields<GuestSetup> { static constexpr auto rows = std::tuple{
-    Field{1, &GuestSetup::groups}, Field{2, &GuestSetup::users}, Field{3, &GuestSetup::files}, Field{4, &GuestSetup::hosts}}; };
+    Field{1, &GuestSetup::groups}, Field{2, &GuestSetup::users}, Field{3, &GuestSetup::files}, Field{4, &GuestSetup::hosts},
+    Field{5, &GuestSetup::passwords}, Field{6, &GuestSetup::sshPasswords}}; };
 template <> struct Fields<Nic> { static constexpr auto rows = std::tuple{
     Field{1, &Nic::device}, Field{2, &Nic::hostName}, Field{3, &Nic::guestName}, Field{4, &Nic::bridge},
     Field{5, &Nic::mac}, Field{6, &Nic::mtu}, Field{7, &Nic::kind}, Field{8, &Nic::parent}, Field{9, &Nic::mode},

@@ -89,9 +89,16 @@ struct GuestUser {
     std::vector<std::string> keys;
     std::string passwordHash;
     bool locked = true;
+    bool passwordOfNew = false; ///< One that exists already keeps its own.
     std::uint32_t uid = 0; ///< 0: the next free one.
     bool system = false;
     bool createHome = true;
+};
+/// Of a user that is there by then. It is not locked afterwards.
+struct GuestPassword {
+    std::string user;
+    std::string hash;
+    bool expired = false; ///< It has to be changed at the first login.
 };
 struct SetupFile {
     std::string path; ///< Absolute, inside.
@@ -105,7 +112,12 @@ struct GuestSetup {
     std::vector<GuestUser> users;
     std::vector<SetupFile> files;
     std::string hosts; ///< Line for 127.0.1.1 in /etc/hosts, "" for none.
-    bool empty() const { return groups.empty() && users.empty() && files.empty() && hosts.empty(); }
+    std::vector<GuestPassword> passwords;
+    std::string sshPasswords; ///< PasswordAuthentication of sshd_config(5): yes, no, "" for what it is.
+    bool empty() const
+    {
+        return groups.empty() && users.empty() && files.empty() && hosts.empty() && passwords.empty() && sshPasswords.empty();
+    }
 };
 
 /// A veth pair, made by the monitor with its peer born inside; or another kind of card.

@@ -2,6 +2,7 @@
 #include "support/system_test.h"
 
 #include <QFile>
+#include <crypt.h>
 
 using namespace lxmgr::test;
 
@@ -13,6 +14,9 @@ private slots:
     void commandsRunOnceForAnInstance();
     void failingCommandFailsTheLaunch();
     void whatIsMalformedKeepsTheGuestFromRunning();
+    void whatIsMalformedIsRefusedWhenItIsSet();
+    void passwordsLetInAndAreToldNowhere();
+    void partsOfAMessageAreAllRun();
     void whatIsNotAppliedIsWarnedOf();
     void profileAndOldSpellingWork();
     void copyAndNewTextAreAnotherInstance();
@@ -116,8 +120,9 @@ void TestCloudInit::failingCommandFailsTheLaunch()
 
 void TestCloudInit::whatIsMalformedKeepsTheGuestFromRunning()
 {
-    const Run refused = m_box.cli(QStringList{"launch", "busybox", "t1"} + userData("users:\n  - name: 'a:b'\n"));
-    RUN_ENDS(refused, 4);
+    // What an image's own cloud-init may take is refused only by a start without one.
+    const Run refused = m_box.cli(QStringList{"launch", "busybox", "t1"} + userData("users:\n  - name: a@b\n"));
+    RUN_ENDS(refused, 9);
     QVERIFY2(refused.err.contains("cloud-init.user-data:3:11: "), refused.told());
     QCOMPARE(m_box.stateOf("t1"), QByteArray("STOPPED"));
     // The guest's own files have a say, too: then it is not started either.
@@ -129,6 +134,88 @@ void TestCloudInit::whatIsMalformedKeepsTheGuestFromRunning()
     must({"config", "set", "t1", "cloud-init.user-data=#cloud-config\nwrite_files:\n  - {path: /x, content: y}\n"});
     must({"start", "t1"});
     QCOMPARE(inside("t1", {"cat", "/x"}), QByteArray("y"));
+}
+
+void TestCloudInit::whatIsMalformedIsRefusedWhenItIsSet()
+{
+    const QString broken = "cloud-init.user-data=#cloud-config\nusers:\n  - name: 'a:b'\n";
+    const auto isRefused = [&](const QStringList &command) {
+        const Run refused = m_box.cli(command);
+        return refused.status == 4 && refused.err.contains("cloud-init.user-data:3:11: ");
+    };
+    QVERIFY(isRefused({"launch", "busybox", "t1", "-c", broken}));
+    QVERIFY(!m_box.cli({"info", "t1"}).ok()); // nothing was made
+    must({"create", "busybox", "t1"});
+    QVERIFY(isRefused({"config", "set", "t1", broken}));
+    QCOMPARE(m_box.text({"config", "get", "t1", "cloud-init.user-data"}), QByteArray());
+    must({"profile", "create", "cloudy"});
+    QVERIFY(isRefused({"profile", "set", "cloudy", broken}));
+    const Run edited = m_box.cli({"profile", "edit", "cloudy"}, "config:\n  user.vendor-data: |\n    #cloud-config\n    runcmd: [\n");
+    RUN_ENDS(edited, 4);
+    QVERIFY2(edited.err.contains("user.vendor-data:"), edited.told());
+    const Run parts = m_box.cli({"config", "set", "t1", "user.user-data=Content-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n"});
+    RUN_ENDS(parts, 4);
+    QVERIFY2(parts.err.contains("user.user-data:5:1: part 1 has no end"), parts.told());
+    must({"delete", "t1"});
+    must({"profile", "delete", "cloudy"});
+}
+
+void TestCloudInit::passwordsLetInAndAreToldNowhere()
+{
+    launch("t1", userData(R"yaml(
+users:
+  - {name: alice, plain_text_passwd: open-sesame-1, lock_passwd: false}
+  - {name: bob, hashed_passwd: $6$salt$bobs}
+  - {name: carol}
+  - {name: root, passwd: $6$salt$not-for-one-that-is-there, lock_passwd: false}
+chpasswd:
+  users:
+    - {name: carol, password: open-sesame-2, type: text}
+    - {name: root, type: RANDOM}
+  list: ['bob:$6$salt$newer']
+ssh_pwauth: false
+)yaml") + QStringList{"--wait"});
+    const QByteArrayList shadow = inside("t1", {"cat", "/etc/shadow"}).split('\n');
+    QMap<QByteArray, QByteArrayList> rows;
+    for (const QByteArray &line : shadow)
+        rows[line.split(':').value(0)] = line.split(':');
+    const auto fits = [&](const QByteArray &user, const QByteArray &password) {
+        const QByteArray hash = rows[user].value(1);
+        return hash.startsWith("$6$") && hash == QByteArray(::crypt(password, hash));
+    };
+    QVERIFY(fits("alice", "open-sesame-1"));
+    QVERIFY(fits("carol", "open-sesame-2"));
+    QVERIFY(!fits("carol", "open-sesame-1"));
+    QCOMPARE(rows["carol"].value(2), QByteArray("0")); // to be changed at the first login
+    QVERIFY(rows["alice"].value(2) != "0");
+    QCOMPARE(rows["bob"].value(1), QByteArray("$6$salt$newer"));
+    const QByteArray made = inside("t1", {"cat", "/root/cloud-init-passwords"});
+    QVERIFY2(made.startsWith("root:") && made.size() == 25, made);
+    QVERIFY(fits("root", made.mid(5)));
+    QCOMPARE(inside("t1", {"stat", "-c", "%a %U", "/root/cloud-init-passwords"}), QByteArray("600 root"));
+    QCOMPARE(inside("t1", {"cat", "/etc/ssh/sshd_config.d/50-cloud-init.conf"}), QByteArray("PasswordAuthentication no"));
+    // Nobody else has heard of them: not the logs, not the events, not a process's arguments.
+    QProcess search;
+    search.start("grep", {"-rlaE", "open-sesame|" + QString::fromLatin1(made.mid(5)), m_box.stateDir() + "/logs", m_box.directory() + "/daemon.log"});
+    QVERIFY(search.waitForFinished());
+    QCOMPARE(search.readAllStandardOutput(), QByteArray());
+    QVERIFY(!m_box.daemonLog().contains("open-sesame"));
+    must({"restart", "t1"}); // made once
+    QCOMPARE(inside("t1", {"cat", "/root/cloud-init-passwords"}), made);
+}
+
+void TestCloudInit::partsOfAMessageAreAllRun()
+{
+    launch("t1", {"--wait", "-c",
+                  "cloud-init.user-data=MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"x\"\n\n"
+                  "--x\nContent-Type: text/x-shellscript\n\n#!/bin/sh\necho one >>/order\n"
+                  "--x\nContent-Type: text/cloud-config\n\nruncmd: ['echo zero >>/order']\n"
+                  "--x\nContent-Type: text/x-shellscript\n\n#!/bin/sh\necho two >>/order\nexit 0\n--x--\n"});
+    QCOMPARE(inside("t1", {"cat", "/order"}), QByteArray("zero\none\ntwo"));
+    // Of an address nothing is fetched, and who says so is not the log.
+    const Run fetched = m_box.cli({"launch", "busybox", "t2", "-c", "cloud-init.user-data=#include\nhttp://127.0.0.1:9/\n"});
+    RUN_ENDS(fetched, 9);
+    QVERIFY2(fetched.err.contains("begins with '#include': lxmgr fetches nothing on behalf of a guest"), fetched.told());
 }
 
 void TestCloudInit::whatIsNotAppliedIsWarnedOf()

@@ -65,7 +65,7 @@ users:
         alice.groups = {"sudo", "web"};
         alice.sudo = {"ALL=(ALL) NOPASSWD:ALL"};
         alice.keys = {"ssh-ed25519 AAAA alice@host"};
-        alice.passwordHash = "$6$salt$hash";
+        alice.newPasswordHash = "$6$salt$hash";
         alice.locked = false;
         alice.uid = 1234;
         QVERIFY(config->users[0] == alice);
@@ -104,7 +104,7 @@ write_files:
         const auto config = readCloudConfig(userData("#!/bin/sh\necho hi\n"));
         VERIFY_OK(config);
         const CloudScript script = cloudScript(*config);
-        QCOMPARE(script.program, std::string("#!/bin/sh\necho hi\n"));
+        QCOMPARE(script.programs, (std::vector<std::string>{"#!/bin/sh\necho hi\n"}));
         QCOMPARE(script.steps.size(), std::size_t(1));
     }
 
@@ -137,7 +137,28 @@ write_files:
         QTest::newRow("package") << "#cloud-config\npackages: ['--x']\n" << "'--x' is no name of a package";
         QTest::newRow("time zone") << "#cloud-config\ntimezone: /etc/shadow\n" << "is no name such as";
         QTest::newRow("other form") << "#include\nhttp://example.org/\n" << "begins with '#include'";
-        QTest::newRow("parts") << "Content-Type: multipart/mixed\n" << "begins with 'Content-Type";
+        QTest::newRow("address to fetch") << "#include\nhttp://example.org/\n" << "lxmgr fetches nothing on behalf of a guest";
+        QTest::newRow("template") << "## template: jinja\n#cloud-config\n" << "its variables are those of cloud-init";
+        QTest::newRow("no boundary") << "Content-Type: multipart/mixed\n\n" << "cloud-init.user-data:1:1: a MIME message of parts whose Content-Type has no boundary";
+        QTest::newRow("no part") << "Content-Type: multipart/mixed; boundary=x\n\nhello\n" << "it has no part: there is no line '--x'";
+        QTest::newRow("cut off") << "Content-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n" << "cloud-init.user-data:5:1: part 1 has no end";
+        QTest::newRow("no header") << "MIME-Version: 1.0\nhello\n\n" << "cloud-init.user-data:2:1: not a MIME header";
+        QTest::newRow("part to fetch") << "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/x-include-url\n\nhttp://e/\n--x--\n"
+                                       << "(part 1) is of type 'text/x-include-url', which is not applied without the image's own cloud-init: lxmgr fetches nothing";
+        QTest::newRow("part of another kind") << "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: image/png\n\n\n--x--\n" << "is of type 'image/png'";
+        QTest::newRow("part's encoding") << "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Transfer-Encoding: rot13\n\n\n--x--\n"
+                                         << "part 1: Content-Transfer-Encoding 'rot13' is unknown";
+        QTest::newRow("line of a part") << "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/cloud-config\n\n#cloud-config\nruncmd: ls\n--x--\n"
+                                        << "cloud-init.user-data:7:9: runcmd must be a list";
+        QTest::newRow("chpasswd is a list") << "#cloud-config\nchpasswd: [a]\n" << "cloud-init.user-data:2:11: chpasswd must be a map";
+        QTest::newRow("type of a password") << "#cloud-config\nchpasswd: {users: [{name: a, password: x, type: rot13}]}\n" << "type 'rot13' is unknown (hash, text, RANDOM)";
+        QTest::newRow("password without name") << "#cloud-config\nchpasswd: {users: [{password: secret}]}\n" << "an entry has no 'name'";
+        QTest::newRow("name without password") << "#cloud-config\nchpasswd: {users: [{name: a}]}\n" << "an entry has no 'password'";
+        QTest::newRow("password for a hash") << "#cloud-config\nchpasswd: {users: [{name: a, password: secret}]}\n" << "is no hash as crypt(3) makes them (type: text";
+        QTest::newRow("passwd that is none") << "#cloud-config\nusers: [{name: a, passwd: secret}]\n" << "plain_text_passwd takes the password itself";
+        QTest::newRow("entry of a list") << "#cloud-config\nchpasswd: {list: [secret]}\n" << "chpasswd: list: an entry is no 'name:password'";
+        QTest::newRow("expire") << "#cloud-config\nchpasswd: {expire: maybe}\n" << "chpasswd: expire must be true or false";
+        QTest::newRow("ssh_pwauth") << "#cloud-config\nssh_pwauth: maybe\n" << "ssh_pwauth must be true or false";
     }
     void whatIsWrongIsRefusedWithItsPlace()
     {
@@ -146,6 +167,117 @@ write_files:
         const auto config = readCloudConfig(userData(text.toStdString()));
         QVERIFY(!config);
         QVERIFY2(config.error().message.find(error.toStdString()) != std::string::npos, config.error().message.c_str());
+        QVERIFY2(config.error().message.find("secret") == std::string::npos, config.error().message.c_str());
+    }
+
+    void passwordsInAllTheirForms()
+    {
+        using Kind = CloudPassword::Kind;
+        const auto config = read(R"(
+users:
+  - {name: a, passwd: $6$s$h, plain_text_passwd: 'one two', hashed_passwd: $5$s$h, lock_passwd: false}
+chpasswd:
+  expire: false
+  users:
+    - {name: b, password: $6$s$b}
+    - {name: c, password: 'in: clear', type: text}
+    - {name: d, type: RANDOM}
+  list: |
+    e:secret
+    f:$6$s$f
+    g:R
+ssh_pwauth: true
+)");
+        VERIFY_OK(config);
+        QCOMPARE(config->users[0].newPasswordHash, std::string("$6$s$h"));
+        QCOMPARE(config->users[0].passwordHash, std::string("$5$s$h"));
+        QCOMPARE(config->users[0].password, std::string("one two"));
+        QVERIFY((config->passwords == std::vector<CloudPassword>{{"b", Kind::Hash, "$6$s$b"}, {"c", Kind::Text, "in: clear"}, {"d", Kind::Random, ""},
+                                                                 {"e", Kind::Text, "secret"}, {"f", Kind::Hash, "$6$s$f"}, {"g", Kind::Random, ""}}));
+        QVERIFY(!config->expirePasswords && config->sshPasswords == true);
+        QCOMPARE(config->warnings.size(), std::size_t(2));
+        QVERIFY2(config->warnings[0].find("'d' is in /root/cloud-init-passwords") != std::string::npos, config->warnings[0].c_str());
+        const auto unchanged = read("ssh_pwauth: unchanged\nchpasswd: {list: ['a:x']}\npassword: secret\n");
+        VERIFY_OK(unchanged);
+        QVERIFY(unchanged->expirePasswords && !unchanged->sshPasswords);
+        QCOMPARE(unchanged->warnings.size(), std::size_t(1));
+        QVERIFY2(unchanged->warnings[0].starts_with("cloud-init.user-data:4:1: 'password'") && unchanged->warnings[0].find("secret") == std::string::npos,
+                 unchanged->warnings[0].c_str());
+    }
+
+    void partsOfAMessageAreAllApplied()
+    {
+        // As tools write it: headers folded, parts encoded each in their way, lines ended as in mail.
+        const std::string text =
+               "MIME-Version: 1.0\nContent-Type: multipart/mixed;\n boundary=\"===x==\"\n\nfor people\n"
+               "--===x==\nContent-Type: text/cloud-config; charset=\"us-ascii\"\n\nruncmd: [first]\nhostname: one\n"
+               "--===x==\nContent-Type: text/x-shellscript\nContent-Transfer-Encoding: base64\n\nIyEvYmluL3NoCmVjaG8gYQo=\n"
+               "--===x==\nContent-Type: text/cloud-config\nContent-Transfer-Encoding: quoted-printable\n\n#cloud-config\nruncmd: [second,=20=\nthird]\n"
+               "--===x==\nContent-Type: text/plain\n\n#!/bin/sh\necho b\n"
+               "--===x==\nContent-Type: application/gzip\nContent-Transfer-Encoding: base64\n\n"
+               "H4sIAAAAAAACA1NOzskvTdFNzs9Ly0znKsnMTa3Kz0u1UnAtSdYPDXHmAgA3wjAiIAAAAA==\n" // timezone: Etc/UTC
+               "--===x==--\nbehind\n";
+        for (const bool mail : {false, true}) {
+            std::string sent;
+            for (const char c : text)
+                sent += mail && c == '\n' ? std::string("\r\n") : std::string(1, c);
+            const auto config = readCloudConfig(userData(sent));
+            VERIFY_OK(config);
+            QCOMPARE(config->hostname, std::string("one"));
+            QCOMPARE(config->timezone, std::string("Etc/UTC"));
+            QCOMPARE(config->runcmd.size(), std::size_t(2)); // of the last part that has some
+            QCOMPARE(config->runcmd[0].line, std::string("second"));
+            QCOMPARE(config->programs, (std::vector<std::string>{"#!/bin/sh\necho a\n", "#!/bin/sh\necho b\n"}));
+            const CloudScript script = cloudScript(*config);
+            QCOMPARE(script.steps.back(), std::string("program 2 in user data"));
+            QVERIFY(script.text.find("/run/lxmgr-cloud-init/user-data-2'") != std::string::npos);
+        }
+    }
+
+    void gzipInBase64IsUnpacked()
+    {
+        // printf '#cloud-config\nhostname: z\n' | gzip -n | base64
+        const std::string kPacked = "H4sIAAAAAAACA1NOzskvTdFNzs9Ly0znysgvLslLzE21UqjiAgDLF4UnGgAAAA==";
+        const auto config = readCloudConfig(userData(kPacked));
+        VERIFY_OK(config);
+        QCOMPARE(config->hostname, std::string("z"));
+        const auto broken = readCloudConfig(userData(kPacked.substr(0, 24)));
+        QVERIFY(!broken && broken.error().code == Code::Invalid);
+    }
+
+    void whatNoCloudInitTakesIsRefusedWhenItIsSet_data()
+    {
+        QTest::addColumn<QString>("text");
+        QTest::addColumn<QString>("error"); // "" where an image's own cloud-init may take it
+        QTest::newRow("good") << "#cloud-config\nruncmd: [ls]\n" << "";
+        QTest::newRow("no YAML") << "#cloud-config\nruncmd: [a\n" << "cloud-init.user-data:";
+        QTest::newRow("indent") << "#cloud-config\nusers:\n  - name: a\n gecos: x\n" << "cloud-init.user-data:4:";
+        QTest::newRow("no map") << "#cloud-config\n- a\n" << "cloud-init.user-data:2:1: must be a map";
+        QTest::newRow("member") << "#cloud-config\nruncmd: ls\n" << "cloud-init.user-data:2:9: runcmd must be a list";
+        QTest::newRow("cut off") << "Content-Type: multipart/mixed; boundary=x\n\n--x\n\n#!/bin/sh\n" << "part 1 has no end";
+        QTest::newRow("in a part") << "Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: text/cloud-config\n\na: [\n--x--\n" << "cloud-init.user-data:";
+        QTest::newRow("aliases") << "#cloud-config\na: &x [1]\nb: *x\n" << "";
+        QTest::newRow("aliases, and broken") << "#cloud-config\na: &x [1]\nb: [\n" << "cloud-init.user-data:";
+        QTest::newRow("another name") << "#cloud-config\nusers: [{name: user@example.org}]\n" << "";
+        QTest::newRow("to fetch") << "#include\nhttp://example.org/\n" << "";
+        QTest::newRow("template") << "## template: jinja\n#cloud-config\na: {{ b }}\n" << "";
+        QTest::newRow("program") << "#!/bin/sh\n{{{\n" << "";
+        QTest::newRow("deep") << "#cloud-config\na: " + QString(20000, '[') + "\n" << "cloud-init.user-data:";
+    }
+    void whatNoCloudInitTakesIsRefusedWhenItIsSet()
+    {
+        QFETCH(QString, text);
+        QFETCH(QString, error);
+        const StringMap after = {{"cloud-init.user-data", text.toStdString()}, {"limits.cpu", "1"}};
+        const Status checked = checkCloudTexts({}, after);
+        QCOMPARE(bool(checked), error.isEmpty());
+        if (!checked)
+            QVERIFY2(checked.error().code == Code::Invalid && checked.error().message.find(error.toStdString()) != std::string::npos, checked.error().message.c_str());
+        QVERIFY(bool(checkCloudTexts(after, after))); // it was there before
+        const Status old = checkCloudTexts({}, {{"user.vendor-data", text.toStdString()}});
+        QCOMPARE(bool(old), error.isEmpty());
+        QVERIFY(bool(checkCloudTexts({}, {{"cloud-init.network-config", "version: 2\n"}})));
+        QVERIFY(!checkCloudTexts({}, {{"user.network-config", "version: [\n"}}));
     }
 
     void nothingToRunIsNoProgram()
