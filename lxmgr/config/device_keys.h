@@ -21,6 +21,7 @@ inline constexpr Key<NicDevice> kNicKeys[] = {
     {"limits.egress",  field<&NicDevice::limitsEgress>, Apply::Live,  "no limit",       "Most bits a second from the guest, such as 10Mbit."},
     {"limits.ingress", field<&NicDevice::limitsIngress>, Apply::Live, "no limit",       "Most bits a second to the guest."},
     {"limits.max",   field<&NicDevice::limitsMax>,   Apply::Live,    "no limit",       "Both limits.ingress and limits.egress, over which it goes."},
+    {"limits.priority", field<&NicDevice::limitsPriority>, Apply::Live, "limits.network.priority", "Priority of what the guest sends, for the host's queueing disciplines (32 bits, major:minor); 0: as it is."},
     {"mode",         field<&NicDevice::mode>,        Apply::Live,    "bridge",         "Of a macvlan: whom of its kind it reaches."},
     {"mtu",          field<&NicDevice::mtu>,         Apply::Live,    "the parent's",   "Largest packet, 68 to 65535."},
     {"name",         field<&NicDevice::name>,        Apply::Live,    "ethN",           "Name of the interface inside."},
@@ -60,6 +61,7 @@ inline constexpr NicKeyKinds kNicKeyKinds[] = {
     {"limits.egress",  NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"limits.ingress", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"limits.max",     NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"limits.priority", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"mode",         static_cast<unsigned>(NicKind::Macvlan)},
     {"network",      static_cast<unsigned>(NicKind::Bridged)},
     {"parent",       NicKind::Bridged | NicKind::Macvlan | NicKind::Physical | NicKind::Routed},
@@ -151,7 +153,7 @@ static_assert(std::ranges::is_sorted(kProxyKeys, {}, &Key<ProxyDevice>::name));
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
     "attached", "boot.priority", "connected", "gvrp", "ipv4.host_address", "ipv4.host_table", "ipv4.host_tables",
     "ipv4.neighbor_probe", "ipv4.routes.external", "ipv6.host_address",
-    "ipv6.host_table", "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes.external", "limits.priority", "maas.subnet.ipv4", "maas.subnet.ipv6", "queue.tx.length",
+    "ipv6.host_table", "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes.external", "maas.subnet.ipv4", "maas.subnet.ipv6", "queue.tx.length",
     "security.*", "vlan", "vlan.tagged", "vrf",
 };
 inline constexpr std::string_view kUnsupportedDiskKeys[] = {

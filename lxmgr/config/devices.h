@@ -39,6 +39,7 @@ struct NicDevice {
     std::optional<Ipv6Subnets> ipv6Routes;
     std::optional<BitRate> limitsIngress, limitsEgress; ///< To the guest, from it.
     std::optional<BitRate> limitsMax;                   ///< Both.
+    std::optional<std::uint32_t> limitsPriority;        ///< Unset: the instance's limits.network.priority.
     std::optional<bool> macFiltering, ipv4Filtering, ipv6Filtering, portIsolation;
 
     NicKind kind() const;

@@ -168,6 +168,7 @@ void checkRanges(const InstanceConfig &config, Findings &findings)
     upToTen("limits.cpu.priority", config.cpuPriority);
     upToTen("limits.memory.swap.priority", config.swapPriority);
     upToTen("limits.disk.priority", config.diskPriority);
+    upToTen("limits.network.priority", config.networkPriority);
     if (config.oomPriority && (*config.oomPriority < -1000 || *config.oomPriority > 1000))
         invalid("limits.memory.oom_priority: " + quoted(std::to_string(*config.oomPriority)) + " is not from -1000 to 1000");
     if (config.idmapSize && (*config.idmapSize < 65536 || *config.idmapSize > 0x10000000))

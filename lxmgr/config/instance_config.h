@@ -39,6 +39,7 @@ struct InstanceConfig {
     std::optional<Bytes> hugepages64KB, hugepages1MB, hugepages2MB, hugepages1GB;
     std::optional<std::uint32_t> diskPriority;
     std::optional<std::uint32_t> swapPriority;
+    std::optional<std::uint32_t> networkPriority;
     std::optional<std::uint32_t> processes;
     std::map<std::string, KernelLimit> kernelLimits; ///< "nofile".
 

@@ -163,14 +163,15 @@ Status Manager::applyLive(const store::Instance &row, const config::Effective &b
 {
     if (sameLimits(before.config, after.config) && groupedIn(before.devices) == groupedIn(after.devices))
         return {};
-    if (Status written = limitAgain(row, after); !written) {
-        // Some may have been taken: the old ones go back in whole.
+    const InstanceKey key{row.project, row.name};
+    Status done = limitAgain(row, after);
+    if (done && before.config.networkPriority != after.config.networkPriority)
+        done = filterNics(key, TRY(planNics(after)));
+    // Some may have been taken: the old ones go back in whole.
+    if (!done)
         (void)limitAgain(row, before); // the first error is the one to report
-        placed({row.project, row.name}, before.config);
-        return written;
-    }
-    placed({row.project, row.name}, after.config);
-    return {};
+    placed(key, done ? after.config : before.config);
+    return done;
 }
 
 Status Manager::limitAgain(const store::Instance &row, const config::Effective &now)

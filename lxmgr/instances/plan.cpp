@@ -450,8 +450,15 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
         if (nic->kind() == config::NicKind::Bridged) {
             plan.ipv4 = nic->ipv4Address ? nic->ipv4Address->items.front() : std::string();
             plan.ipv6 = nic->ipv6Address ? nic->ipv6Address->items.front() : std::string();
-            plan.filter = {card.hostName, card.mac, nic->ipv4Filtering.value_or(false) ? plan.ipv4 : "", nic->ipv6Filtering.value_or(false) ? plan.ipv6 : "",
-                           nic->macFiltering.value_or(false)};
+            plan.filter.ipv4 = nic->ipv4Filtering.value_or(false) ? plan.ipv4 : "";
+            plan.filter.ipv6 = nic->ipv6Filtering.value_or(false) ? plan.ipv6 : "";
+            plan.filter.checksMac = nic->macFiltering.value_or(false);
+        }
+        if (nic->hasHostEnd()) {
+            plan.filter.port = card.hostName;
+            plan.filter.bridge = card.bridge;
+            plan.filter.mac = card.mac;
+            plan.filter.priority = nic->limitsPriority.value_or(effective.config.networkPriority.value_or(0));
         }
         nics.push_back(std::move(plan));
     }

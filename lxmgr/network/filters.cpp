@@ -84,18 +84,54 @@ Result<std::string> chainOf(const PortFilter &filter, std::size_t number)
     return text + " }\n";
 }
 
+/// A class of a queueing discipline: both halves are hexadecimal.
+std::string priorityText(std::uint32_t priority)
+{
+    char text[32];
+    std::snprintf(text, sizeof text, "meta priority set %x:%x", priority >> 16, priority & 0xffff);
+    return text;
+}
+
+/// A router sets the priority of an IPv4 packet anew, by its type of service (net.ipv4.ip_forward_update_priority): what the
+/// bridge said is lost there, and the port is not to be seen any more behind a bridge.
+Result<std::string> forwardRule(const PortFilter &filter)
+{
+    if (filter.bridge.empty())
+        return "  iifname \"" + filter.port + "\" " + priorityText(filter.priority) + "\n";
+    TRY(netlink::checkLinkName(filter.bridge));
+    return "  iifname \"" + filter.bridge + "\" ether saddr " + TRY(netlink::parseMac(filter.mac)) + " " + priorityText(filter.priority) + "\n";
+}
+
+/// Made, so that it can be deleted, whatever was there.
+std::string removal(const std::string &owner)
+{
+    std::string text;
+    for (const char *family : {"bridge ", "inet "})
+        text += "add table " + (family + tableName(owner)) + "\ndelete table " + (family + tableName(owner)) + "\n";
+    return text;
+}
+
 } // namespace
 
 Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters)
 {
-    const std::string table = "table bridge " + tableName(owner);
-    std::string chains, jumps;
+    std::string chains, in, forward;
     for (std::size_t i = 0; i < filters.size(); ++i) {
-        chains += TRY(chainOf(filters[i], i));
-        jumps += "  iifname \"" + filters[i].port + "\" jump c" + std::to_string(i) + "\n";
+        const PortFilter &filter = filters[i];
+        TRY(netlink::checkLinkName(filter.port));
+        if (filter.priority != 0 && !filter.bridge.empty())
+            in += "  iifname \"" + filter.port + "\" " + priorityText(filter.priority) + "\n";
+        if (filter.priority != 0)
+            forward += TRY(forwardRule(filter));
+        if (!filter.checks())
+            continue;
+        chains += TRY(chainOf(filter, i));
+        in += "  iifname \"" + filter.port + "\" jump c" + std::to_string(i) + "\n";
     }
-    return "add " + table + "\ndelete " + table + "\n" + table + " {\n" + chains +
-           " chain in {\n  type filter hook prerouting priority -300; policy accept;\n" + jumps + " }\n}\n";
+    return removal(owner) + "table bridge " + tableName(owner) + " {\n" + chains +
+           " chain in {\n  type filter hook prerouting priority -300; policy accept;\n" + in + " }\n}\n" +
+           (forward.empty() ? "" : "table inet " + tableName(owner) + " {\n chain forward {\n  type filter hook forward priority mangle; policy accept;\n" +
+                                       forward + " }\n}\n");
 }
 
 Status apply(const std::string &owner, const std::vector<PortFilter> &filters)
@@ -103,7 +139,8 @@ Status apply(const std::string &owner, const std::vector<PortFilter> &filters)
     Status done = firewall::change(TRY(rules(owner, filters)));
     if (!done && !firewall::change("add table bridge lxmgr_probe\nadd chain bridge lxmgr_probe p { type filter hook prerouting priority -300; }\n"
                                    "delete table bridge lxmgr_probe\n"))
-        return Error(Code::Unsupported, "This kernel has no nf_tables for bridges (nf_tables_bridge), which security.*_filtering needs");
+        return Error(Code::Unsupported, "This kernel has no nf_tables for bridges (nf_tables_bridge), which security.*_filtering, limits.priority and "
+                                       "limits.network.priority need");
     return done;
 }
 
@@ -111,8 +148,7 @@ bool present(const std::string &owner) { return firewall::listChain("bridge", ta
 
 Status remove(const std::string &owner)
 {
-    const std::string table = "table bridge " + tableName(owner);
-    return firewall::change("add " + table + "\ndelete " + table + "\n");
+    return firewall::change(removal(owner));
 }
 
 } // namespace lxmgr::network::filters

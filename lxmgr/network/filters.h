@@ -1,22 +1,28 @@
-// What a guest may send on a bridge: one table of nftables' bridge family an instance, replaced as a whole.
+// What a guest may send, and with what priority: a table of nftables' bridge family and one of inet an instance, replaced as a
+// whole in one transaction.
 #pragma once
 
 #include "base/result.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace lxmgr::network
 {
 
-/// A port of a bridge and whose frames it lets through. It holds before the port is there: no frame is too early for it.
+/// A guest's end on the host, whose frames it lets through and with what priority they go on. It holds before the end is
+/// there: no frame is too early for it.
 struct PortFilter {
-    std::string port; ///< Interface on the host.
+    std::string port;   ///< Interface on the host.
+    std::string bridge; ///< That it is a port of; "" for none, where only the priority counts.
     std::string mac;
     std::string ipv4; ///< The one address; "" for any.
     std::string ipv6; ///< The one address beside its link-local one; "" for any.
     bool checksMac = false;
-    bool empty() const { return !checksMac && ipv4.empty() && ipv6.empty(); }
+    std::uint32_t priority = 0; ///< Of the kernel's packets (SO_PRIORITY of socket(7)); 0: as it is.
+    bool checks() const { return checksMac || !ipv4.empty() || !ipv6.empty(); }
+    bool empty() const { return !checks() && priority == 0; }
     bool operator==(const PortFilter &) const = default;
 };
 
@@ -27,7 +33,7 @@ namespace filters
 Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters);
 /// In force, instead of what was. Unsupported where the kernel cannot.
 Status apply(const std::string &owner, const std::vector<PortFilter> &filters);
-/// Whether the owner's table is there: somebody may have flushed all there are.
+/// Whether the owner's tables are there: somebody may have flushed all there are.
 bool present(const std::string &owner);
 /// One that is not there is fine.
 Status remove(const std::string &owner);

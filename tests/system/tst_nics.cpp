@@ -46,6 +46,7 @@ private slots:
     void whatIsSpoofedDoesNotComeThrough();
     void filtersStayInForce();
     void isolatedPortsDoNotReachEachOther();
+    void priorityGoesWithWhatTheGuestSends();
     void profilesBringCards();
     void aProfileThatOneCannotTakeChangesNothing();
 
@@ -540,6 +541,63 @@ void TestNics::filtersStayInForce()
     QCOMPARE(filters(), "1");
     must({"stop", "--force", "t1"});
     QVERIFY(Sandbox::eventually([&] { return filters() == "0"; }));
+}
+
+/// What leaves the host's end of t2's card and what the host routes on, counted by the priority it has there.
+void TestNics::priorityGoesWithWhatTheGuestSends()
+{
+    must({"network", "create", "lxmgrt2", "ipv4.address=10.77.9.1/24", "ipv6.address=none"});
+    must({"network", "create", "lxmgrt3", "ipv4.address=10.77.8.1/24", "ipv6.address=none"});
+    launch("t1", {"-c", "limits.network.priority=3"});
+    launch("t2");
+    must({"config", "device", "add", "t1", "lan", "nic", "network=lxmgrt2", "name=lan0"});
+    must({"config", "device", "add", "t2", "lan", "nic", "network=lxmgrt2", "name=lan0", "host_name=prio2"});
+    must({"config", "device", "add", "t2", "far", "nic", "network=lxmgrt3", "name=lan1", "host_name=prio3"});
+    QCOMPARE(guest("t1", "ip link set lan0 up; ip addr add 10.77.9.7/24 dev lan0; ip route add 10.77.8.0/24 via 10.77.9.1"), "");
+    QCOMPARE(guest("t2", "ip link set lan0 up; ip addr add 10.77.9.8/24 dev lan0; ip link set lan1 up; ip addr add 10.77.8.8/24 dev lan1; "
+                         "ip route add 10.77.9.0/25 via 10.77.8.1"), "");
+    QCOMPARE(host("nft 'add table netdev lxmgrtest; add chain netdev lxmgrtest near { type filter hook egress device prio2 priority 0; }; "
+                  "add chain netdev lxmgrtest far { type filter hook egress device prio3 priority 0; }'"), "");
+    for (const char *chain : {"near", "far"})
+        for (const char *priority : {"0:3", "0:7", "1:2"})
+            QCOMPARE(host(QByteArray("nft add rule netdev lxmgrtest ") + chain + " ip protocol icmp meta priority " + priority + " counter"), "");
+    /// One sign a rule: whether it has counted since the last time.
+    const auto sends = [&](const char *address, const QByteArray &chain) -> QByteArray {
+        const auto counts = [&] { return host("nft list chain netdev lxmgrtest " + chain + " | sed -n 's/.*packets \\([0-9]*\\).*/\\1/p'").split(' '); };
+        const QByteArrayList before = counts();
+        if (!reaches("t1", address))
+            return "no answer";
+        const QByteArrayList after = counts();
+        QByteArray signs;
+        for (int i = 0; i < after.size(); ++i)
+            signs += before.value(i) == after[i] ? "-" : "+";
+        return signs;
+    };
+    QCOMPARE(sends("10.77.9.8", "near"), "+--");
+    QCOMPARE(sends("10.77.8.8", "far"), "+--"); // routed, where the kernel forgets what the bridge said
+    // Changed while it runs, without a new card; the card's own word goes before the instance's.
+    const QByteArray index = guest("t1", "cat /sys/class/net/lan0/ifindex");
+    must({"config", "set", "t1", "limits.network.priority=7"});
+    QCOMPARE(sends("10.77.9.8", "near"), "-+-");
+    QCOMPARE(sends("10.77.8.8", "far"), "-+-");
+    must({"config", "device", "set", "t1", "lan", "limits.priority=65538"});
+    QCOMPARE(sends("10.77.9.8", "near"), "--+");
+    QCOMPARE(sends("10.77.8.8", "far"), "--+");
+    QCOMPARE(m_box.text({"config", "device", "get", "t1", "lan", "limits.priority"}).trimmed(), "65538");
+    // Somebody reloads the machine's firewall; another daemon takes over.
+    m_box.killDaemon();
+    QVERIFY(m_box.startDaemon());
+    QCOMPARE(sends("10.77.9.8", "near"), "--+");
+    must({"config", "device", "unset", "t1", "lan", "limits.priority"});
+    QCOMPARE(sends("10.77.9.8", "near"), "-+-");
+    must({"config", "unset", "t1", "limits.network.priority"});
+    QCOMPARE(sends("10.77.9.8", "near"), "---");
+    QCOMPARE(sends("10.77.8.8", "far"), "---");
+    QCOMPARE(host("nft list tables | grep -c nics"), "0");
+    const QByteArray refused = refusal({"config", "set", "t1", "limits.network.priority=11"});
+    QVERIFY2(refused.contains("limits.network.priority: '11' is not from 0 to 10"), refused);
+    QCOMPARE(guest("t1", "cat /sys/class/net/lan0/ifindex"), index);
+    QCOMPARE(host("nft delete table netdev lxmgrtest"), "");
 }
 
 void TestNics::isolatedPortsDoNotReachEachOther()
