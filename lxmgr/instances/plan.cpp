@@ -598,6 +598,8 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
         spec.sysctls.emplace_back(name, value);
     spec.boundingSet = boundingSet(instance.idRange.size == 0);
     spec.seccomp = input.seccomp;
+    spec.intercepts = input.intercepts;
+    spec.rootfs.hasNodes = config.interceptMknod.value_or(false);
     spec.oomScoreAdj = config.oomPriority.value_or(0);
     spec.rlimits = TRY(planResources(config));
     spec.nesting = config.nesting.value_or(false);

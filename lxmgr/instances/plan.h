@@ -42,6 +42,7 @@ struct PlanInput {
     const std::vector<images::RenderedFile> &files;
     const std::vector<cgroup::Write> &cgroupWrites;
     const std::string &seccomp;
+    const std::string &intercepts;
     const Paths &paths;
     std::vector<spec::Mount> view; ///< ownView().
 };

@@ -51,6 +51,11 @@ seccomp::Policy seccompOf(const config::InstanceConfig &config)
     return policy;
 }
 
+seccomp::Intercepts interceptsOf(const config::InstanceConfig &config)
+{
+    return {config.interceptMknod.value_or(false), config.interceptSetxattr.value_or(false), config.interceptSysinfo.value_or(false)};
+}
+
 } // namespace
 
 Result<Manager::Rendered> Manager::renderFiles(const store::Instance &row, const config::Expanded &expanded, storage::Driver &pool)
@@ -127,8 +132,9 @@ Status Manager::startLocked(const InstanceKey &key)
     const std::vector<cgroup::IoLimit> disks = TRY_IN("start " + quoted(key.name), ioLimits(row, now));
     const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh, disks));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
+    const std::string intercepts = TRY_IN("start " + quoted(key.name), seccomp::compileIntercepts(interceptsOf(now.config)));
     const DiskSources sources = TRY_IN("start " + quoted(key.name), diskSources(key.project, now.devices));
-    spec::LaunchSpec spec = TRY(plan({row, now, tree, sources, rendered.files, writes, filter, m_s.paths, ownView(m_s.paths.lxcfs)}));
+    spec::LaunchSpec spec = TRY(plan({row, now, tree, sources, rendered.files, writes, filter, intercepts, m_s.paths, ownView(m_s.paths.lxcfs)}));
     std::ranges::move(cloud.seed, std::back_inserter(spec.files));
     spec.setup = std::move(cloud.setup);
     if (!cloud.hostname.empty())

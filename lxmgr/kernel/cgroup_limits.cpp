@@ -446,7 +446,7 @@ std::vector<DeviceRule> defaultDevices()
 {
     constexpr const char *kRules = "c *:* m\nb *:* m\n"                                   // making nodes opens nothing
                                    "c 1:3 rwm\nc 1:5 rwm\nc 1:7 rwm\nc 1:8 rwm\nc 1:9 rwm\n" // null zero full random urandom
-                                   "c 5:0 rwm\nc 5:1 rwm\nc 5:2 rwm\nc 136:* rwm\n"       // tty console ptmx pts
+                                   "c 5:0 rwm\nc 5:2 rwm\nc 136:* rwm\n"       // tty ptmx pts; not 5:1, the host's console: a guest's is a pts
                                    "c 10:200 rwm\nc 10:229 rwm\n";                        // net/tun fuse
     return *parseDeviceRules(kRules);
 }

@@ -42,6 +42,14 @@ std::optional<std::uint32_t> toHost(std::span<const Range> ranges, std::uint32_t
     return {};
 }
 
+std::optional<std::uint32_t> toInside(std::span<const Range> ranges, std::uint32_t outside)
+{
+    for (const Range &range : ranges)
+        if (outside >= range.outside && outside - range.outside < range.count)
+            return range.inside + (outside - range.outside);
+    return {};
+}
+
 Result<Fd> makeNamespace(std::span<const Range> uids, std::span<const Range> gids)
 {
     // The child only has to exist until its namespace is open; it dies with us if we die.

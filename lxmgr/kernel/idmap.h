@@ -25,6 +25,8 @@ struct Range {
 Status write(pid_t pid, std::span<const Range> uids, std::span<const Range> gids);
 /// What `inside` is outside; nothing where it is not mapped.
 std::optional<std::uint32_t> toHost(std::span<const Range> ranges, std::uint32_t inside);
+/// What `outside` is inside.
+std::optional<std::uint32_t> toInside(std::span<const Range> ranges, std::uint32_t outside);
 /// A user namespace with these maps and no process in it, for idmapped mounts.
 Result<Fd> makeNamespace(std::span<const Range> uids, std::span<const Range> gids);
 /// The user namespace of a process.

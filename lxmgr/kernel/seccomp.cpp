@@ -19,6 +19,8 @@
 #include <sys/mount.h>
 #include <sys/personality.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -225,7 +227,49 @@ Result<std::string> build(const Policy &policy)
     return policy.denyDefault && policy.allow.empty() ? personalityGate() + program : program;
 }
 
+/// The nodes that runtime/intercept.cpp makes.
+constexpr unsigned kNodes[][2] = {{0, 0}, {1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}};
+
+Status askForNodes(const Filter &filter)
+{
+    for (const auto &node : kNodes)
+        for (const auto &[name, mode] : {std::pair{"mknod", 1U}, {"mknodat", 2U}})
+            if (::seccomp_syscall_resolve_name(name) >= 0) // not every architecture has mknod
+                TRY(addRule(filter, name, SCMP_ACT_NOTIFY,
+                            {{mode, SCMP_CMP_MASKED_EQ, S_IFMT, S_IFCHR}, {mode + 1, SCMP_CMP_MASKED_EQ, kAll, makedev(node[0], node[1])}}));
+    return {};
+}
+
+/// Values of one byte alone: "y".
+Status askForAttributes(const Filter &filter)
+{
+    for (const char *name : {"setxattr", "lsetxattr", "fsetxattr"})
+        TRY(addRule(filter, name, SCMP_ACT_NOTIFY, {{3, SCMP_CMP_EQ, 1, 0}}));
+    return {};
+}
+
 } // namespace
+
+Result<std::string> compileIntercepts(const Intercepts &intercepts)
+{
+    if (intercepts == Intercepts{})
+        return std::string();
+    constexpr unsigned kNotifies = 5; // seccomp_api_get(3)
+    if (::seccomp_api_get() < kNotifies)
+        return Error(Code::Unsupported, "This kernel cannot ask others about system calls (Linux 5.5), which security.syscalls.intercept.* needs");
+    const Filter filter(::seccomp_init(SCMP_ACT_ALLOW), &::seccomp_release);
+    if (!filter)
+        return Error(Code::Internal, "seccomp: no filter could be made");
+    // Of another word size: as without us.
+    (void)::seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
+    if (intercepts.mknod)
+        TRY(askForNodes(filter));
+    if (intercepts.setxattr)
+        TRY(askForAttributes(filter));
+    if (intercepts.sysinfo)
+        TRY(addRule(filter, "sysinfo", SCMP_ACT_NOTIFY));
+    return exported(filter);
+}
 
 Result<std::string> compile(const Policy &policy)
 {

@@ -22,4 +22,13 @@ struct Policy {
 /// Invalid for a row that is not understood or a call that no architecture has.
 Result<std::string> compile(const Policy &policy);
 
+/// Calls that somebody else carries out for the guest.
+struct Intercepts {
+    bool mknod = false, setxattr = false, sysinfo = false;
+    auto operator<=>(const Intercepts &) const = default;
+};
+/// A filter that asks for these, "" for none. The decision is that of who answers: here is what it can be for.
+/// Unsupported: this kernel has no notification (Linux 5.5).
+Result<std::string> compileIntercepts(const Intercepts &intercepts);
+
 } // namespace lxmgr::seccomp

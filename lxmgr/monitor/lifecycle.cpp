@@ -114,7 +114,7 @@ Status Monitor::boot()
     m_guest = TRY(runtime::launch(m_spec, m_layout));
     const std::vector<spec::Nic> planned = m_spec.nics;
     keepCards(planned, std::exchange(m_guest.nics, {}));
-    TRY(beginProxies());
+    TRY(beginHelpers());
     TRY(m_console.open(std::move(m_guest.console)));
     m_notifyPoll = Poll(m_loop, m_guest.notify.get(), [this](int) { onNotify(); });
     m_notifyPoll.want(UV_READABLE);
@@ -125,11 +125,17 @@ Status Monitor::boot()
 }
 
 /// Of the first boot nothing is left after an error.
-Status Monitor::beginProxies()
+Status Monitor::beginHelpers()
 {
-    Status begun = m_proxies.begin(m_boots == 0);
+    Status begun = [&]() -> Status {
+        if (m_guest.listener)
+            m_interceptor = TRY_IN("intercept system calls",
+                                   runtime::Interceptor::begin(m_spec, m_guest.initPid, std::exchange(m_guest.listener, Fd())));
+        return m_proxies.begin(m_boots == 0);
+    }();
     if (begun)
         return {};
+    m_interceptor.end();
     process::killChild(m_guest.initPid); // all others inside go with it
     (void)process::wait(m_guest.initPid);
     m_guest = {};
@@ -164,19 +170,37 @@ void Monitor::reap(pid_t pid, int status)
     }
     if (m_proxies.reap(pid, status))
         return;
+    if (m_interceptor.reap(pid)) {
+        log::error("what carries out intercepted system calls has ended: they answer ENOSYS until the guest starts again");
+        return;
+    }
     for (auto command = m_commands.begin(); command != m_commands.end(); ++command) {
         if (command->pid != pid)
             continue;
-        spec::ExecExit end{process::exitCode(status), {}};
-        // Its own words, if it could not be run; the stream has ended, so this does not block.
-        if (auto packet = command->errors.receive(); packet && *packet)
-            end.error = spec::failureOf(**packet).message;
+        while (command->words)
+            hear(*command); // the stream has ended, so this does not block
+        const spec::ExecExit end{process::exitCode(status), command->failure};
         if (const auto connection = command->connection.lock())
             reply(*connection, spec::MessageType::ExecExited, spec::encode(end));
         m_commands.erase(command);
         dropGone();
         return;
     }
+}
+
+/// One of its words: where its system calls wait, or why it could not be run.
+void Monitor::hear(Command &command)
+{
+    auto packet = command.words.receive();
+    if (!packet || !*packet) {
+        command.poll = Poll();
+        command.words = spec::Channel();
+        return;
+    }
+    if ((*packet)->fds.size() == 1)
+        logIgnored("intercept system calls", m_interceptor ? m_interceptor.add((*packet)->fds[0]) : Status());
+    else
+        command.failure = spec::failureOf(**packet).message;
 }
 
 MonitorEvent::Reason Monitor::reasonOf(int status) const
@@ -197,6 +221,7 @@ void Monitor::onInitEnded(int status)
     m_pendingSignal = Ticker();
     m_console.close();
     m_notifyPoll = Poll();
+    m_interceptor.end();
     m_proxies.onGuestEnded(); // one that sat in its namespaces would keep them
     // All others inside died with it; their ends are told before that of the guest.
     int other = 0;

@@ -6,6 +6,7 @@
 #include "monitor/loop.h"
 #include "monitor/proxies.h"
 #include "runtime/attach.h"
+#include "runtime/intercept.h"
 #include "runtime/launch.h"
 #include "spec/channel.h"
 #include "spec/launch.h"
@@ -44,7 +45,9 @@ private:
     struct Command {
         pid_t pid = 0;
         std::weak_ptr<Connection> connection; ///< Expired: it goes on without anybody waiting.
-        spec::Channel errors;
+        spec::Channel words; ///< Of the child, until it runs the program.
+        std::string failure; ///< What it said last.
+        Poll poll;           ///< Of `words`.
     };
     struct Request {
         spec::MessageType type;
@@ -54,7 +57,8 @@ private:
 
     // Life of the guest: lifecycle.cpp
     Status boot();
-    Status beginProxies();
+    Status beginHelpers();
+    void hear(Command &command);
     void onChildEnded();
     void reap(pid_t pid, int status);
     void onInitEnded(int status);
@@ -101,6 +105,7 @@ private:
     Console m_console;
     runtime::Guest m_guest;
     Proxies m_proxies;
+    runtime::Interceptor m_interceptor;
     Poll m_notifyPoll;
     Connections m_connections;
     std::list<Command> m_commands;

@@ -128,7 +128,14 @@ Status Monitor::exec(const std::shared_ptr<Connection> &connection, spec::Packet
     if (m_state == GuestState::Frozen)
         return Error(Code::WrongState, "the instance is frozen");
     auto attached = TRY(runtime::attach(m_spec, m_layout, m_guest, request, std::move(packet.fds)));
-    m_commands.push_back({attached.child.pid, connection, std::move(attached.errors)});
+    Command &command = m_commands.emplace_back();
+    command.pid = attached.child.pid;
+    command.connection = connection;
+    command.words = std::move(attached.words);
+    if (!m_spec.intercepts.empty()) { // heard also where nobody carries them out any more: unheard, its calls would wait for ever
+        command.poll = Poll(m_loop, command.words.fd(), [this, &command](int) { hear(command); });
+        command.poll.want(UV_READABLE);
+    }
     std::vector<int> fds = {attached.child.pidfd.get()};
     if (request.pty)
         fds.push_back(attached.ptyMaster.get());

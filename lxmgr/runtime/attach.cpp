@@ -32,6 +32,7 @@ struct Attaching {
     const spec::ExecRequest &request;
     std::vector<Fd> stdio;
     bool pty = false;
+    spec::Channel *parent = nullptr; ///< Once it runs.
 };
 
 /// On the host, with its rights; the pid namespace is the guest's already.
@@ -146,6 +147,14 @@ Status enterFolder(Attaching &self)
     return {};
 }
 
+Status interceptSystemCalls(Attaching &self)
+{
+    if (self.spec.intercepts.empty())
+        return {};
+    const Fd listener = TRY(loadIntercepts(self.spec.intercepts));
+    return self.parent->send(wire(Handshake::Listener), {}, {listener.get()});
+}
+
 Status filterSystemCalls(Attaching &self) { return loadSeccomp(self.spec.seccomp); }
 
 constexpr Step<Attaching> kAttachSteps[] = {
@@ -156,11 +165,13 @@ constexpr Step<Attaching> kAttachSteps[] = {
     {"use stdio",           &useStdio         },
     {"become user",         &becomeUser       },
     {"enter folder",        &enterFolder      }, // with the user's rights
+    {"intercept calls",     &interceptSystemCalls},
     {"load seccomp",        &filterSystemCalls}, // last
 };
 
 int runAttached(Attaching &self, spec::Channel errors)
 {
+    self.parent = &errors;
     Status prepared = runSteps<Attaching>("attach", kAttachSteps, self);
     const Error error = prepared ? execute(self.request.argv, self.request.environment) : std::move(prepared.error());
     (void)errors.send(wire(Handshake::Failed), spec::encodeFailure(error)); // nobody listens: the exit status has to do
@@ -250,7 +261,7 @@ Result<Attached> attach(const spec::LaunchSpec &spec, const cgroup::Layout &layo
     } else {
         TRY_IN("streams", givePipes(stdio, request, ids));
     }
-    Attaching attaching{spec, layout, guest, request, std::move(stdio), request.pty};
+    Attaching attaching{spec, layout, guest, request, std::move(stdio), request.pty, nullptr};
     auto [ours, theirs] = TRY(spec::Channel::pair());
     const Fd folder = TRY(cgroup::openExec(layout, spec.cgroup, ids.uid(0), ids.gid(0)));
     {
@@ -261,7 +272,7 @@ Result<Attached> attach(const spec::LaunchSpec &spec, const cgroup::Layout &layo
             return Error(Code::WrongState, "the guest is stopping", ENOMEM);
         attached.child = TRY(std::move(child));
     }
-    attached.errors = std::move(ours);
+    attached.words = std::move(ours);
     return attached;
 }
 

@@ -17,12 +17,12 @@ namespace lxmgr::runtime
 
 struct Attached {
     process::Child child;
-    spec::Channel errors; ///< Failed, if it could not be run; read it once the child has ended.
+    spec::Channel words; ///< Listener, where calls are intercepted; Failed, if it could not be run.
     Fd ptyMaster;         ///< With a pty.
 };
 
 /// `spec`: the confinement comes from the plan, never from the guest's /proc. `stdio`: three descriptors, none with a
-/// pty. Returns once the process exists; what goes wrong later is in `errors`.
+/// pty. Returns once the process exists; what goes wrong later is in `words`.
 Result<Attached> attach(const spec::LaunchSpec &spec, const cgroup::Layout &layout, const Guest &guest,
                         const spec::ExecRequest &request, std::vector<Fd> stdio);
 

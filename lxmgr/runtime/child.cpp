@@ -377,6 +377,14 @@ Status resetProcess(Child &child)
 
 Status dropAllButAllowed(Child &child) { return dropCapabilities(child.spec.boundingSet); }
 
+Status interceptSystemCalls(Child &child)
+{
+    if (child.spec.intercepts.empty())
+        return {};
+    const Fd listener = TRY(loadIntercepts(child.spec.intercepts));
+    return child.parent.send(wire(Handshake::Listener), {}, {listener.get()});
+}
+
 Status filterSystemCalls(Child &child) { return loadSeccomp(child.spec.seccomp); }
 
 constexpr Step<Child> kChildSteps[] = {
@@ -404,6 +412,7 @@ constexpr Step<Child> kChildSteps[] = {
     {"use console",          &useConsole       },
     {"reset process",        &resetProcess     },
     {"drop capabilities",    &dropAllButAllowed}, // after the last mount(2) and sysctl
+    {"intercept calls",      &interceptSystemCalls}, // a filter of its own: what the next one refuses is not asked for
     {"load seccomp",         &filterSystemCalls}, // last: the filter forbids the rows above
 };
 

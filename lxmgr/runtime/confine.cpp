@@ -33,13 +33,41 @@ Status dropCapabilities(std::uint64_t keep)
     return caps::clearInheritable(keep);
 }
 
+namespace
+{
+
+/// Copied for its alignment: the bytes came in a message.
+std::vector<sock_filter> instructionsOf(std::string_view filter)
+{
+    std::vector<sock_filter> instructions(filter.size() / sizeof(sock_filter));
+    std::memcpy(instructions.data(), filter.data(), instructions.size() * sizeof(sock_filter));
+    return instructions;
+}
+
+} // namespace
+
+Result<Fd> loadIntercepts(std::string_view filter)
+{
+    std::vector<sock_filter> instructions = instructionsOf(filter);
+    const sock_fprog program{static_cast<unsigned short>(instructions.size()), instructions.data()};
+    const auto load = [&](unsigned long flags) {
+        return sys::callFd("seccomp", "listener", [&] { return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program); });
+    };
+    // A caller whose call is being carried out is not interrupted by signals that do not kill it (Linux 5.19).
+    constexpr unsigned long kWaitKillable = 1UL << 5; // SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+    auto listener = load(SECCOMP_FILTER_FLAG_NEW_LISTENER | kWaitKillable);
+    if (!listener && listener.error().errnum == EINVAL)
+        listener = load(SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    if (!listener && listener.error().errnum == EINVAL)
+        return std::move(listener.error()).as(Code::Unsupported).hint("security.syscalls.intercept.* needs Linux 5.5");
+    return listener;
+}
+
 Status loadSeccomp(std::string_view filter)
 {
     if (filter.empty())
         return {};
-    // Copied for its alignment: the bytes came in a message.
-    std::vector<sock_filter> instructions(filter.size() / sizeof(sock_filter));
-    std::memcpy(instructions.data(), filter.data(), instructions.size() * sizeof(sock_filter));
+    std::vector<sock_filter> instructions = instructionsOf(filter);
     const sock_fprog program{static_cast<unsigned short>(instructions.size()), instructions.data()};
     // No SECCOMP_FILTER_FLAG_LOG: a denied call is the guest's business, not the host log's.
     TRY(sys::call("seccomp", {}, [&] { return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program); }));

@@ -1,6 +1,7 @@
 // The last steps before an exec into a guest, the same for PID 1 and for attached commands.
 #pragma once
 
+#include "base/fd.h"
 #include "base/result.h"
 #include "spec/launch.h"
 
@@ -18,6 +19,9 @@ Status setLimits(const std::vector<spec::ResourceLimit> &limits);
 Status dropCapabilities(std::uint64_t keep);
 /// `filter`: struct sock_filter[] as bytes; "" loads none.
 Status loadSeccomp(std::string_view filter);
+/// The same of a filter that asks: the descriptor that its calls are answered by. Before loadSeccomp(), which may forbid to
+/// hand that over. Unsupported: this kernel has none (Linux 5.5).
+Result<Fd> loadIntercepts(std::string_view filter);
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
 /// Marks all descriptors but 0–2 close-on-exec and replaces the process. A program without a slash is looked up in PATH

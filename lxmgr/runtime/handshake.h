@@ -8,6 +8,7 @@
 //   ── Go [root, dev] ──────────────────────▶  becomes root inside, mounts all, changes root
 //   makes interfaces, inner ends inside  ◀── Console [pty, devpts, notify]
 //   ── Network ─────────────────────────────▶  sysctls, files, limits, capabilities, seccomp
+//                                        ◀── Listener [seccomp], where system calls are intercepted
 //                                        ◀── end of stream: exec closed the descriptor, init runs
 //
 // Failed may come from the child at any point instead; the parent's end of stream means it died, and so does the child.
@@ -27,6 +28,7 @@ enum class Handshake : std::uint32_t {
     Console = 3,
     Network = 4,
     Failed = 5,
+    Listener = 6, ///< Also from what exec runs.
 };
 
 constexpr spec::MessageType wire(Handshake stage) { return static_cast<spec::MessageType>(stage); }

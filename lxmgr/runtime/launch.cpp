@@ -155,6 +155,10 @@ Status waitForInit(Parent &parent)
             break;
         if (packet->type == wire(Handshake::Failed))
             return spec::failureOf(*packet);
+        if (packet->type == wire(Handshake::Listener) && packet->fds.size() == 1) {
+            parent.guest.listener = std::move(packet->fds[0]);
+            continue;
+        }
         if (packet->type != wire(Handshake::Console) || packet->fds.size() != 3)
             return Error(Code::Corrupt, "unexpected message from the child");
         parent.guest.console = std::move(packet->fds[0]);

@@ -19,6 +19,7 @@ struct Guest {
     Fd devpts;           ///< The guest's own /dev/pts, for the ptys of exec.
     Fd dev;              ///< The guest's /dev, for nodes that come later.
     Fd notify;           ///< Datagram socket bound at /run/host/notify inside (sd_notify(3)).
+    Fd listener;         ///< Where its intercepted system calls wait for an answer; empty: none are.
     Leftovers leftovers; ///< To be closed when nobody waits.
     std::vector<spec::Nic> nics; ///< Of the spec, with what plugging them in filled in.
 };

@@ -75,7 +75,7 @@ Status makeMountPoints(const Fd &dev, const Ids &ids)
 Result<Fd> makeRoot(const spec::Rootfs &rootfs, const Ids &ids, const Fd &userns, Leftovers &leftovers)
 {
     // nodev: an image's device nodes open nothing. Not nosuid: sudo has to work.
-    const std::uint64_t attributes = MOUNT_ATTR_NODEV | (rootfs.readOnly ? MOUNT_ATTR_RDONLY : 0);
+    const std::uint64_t attributes = (rootfs.hasNodes ? 0 : MOUNT_ATTR_NODEV) | (rootfs.readOnly ? MOUNT_ATTR_RDONLY : 0);
     if (rootfs.kind == spec::Rootfs::Kind::Directory)
         return mappedTree(rootfs.directory, ids, userns, attributes);
     // Of one layer with nothing to write to, overlay would make nothing else, and refuses to.

@@ -26,7 +26,7 @@ template <> struct Fields<IdMap> { static constexpr auto rows = std::tuple{
     Field{1, &IdMap::uids}, Field{2, &IdMap::gids}}; };
 template <> struct Fields<Rootfs> { static constexpr auto rows = std::tuple{
     Field{1, &Rootfs::kind}, Field{2, &Rootfs::directory}, Field{3, &Rootfs::lower}, Field{4, &Rootfs::layer},
-    Field{5, &Rootfs::readOnly}}; };
+    Field{5, &Rootfs::readOnly}, Field{6, &Rootfs::hasNodes}}; };
 template <> struct Fields<Mount> { static constexpr auto rows = std::tuple{
     Field{1, &Mount::kind}, Field{2, &Mount::source}, Field{3, &Mount::target}, Field{4, &Mount::options},
     Field{5, &Mount::readOnly}, Field{6, &Mount::recursive}, Field{7, &Mount::idmapped}, Field{8, &Mount::nosuid},
@@ -80,7 +80,7 @@ template <> struct Fields<LaunchSpec> { static constexpr auto rows = std::tuple{
     Field{16, &LaunchSpec::sysctls}, Field{17, &LaunchSpec::boundingSet}, Field{18, &LaunchSpec::seccomp},
     Field{19, &LaunchSpec::rlimits}, Field{20, &LaunchSpec::oomScoreAdj}, Field{21, &LaunchSpec::nesting},
     Field{22, &LaunchSpec::consoleBuffer}, Field{23, &LaunchSpec::patience}, Field{24, &LaunchSpec::setup},
-    Field{40, &LaunchSpec::proxies}}; };
+    Field{40, &LaunchSpec::proxies}, Field{41, &LaunchSpec::intercepts}}; };
 
 template <> struct Fields<Failure> { static constexpr auto rows = std::tuple{
     Field{1, &Failure::code}, Field{2, &Failure::errnum}, Field{3, &Failure::message}}; };

@@ -32,6 +32,7 @@ struct Rootfs {
     std::vector<std::string> lower; ///< Overlay: layers, topmost first.
     std::string layer;              ///< Overlay: folder that holds "upper" and "work"; empty: read-only.
     bool readOnly = false;
+    bool hasNodes = false; ///< Device nodes in it open what the control group allows.
 };
 
 /// One more mount inside, made before the root is entered. `target` is resolved inside the guest's root.
@@ -206,6 +207,7 @@ struct LaunchSpec {
     bool nesting = false;
     std::uint64_t consoleBuffer = 1 << 20; ///< Bytes kept of the console.
     std::vector<Proxy> proxies;
+    std::string intercepts;                ///< struct sock_filter[]: the system calls that the monitor's side carries out; "" for none.
     std::uint32_t patience = 30'000;       ///< Milliseconds from clone to init; a start that takes longer is undone.
 };
 

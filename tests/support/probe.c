@@ -15,9 +15,11 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -425,19 +427,78 @@ static int request(int argc, char **argv)
     return 0;
 }
 
+static int outcome(long result)
+{
+    puts(result < 0 ? strerrorname_np(errno) : "done");
+    return 0;
+}
+
+/* node PATH MAJOR MINOR [FOLDER]: makes a character device, below an open FOLDER if one is given */
+static int node(int argc, char **argv)
+{
+    if (argc < 3)
+        return 2;
+    int folder = argc > 3 ? open(argv[3], O_PATH | O_DIRECTORY) : AT_FDCWD;
+    return outcome(mknodat(folder, argv[0], S_IFCHR | 0666, makedev((unsigned)atoi(argv[1]), (unsigned)atoi(argv[2]))));
+}
+
+/* nodes N PATH: makes and removes 0:0 that often, in four processes at a time; prints how many could not be made */
+static int nodes(int argc, char **argv)
+{
+    int wanted = argc > 0 ? atoi(argv[0]) : 100, failed = 0, status;
+    for (int child = 0; child < 4; child++)
+        if (fork() == 0) {
+            char path[4096];
+            int bad = 0;
+            snprintf(path, sizeof path, "%s%d", argc > 1 ? argv[1] : "/node", child);
+            for (int i = 0; i < wanted; i++) {
+                bad += mknod(path, S_IFCHR | 0600, makedev(1, 3)) != 0;
+                unlink(path);
+            }
+            _exit(bad != 0);
+        }
+    while (wait(&status) > 0)
+        failed += WEXITSTATUS(status) != 0;
+    printf("%d\n", failed);
+    return 0;
+}
+
+/* attribute PATH NAME VALUE [f|l]: sets it by path, by descriptor or of a link itself */
+static int attribute(int argc, char **argv)
+{
+    if (argc < 3)
+        return 2;
+    const char *how = argc > 3 ? argv[3] : "";
+    size_t size = strlen(argv[2]);
+    if (*how == 'f')
+        return outcome(fsetxattr(open(argv[0], O_RDONLY), argv[1], argv[2], size, 0));
+    return outcome(*how == 'l' ? lsetxattr(argv[0], argv[1], argv[2], size, 0) : setxattr(argv[0], argv[1], argv[2], size, 0));
+}
+
+/* resources: what sysinfo(2) says: memory in MiB, processes, seconds */
+static int resources(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    struct sysinfo info;
+    if (sysinfo(&info) != 0)
+        return outcome(-1);
+    printf("%lu %lu %u %ld\n", info.totalram * info.mem_unit >> 20, info.freeram * info.mem_unit >> 20, info.procs, info.uptime);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*run)(int, char **);
 } kWords[] = {{"eat", eat},     {"hold", hold},   {"forks", forks}, {"spin", spin}, {"call", call},
               {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count},
               {"ask", ask},   {"sink", sink}, {"pour", pour}, {"frames", frames}, {"hear", hear},
-              {"answer", answer}, {"request", request}};
+              {"answer", answer}, {"request", request}, {"node", node}, {"nodes", nodes}, {"attribute", attribute}, {"resources", resources}};
 
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < sizeof kWords / sizeof kWords[0]; i++)
         if (!strcmp(argv[1], kWords[i].name))
             return kWords[i].run(argc - 2, argv + 2);
-    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request\n");
+    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request|node|nodes|attribute|resources\n");
     return 2;
 }

@@ -1,0 +1,246 @@
+// security.syscalls.intercept.*: what the kernel refuses a guest and is carried out for it, measured from inside.
+#include "support/system_test.h"
+
+#include <QDir>
+#include <QFile>
+#include <csignal>
+#include <sys/xattr.h>
+
+using namespace lxmgr::test;
+
+class TestIntercepts : public SystemTest
+{
+    Q_OBJECT
+private slots:
+    void nodesAreMadeAndOpen();
+    void nodesThatReachTheHostAreNot_data();
+    void nodesThatReachTheHostAreNot();
+    void onlyWhoMayMakesThem();
+    void pathsMeanWhatTheyMeanInside();
+    void opaqueFoldersAreMade();
+    void sysinfoTellsItsOwn();
+    void goesOnWithoutDaemonAndWithAStoppedMonitor();
+    void isOffUnlessAskedFor();
+    void badCombinationsAreRefused();
+
+private:
+    QByteArray probe(const QString &name, const QStringList &words) { return inside(name, QStringList{"/probe"} + words); }
+    void launchWith(const QString &name, const QStringList &calls, const QStringList &extra = {})
+    {
+        QStringList keys = extra;
+        for (const QString &call : calls)
+            keys << "-c" << "security.syscalls.intercept." + call + "=true";
+        launch(name, keys);
+        giveProbe(name);
+        must({"exec", name, "--", "mkdir", "-p", "/srv", "/root"});
+    }
+    /// The processes that carry out calls of the guest: children of its monitor that are called so.
+    QList<int> interceptors(const QString &name)
+    {
+        const QByteArray parent = "PPid:\t" + QByteArray::number(m_box.monitorPid(name)) + "\n";
+        QList<int> found;
+        for (const QString &pid : QDir("/proc").entryList({"[0-9]*"}, QDir::Dirs)) {
+            QFile status("/proc/" + pid + "/status");
+            const QByteArray text = status.open(QIODevice::ReadOnly) ? status.readAll() : QByteArray();
+            if (text.startsWith("Name:\tlxmgr-intercept\n") && text.contains(parent))
+                found << pid.toInt();
+        }
+        return found;
+    }
+};
+
+void TestIntercepts::nodesAreMadeAndOpen()
+{
+    launchWith("t1", {"mknod"});
+    QCOMPARE(inside("t1", {"sh", "-c", "umask 022; cd /root && mknod null c 1 3 && echo gone >null && stat -c '%F %t:%T %a %U' null"}),
+             QByteArray("character special file 1:3 644 root"));
+    QCOMPARE(inside("t1", {"sh", "-c", "mknod -m 666 /root/zero c 1 5 && head -c 3 /root/zero | od -An -tx1"}), QByteArray("00 00 00"));
+    QCOMPARE(inside("t1", {"mount", "-t", "tmpfs", "none", "/srv"}), QByteArray()); // an overlay has none itself
+    QCOMPARE(probe("t1", {"node", "white", "0", "0", "/srv"}), QByteArray("done")); // below a descriptor
+    QCOMPARE(inside("t1", {"stat", "-c", "%F %t:%T", "/srv/white"}), QByteArray("character special file 0:0"));
+    // PID 1 and what it starts, not only what exec brings in.
+    QCOMPARE(inside("t1", {"sh", "-c", "printf '#!/bin/sh\\nmknod /root/boot c 1 9\\n' >/etc/init.d/S10node; chmod +x /etc/init.d/S10node"}), QByteArray());
+    must({"restart", "--force", "t1"});
+    QVERIFY(Sandbox::eventually([&] { return exec("t1", {"test", "-c", "/root/boot"}).ok(); }));
+    // And after a reboot of its own.
+    const int init = m_box.initPid("t1");
+    must({"exec", "t1", "--", "sh", "-c", "rm /root/boot; kill -TERM 1; exit 0"});
+    QVERIFY(Sandbox::eventually([&] { return m_box.initPid("t1") != 0 && m_box.initPid("t1") != init; }));
+    QVERIFY(Sandbox::eventually([&] { return exec("t1", {"test", "-c", "/root/boot"}).ok(); }));
+    QCOMPARE(probe("t1", {"nodes", "50", "/root/many"}), QByteArray("0")); // four at a time
+    QCOMPARE(interceptors("t1").size(), 1);
+    must({"stop", "--force", "t1"});
+}
+
+void TestIntercepts::nodesThatReachTheHostAreNot_data()
+{
+    QTest::addColumn<QString>("major");
+    QTest::addColumn<QString>("minor");
+    QTest::newRow("memory") << "1" << "1";
+    QTest::newRow("kernel log") << "1" << "11";
+    QTest::newRow("first terminal") << "4" << "1";
+    QTest::newRow("loop control") << "10" << "237";
+    QTest::newRow("zero of another kind") << "0" << "1";
+}
+
+void TestIntercepts::nodesThatReachTheHostAreNot()
+{
+    QFETCH(QString, major);
+    QFETCH(QString, minor);
+    launchWith("t1", {"mknod"});
+    QCOMPARE(probe("t1", {"node", "/root/x", major, minor}), QByteArray("EPERM"));
+    QCOMPARE(inside("t1", {"sh", "-c", "mknod /root/disk b 7 0 2>&1 | grep -o 'not permitted'"}), QByteArray("not permitted"));
+    // A console is the guest's own, whatever its number says.
+    QCOMPARE(probe("t1", {"node", "/root/console", "5", "1"}), QByteArray("done"));
+    QVERIFY(!exec("t1", {"sh", "-c", "echo x >/root/console"}).ok());
+}
+
+void TestIntercepts::onlyWhoMayMakesThem()
+{
+    launchWith("t1", {"mknod", "setxattr"});
+    QCOMPARE(inside("t1", {"sh", "-c", "mkdir -m 777 /open; mkdir -m 700 /closed; chown 1000 /closed"}), QByteArray());
+    const Run user = m_box.cli({"exec", "t1", "--user", "1000", "--", "/probe", "node", "/open/x", "1", "3"});
+    QCOMPARE(user.out.trimmed(), QByteArray("EPERM"));
+    const Run attribute = m_box.cli({"exec", "t1", "--user", "1000", "--", "/probe", "attribute", "/closed", "trusted.overlay.opaque", "y"});
+    QCOMPARE(attribute.out.trimmed(), QByteArray("EPERM"));
+    // Its root may write where its users may; the owner is who made it.
+    QCOMPARE(probe("t1", {"node", "/closed/x", "1", "3"}), QByteArray("done"));
+    QCOMPARE(inside("t1", {"stat", "-c", "%U", "/closed/x"}), QByteArray("root"));
+    // In a user namespace made inside there are other ids.
+    QCOMPARE(inside("t1", {"unshare", "-U", "-r", "/probe", "node", "/open/y", "1", "3"}), QByteArray("EPERM"));
+}
+
+void TestIntercepts::pathsMeanWhatTheyMeanInside()
+{
+    launchWith("t1", {"mknod"});
+    const QString canary = m_box.directory() + "/canary";
+    QVERIFY(QDir().mkpath(canary));
+    QCOMPARE(inside("t1", {"sh", "-c", "mkdir -p /srv/real " + canary + "; ln -s /srv/real /link; ln -s /../../.." + canary + " /out; ln -s nowhere /dangling"}), QByteArray());
+    const QList<std::pair<QStringList, QByteArray>> cases = {
+        {{"/link/a", "1", "3"}, "done"},
+        {{"/../../link/b", "1", "3"}, "done"},
+        {{"/out/c", "1", "3"}, "done"}, // in the guest's folder of that name
+        {{"d", "1", "3", "/link"}, "done"},
+        {{"/dangling", "1", "3"}, "EEXIST"},
+        {{"/srv/real/a", "1", "3"}, "EEXIST"},
+        {{"/nowhere/x", "1", "3"}, "ENOENT"},
+        {{"/srv/real/", "1", "3"}, "ENOENT"},
+        {{"", "1", "3"}, "ENOENT"},
+        {{"/srv/real/..", "1", "3"}, "EEXIST"},
+        {{"/etc/passwd/x", "1", "3"}, "ENOTDIR"},
+        {{QString(5000, 'x'), "1", "3"}, "ENAMETOOLONG"},
+        {{QString(300, 'x'), "1", "3"}, "ENAMETOOLONG"},
+        {{"/proc/x", "1", "3"}, "EACCES"},
+        {{"x", "1", "3", "/nowhere"}, "EBADF"},
+    };
+    for (const auto &[words, answer] : cases)
+        QVERIFY2(probe("t1", QStringList{"node"} + words) == answer, qPrintable(words.join(' ').left(40) + ": " + probe("t1", QStringList{"node"} + words)));
+    QCOMPARE(inside("t1", {"ls", "/srv/real"}), QByteArray("a\nb\nd"));
+    QCOMPARE(inside("t1", {"ls", canary}), QByteArray("c"));
+    QCOMPARE(QDir(canary).entryList(QDir::AllEntries | QDir::System | QDir::NoDotAndDotDot), QStringList());
+    // From a root of its own inside, and from another mount namespace.
+    QCOMPARE(inside("t1", {"sh", "-c", "mkdir -p /jail/sub; cp /probe /jail; chroot /jail /probe node /sub/e 1 3; test -c /jail/sub/e && echo there"}), QByteArray("done\nthere"));
+    QCOMPARE(inside("t1", {"unshare", "-m", "sh", "-c", "mount -t tmpfs none /srv/real && /probe node /srv/real/f 1 3 && test -c /srv/real/f && echo there"}), QByteArray("done\nthere"));
+    QVERIFY(!exec("t1", {"test", "-e", "/srv/real/f"}).ok());
+    must({"config", "device", "add", "t1", "host", "disk", "source=" + canary, "path=/host", "readonly=true", "shift=true"});
+    QCOMPARE(probe("t1", {"node", "/host/g", "1", "3"}), QByteArray("EROFS"));
+}
+
+void TestIntercepts::opaqueFoldersAreMade()
+{
+    launchWith("t1", {"setxattr"});
+    // Where the guest's root can have such at all: not every overlay can itself.
+    QCOMPARE(inside("t1", {"sh", "-c", "mkdir /mem; mount -t tmpfs none /mem; mkdir /mem/folder; touch /mem/file; ln -s folder /mem/link"}), QByteArray());
+    const auto set = [&](const QStringList &words) { return probe("t1", QStringList{"attribute"} + words); };
+    QCOMPARE(set({"/mem/folder", "trusted.overlay.opaque", "y"}), QByteArray("done"));
+    QCOMPARE(set({"/mem/link", "trusted.overlay.opaque", "y"}), QByteArray("done"));
+    QCOMPARE(set({"/mem/folder", "trusted.overlay.opaque", "y", "f"}), QByteArray("done"));
+    const QByteArray host = "/proc/" + QByteArray::number(m_box.initPid("t1")) + "/root/mem/folder";
+    char value = 0;
+    QCOMPARE(::getxattr(host.constData(), "trusted.overlay.opaque", &value, 1), ssize_t(1));
+    QCOMPARE(value, 'y');
+    // Everything else is the kernel's to say.
+    QCOMPARE(set({"/mem/file", "trusted.overlay.opaque", "y"}), QByteArray("EPERM"));
+    QCOMPARE(set({"/mem/folder", "trusted.overlay.opaque", "n"}), QByteArray("EPERM"));
+    QCOMPARE(set({"/mem/folder", "trusted.overlay.redirect", "y"}), QByteArray("EPERM"));
+    QCOMPARE(set({"/mem/folder", "trusted.x", "y"}), QByteArray("EPERM"));
+    QCOMPARE(set({"/mem/nothing", "trusted.overlay.opaque", "y"}), QByteArray("ENOENT"));
+    QCOMPARE(set({"/root", "user.note", "y"}), QByteArray("done"));
+}
+
+void TestIntercepts::sysinfoTellsItsOwn()
+{
+    launchWith("t1", {"sysinfo"}, {"-c", "limits.memory=128MiB"});
+    const QByteArrayList told = probe("t1", {"resources"}).split(' ');
+    QCOMPARE(told.size(), 4);
+    QCOMPARE(told[0], QByteArray("128"));
+    QVERIFY2(told[1].toInt() > 0 && told[1].toInt() < 128, told[1]);
+    QVERIFY2(told[2].toInt() > 0 && told[2].toInt() < 60, told[2]);
+    QVERIFY2(told[3].toInt() < 60, told[3]);
+    must({"config", "set", "t1", "limits.memory=200MiB"}); // live
+    QCOMPARE(probe("t1", {"resources"}).split(' ').value(0), QByteArray("200"));
+    QVERIFY2(inside("t1", {"uptime"}).contains("up 0 min"), inside("t1", {"uptime"}));
+}
+
+void TestIntercepts::goesOnWithoutDaemonAndWithAStoppedMonitor()
+{
+    launchWith("t1", {"mknod", "sysinfo"});
+    const int init = m_box.initPid("t1"), monitor = m_box.monitorPid("t1");
+    QCOMPARE(inside("t1", {"sh", "-c", "(while :; do rm -f /srv/n; mknod /srv/n c 1 3 && echo >>/srv/count; sleep 0.05; done) >/dev/null 2>&1 &"}), QByteArray());
+    QFile count("/proc/" + QString::number(init) + "/root/srv/count");
+    const auto grows = [&] {
+        const qint64 before = count.size();
+        return Sandbox::eventually([&] { return count.size() >= before + 3; });
+    };
+    QVERIFY(grows());
+    m_box.killDaemon();
+    QVERIFY(grows());
+    QCOMPARE(::kill(monitor, SIGSTOP), 0);
+    const bool went = grows();
+    QCOMPARE(::kill(monitor, SIGCONT), 0);
+    QVERIFY(went);
+    QVERIFY(m_box.startDaemon());
+    QVERIFY(grows());
+    QCOMPARE(probe("t1", {"node", "/srv/later", "1", "3"}), QByteArray("done"));
+    // Without who carries them out the calls are refused; the guest goes on.
+    const QList<int> carriers = interceptors("t1");
+    QCOMPARE(carriers.size(), 1);
+    QCOMPARE(::kill(carriers[0], SIGKILL), 0);
+    QVERIFY(Sandbox::eventually([&] { return probe("t1", {"node", "/srv/never", "1", "3"}) == "ENOSYS"; }));
+    QCOMPARE(inside("t1", {"echo", "alive"}), QByteArray("alive"));
+    must({"restart", "--force", "t1"});
+    QCOMPARE(probe("t1", {"node", "/srv/never", "1", "3"}), QByteArray("done"));
+}
+
+void TestIntercepts::isOffUnlessAskedFor()
+{
+    launch("t1");
+    giveProbe("t1");
+    must({"exec", "t1", "--", "mkdir", "-p", "/srv"});
+    QCOMPARE(probe("t1", {"node", "/srv/x", "1", "3"}), QByteArray("EPERM"));
+    QCOMPARE(interceptors("t1").size(), 0);
+    QVERIFY(inside("t1", {"sh", "-c", "grep ' / / ' /proc/self/mountinfo"}).contains("nodev"));
+    must({"config", "set", "t1", "security.syscalls.intercept.mknod=true"});
+    QCOMPARE(probe("t1", {"node", "/srv/x", "1", "3"}), QByteArray("EPERM")); // from the next start
+    must({"restart", "--force", "t1"});
+    QCOMPARE(probe("t1", {"node", "/srv/x", "1", "3"}), QByteArray("done"));
+    must({"config", "set", "t1", "security.syscalls.intercept.mknod=false"});
+    must({"restart", "--force", "t1"});
+    QCOMPARE(probe("t1", {"node", "/srv/y", "1", "3"}), QByteArray("EPERM"));
+    QVERIFY(!exec("t1", {"sh", "-c", "echo >/srv/x"}).ok()); // what is left of before opens nothing
+}
+
+void TestIntercepts::badCombinationsAreRefused()
+{
+    const Run privileged = m_box.cli({"create", "busybox", "t1", "-c", "security.privileged=true", "-c", "security.syscalls.intercept.mknod=true"});
+    RUN_ENDS(privileged, 4);
+    QVERIFY2(privileged.err.contains("security.syscalls.intercept.mknod"), privileged.told());
+    for (const char *key : {"bpf", "mount", "mount.allowed", "sched_setscheduler"}) {
+        const Run refused = m_box.cli({"create", "busybox", "t1", "-c", QString("security.syscalls.intercept.%1=true").arg(key)});
+        RUN_ENDS(refused, 9);
+        QVERIFY2(refused.err.contains(key), refused.told());
+    }
+}
+
+QTEST_GUILESS_MAIN(TestIntercepts)
+#include "tst_intercepts.moc"
