@@ -147,7 +147,7 @@ void TestManyFiles::allComeThrough()
 {
     QFETCH(QByteArray, driver);
     QFETCH(QByteArray, fileSystem);
-    const std::string bed = (driver + "-many").toStdString();
+    const std::string bed = (driver + "-" + fileSystem + "-many").toStdString();
     const auto kinds = test::fileSystemKinds();
     test::FileSystemKind kind = *std::ranges::find_if(kinds, [&](const auto &one) { return one.name == fileSystem; });
     if (fileSystem == "ext4")
