@@ -13,12 +13,22 @@ packages=$(awk '/^ *packages:$/ {inside = 1; next} inside && /^ *- / {sub(/^ *- 
     sort -u | paste -sd,)
 
 if [ ! -e "$pool/complete" ]; then
-    rm -rf "$pool"
-    mkdir -p "$pool"
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -Ev 'security|updates' | sort -u | head -1)
-    mmdebstrap --quiet --mode=root --variant=minbase --include="$packages" --aptopt='APT::Keep-Downloaded-Packages "true"' --aptopt='Acquire::Retries "3"' \
-        --skip=essential/unlink,cleanup/tmp --customize-hook="cp \"\$1\"/var/cache/apt/archives/*.deb '$pool/'" \
-        "$VERSION_CODENAME" /dev/null "$mirror"
+    # The archive is not what is tested here, and it may be out of reach for a moment.
+    for attempt in 1 2 3; do
+        rm -rf "$pool"
+        mkdir -p "$pool" "$out"
+        if mmdebstrap --mode=root --variant=minbase --include="$packages" --aptopt='APT::Keep-Downloaded-Packages "true"' --aptopt='Acquire::Retries "3"' \
+            --skip=essential/unlink,cleanup/tmp --customize-hook="cp \"\$1\"/var/cache/apt/archives/*.deb '$pool/'" \
+            "$VERSION_CODENAME" /dev/null "$mirror" >"$out/log" 2>&1; then
+            break
+        fi
+        if [ $attempt = 3 ]; then
+            tail -20 "$out/log" >&2
+            exit 1
+        fi
+    done
+    rm "$out/log"
     touch "$pool/complete"
 fi
 
