@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/lists.h"
 #include "http/target.h"
 
 namespace lxmgr::daemon
@@ -52,17 +53,9 @@ TaskOptions optionsOf(const std::string &project, std::string description)
 Status list(Context &context, Request &request, const Responder &responder)
 {
     const std::string *instance = request.query.find("instance");
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const instances::Backup &backup : TRY(context.backups.list(request.project(), instance ? *instance : ""))) {
-        if (request.recursion() == 0)
-            writer.string(backupUrl(backup.key));
-        else
-            writeJson(writer, toApi(backup));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+    const auto backups = TRY(context.backups.list(request.project(), instance ? *instance : ""));
+    const auto url = [](const instances::Backup &backup) { return backupUrl(backup.key); };
+    sendList(request, responder, backups, url, [](const instances::Backup &backup) { return toApi(backup); });
     return {};
 }
 

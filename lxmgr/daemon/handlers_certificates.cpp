@@ -2,6 +2,7 @@
 #include "daemon/context.h"
 #include "daemon/https.h"
 #include "daemon/file_sessions.h"
+#include "daemon/lists.h"
 #include "daemon/trust.h"
 
 #include "api/certificates.h"
@@ -55,19 +56,9 @@ Result<store::Certificate> certificateOf(Context &context, const Request &reques
 
 Status list(Context &context, Request &request, const Responder &responder)
 {
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const store::Certificate &row : context.trust.list()) {
-        if (!maySee(request, row))
-            continue;
-        if (request.recursion() == 0)
-            writer.string(urlOfCertificate(row.fingerprint));
-        else
-            writeJson(writer, toApi(row));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+    auto rows = context.trust.list();
+    std::erase_if(rows, [&](const store::Certificate &row) { return !maySee(request, row); });
+    sendList(request, responder, rows, [](const store::Certificate &row) { return urlOfCertificate(row.fingerprint); }, toApi);
     return {};
 }
 

@@ -1,6 +1,7 @@
 // Images, their aliases, and templates.
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/lists.h"
 
 #include "api/envelope.h"
 #include "api/filter.h"
@@ -412,17 +413,9 @@ Result<store::ImageAlias> findAlias(Context &context, const Request &request)
 
 Status aliasList(Context &context, Request &request, const Responder &responder)
 {
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const store::ImageAlias &row : TRY(store::listAliases(context.db, request.project()))) {
-        if (request.recursion() == 0)
-            writer.string(urlOf("images/aliases", row.name, row.project));
-        else
-            writeJson(writer, toApi(row));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+    const auto rows = TRY(store::listAliases(context.db, request.project()));
+    const auto url = [](const store::ImageAlias &row) { return urlOf("images/aliases", row.name, row.project); };
+    sendList(request, responder, rows, url, [](const store::ImageAlias &row) { return toApi(row); });
     return {};
 }
 

@@ -313,8 +313,7 @@ Status move(Context &context, const Request &request, const Responder &responder
     if (body.instanceOnly || body.containerOnly)
         return Error(Code::Unsupported, "snapshots go with their instance (delete them, or copy it without them)");
     const bool leaves = !body.project.empty() && body.project != request.project();
-    if (leaves && !request.caller.mayUse(body.project))
-        return Error(Code::NotFound, "Project not found");
+    TRY(checkProject(request, body.project));
     if (!leaves && (there.profiles || !there.config.empty() || !there.devices.empty()))
         return Error(Code::Invalid, "profiles, config and devices are for a move to another project; else they are changed with PUT or PATCH");
     const instances::MoveRequest wanted{body.pool, body.name, leaves ? body.project : std::string(), there.profiles, there.config, there.devices};

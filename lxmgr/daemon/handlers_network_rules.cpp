@@ -1,5 +1,6 @@
 // Forwards of networks, access control lists, and what the doctor finds.
 #include "daemon/context.h"
+#include "daemon/lists.h"
 
 #include "api/envelope.h"
 #include "api/network_rules.h"
@@ -22,22 +23,6 @@ void publish(Context &context, const Request &request, const char *action, const
     for (const auto &[key, value] : details)
         event.context[key] = value;
     context.events.hostLifecycle(event);
-}
-
-template <class T, class Row, class Url>
-void listOf(Request &request, const Responder &responder, const std::vector<Row> &rows, const Url &urlOfRow, T (*toApi)(const Row &))
-{
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const Row &row : rows) {
-        if (request.recursion() == 0)
-            writer.string(urlOfRow(row));
-        else
-            writeJson(writer, toApi(row));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
 }
 
 void merge(StringMap &config, const std::optional<StringMap> &changes, bool replace)
@@ -65,8 +50,8 @@ Status forwardList(Context &context, Request &request, const Responder &responde
 {
     const std::string &network = request.param("name");
     const auto rows = TRY(context.networks.forwards(network));
-    listOf<api::NetworkForward, store::NetworkForward>(
-        request, responder, rows, [&](const store::NetworkForward &row) { return urlOfForward(network, row.listenAddress); }, &toApi);
+    const auto url = [&](const store::NetworkForward &row) { return urlOfForward(network, row.listenAddress); };
+    sendList(request, responder, rows, url, [](const store::NetworkForward &row) { return toApi(row); });
     return {};
 }
 
@@ -149,7 +134,8 @@ Status aclList(Context &context, Request &request, const Responder &responder)
         std::vector<std::string> own = std::move(users[row.name]);
         acls.push_back({std::move(row), std::move(own)});
     }
-    listOf<api::NetworkAcl, UsedAcl>(request, responder, acls, [](const UsedAcl &acl) { return urlOfAcl(acl.row.name); }, &toApi);
+    const auto url = [](const UsedAcl &acl) { return urlOfAcl(acl.row.name); };
+    sendList(request, responder, acls, url, [](const UsedAcl &acl) { return toApi(acl); });
     return {};
 }
 

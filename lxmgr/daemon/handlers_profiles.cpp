@@ -1,6 +1,7 @@
 // Profiles: one by one, and many at once as they are to be.
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/lists.h"
 
 #include "api/envelope.h"
 #include "api/operations.h"
@@ -105,17 +106,9 @@ api::Profile shown(const Request &request, const store::Profile &row)
 
 Status profileList(Context &context, Request &request, const Responder &responder)
 {
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const store::Profile &row : TRY(store::listProfiles(context.db, request.project()))) {
-        if (request.recursion() == 0)
-            writer.string(urlOf("profiles", row.name, row.project));
-        else
-            writeJson(writer, shown(request, row));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+    const auto rows = TRY(store::listProfiles(context.db, request.project()));
+    const auto url = [](const store::Profile &row) { return urlOf("profiles", row.name, row.project); };
+    sendList(request, responder, rows, url, [&](const store::Profile &row) { return shown(request, row); });
     return {};
 }
 

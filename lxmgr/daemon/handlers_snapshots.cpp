@@ -1,6 +1,7 @@
 // Snapshots of instances: list, get, make, change, rename, delete, mount.
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/lists.h"
 
 #include "api/envelope.h"
 #include "api/snapshots.h"
@@ -37,17 +38,9 @@ std::string etagOfSnapshot(const store::Snapshot &row)
 Status list(Context &context, Request &request, const Responder &responder)
 {
     const InstanceKey key = keyOf(request);
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const store::Snapshot &row : TRY(context.manager.snapshots(key))) {
-        if (request.recursion() == 0)
-            writer.string(snapshotUrl(api::familyName(request.family), key, row.name));
-        else
-            writeJson(writer, toApi(row));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+    const auto rows = TRY(context.manager.snapshots(key));
+    const auto url = [&](const store::Snapshot &row) { return snapshotUrl(api::familyName(request.family), key, row.name); };
+    sendList(request, responder, rows, url, [](const store::Snapshot &row) { return toApi(row); });
     return {};
 }
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/lists.h"
 #include "storage/available.h"
 
 #include <algorithm>
@@ -92,17 +93,9 @@ api::StoragePool shown(const Request &request, api::StoragePool pool)
 Status poolList(Context &context, Request &request, const Responder &responder)
 {
     auto users = TRY(poolUsers(context));
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const store::StoragePool &row : TRY(store::listPools(context.db))) {
-        if (request.recursion() == 0)
-            writer.string(urlOfPool(row.name));
-        else
-            writeJson(writer, shown(request, toApi(context, row, std::move(users[row.name]))));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+    const auto rows = TRY(store::listPools(context.db));
+    sendList(request, responder, rows, [](const store::StoragePool &row) { return urlOfPool(row.name); },
+             [&](const store::StoragePool &row) { return shown(request, toApi(context, row, std::move(users[row.name]))); });
     return {};
 }
 

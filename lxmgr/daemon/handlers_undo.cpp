@@ -1,6 +1,7 @@
 // What can be undone: list, show, apply, free.
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/lists.h"
 
 #include "api/envelope.h"
 #include "api/undo.h"
@@ -49,19 +50,12 @@ Result<store::UndoEntry> findEntry(Context &context, const Request &request)
 
 Status list(Context &context, Request &request, const Responder &responder)
 {
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const store::UndoEntry &entry : TRY(store::listUndo(context.db, request.project()))) {
+    const auto entries = TRY(store::listUndo(context.db, request.project()));
+    sendList(request, responder, entries, urlOfUndo, [](const store::UndoEntry &entry) {
         api::Undo undo;
         fill(undo, entry);
-        if (request.recursion() == 0)
-            writer.string(urlOfUndo(entry));
-        else
-            writeJson(writer, undo);
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+        return undo;
+    });
     return {};
 }
 

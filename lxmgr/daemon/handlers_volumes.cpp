@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/lists.h"
 #include "http/target.h"
 
 #include <algorithm>
@@ -447,18 +448,10 @@ Result<std::vector<api::StorageVolumeSnapshot>> snapshotsOf(Context &context, co
 Status snapshotList(Context &context, Request &request, const Responder &responder)
 {
     const VolumeKey key = volumeKeyOf(request);
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const api::StorageVolumeSnapshot &snapshot : TRY(snapshotsOf(context, request))) {
-        if (request.recursion() == 0)
-            writer.string(urlOfVolume(key.pool, request.param("type"), key.name, key.project,
-                                      snapshot.name.substr(key.name.size() + 1)));
-        else
-            writeJson(writer, snapshot);
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+    const auto url = [&](const api::StorageVolumeSnapshot &snapshot) {
+        return urlOfVolume(key.pool, request.param("type"), key.name, key.project, snapshot.name.substr(key.name.size() + 1));
+    };
+    sendList(request, responder, TRY(snapshotsOf(context, request)), url, [](const api::StorageVolumeSnapshot &snapshot) { return snapshot; });
     return {};
 }
 

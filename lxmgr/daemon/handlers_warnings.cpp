@@ -1,6 +1,7 @@
 // Warnings: what the server has found amiss; seen, acknowledged and forgotten by administrators.
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/lists.h"
 
 #include "api/envelope.h"
 #include "api/operations.h"
@@ -62,19 +63,9 @@ Result<store::Warning> warningOf(Context &context, const Request &request)
 Status list(Context &context, Request &request, const Responder &responder)
 {
     const std::string *const project = request.query.find("project"); // those of all, and of none, where it is not said
-    std::string json;
-    api::JsonWriter writer(json);
-    writer.beginArray();
-    for (const store::Warning &row : TRY(store::listWarnings(context.db))) {
-        if (project && row.project != *project)
-            continue;
-        if (request.recursion() == 0)
-            writer.string(urlOfWarning(row.uuid));
-        else
-            writeJson(writer, toApi(row));
-    }
-    writer.endArray();
-    responder.sync(std::move(json));
+    auto rows = TRY(store::listWarnings(context.db));
+    std::erase_if(rows, [&](const store::Warning &row) { return project && row.project != *project; });
+    sendList(request, responder, rows, [](const store::Warning &row) { return urlOfWarning(row.uuid); }, toApi);
     return {};
 }
 

@@ -2,10 +2,8 @@
 #include "instances/networks.h"
 
 #include "base/failpoint.h"
-#include "base/text.h"
 #include "base/undo.h"
 #include "network/config.h"
-#include "network/interfaces.h"
 #include "network/rules.h"
 
 namespace lxmgr::instances

@@ -219,7 +219,7 @@ void Networks::reassertRules()
     {
         const std::lock_guard filters(m_filtersMutex);
         for (const auto &[owner, wanted] : m_filters)
-            if (!network::filters::present(owner))
+            if (!network::filters::present(owner, wanted))
                 if (const Status made = network::filters::apply(owner, wanted); !made)
                     log::warning("instance '" + owner + "': filters: " + made.error().message + ", ignoring");
     }
@@ -493,7 +493,7 @@ Status Networks::reserve(const std::string &name, const network::Reservation &re
 void Networks::adoptFilters(const std::string &owner)
 {
     const std::lock_guard lock(m_filtersMutex);
-    if (network::filters::present(owner))
+    if (network::filters::present(owner, {}))
         m_filters.emplace(owner, std::vector<network::PortFilter>());
 }
 
@@ -503,7 +503,7 @@ Status Networks::setFilters(const std::string &owner, const std::vector<network:
     const auto now = m_filters.find(owner);
     if (filters.empty() && now == m_filters.end())
         return {};
-    if (!filters.empty() && now != m_filters.end() && now->second == filters && network::filters::present(owner))
+    if (!filters.empty() && now != m_filters.end() && now->second == filters && network::filters::present(owner, filters))
         return {};
     TRY_IN("filters", filters.empty() ? network::filters::remove(owner) : network::filters::apply(owner, filters));
     if (filters.empty())

@@ -4,6 +4,7 @@
 #include "kernel/netlink.h"
 #include "network/firewall.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace lxmgr::network::filters
@@ -144,7 +145,11 @@ Status apply(const std::string &owner, const std::vector<PortFilter> &filters)
     return done;
 }
 
-bool present(const std::string &owner) { return firewall::listChain("bridge", tableName(owner), "in").has_value(); }
+bool present(const std::string &owner, const std::vector<PortFilter> &filters)
+{
+    const bool forwards = std::ranges::any_of(filters, [](const PortFilter &filter) { return filter.priority != 0; });
+    return firewall::listChain("bridge", tableName(owner), "in") && (!forwards || firewall::listChain("inet", tableName(owner), "forward"));
+}
 
 Status remove(const std::string &owner)
 {

@@ -33,8 +33,8 @@ namespace filters
 Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters);
 /// In force, instead of what was. Unsupported where the kernel cannot.
 Status apply(const std::string &owner, const std::vector<PortFilter> &filters);
-/// Whether the owner's tables are there: somebody may have flushed all there are.
-bool present(const std::string &owner);
+/// Whether the owner's tables for these are there: somebody may have flushed all there are, or those of one family.
+bool present(const std::string &owner, const std::vector<PortFilter> &filters);
 /// One that is not there is fine.
 Status remove(const std::string &owner);
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <ctime>
 #include <fcntl.h>
+#include <optional>
 #include <set>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,6 +31,21 @@ Status checkRegular(const Fd &file)
     return S_ISREG(TRY(sys::fstat(file)).st_mode) ? Status() : Status(Error(Code::Invalid, "it is not a regular file"));
 }
 
+/// The file has its old text or the new one, whenever a boot is cut off or the disk gets full. `like`: owner and mode it had; else it is
+/// root's, of `mode`.
+Status replaceWhole(const Fd &root, const std::string &path, const std::string &text, const std::optional<struct stat> &like, mode_t mode)
+{
+    const path::Parent parent = TRY(path::openParent(root, path, Scope::InRoot));
+    const std::string beside = "." + parent.name + ".lxmgr";
+    (void)sys::unlinkat(parent.folder, beside); // of a boot that was cut off
+    const Fd file = TRY(path::open(parent.folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, Scope::NoSymlink, 0600));
+    TRY(files::writeAll(file, text));
+    if (like)
+        TRY(sys::fchown(file, like->st_uid, like->st_gid));
+    TRY(sys::fchmod(file, like ? like->st_mode & 07777 : mode));
+    return sys::renameat2(parent.folder, beside, parent.folder, parent.name);
+}
+
 /// passwd(5), shadow(5), group(5) or gshadow: lines of fields, the first of which is a name.
 class Table
 {
@@ -44,14 +60,13 @@ public:
             return file.error();
         TRY_IN(quoted("/etc/" + name), checkRegular(*file));
         table.m_info = TRY(sys::fstat(*file));
-        table.m_there = true;
         for (const std::string &line : split(TRY(files::readAll(*file, kLongestTable)), '\n'))
             if (!line.empty())
                 table.m_rows.push_back(split(line, ':'));
         return table;
     }
 
-    bool isThere() const { return m_there; }
+    bool isThere() const { return m_info.has_value(); }
     std::vector<std::string> *find(const std::string &name)
     {
         const auto row = std::ranges::find_if(m_rows, [&](const auto &fields) { return fields.front() == name; });
@@ -95,18 +110,7 @@ public:
         std::string text;
         for (const auto &row : m_rows)
             text += join(row, ":") + "\n";
-        const path::Parent parent = TRY(path::openParent(root, "etc/" + m_name, Scope::InRoot));
-        const std::string beside = "." + m_name + ".lxmgr";
-        (void)sys::unlinkat(parent.folder, beside); // of a boot that was cut off
-        const Fd file = TRY(path::open(parent.folder, beside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, Scope::NoSymlink, 0600));
-        TRY(files::writeAll(file, text));
-        if (m_there) {
-            TRY(sys::fchown(file, m_info.st_uid, m_info.st_gid));
-            TRY(sys::fchmod(file, m_info.st_mode & 07777));
-        } else {
-            TRY(sys::fchmod(file, m_name.find("shadow") == std::string::npos ? 0644 : 0600));
-        }
-        return sys::renameat2(parent.folder, beside, parent.folder, m_name);
+        return replaceWhole(root, "etc/" + m_name, text, m_info, m_name.find("shadow") == std::string::npos ? 0644 : 0600);
     }
 
 private:
@@ -114,8 +118,8 @@ private:
     std::string m_name;
     std::size_t m_fields;
     std::vector<std::vector<std::string>> m_rows;
-    struct stat m_info {};
-    bool m_there = false, m_changed = false;
+    std::optional<struct stat> m_info; ///< Of the file; nothing: there is none.
+    bool m_changed = false;
 };
 
 // Fields by their places.
@@ -390,8 +394,9 @@ Status setSshPasswords(const Fd &root, const std::string &word)
     if (word.empty())
         return {};
     constexpr std::string_view kKey = "passwordauthentication";
+    const std::string config = "etc/ssh/sshd_config";
     const std::string line = "PasswordAuthentication " + word + "\n";
-    const auto main = path::open(root, "etc/ssh/sshd_config", O_RDWR | kAlways, Scope::InRoot);
+    const auto main = path::open(root, config, O_RDONLY | kAlways, Scope::InRoot);
     if (!main && main.error().errnum != ENOENT)
         return main.error();
     std::string text;
@@ -409,15 +414,10 @@ Status setSshPasswords(const Fd &root, const std::string &word)
             text.pop_back();
     }
     if (includes) {
-        const Fd folder = TRY(path::makeFolders(root, "etc/ssh/sshd_config.d", 0755, Scope::InRoot));
-        const Fd file = TRY(path::open(folder, "50-cloud-init.conf", O_WRONLY | O_CREAT | kAlways, Scope::NoSymlink, 0600));
-        TRY(checkRegular(file));
-        TRY(sys::ftruncate(file, 0));
-        return files::writeAll(file, line);
+        TRY(path::makeFolders(root, "etc/ssh/sshd_config.d", 0755, Scope::InRoot));
+        return replaceWhole(root, "etc/ssh/sshd_config.d/50-cloud-init.conf", line, {}, 0600);
     }
-    TRY(sys::ftruncate(*main, 0));
-    TRY(sys::call("lseek", "/etc/ssh/sshd_config", [&] { return ::lseek(main->get(), 0, SEEK_SET); }));
-    return files::writeAll(*main, line + text);
+    return replaceWhole(root, config, line + text, TRY(sys::fstat(*main)), 0644);
 }
 
 Status saveAccounts(const Fd &root, const Accounts &accounts)
