@@ -606,7 +606,7 @@ constexpr Command kCommands[] = {
       {"lxmgr publish web1 --compression gzip --expire 90d", "For older readers; kept for three months by those who look at the date."}},
      {{"--alias", "name", "A name for the image.", Repeat::Yes},
       {"--reuse", "", "Names that are taken go over to the new image."},
-      {"--compression", "name", "zstd (the default), gzip, xz, bzip2, lzma or none."},
+      {"--compression", "name", "zstd (the default), gzip, xz, bzip2, lzma or none; or squashfs, a file system, which holds no access lists (ACLs)."},
       {"--expire", "when", "A span (90d, 2y) or a date (2030-01-31T00:00:00Z) that the image says of itself; it is not deleted then."},
       {"-f,--force", "", "Shut the instance down first, and start it again."},
       {"--public", "", "Let anybody who can reach this server take it."}}},

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "http/target.h"
 #include "kernel/files.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
 #include <atomic>
@@ -61,10 +62,8 @@ Result<instances::ExportRequest> volumeExportRequest(bool withoutSnapshots, bool
 
 Status streamArchive(const Responder &responder, const WriteArchive &write)
 {
-    int ends[2];
-    TRY(sys::call("pipe2", {}, [&] { return ::pipe2(ends, O_CLOEXEC); }));
-    Fd from(ends[0]);
-    const Fd to(ends[1]); // stays open until `whole` is settled, and with it the end of the stream
+    auto [from, writing] = TRY(program::Pipe::create());
+    const Fd to(std::move(writing)); // stays open until `whole` is settled, and with it the end of the stream
     const auto whole = std::make_shared<std::atomic<bool>>(false);
     bool begun = false;
     ClientProgress progress(responder);

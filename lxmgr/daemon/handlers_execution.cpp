@@ -7,6 +7,7 @@
 #include "api/operations.h"
 #include "base/text.h"
 #include "kernel/path.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
 #include <QTimer>
@@ -29,13 +30,11 @@ constexpr auto kConnectTime = std::chrono::seconds(5);
 constexpr int kPipeful = 256 << 10;
 constexpr const char *kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-std::pair<Fd, Fd> makePipe()
+Result<program::Pipe> makePipe()
 {
-    int ends[2] = {-1, -1};
-    if (::pipe2(ends, O_CLOEXEC) < 0)
-        return {};
-    (void)::fcntl(ends[0], F_SETPIPE_SZ, kPipeful); // as big as there is leave for
-    return {Fd(ends[0]), Fd(ends[1])};
+    program::Pipe pipe = TRY(program::Pipe::create());
+    (void)::fcntl(pipe.read.get(), F_SETPIPE_SZ, kPipeful); // as big as there is leave for
+    return pipe;
 }
 
 Fd duplicate(const Fd &fd) { return Fd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 0)); }
@@ -127,17 +126,23 @@ private:
             end(Error(Code::Timeout, "timed out waiting for the websockets of the command to connect"), -1);
     }
 
+    Result<spec::ExecStarted> execute(spec::MonitorClient &client)
+    {
+        if (m_request.pty)
+            return client.exec(m_request, -1, -1, -1);
+        program::Pipe in = TRY(makePipe()), out = TRY(makePipe()), err = TRY(makePipe());
+        auto started = TRY(client.exec(m_request, in.read.get(), out.write.get(), err.write.get()));
+        m_stdin = std::move(in.write);
+        m_stdout = std::move(out.read);
+        m_stderr = std::move(err.read);
+        return started;
+    }
+
     /// A pool thread: asks the monitor, which answers when the command runs or could not be run.
     void begin()
     {
         auto client = m_context.manager.monitor(m_key);
-        Fd in, out, err;
-        if (!m_request.pty) {
-            std::tie(in, m_stdin) = makePipe();
-            std::tie(m_stdout, out) = makePipe();
-            std::tie(m_stderr, err) = makePipe();
-        }
-        auto started = client ? client->exec(m_request, in.get(), out.get(), err.get()) : Result<spec::ExecStarted>(client.error());
+        auto started = client ? execute(*client) : Result<spec::ExecStarted>(client.error());
         if (!started) {
             m_context.server.runOnServerThread([self = shared_from_this(), error = started.error()] { self->end(error, -1); });
             return;
@@ -295,8 +300,8 @@ Status execDetached(Context &context, const InstanceKey &key, const spec::ExecRe
     }
     spec::MonitorClient client = TRY(context.manager.monitor(key));
     // Only pipes and sockets of ours are handed into a guest; the files stay behind a pipe.
-    auto [outRead, outWrite] = makePipe();
-    auto [errRead, errWrite] = makePipe();
+    auto [outRead, outWrite] = TRY(makePipe());
+    auto [errRead, errWrite] = TRY(makePipe());
     TRY(client.exec(request, nothing.get(), outWrite.get(), errWrite.get()));
     outWrite.reset();
     errWrite.reset();

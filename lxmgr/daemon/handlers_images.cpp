@@ -260,8 +260,6 @@ Result<instances::PublishRequest> publishRequest(Context &context, const Request
     } else {
         (void)TRY(context.manager.describe(wanted.source));
     }
-    if (post.compressionAlgorithm == "squashfs")
-        return Error(Code::Unsupported, "images are packed as tar archives (gzip, zstd, xz, bzip2, lzma or none)");
     if (!post.compressionAlgorithm.empty())
         wanted.compression = TRY(images::parseCompression(post.compressionAlgorithm));
     wanted.properties = post.properties.value_or(StringMap{});

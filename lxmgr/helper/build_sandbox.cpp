@@ -8,6 +8,7 @@
 #include "kernel/mount.h"
 #include "kernel/path.h"
 #include "kernel/process.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
 #include <csignal>
@@ -447,9 +448,7 @@ void endStrays()
 
 Status Steps::command(std::size_t index, const BuildStep &step)
 {
-    int ends[2];
-    TRY(sys::call("pipe2", "", [&] { return ::pipe2(ends, O_CLOEXEC); }));
-    Fd readEnd(ends[0]), writeEnd(ends[1]);
+    auto [readEnd, writeEnd] = TRY(program::Pipe::create());
     const pid_t child = static_cast<pid_t>(TRY(sys::call("fork", "", [] { return ::fork(); })));
     if (child == 0 && step.kind == BuildStep::Kind::Run)
         execStep(step, writeEnd.get());

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "config/volume_export.h"
 #include "helper/modes.h"
+#include "helper/squashfs_writer.h"
 #include "images/archive.h"
 #include "images/content_hash.h"
 #include "images/export_job.h"
@@ -238,14 +239,20 @@ Result<Exported> packStreams(const Fd &to, const ExportJob &wanted, const Fd &st
 }
 
 Result<Exported> packImage(const Fd &to, const ExportJob &wanted, const std::vector<OpenedSource> &sources,
-                           Progress &progress)
+                           std::optional<SquashfsWriter> &squashfs, Progress &progress)
 {
     if (sources.size() != 1)
         return Error(Code::Corrupt, "the job of an image is to name one tree");
     const OpenedSource &source = sources.front();
-    return images::packImage({wanted.parts.front().metadata, source.templates ? &source.templates : nullptr,
-                              source.rootfs},
-                             to, wanted.compression, progress);
+    const ImageParts parts{wanted.parts.front().metadata, source.templates ? &source.templates : nullptr, source.rootfs};
+    if (!squashfs)
+        return images::packImage(parts, to, wanted.compression, progress);
+    auto packed = images::packImage(parts, squashfs->input(), wanted.compression, progress);
+    const SquashfsWriter::Written written = TRY(squashfs->finish()); // first: where it failed, so did writing to it
+    Exported done = TRY(std::move(packed));
+    done.size = written.size;
+    done.hash = written.hash;
+    return done;
 }
 
 Status pack(const Job &job)
@@ -256,6 +263,9 @@ Status pack(const Job &job)
     TRY(sys::call("setrlimit", {}, [&] { return ::setrlimit(RLIMIT_NOFILE, &open); }));
     TRY(sys::call("lseek", {}, [&] { return ::lseek(job.file.get(), 0, SEEK_SET); }));
     const ExportJob wanted = TRY(decodeExportJob(TRY(files::readAll(job.file, kLongestJob))));
+    std::optional<SquashfsWriter> squashfs;
+    if (wanted.compression == Compression::Squashfs)
+        squashfs = TRY(SquashfsWriter::start(job.target)); // now: what is shut in starts no process
     const bool ofStreams = wanted.layout == Layout::StreamExport;
     const std::vector<OpenedSource> sources = ofStreams ? std::vector<OpenedSource>() : TRY(openSources(wanted));
     const Fd streams = ofStreams ? TRY(sys::open(wanted.streams, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)) : Fd();
@@ -269,7 +279,7 @@ Status pack(const Job &job)
     TRY(shutInPacker(trees));
     HelperProgress progress(job.report);
     const Exported done = TRY(ofStreams                           ? packStreams(job.target, wanted, streams, progress)
-                              : wanted.layout == Layout::Unified ? packImage(job.target, wanted, sources, progress)
+                              : wanted.layout == Layout::Unified ? packImage(job.target, wanted, sources, squashfs, progress)
                                                                  : packInstance(job.target, wanted, sources, progress));
     sendReport(job.report, ReportKind::Hash, encodeExported(done));
     return {};

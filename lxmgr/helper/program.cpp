@@ -1,6 +1,7 @@
 #include "helper/program.h"
 
 #include "kernel/process.h"
+#include "kernel/program.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -50,23 +51,15 @@ bool drain(const Fd &fd, std::string &into, std::size_t most)
     return got > 0 || (got < 0 && errno == EINTR);
 }
 
-struct Pipe {
-    Fd read, write;
-};
-Result<Pipe> makePipe()
-{
-    int ends[2];
-    TRY(sys::call("pipe2", {}, [&] { return ::pipe2(ends, O_CLOEXEC); }));
-    return Pipe{Fd(ends[0]), Fd(ends[1])};
-}
-
 } // namespace
+
+std::string pathOf(const Fd &fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 
 Result<Ran> runProgram(const Fd &program, const std::vector<std::string> &arguments, const std::vector<int> &inherited,
                        const std::function<Status()> &watch)
 {
-    Pipe out = TRY(makePipe());
-    Pipe err = TRY(makePipe());
+    program::Pipe out = TRY(program::Pipe::create());
+    program::Pipe err = TRY(program::Pipe::create());
     const pid_t parent = ::getpid();
     const pid_t child = static_cast<pid_t>(TRY(sys::call("fork", {}, [] { return ::fork(); })));
     if (child == 0) {
@@ -86,7 +79,7 @@ Result<Ran> runProgram(const Fd &program, const std::vector<std::string> &argume
         if (waits[1].revents != 0 && !drain(err.read, ran.words, kMostWords))
             waits[1].fd = -1;
         waits[0].revents = waits[1].revents = 0;
-        if (watched && !(watched = watch()))
+        if (watch && watched && !(watched = watch()))
             process::killChild(child);
     }
     ran.exitCode = process::exitCode(TRY(process::wait(child)));

@@ -18,8 +18,11 @@ struct Ran {
 };
 
 /// Runs `program` to its end with `arguments` (the first is its name), no environment, and `inherited` open. `watch` is
-/// asked now and then, and its error ends the program. Unavailable: it could not be started.
+/// asked now and then, if it is given, and its error ends the program. Unavailable: it could not be started.
 Result<Ran> runProgram(const Fd &program, const std::vector<std::string> &arguments, const std::vector<int> &inherited,
-                       const std::function<Status()> &watch);
+                       const std::function<Status()> &watch = {});
+
+/// The name by which such a program opens what it inherited.
+std::string pathOf(const Fd &fd);
 
 } // namespace lxmgr::helper

@@ -23,14 +23,10 @@ namespace
 constexpr const char *kContent = ".content";
 constexpr const char *kPrograms[] = {"/usr/bin/unsquashfs", "/usr/sbin/unsquashfs", "/usr/local/bin/unsquashfs"};
 
-std::string pathOf(const Fd &fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
-
-Status nothingToWatch() { return {}; }
-
 /// A small file of the image; "" if there is none.
 Result<std::string> fileOf(const Fd &program, const Fd &file, const std::string &name)
 {
-    Ran ran = TRY(runProgram(program, {"unsquashfs", "-no-wildcards", "-cat", pathOf(file), name}, {file.get()}, &nothingToWatch));
+    Ran ran = TRY(runProgram(program, {"unsquashfs", "-no-wildcards", "-cat", pathOf(file), name}, {file.get()}));
     return ran.exitCode == 0 ? std::move(ran.output) : std::string();
 }
 

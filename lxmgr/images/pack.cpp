@@ -22,7 +22,8 @@ Result<std::string> packTree(const Fd &tree, const Fd &file, Compression compres
 Result<Exported> packImage(const ImageParts &parts, const Fd &file, Compression compression, Progress &progress)
 {
     TarWriter writer(file, progress);
-    TRY(writer.open(compression, TarWriter::For::Image));
+    const bool forSquashfs = compression == Compression::Squashfs;
+    TRY(writer.open(forSquashfs ? Compression::None : compression, forSquashfs ? TarWriter::For::Squashfs : TarWriter::For::Image));
     TRY(writer.addFile("metadata.yaml", parts.metadata, 0644));
     if (parts.templates)
         TRY_IN("templates", writer.addTree(*parts.templates, "templates"));

@@ -22,7 +22,7 @@ struct ImageParts {
     const Fd *templates = nullptr; ///< Folder of the templates, if there are any.
     const Fd &rootfs;
 };
-/// The same of these.
+/// The same of these; as Squashfs, the archive that sqfstar makes one of.
 Result<Exported> packImage(const ImageParts &parts, const Fd &file, Compression compression, Progress &progress);
 
 } // namespace lxmgr::images

@@ -36,6 +36,7 @@ constexpr bool kSanitized = true; // its shadow memory and its own system calls 
 constexpr bool kSanitized = false;
 #endif
 
+bool startsProgram(SandboxUse use) { return use == SandboxUse::Program || use == SandboxUse::ProgramWriter; }
 bool looksAtTrees(SandboxUse use) { return use == SandboxUse::Trees || use == SandboxUse::Packer; }
 
 struct Limit {
@@ -50,6 +51,7 @@ rlim_t openFiles(SandboxUse use)
 {
     switch (use) {
     case SandboxUse::Program:
+    case SandboxUse::ProgramWriter:
         return 8192; // unsquashfs has hundreds open at once
     case SandboxUse::Trees:
     case SandboxUse::Packer:
@@ -67,10 +69,12 @@ Status setLimits(SandboxUse use, const UnpackLimits &limits)
         {RLIMIT_NOFILE, openFiles(use)},
         {RLIMIT_CPU, 3600},
         {RLIMIT_FSIZE, limits.perFile.count},
-        {RLIMIT_AS, use == SandboxUse::Program ? 4 * kMemory : kMemory}, // unsquashfs has threads and caches
+        {RLIMIT_AS, startsProgram(use) ? 4 * kMemory : kMemory}, // unsquashfs has threads and caches
     };
     for (const Limit &row : rows) {
         if (use == SandboxUse::Packer && row.resource != RLIMIT_CORE && row.resource != RLIMIT_NOFILE)
+            continue;
+        if (use == SandboxUse::ProgramWriter && (row.resource == RLIMIT_FSIZE || row.resource == RLIMIT_CPU))
             continue;
         if (use == SandboxUse::Taker && row.resource == RLIMIT_CPU)
             continue;
@@ -235,14 +239,15 @@ Status shutOutFiles(SandboxUse use, const Sandbox &box, const Fd *target, const 
     if (known == 0)
         return {};
     const Fd rules = TRY(landlockRules(known));
+    const std::uint64_t ofFiles = use == SandboxUse::ProgramWriter ? kWriteRights : LANDLOCK_ACCESS_FS_READ_FILE;
     if (target)
         TRY(allow(rules, box.target ? *box.target : *target, kWriteRights & known));
     if (box.base)
         TRY(allow(rules, *box.base, kReadRights & known));
     for (std::size_t i = 0; i < readable.size(); ++i)
-        TRY(allow(rules, box.readable.size() > i ? box.readable[i] : *readable[i], LANDLOCK_ACCESS_FS_READ_FILE));
+        TRY(allow(rules, box.readable.size() > i ? box.readable[i] : *readable[i], ofFiles & known));
     for (const char *path : kProgramFiles) {
-        if (use != SandboxUse::Program)
+        if (!startsProgram(use))
             break;
         if (const auto at = sys::open(path, O_PATH))
             TRY(allow(rules, *at, kRunRights));
@@ -335,7 +340,7 @@ Status shutOutCalls(SandboxUse use)
 {
     if (kSanitized)
         return {};
-    const bool program = use == SandboxUse::Program;
+    const bool program = startsProgram(use);
     const Filter filter(::seccomp_init(program ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS)), &::seccomp_release);
     if (!filter)
         return Error(Code::Internal, "no memory for a seccomp filter");

@@ -19,6 +19,7 @@ inline constexpr std::uint32_t kUnpackIdBase = 0x70010000;
 enum class SandboxUse {
     Library, ///< Reads archives in this process; may start no program.
     Program, ///< Starts one outside program (unsquashfs), which inherits all restrictions.
+    ProgramWriter, ///< The same (mksquashfs), which writes the files that are named; as large as they get, as long as it takes.
     Reader,  ///< Computes on what it has read, writes to descriptors it has, opens nothing.
     Trees,   ///< Looks at trees it has open, whoever owns what is in them.
     Packer,  ///< The same, and writes what it compresses on all cores to a descriptor it has.
@@ -27,7 +28,7 @@ enum class SandboxUse {
 
 struct Sandbox {
     std::optional<Fd> target;  ///< The folder to write to, id-mapped so that owners on disk count from 0.
-    std::vector<Fd> readable;  ///< Files the outside program opens by /proc/self/fd/N.
+    std::vector<Fd> readable;  ///< Files the outside program opens by /proc/self/fd/N; of a ProgramWriter, to write.
     std::optional<Fd> base;    ///< The tree to compare with.
     bool ownIds = true;        ///< False where the file system cannot be id-mapped: then as root, confined by the rest alone.
 };

@@ -37,7 +37,7 @@ struct CompressionName {
 };
 constexpr CompressionName kCompressions[] = {
     {"none", Compression::None}, {"gzip", Compression::Gzip},   {"zstd", Compression::Zstd},
-    {"xz", Compression::Xz},     {"bzip2", Compression::Bzip2}, {"lzma", Compression::Lzma},
+    {"xz", Compression::Xz},     {"bzip2", Compression::Bzip2}, {"lzma", Compression::Lzma}, {"squashfs", Compression::Squashfs},
 };
 
 Result<Bytes> available(const Fd &folder)

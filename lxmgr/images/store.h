@@ -52,8 +52,8 @@ struct UnpackLimits {
     std::uint32_t ratio = 200;            ///< Expanded to packed, beyond the first GiB.
 };
 
-/// Compression of files we make.
-enum class Compression { None, Gzip, Zstd, Xz, Bzip2, Lzma };
+/// Compression of files we make; all are tar archives, but of the last, a file system, which only images may be.
+enum class Compression { None, Gzip, Zstd, Xz, Bzip2, Lzma, Squashfs };
 Result<Compression> parseCompression(const std::string &name);
 
 /// One file of an image as it goes out. `part` is "metadata" or "rootfs" in a split image, else empty.

@@ -102,7 +102,8 @@ Status TarWriter::open(Compression compression, For use)
 {
     const auto filter = std::ranges::find(kFilters, compression, &Filter::compression);
     TRY(check(filter->add(m_archive)));
-    const bool isImage = use == For::Image;
+    const bool isImage = use != For::Export;
+    m_holes = use != For::Squashfs;
     TRY(check(isImage ? ::archive_write_set_format_pax_restricted(m_archive)
                       : ::archive_write_set_format_pax(m_archive)));
     // Names that are no UTF-8, or all, are bytes: nothing is translated, whatever the locale. Attributes in the one
@@ -188,7 +189,7 @@ Status TarWriter::addOpened(const Fd &file, const std::string &path, const struc
 {
     const Entry entry = makeEntry(path, info);
     TRY(addAttributes(file, entry.get()));
-    if (S_ISREG(info.st_mode))
+    if (S_ISREG(info.st_mode) && m_holes)
         TRY(addHoles(file, entry.get(), info));
     TRY(begin(entry, path));
     return S_ISDIR(info.st_mode) ? addFolder(file, path)

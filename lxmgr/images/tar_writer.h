@@ -32,7 +32,8 @@ public:
 
     /// An image has times to the second and names as bytes; an export has exact times, which takes a record more for
     /// each entry, and UTF-8 names as such, which every reader takes without a word.
-    enum class For { Image, Export };
+    /// What is for sqfstar is as an image, but holes are bytes: it does not read the form they have here.
+    enum class For { Image, Export, Squashfs };
     Status open(Compression compression, For use);
     /// `name` of `folder`, with all below it, as `path`. Cancelled; NoSpace. Sockets are left out and counted.
     Status add(const Fd &folder, const std::string &name, const std::string &path);
@@ -79,6 +80,7 @@ private:
     std::uint64_t m_bytes = 0;
     std::uint64_t m_sockets = 0;
     std::int64_t m_reportedAt = 0;
+    bool m_holes = true;
     std::map<std::pair<dev_t, ino_t>, std::string> m_links;
 };
 

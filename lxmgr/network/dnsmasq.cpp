@@ -286,10 +286,7 @@ Result<pid_t> spawn(const std::string &path, const std::vector<std::string> &arg
 Status start(const Network &network, const std::vector<std::string> &argv)
 {
     const std::string path = TRY(program());
-    int ends[2];
-    TRY(sys::call("pipe2", {}, [&] { return ::pipe2(ends, O_CLOEXEC); }));
-    const Fd reading(ends[0]);
-    Fd writing(ends[1]);
+    auto [reading, writing] = TRY(program::Pipe::create());
     const pid_t pid = TRY(spawn(path, argv, writing));
     writing.reset();
     const std::string said = TRY(readToEnd(reading));
