@@ -365,12 +365,17 @@ Status pushFolder(Guest &guest, Fd folder, const std::string &shown, const std::
                                                        &::closedir);
     if (!listing)
         return Error::fromErrno(errno, "read folder", shown);
-    while (const dirent *entry = ::readdir(listing.get())) {
+    for (;;) {
+        errno = 0;
+        const dirent *entry = ::readdir(listing.get());
+        if (!entry && errno != 0)
+            return Error::fromErrno(errno, "read folder", shown);
+        if (!entry)
+            return {};
         const std::string name = entry->d_name;
         if (name != "." && name != "..")
             TRY(pushEntry(guest, folder.get(), name, joined(shown, name), joined(target, name), owner, depth + 1));
     }
-    return {};
 }
 
 Status pushFile(Guest &guest, const Fd &file, const struct stat &info, const std::string &target,

@@ -84,9 +84,16 @@ Result<std::vector<std::string>> filesIn(const std::string &folder)
     if (!opened)
         return Error::fromErrno(errno, "open", folder).hint("profiles are files <name>.yaml in it; -f names another folder");
     std::vector<std::string> names;
-    while (const dirent *entry = ::readdir(opened.get()))
+    for (;;) {
+        errno = 0;
+        const dirent *entry = ::readdir(opened.get());
+        if (!entry && errno != 0)
+            return Error::fromErrno(errno, "read folder", folder); // or a profile would be taken for deleted
+        if (!entry)
+            break;
         if (const std::string name = entry->d_name; name.ends_with(kEnding) && name.front() != '.')
             names.push_back(name);
+    }
     std::ranges::sort(names);
     return names;
 }

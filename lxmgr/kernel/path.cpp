@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "kernel/sys.h"
 
+#include <algorithm>
 #include <dirent.h>
 #include <linux/openat2.h>
 #include <memory>
@@ -157,18 +158,23 @@ Result<Fd> makeFolders(const Fd &root, const std::string &path, mode_t mode, Sco
 Result<std::vector<std::string>> list(const Fd &folder)
 {
     const Directory dir = TRY(openDirectory(folder));
-    std::vector<std::string> names;
+    std::vector<std::pair<ino_t, std::string>> found;
     for (;;) {
         errno = 0;
         const dirent *entry = ::readdir(dir.get());
-        if (!entry) {
-            if (errno != 0)
-                return Error::fromErrno(errno, "readdir");
-            return names;
-        }
+        if (!entry && errno != 0)
+            return Error::fromErrno(errno, "readdir");
+        if (!entry)
+            break;
         if (std::string name = entry->d_name; !isDots(name))
-            names.push_back(std::move(name));
+            found.emplace_back(entry->d_ino, std::move(name));
     }
+    std::ranges::sort(found, {}, &std::pair<ino_t, std::string>::first);
+    std::vector<std::string> names;
+    names.reserve(found.size());
+    for (auto &[inode, name] : found)
+        names.push_back(std::move(name));
+    return names;
 }
 
 Status removeTree(const Fd &folder, const std::string &name)

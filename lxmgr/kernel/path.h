@@ -42,7 +42,8 @@ struct Owner {
 Result<Fd> makeFolders(const Fd &root, const std::string &path, mode_t mode, Scope scope,
                        std::optional<Owner> owner = {});
 
-/// Names in `folder` without "." and "..", unsorted. `folder` may be O_PATH.
+/// Names in `folder` without "." and "..", in the order of their inodes: the one in which a disk reads what belongs to them
+/// quickest. `folder` may be O_PATH.
 Result<std::vector<std::string>> list(const Fd &folder);
 /// Removes `name` in `folder`, with all below it if it is a folder; crosses no mount, follows no link.
 /// An absent name is no error. ENOTEMPTY races are tried again.

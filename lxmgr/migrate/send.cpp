@@ -91,8 +91,8 @@ private:
         enter.attributes = TRY(attributesOf(*folder.fd));
         TRY(put(enter));
         trees::Entries entries = TRY(trees::Entries::open(*folder.fd));
-        while (const dirent *entry = entries.next())
-            TRY_IN(quoted(entry->d_name), sendEntry(folder, entry->d_name, level));
+        while (const trees::FolderEntry *entry = TRY(entries.next()))
+            TRY_IN(quoted(entry->name), sendEntry(folder, entry->name, level));
         return put(mark(Kind::Leave));
     }
 

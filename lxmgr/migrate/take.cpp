@@ -191,12 +191,12 @@ private:
         m_looked.pop_back();
         if (looked.base) {
             trees::Entries entries = TRY(trees::Entries::open(looked.base));
-            while (const dirent *entry = entries.next()) {
-                if (looked.seen.contains(entry->d_name))
+            while (const trees::FolderEntry *entry = TRY(entries.next())) {
+                if (looked.seen.contains(entry->name))
                     continue;
                 Step step;
                 step.what = Step::What::Hide;
-                step.entry.name = entry->d_name;
+                step.entry.name = entry->name;
                 steps.push_back(std::move(step));
                 ++m_hidden;
             }

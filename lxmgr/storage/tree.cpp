@@ -40,12 +40,12 @@ Status removeEntry(const Fd &parent, const std::string &name, unsigned level, co
 Status emptyFolder(const Fd &folder, unsigned level, const Removal &removal)
 {
     Entries entries = TRY(Entries::open(folder));
-    while (const dirent *entry = entries.next()) {
+    while (const trees::FolderEntry *entry = TRY(entries.next())) {
         if (removal.stop)
             return Error(Code::Cancelled, "removal was stopped");
-        if (entry->d_type != DT_DIR && ::unlinkat(folder.get(), entry->d_name, 0) == 0)
+        if (entry->type != DT_DIR && ::unlinkat(folder.get(), entry->name.c_str(), 0) == 0)
             continue;
-        TRY(removeEntry(folder, entry->d_name, level, removal));
+        TRY(removeEntry(folder, entry->name, level, removal));
     }
     return {};
 }
@@ -77,17 +77,17 @@ Status removeEntry(const Fd &parent, const std::string &name, unsigned level, co
 Status addUsage(const Fd &folder, std::set<FileId> &seen, std::uint64_t &blocks, unsigned level)
 {
     Entries entries = TRY(Entries::open(folder));
-    while (const dirent *entry = entries.next()) {
+    while (const trees::FolderEntry *entry = TRY(entries.next())) {
         struct stat info {
         };
-        if (::fstatat(folder.get(), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0)
+        if (::fstatat(folder.get(), entry->name.c_str(), &info, AT_SYMLINK_NOFOLLOW) < 0)
             continue; // gone since: a running guest may delete
         if (info.st_nlink > 1 && !S_ISDIR(info.st_mode) && !seen.insert({info.st_dev, info.st_ino}).second)
             continue;
         blocks += static_cast<std::uint64_t>(info.st_blocks);
         if (!S_ISDIR(info.st_mode) || level > kDeepestUsage)
             continue;
-        const Fd below(::openat(folder.get(), entry->d_name, kFolderFlags));
+        const Fd below(::openat(folder.get(), entry->name.c_str(), kFolderFlags));
         if (below)
             TRY(addUsage(below, seen, blocks, level + 1));
     }
@@ -122,13 +122,13 @@ Result<std::vector<std::string>> namesIn(const Fd &folder)
 {
     Entries entries = TRY(Entries::open(folder));
     std::vector<std::string> names;
-    while (const dirent *entry = entries.next())
-        if (entry->d_name[0] != '.')
-            names.emplace_back(entry->d_name);
+    while (const trees::FolderEntry *entry = TRY(entries.next()))
+        if (entry->name.front() != '.')
+            names.push_back(entry->name);
     return names;
 }
 
-Result<bool> isEmpty(const Fd &folder) { return TRY(Entries::open(folder)).next() == nullptr; }
+Result<bool> isEmpty(const Fd &folder) { return TRY(TRY(Entries::open(folder)).next()) == nullptr; }
 
 Status renameNew(const Fd &from, const std::string &name, const Fd &to, const std::string &newName)
 {

@@ -133,8 +133,8 @@ private:
         std::set<std::string> seen;
         for (const Fd &layer : tree) {
             Entries entries = TRY(Entries::open(layer));
-            while (const dirent *entry = entries.next()) {
-                const std::string name = entry->d_name;
+            while (const trees::FolderEntry *entry = TRY(entries.next())) {
+                const std::string name = entry->name;
                 if (!seen.insert(name).second)
                     continue; // hidden by a layer above
                 const auto found = TRY(lookUp(tree, name));
@@ -158,8 +158,8 @@ private:
         std::set<std::string> seen;
         for (const Fd &layer : base) {
             Entries entries = TRY(Entries::open(layer));
-            while (const dirent *entry = entries.next()) {
-                const std::string name = entry->d_name;
+            while (const trees::FolderEntry *entry = TRY(entries.next())) {
+                const std::string name = entry->name;
                 if (there.contains(name) || !seen.insert(name).second || !TRY(lookUp(base, name)))
                     continue;
                 TRY(sys::mknodat(*TRY(folderAt(path)), name, S_IFCHR, 0));
@@ -357,8 +357,8 @@ Status applyFolder(const Fd &layer, const Fd &tree)
     const Attributes attributes = TRY(attributesOf(layer));
     Entries entries = TRY(Entries::open(layer));
     std::vector<std::string> names;
-    while (const dirent *entry = entries.next())
-        names.emplace_back(entry->d_name);
+    while (const trees::FolderEntry *entry = TRY(entries.next()))
+        names.push_back(entry->name);
     for (const std::string &name : names)
         TRY(applyEntry(layer, tree, name));
     for (const auto &[name, value] : TRY(attributesOf(tree)))

@@ -302,8 +302,8 @@ Status mergeFolder(const std::vector<Fd> &layers, const Fd &to, const std::strin
     std::set<std::string> seen;
     for (std::size_t i = 0; i < layers.size(); ++i) {
         Entries entries = TRY(Entries::open(layers[i]));
-        while (const dirent *entry = entries.next()) {
-            const std::string name = entry->d_name;
+        while (const FolderEntry *entry = TRY(entries.next())) {
+            const std::string name = entry->name;
             if (layers.size() > 1 && !seen.insert(name).second)
                 continue; // hidden by a layer above
             Status copied = copyEntry(layers, i, to, name, path.empty() ? name : path + "/" + name, level, copy);
