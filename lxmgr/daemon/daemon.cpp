@@ -148,6 +148,7 @@ public:
         m_https.reset();
         m_imageScheduler.reset();
         m_scheduler.reset();
+        m_clock.reset();
         m_backups.reset();
         m_guestApi.reset();
         m_manager.reset();
@@ -204,10 +205,11 @@ private:
         // Adopted before the socket opens: nobody is ever told that a running instance is stopped.
         TRY(m_backups->recover([this](std::function<void()> work) { m_server->runOnPool(std::move(work)); }));
         TRY(m_manager->recover());
-        m_scheduler = TRY(Scheduler::create(*m_server, {"snapshot schedules", [this](std::time_t done) { return m_manager->nextScheduled(done); },
+        m_clock = std::make_unique<BelievedClock>(m_options.paths.stateDir + "/clock", [this](const std::string &why) { followClock(why); });
+        m_scheduler = TRY(Scheduler::create(*m_server, *m_clock, {"snapshot schedules", [this](std::time_t done) { return m_manager->nextScheduled(done); },
                                                         [this](std::time_t since, std::time_t now) { m_manager->runScheduled(since, now); }}));
         // One of its own: a download may take long, and a snapshot waits for none.
-        m_imageScheduler = TRY(Scheduler::create(*m_server, {"images", [this](std::time_t) { return m_images->nextScheduled(); },
+        m_imageScheduler = TRY(Scheduler::create(*m_server, *m_clock, {"images", [this](std::time_t) { return m_images->nextScheduled(); },
                                                              [this](std::time_t, std::time_t now) { m_images->runScheduled(now); }}));
         TRY(m_server->listen());
         listenOnNetwork();
@@ -322,6 +324,15 @@ private:
             reschedule();
     }
 
+    void followClock(const std::string &doubt)
+    {
+        using instances::WarningType;
+        if (doubt.empty())
+            instances::resolve(*m_db, WarningType::ClockLeap, instances::kAboutServer);
+        else
+            instances::warn(*m_db, WarningType::ClockLeap, instances::kAboutServer, doubt);
+    }
+
     void reschedule()
     {
         m_scheduler->changed();
@@ -392,6 +403,7 @@ private:
     std::unique_ptr<instances::Manager> m_manager;
     std::unique_ptr<GuestApi> m_guestApi;
     std::unique_ptr<instances::Backups> m_backups;
+    std::unique_ptr<BelievedClock> m_clock;
     std::unique_ptr<Scheduler> m_scheduler;
     std::unique_ptr<Scheduler> m_imageScheduler;
     std::unique_ptr<Context> m_context;

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "daemon/poller.h"
 
+#include <algorithm>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -15,13 +16,13 @@ namespace
 constexpr std::time_t kRetrySeconds = 60;
 }
 
-Result<std::unique_ptr<Scheduler>> Scheduler::create(Server &server, Schedule schedule)
+Result<std::unique_ptr<Scheduler>> Scheduler::create(Server &server, BelievedClock &clock, Schedule schedule)
 {
     Fd timer(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
     if (!timer)
         return Error::fromErrno(errno, "timerfd_create", "CLOCK_REALTIME");
-    std::unique_ptr<Scheduler> scheduler(new Scheduler(server, std::move(schedule), std::move(timer)));
-    scheduler->m_done = std::time(nullptr);
+    std::unique_ptr<Scheduler> scheduler(new Scheduler(server, clock, std::move(schedule), std::move(timer)));
+    scheduler->m_done = clock.look().now;
     TRY(server.poller().watch(scheduler->m_timer.get(), EPOLLIN, [self = scheduler.get()](std::uint32_t) { self->fired(); }));
     scheduler->changed();
     return scheduler;
@@ -44,7 +45,8 @@ void Scheduler::changed()
 void Scheduler::work()
 {
     for (unsigned seen = m_wanted; seen > 0;) {
-        const std::time_t now = std::time(nullptr);
+        const BelievedClock::Told told = m_clock.look();
+        const std::time_t now = told.now;
         auto next = m_schedule.next(m_done);
         if (next && *next <= now) {
             m_schedule.run(m_done, now);
@@ -53,6 +55,10 @@ void Scheduler::work()
         m_done = now; // after a clock that was set back, too: nothing is made twice for that
         if (next && *next <= now)
             next = now + kRetrySeconds; // it could not be done
+        if (next)
+            *next += told.ahead;
+        if (told.lookAgain)
+            next = std::min(next.value_or(*told.lookAgain), *told.lookAgain);
         if (Status armed = arm(next); !armed)
             log::error(m_schedule.name + ": " + armed.error().message);
         // Whoever asked meanwhile has it looked at again.

@@ -1,9 +1,10 @@
 // Scheduler: wakes who has something to do at a time: snapshots that fall due or expire, images that may have become newer. A timer on
-// the wall clock that follows when the clock is set; none while there is nothing to wait for.
+// the wall clock that follows when the clock is set; none while there is nothing to wait for. What is due, the BelievedClock says.
 #pragma once
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "daemon/believed_clock.h"
 #include "daemon/server.h"
 
 #include <atomic>
@@ -23,12 +24,12 @@ struct Schedule {
     std::function<void(std::time_t since, std::time_t now)> run;
 };
 
-/// Goes after the server, whose pool and poller work for it.
+/// Goes after the server, whose pool and poller work for it, and the clock.
 class Scheduler
 {
 public:
     /// On the server's thread.
-    static Result<std::unique_ptr<Scheduler>> create(Server &server, Schedule schedule);
+    static Result<std::unique_ptr<Scheduler>> create(Server &server, BelievedClock &clock, Schedule schedule);
     Scheduler(const Scheduler &) = delete;
     Scheduler &operator=(const Scheduler &) = delete;
 
@@ -36,12 +37,16 @@ public:
     void changed();
 
 private:
-    Scheduler(Server &server, Schedule schedule, Fd timer) : m_server(server), m_schedule(std::move(schedule)), m_timer(std::move(timer)) {}
+    Scheduler(Server &server, BelievedClock &clock, Schedule schedule, Fd timer)
+        : m_server(server), m_clock(clock), m_schedule(std::move(schedule)), m_timer(std::move(timer))
+    {
+    }
     void fired();
     void work(); ///< On the pool, never twice at a time.
     Status arm(std::optional<std::time_t> at);
 
     Server &m_server;
+    BelievedClock &m_clock;
     const Schedule m_schedule;
     Fd m_timer;
     std::time_t m_done = 0; ///< All that fell due until then has been seen to.

@@ -50,8 +50,8 @@ Result<SquashfsWriter::Written> write(const Fd &program, const Fd &to, const Fd 
     TRY(sys::call("dup2", {}, [&] { return ::dup2(archive.get(), STDIN_FILENO); }));
     const Fd &file = box.readable.front();
     // -mem: it would take a quarter of the machine's. -force: the file is there, and empty.
-    const Ran ran = TRY(runProgram(program, {"sqfstar", "-quiet", "-no-progress", "-force", "-comp", "zstd", "-mem", "512M", "-root-mode", "0755", pathOf(file)},
-                                   {file.get()}));
+    const Ran ran = TRY(runProgram(
+        program, {"sqfstar", "-quiet", "-no-progress", "-force", "-comp", "zstd", "-mem", "512M", "-root-mode", "0755", pathOf(file)}, {file.get()}));
     if (ran.exitCode != 0)
         return failed(ran);
     Sha256 hash;

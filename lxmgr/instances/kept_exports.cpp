@@ -194,7 +194,7 @@ Status KeptExports::remove(const store::ExportOwner &owner, const std::string &n
 std::optional<std::time_t> KeptExports::next()
 {
     if (const auto dropped = store::listExportsIn(m_db, store::ExportStatus::Deleting); dropped && !dropped->empty())
-        return std::time(nullptr);
+        return std::time_t{0}; // at once
     const auto expiry = store::nextExportExpiry(m_db);
     return expiry && *expiry > 0 ? std::optional(static_cast<std::time_t>(*expiry / 1000) + 1) : std::nullopt;
 }

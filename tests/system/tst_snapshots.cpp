@@ -2,6 +2,7 @@
 #include "support/system_test.h"
 
 #include <QDateTime>
+#include <QFile>
 #include <QJsonArray>
 #include <QJsonDocument>
 
@@ -37,6 +38,7 @@ private slots:
     void expiryComesFromTheConfiguration();
     void startupSchedulesKeepTheNewest();
     void theClockMakesThem();
+    void aClockThatLeapsAheadDeletesNothing();
     void aSnapshotCutOffLeavesTheGuestRunning();
 
 protected:
@@ -470,6 +472,38 @@ void TestSnapshots::theClockMakesThem()
     QVERIFY(list[0]["expires_at"].toString() > list[0]["created_at"].toString());
     QVERIFY(names("t2").isEmpty());
     QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
+}
+
+void TestSnapshots::aClockThatLeapsAheadDeletesNothing()
+{
+    const auto snapshots = [&] { return names("t1"); };
+    const auto warned = [&] { return m_box.text({"warning", "list", "-f", "csv"}).contains("Clock leapt ahead"); };
+    must({"create", "busybox", "t1"});
+    must({"snapshot", "t1", "s0"});
+    const QString soon = QDateTime::currentDateTimeUtc().addSecs(5).toString(Qt::ISODate);
+    must({"query", "-X", "PATCH", "-d", "{\"expires_at\":\"" + soon + "\"}", "/1.0/instances/t1/snapshots/s0"});
+    must({"snapshot", "t1", "s1", "--expires", "1y"});
+    m_box.stopDaemon();
+    // As if the server had last looked ten days ago, and no more than an instant of this boot had gone by since then.
+    QFile file(m_box.stateDir() + "/clock");
+    QVERIFY(file.open(QIODevice::ReadOnly));
+    const QByteArray mark = file.readAll();
+    file.close();
+    const auto write = [&](const QByteArray &text) { return file.open(QIODevice::WriteOnly | QIODevice::Truncate) && file.write(text) == text.size() && (file.close(), true); };
+    QStringList words = QString::fromUtf8(mark).simplified().split(' ');
+    QCOMPARE(words.size(), 3);
+    words[2] = QString::number(words[2].toLongLong() - 10 * 86400);
+    QVERIFY(write(words.join(' ').toUtf8() + "\n"));
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog());
+    QVERIFY(warned());
+    QTest::qWait(7000); // s0 has expired by the wall clock
+    QCOMPARE(snapshots(), (QStringList{"s0", "s1"}));
+    QVERIFY(warned());
+    m_box.stopDaemon();
+    QVERIFY(write(mark)); // the clock is right
+    QVERIFY2(m_box.startDaemon(), m_box.daemonLog());
+    QVERIFY(Sandbox::eventually([&] { return snapshots() == QStringList{"s1"}; }));
+    QVERIFY(Sandbox::eventually([&] { return !warned(); }));
 }
 
 void TestSnapshots::aSnapshotCutOffLeavesTheGuestRunning()
