@@ -197,6 +197,7 @@ constexpr Variable kFiles[] = {
     {"~/.config/lxmgr/client.crt, client.key", "What this client shows to other hosts; made at its first use."},
     {"/run/lxmgr/unix.socket", "The daemon's socket. Whoever may write to it is root on this machine."},
     {"/var/lib/lxmgr/lxmgr.db", "What is wanted: instances, profiles, images, networks, pools."},
+    {"/var/lib/lxmgr/lxmgr.db.day-<date>.bak", "Checked copies of it, one a day, of the last seven days."},
     {"/var/lib/lxmgr/clock", "The last time that was believed: a clock that is suddenly a day ahead of it lets nothing expire for an hour."},
     {"/var/lib/lxmgr/logs/lxmgrd.log", "What the daemon printed, where the client started it."},
     {"/var/lib/lxmgr/logs/<instance>/", "Log and console of an instance."},

@@ -12,10 +12,13 @@
 #include "daemon/scheduler.h"
 #include "daemon/file_sessions.h"
 #include "instances/warnings.h"
+#include "store/copies.h"
 #include "store/server_config.h"
 #include "tls/certificate.h"
 
 #include <QCoreApplication>
+#include <algorithm>
+#include <atomic>
 #include <fcntl.h>
 #include <grp.h>
 #include <set>
@@ -77,6 +80,9 @@ Status fillDefaultProfile(store::Database &db)
     profile.devices["eth0"] = {{"type", "nic"}, {"name", "eth0"}, {"network", instances::kDefaultNetwork}};
     return store::updateProfile(db, profile);
 }
+
+/// A copy of the database waits until those who come first have been served, and after one that failed.
+constexpr std::time_t kCopySettles = 60, kCopyAgain = 3600;
 
 /// After these a snapshot may fall due at another time, or something be kept that expires.
 const std::set<std::string, std::less<>> kReschedules = {"instance-created", "instance-updated", "instance-restored", "instance-deleted"};
@@ -147,6 +153,7 @@ public:
         m_fileSessions.reset();
         m_https.reset();
         m_imageScheduler.reset();
+        m_copyScheduler.reset();
         m_scheduler.reset();
         m_clock.reset();
         m_backups.reset();
@@ -208,6 +215,10 @@ private:
         m_clock = std::make_unique<BelievedClock>(m_options.paths.stateDir + "/clock", [this](const std::string &why) { followClock(why); });
         m_scheduler = TRY(Scheduler::create(*m_server, *m_clock, {"snapshot schedules", [this](std::time_t done) { return m_manager->nextScheduled(done); },
                                                         [this](std::time_t since, std::time_t now) { m_manager->runScheduled(since, now); }}));
+        m_noCopyBefore = m_clock->look().now + kCopySettles;
+        const auto nextCopy = [this](std::time_t done) { return std::max(store::nextCopy(*m_db, done), m_noCopyBefore.load()); };
+        m_copyScheduler = TRY(Scheduler::create(
+            *m_server, *m_clock, {"copies of the database", nextCopy, [this](std::time_t, std::time_t now) { copyDatabase(now); }}));
         // One of its own: a download may take long, and a snapshot waits for none.
         m_imageScheduler = TRY(Scheduler::create(*m_server, *m_clock, {"images", [this](std::time_t) { return m_images->nextScheduled(); },
                                                              [this](std::time_t, std::time_t now) { m_images->runScheduled(now); }}));
@@ -324,6 +335,14 @@ private:
             reschedule();
     }
 
+    void copyDatabase(std::time_t now)
+    {
+        const Status copied = store::makeCopy(*m_db, now);
+        if (!copied)
+            m_noCopyBefore = now + kCopyAgain;
+        instances::follow(*m_db, instances::WarningType::DatabaseCopy, instances::kAboutServer, copied, "copy of the database");
+    }
+
     void followClock(const std::string &doubt)
     {
         using instances::WarningType;
@@ -406,6 +425,8 @@ private:
     std::unique_ptr<BelievedClock> m_clock;
     std::unique_ptr<Scheduler> m_scheduler;
     std::unique_ptr<Scheduler> m_imageScheduler;
+    std::unique_ptr<Scheduler> m_copyScheduler;
+    std::atomic<std::time_t> m_noCopyBefore = 0;
     std::unique_ptr<Context> m_context;
     HandlerTable m_handlers{};
     std::mutex m_readyMutex;

@@ -419,20 +419,24 @@ Status Database::copyTo(const std::string &path)
     const std::string part = path + ".part";
     if (::unlink(part.c_str()) != 0 && errno != ENOENT)
         return Error::fromErrno(errno, "unlink", part);
-    {
-        const auto guard = lock();
-        TRY(run(*this, "VACUUM INTO ?", part));
-    }
-    {
-        const Handle copy = TRY(openHandle(part, SQLITE_OPEN_READONLY));
-        TRY(runCheck(copy.get(), part, "PRAGMA integrity_check(1)"));
-    }
-    if (::chmod(part.c_str(), 0600) != 0)
-        return Error::fromErrno(errno, "chmod", part);
-    TRY(syncPath(part, O_RDONLY));
-    if (::rename(part.c_str(), path.c_str()) != 0)
-        return Error::fromErrno(errno, "rename", part);
-    return syncPath(folderOf(path), O_RDONLY | O_DIRECTORY);
+    const auto write = [&]() -> Status {
+        {
+            const auto guard = lock();
+            TRY(run(*this, "VACUUM INTO ?", part));
+        }
+        {
+            const Handle copy = TRY(openHandle(part, SQLITE_OPEN_READONLY));
+            TRY(runCheck(copy.get(), part, "PRAGMA integrity_check(1)"));
+        }
+        if (::chmod(part.c_str(), 0600) != 0)
+            return Error::fromErrno(errno, "chmod", part);
+        TRY(syncPath(part, O_RDONLY));
+        return ::rename(part.c_str(), path.c_str()) == 0 ? Status() : Status(Error::fromErrno(errno, "rename", part));
+    };
+    Status copied = write();
+    if (!copied)
+        (void)::unlink(part.c_str()); // on a full disk it would be in the way
+    return copied ? syncPath(folderOf(path), O_RDONLY | O_DIRECTORY) : std::move(copied);
 }
 
 std::string Database::reservePath() const { return folderOf(m_path) + "/reserve"; }
