@@ -4,7 +4,6 @@
 #include "storage/project_quota.h"
 #include "storage/tree.h"
 
-#include <linux/ioprio.h>
 #include <set>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -12,6 +11,15 @@
 
 namespace lxmgr::storage
 {
+
+namespace
+{
+
+// ioprio_set(2). Written out: <linux/ioprio.h> of Linux 6.1.192 names a parameter "class", which no C++ compiler takes.
+constexpr int kThisThread = 1;     // IOPRIO_WHO_PROCESS, with 0
+constexpr int kIdleClass = 3 << 13; // IOPRIO_CLASS_IDLE, no level in it
+
+} // namespace
 
 Trash::~Trash()
 {
@@ -47,7 +55,7 @@ void Trash::work()
 {
     // Behind everybody else: nobody waits for this. Best effort, as both only make it quieter.
     (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
-    (void)::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+    (void)::syscall(SYS_ioprio_set, kThisThread, 0, kIdleClass);
     for (;;) {
         {
             const std::lock_guard lock(m_mutex);
