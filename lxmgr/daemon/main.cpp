@@ -1,7 +1,9 @@
 // lxmgrd: the daemon. It runs in the foreground, needs no arguments, and may be killed at any instruction.
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
+#include "kernel/files.h"
 #include "version.h"
 
 #include <CLI/CLI.hpp>
@@ -38,6 +40,19 @@ int fail(const Error &error)
     return codeInfo(error.code).exitStatus;
 }
 
+/// oom_score_adj of the daemon and of what it starts, as its unit has it. Guests get their own (runtime/launch.cpp).
+constexpr int kSparedScore = -500;
+
+/// Where no unit has: when the host runs out of memory, others go before the monitors, whose end is that of a guest.
+void beSpared()
+{
+    constexpr const char *kFile = "/proc/self/oom_score_adj";
+    const auto text = files::read(kFile, 32);
+    const auto now = text ? parseSigned(trimmed(*text)) : Result<std::int64_t>(text.error());
+    if (now && *now > kSparedScore)
+        (void)files::put(kFile, std::to_string(kSparedScore)); // in a container that may not, it is as it is
+}
+
 } // namespace
 
 int main(int argc, char **argv)
@@ -62,6 +77,7 @@ int main(int argc, char **argv)
         log::setLevel(log::Level::Debug);
     if (::geteuid() != 0)
         return fail(Error(Code::Forbidden, "lxmgrd needs to run as root (start it with sudo or from its service)"));
+    beSpared();
     const Fd incoming = signalSource();
     QCoreApplication application(argc, argv);
     settings.paths = Paths::fromEnvironment();

@@ -1,6 +1,7 @@
 // lxmgr-helper: one job of the daemon's in a process of its own.
 #include "base/log.h"
 #include "helper/modes.h"
+#include "kernel/files.h"
 
 #include <string>
 #include <sys/stat.h>
@@ -26,6 +27,9 @@ int main(int argc, char **argv)
 {
     // The daemon's mask keeps its own files private; the trees made here get the modes they say.
     ::umask(022);
+    // Nor is it spared as the daemon is when the host runs out of memory: its job can be done again.
+    if (const auto score = files::read("/proc/self/oom_score_adj", 32); score && score->starts_with('-'))
+        (void)files::put("/proc/self/oom_score_adj", "0"); // or it stays spared
     const std::string_view name = argc > 1 ? argv[1] : "";
     for (const helper::Mode &mode : kModes)
         if (mode.name == name)

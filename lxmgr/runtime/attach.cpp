@@ -41,6 +41,12 @@ Status joinControlGroups(Attaching &self)
     return cgroup::attach(self.layout, self.spec.cgroup, 0); // cgroup2 was joined at birth
 }
 
+/// As the guest's init: what it has from the monitor is not for a guest's processes.
+Status adjustOomScore(Attaching &self)
+{
+    return files::put("/proc/self/oom_score_adj", std::to_string(self.spec.oomScoreAdj));
+}
+
 Status enterNamespaces(Attaching &self)
 {
     const int user = self.spec.idmap.uids.empty() ? 0 : CLONE_NEWUSER;
@@ -159,6 +165,7 @@ Status filterSystemCalls(Attaching &self) { return loadSeccomp(self.spec.seccomp
 
 constexpr Step<Attaching> kAttachSteps[] = {
     {"join control groups", &joinControlGroups}, // first, so that limits and the freezer hold from here on
+    {"adjust OOM score",    &adjustOomScore   }, // while /proc is the host's
     {"enter namespaces",    &enterNamespaces  },
     {"start session",       &freshSession     },
     {"limit resources",     &limitResources   },

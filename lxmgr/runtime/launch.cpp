@@ -83,10 +83,9 @@ Status mapIds(Parent &parent)
     return {};
 }
 
+/// Always: ours, which it would have else, is that of a monitor.
 Status adjustOomScore(Parent &parent)
 {
-    if (parent.spec.oomScoreAdj == 0)
-        return {};
     return files::put("/proc/" + std::to_string(parent.child.pid) + "/oom_score_adj",
                       std::to_string(parent.spec.oomScoreAdj));
 }

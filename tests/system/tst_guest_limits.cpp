@@ -150,6 +150,15 @@ void TestLimits::oomPriorityIsTheInits()
 {
     launch("t1", {"-c", "limits.memory.oom_priority=300"});
     QCOMPARE(inside("t1", {"cat", "/proc/1/oom_score_adj"}), QByteArray("300"));
+    QCOMPARE(inside("t1", {"cat", "/proc/self/oom_score_adj"}), QByteArray("300"));
+    // Daemon and monitor are spared for long; what a guest runs is not.
+    launch("t2");
+    QCOMPARE(inside("t2", {"cat", "/proc/1/oom_score_adj"}), QByteArray("0"));
+    QCOMPARE(inside("t2", {"cat", "/proc/self/oom_score_adj"}), QByteArray("0"));
+    QFile own(QString("/proc/%1/oom_score_adj").arg(m_box.monitorPid("t2")));
+    QVERIFY(own.open(QIODevice::ReadOnly));
+    const bool mayBeSpared = run({"sh", "-c", "echo -500 2> /dev/null > /proc/self/oom_score_adj"}).ok(); // not as root of a container
+    QCOMPARE(own.readAll().trimmed(), QByteArray(mayBeSpared ? "-500" : "0"));
 }
 
 void TestLimits::hugepagesAreKeptOrRefused()
