@@ -9,12 +9,17 @@
 #include "support/verify.h"
 #include "tree_manifest.h"
 
+#include <QtCore/QCryptographicHash>
 #include <QtCore/QDir>
 #include <QtCore/QFile>
 #include <QtCore/QProcess>
+#include <QtCore/QRandomGenerator>
 #include <QtCore/QTemporaryDir>
 #include <clocale>
 #include <fcntl.h>
+#include <regex>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -81,7 +86,7 @@ struct House {
     ~House()
     {
         const Fd top(::open(folder.path().toLocal8Bit(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        for (const char *name : {"source", "source2", "target"}) // they hold names that QDir cannot remove
+        for (const char *name : {"source", "source2", "target", "out"}) // they hold names that QDir cannot remove
             (void)lxmgr::path::removeTree(top, name);            // a leftover of a test, below /var/tmp
     }
     QString at(const QString &name) const { return folder.filePath(name); }
@@ -824,6 +829,83 @@ private slots:
         const Fd to = house.target();
         VERIFY_FAILS(Code::Cancelled,
                      unpackArchive({house.helper, from, nullptr, &to, {}, UnpackWork::Export}, atOnce));
+    }
+
+    /// An image of the tree `source`, as a squashfs in `to`.
+    static Result<Exported> squash(const House &house, const char *source, const Fd &to, Progress &progress = Progress::none())
+    {
+        ExportJob job{Compression::Squashfs, {}, {{"", "", "architecture: x86_64\ncreation_date: 1\n", "", {house.pathOf(source)}}}};
+        job.layout = Layout::Unified;
+        return packExport(house.helper, job, to, progress);
+    }
+
+    void anImageCanBeASquashfs()
+    {
+        NEEDS("root", ::geteuid() == 0);
+        House house;
+        QVERIFY(!oddTree(house).empty());
+        const Fd file = create(house.pathOf("image"));
+        const auto packed = squash(house, "source", file);
+        VERIFY_OK(packed);
+        QCOMPARE(packed->size.count, static_cast<std::uint64_t>(statOf(house.pathOf("image")).st_size));
+        QFile written(house.at("image"));
+        QVERIFY(written.open(QIODevice::ReadOnly));
+        QCOMPARE(QCryptographicHash::hash(written.readAll(), QCryptographicHash::Sha256).toHex().toStdString(), packed->hash);
+        QCOMPARE(statOf(house.pathOf("image")).st_uid, 0U);
+        QVERIFY(run("unsquashfs", {"-quiet", "-no-progress", "-dest", house.at("out"), house.at("image")}));
+        // What a squashfs has no place for: sockets (no tar archive has), access lists, parts of a second.
+        const auto squashed = [](Manifest manifest) {
+            static const std::regex rest(" system\\.posix_acl_[a-z]+=[0-9a-f]*|(:[0-9]+ [0-9]+)\\.[0-9]+");
+            std::erase_if(manifest, [](const auto &entry) { return S_ISSOCK(static_cast<mode_t>(std::stoul(entry.second))); });
+            for (auto &[path, text] : manifest)
+                text = std::regex_replace(text, rest, "$1");
+            return manifest;
+        };
+        const Manifest before = squashed(manifestOf(house.pathOf("source")));
+        QVERIFY(before.size() > 10);
+        const QByteArray found = differences(before, squashed(manifestOf(house.pathOf("out/rootfs"))));
+        QVERIFY2(found.isEmpty(), found);
+    }
+
+    void aSquashfsThatFindsNoRoomSaysSo()
+    {
+        NEEDS("root", ::geteuid() == 0);
+        House house;
+        QDir().mkpath(house.at("source"));
+        QByteArray noise(4 << 20, '\0');
+        QRandomGenerator(7).generate(reinterpret_cast<quint32 *>(noise.begin()), reinterpret_cast<quint32 *>(noise.end()));
+        house.write("source/big", noise);
+        QDir().mkpath(house.at("small"));
+        QVERIFY(::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+        QVERIFY(::mount("none", house.pathOf("small").c_str(), "tmpfs", 0, "size=1m") == 0);
+        const Fd file = create(house.pathOf("small/image"));
+        VERIFY_FAILS(Code::NoSpace, squash(house, "source", file));
+        ::umount2(house.pathOf("small").c_str(), MNT_DETACH);
+    }
+
+    void aSquashfsThatIsCancelledLeavesNoProgram()
+    {
+        struct AfterAWhile : Progress {
+            void report(const std::string &) override { m_reported = true; }
+            bool cancelled() const override { return m_reported; }
+            bool m_reported = false;
+        } afterAWhile;
+        House house;
+        QDir().mkpath(house.at("source"));
+        for (int i = 0; i < 40; ++i)
+            house.write(("source/" + std::to_string(i)).c_str(), QByteArray(4 << 20, static_cast<char>(i)));
+        const Fd file = create(house.pathOf("image"));
+        VERIFY_FAILS(Code::Cancelled, squash(house, "source", file, afterAWhile));
+        const auto running = [&] { // somebody else has the file open
+            for (const QString &process : QDir("/proc").entryList({"[0-9]*"}, QDir::Dirs)) {
+                const QDir files("/proc/" + process + "/fd");
+                for (const QString &each : files.entryList(QDir::Files | QDir::System))
+                    if (process.toInt() != ::getpid() && linkText(files.filePath(each).toStdString()) == house.pathOf("image"))
+                        return true;
+            }
+            return false;
+        };
+        QTRY_VERIFY(!running());
     }
 
     void squashfsIsNoChoice()
