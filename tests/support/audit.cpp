@@ -93,8 +93,8 @@ QStringList namedNetns()
     return QDir("/run/netns").entryList({"*lxmgr*"}, QDir::AllEntries | QDir::System | QDir::NoDotAndDotDot);
 }
 
-/// Files of the state folder without what is allowed to come and go: caches, images, backups, logs, SQLite's side files. A guest's
-/// own tree counts as one entry.
+/// Files of the state folder without what is allowed to come and go: caches, images, backups, logs, SQLite's side files, the
+/// copy of the day. A guest's own tree counts as one entry.
 QStringList stateFiles(const AuditScope &scope)
 {
     QStringList found;
@@ -108,7 +108,8 @@ QStringList stateFiles(const AuditScope &scope)
             const bool image = path.contains("images/") && entry.fileName().section('.', 0, 0).size() == 64;
             if (image || path == "logs/lxmgrd.log" || path == "borg" || path == "backup-repository" || path.endsWith("-cache"))
                 continue;
-            if (path.endsWith("-wal") || path.endsWith("-shm") || path.startsWith("networks/") || path.startsWith("run"))
+            if (path.endsWith("-wal") || path.endsWith("-shm") || path.startsWith("networks/") || path.startsWith("run") ||
+                path.startsWith("lxmgr.db.day-"))
                 continue;
             found << path;
             const bool tree = path.count('/') >= 4;
