@@ -36,7 +36,7 @@ BelievedClock::Reading BelievedClock::read()
     timex state{};
     const bool synchronised = ::adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) == 0;
     const std::string boot = files::read("/proc/sys/kernel/random/boot_id", 64).value_or(std::string());
-    return {std::string(trimmed(boot)), secondsOf(CLOCK_BOOTTIME), secondsOf(CLOCK_REALTIME), synchronised};
+    return {boot.empty() ? "-" : std::string(trimmed(boot)), secondsOf(CLOCK_BOOTTIME), secondsOf(CLOCK_REALTIME), synchronised};
 }
 
 BelievedClock::BelievedClock(std::string file, std::function<void(const std::string &why)> doubted)
