@@ -92,26 +92,13 @@ Status checkWord(std::string_view name, const std::string &value)
     return {};
 }
 
-/// Of some only one value is carried out.
-Status checkFeature(std::string_view name, const std::string &value)
-{
-    if (name == "features.images" || name == "features.profiles")
-        return {};
-    const bool wanted = name != "features.networks";
-    const Result<bool> flag = name.starts_with("features.") ? parseBool(value) : Result<bool>(wanted);
-    if (flag && *flag != wanted && name == "features.networks")
-        return Error(Code::Unsupported, "features.networks=true is not supported: a network is an interface of the host, which has one of each name for all "
-                                        "projects (restricted.networks.access says which ones a project may use)");
-    if (flag && *flag != wanted)
-        return Error(Code::Unsupported, std::string(name) + "=" + value + " is not supported by this version (" + (wanted ? "true" : "false") + ")");
-    return {};
-}
-
 Status parseKey(ProjectConfig &config, const std::string &name, const std::string &value)
 {
     TRY(parseKeyOf<ProjectConfig>(config, kProjectKeys, "project key", kUnsupportedProjectKeys, name, value));
-    TRY(checkWord(name, value));
-    return checkFeature(name, value);
+    if (name == "features.networks" && config.ownNetworks.value_or(false))
+        return Error(Code::Unsupported, "features.networks=true is not supported: a network is an interface of the host, which has one of each name for all "
+                                        "projects (restricted.networks.access says which ones a project may use)");
+    return checkWord(name, value);
 }
 
 } // namespace

@@ -13,7 +13,7 @@ inline constexpr Key<ProjectConfig> kProjectKeys[] = {
     {"features.images",          field<&ProjectConfig::ownImages>,   Apply::Live, "true",  "Images of its own; with false it uses those of project default, and adds to them. Changed while the project is empty."},
     {"features.networks",        field<&ProjectConfig::ownNetworks>, Apply::Live, "false", "Networks of its own; true is not supported: all projects share the host's."},
     {"features.profiles",        field<&ProjectConfig::ownProfiles>, Apply::Live, "true",  "Profiles of its own; with false it uses those of project default. Changed while the project is empty."},
-    {"features.storage.volumes", field<&ProjectConfig::ownVolumes>,  Apply::Live, "true",  "Custom volumes of its own; false is not supported."},
+    {"features.storage.volumes", field<&ProjectConfig::ownVolumes>,  Apply::Live, "true",  "Custom volumes of its own; with false it uses those of project default, whose limits.disk counts them, and who may use the project may do with them what he likes. Changed while the project is empty."},
     {"limits.containers",        field<&ProjectConfig::limitsContainers>, Apply::Live, "", "The most instances it may have."},
     {"limits.cpu",               field<&ProjectConfig::limitsCpu>,        Apply::Live, "", "The most CPUs that limits.cpu of all its instances may be together; each must have it."},
     {"limits.disk",              field<&ProjectConfig::limitsDisk>,       Apply::Live, "", "The most that the root disks of its instances and its custom volumes may be together by their size, which each must have."},

@@ -91,7 +91,7 @@ Status importInstance(Context &context, Request &request, const Responder &respo
 std::span<const HandlerRow> volumeExchangeHandlers();
 /// The same of a custom volume.
 Status importVolume(Context &context, Request &request, const Responder &responder);
-/// The custom volume that the request names. NotFound: no such pool; Invalid: of another type.
+/// The custom volume that the request names, where it lies. NotFound: no such pool; Invalid: of another type.
 Result<instances::VolumeKey> customVolumeOf(Context &context, const Request &request);
 std::string urlOfCustomVolume(const instances::VolumeKey &key);
 /// Whether an instance that runs has it.

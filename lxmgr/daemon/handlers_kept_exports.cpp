@@ -18,8 +18,9 @@ namespace
 /// Whose exports a request is about.
 struct Subject {
     store::ExportOwner owner;
-    std::string project;
-    std::string url; ///< Of the instance or volume.
+    std::string project; ///< Of the request.
+    std::string home;    ///< Where it lies.
+    std::string url;     ///< Of the instance or volume.
     std::map<std::string, std::vector<std::string>> resources;
     instances::InstanceKey instance; ///< Where it is one.
     bool isVolume() const { return owner.kind == store::ExportOwner::Kind::Volume; }
@@ -28,13 +29,14 @@ struct Subject {
 Result<Subject> subjectOf(Context &context, const Request &request)
 {
     Subject subject;
-    subject.project = request.project();
+    subject.project = subject.home = request.project();
     if (request.params.size() > 1 && request.params[1].first == "type") {
         const instances::VolumeKey key = TRY(customVolumeOf(context, request));
+        subject.home = key.project;
         subject.owner = TRY(context.volumeExchange.ownerOf(key));
         subject.url = api::routePath(api::RouteId::VolumeGet, {key.pool, "custom", key.name});
         subject.resources = {
-            {"storage_volumes", {urlOfCustomVolume(key)}}
+            {"storage_volumes", {urlOfCustomVolume({key.pool, subject.project, key.name})}}
         };
     } else {
         subject.instance = keyOf(request);
@@ -45,11 +47,11 @@ Result<Subject> subjectOf(Context &context, const Request &request)
     return subject;
 }
 
-std::string urlOfBackup(const Subject &subject, const std::string &backup)
+std::string urlOfBackup(const Subject &subject, const std::string &backup, const std::string &project)
 {
     std::string url = subject.url + "/backups/" + http::percentEncode(backup);
-    if (subject.project != store::kDefaultProject)
-        url += "?project=" + http::percentEncode(subject.project);
+    if (project != store::kDefaultProject)
+        url += "?project=" + http::percentEncode(project);
     return url;
 }
 
@@ -66,11 +68,11 @@ void publish(Context &context, const Request &request, const Subject &subject, c
 {
     api::Lifecycle event;
     event.action = (subject.isVolume() ? "storage-volume-backup-" : "instance-backup-") + verb;
-    event.source = urlOfBackup(subject, backup);
+    event.source = urlOfBackup(subject, backup, subject.home);
     event.requestor = request.peer.requestor();
     for (const auto &[name, value] : details)
         event.context[name] = value;
-    context.events.lifecycle(event, subject.project);
+    context.events.lifecycle(event, subject.home);
 }
 
 Status list(Context &context, Request &request, const Responder &responder)
@@ -81,7 +83,7 @@ Status list(Context &context, Request &request, const Responder &responder)
     writer.beginArray();
     for (const store::Export &row : TRY(context.exports.list(subject.owner))) {
         if (request.recursion() == 0)
-            writer.string(urlOfBackup(subject, row.name));
+            writer.string(urlOfBackup(subject, row.name, subject.project));
         else
             writeBackup(writer, subject, row);
     }
@@ -109,7 +111,7 @@ Status operateOn(Context &context, const Subject &subject, const std::string &ba
     options.project = subject.project;
     options.description = std::move(description);
     options.resources = subject.resources;
-    options.resources["backups"] = {urlOfBackup(subject, backup)};
+    options.resources["backups"] = {urlOfBackup(subject, backup, subject.project)};
     const auto task = context.operations.run(std::move(options), [work = std::move(work)](Task &) { return work(); });
     responder.async(task->snapshot(), subject.project);
     return {};

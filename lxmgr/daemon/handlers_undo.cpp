@@ -13,7 +13,11 @@ namespace lxmgr::daemon
 namespace
 {
 
-std::string urlOfUndo(const store::UndoEntry &entry) { return urlOf("lxmgr/undo", std::to_string(entry.id), entry.project); }
+/// In the project of the request: that of a volume may be in common with another.
+std::string urlOfUndo(const Request &request, const store::UndoEntry &entry)
+{
+    return urlOf("lxmgr/undo", std::to_string(entry.id), request.project());
+}
 
 std::string describe(const store::UndoEntry &entry)
 {
@@ -51,7 +55,8 @@ Result<store::UndoEntry> findEntry(Context &context, const Request &request)
 Status list(Context &context, Request &request, const Responder &responder)
 {
     const auto entries = TRY(store::listUndo(context.db, request.project()));
-    sendList(request, responder, entries, urlOfUndo, [](const store::UndoEntry &entry) {
+    const auto url = [&](const store::UndoEntry &entry) { return urlOfUndo(request, entry); };
+    sendList(request, responder, entries, url, [](const store::UndoEntry &entry) {
         api::Undo undo;
         fill(undo, entry);
         return undo;
@@ -78,19 +83,19 @@ Status get(Context &context, Request &request, const Responder &responder)
     return {};
 }
 
-Status work(Context &context, const Responder &responder, const store::UndoEntry &entry, std::string description,
+Status work(Context &context, const Request &request, const Responder &responder, const store::UndoEntry &entry, std::string description,
             std::function<Status(Task &)> body)
 {
     TaskOptions options;
-    options.project = entry.project;
+    options.project = request.project();
     options.description = std::move(description);
-    options.resources = {{"undo", {urlOfUndo(entry)}}};
+    options.resources = {{"undo", {urlOfUndo(request, entry)}}};
     const auto task = context.operations.run(std::move(options), [&context, body = std::move(body)](Task &running) -> Status {
         TRY(body(running));
         context.schedulesChanged();
         return {};
     });
-    responder.async(task->snapshot(), entry.project);
+    responder.async(task->snapshot(), request.project());
     return {};
 }
 
@@ -98,17 +103,17 @@ Status apply(Context &context, Request &request, const Responder &responder)
 {
     const store::UndoEntry entry = TRY(findEntry(context, request));
     const auto post = TRY(request.json<api::UndoPost>());
-    return work(context, responder, entry, "Undoing the " + describe(entry), [&context, entry, name = post.name](Task &task) {
-        return context.manager.applyUndo(entry.project, entry.id, name, task);
+    return work(context, request, responder, entry, "Undoing the " + describe(entry), [&context, entry, name = post.name](Task &task) {
+        return context.manager.applyUndo(task.project(), entry.id, name, task);
     });
 }
 
 Status remove(Context &context, Request &request, const Responder &responder)
 {
     const store::UndoEntry entry = TRY(findEntry(context, request));
-    return work(context, responder, entry, "Forgetting the " + describe(entry),
-                [&context, entry](Task &) -> Status {
-                    TRY(context.undo.drop(entry.project, entry.id));
+    return work(context, request, responder, entry, "Forgetting the " + describe(entry),
+                [&context, entry](Task &task) -> Status {
+                    TRY(context.undo.drop(task.project(), entry.id));
                     context.exports.sweep();
                     return {};
                 });

@@ -24,10 +24,10 @@ Status backupCreate(Context &context, Request &request, const Responder &respond
         return context.volumeExchange.exportVolume(key, wanted, inUse, to, progress, begun);
     };
     TaskOptions options;
-    options.project = key.project;
+    options.project = request.project();
     options.description = "Backing up storage volume";
     options.resources = {
-        {"storage_volumes", {urlOfCustomVolume(key)}}
+        {"storage_volumes", {urlOfCustomVolume({key.pool, options.project, key.name})}}
     };
     if (!request.fds.empty())
         return passArchive(context, request, responder, std::move(options), write);
@@ -56,7 +56,8 @@ std::span<const HandlerRow> volumeExchangeHandlers() { return kRows; }
 Status importVolume(Context &context, Request &request, const Responder &responder)
 {
     const std::string *name = request.familyHeader("name");
-    instances::VolumeImport wanted{{request.param("name"), request.project(), name ? *name : ""},
+    const std::string home = TRY(store::homeOf(context.db, request.project(), store::Shared::Volumes));
+    instances::VolumeImport wanted{{request.param("name"), home, name ? *name : ""},
                                    TRY(configHeader(request))};
     TRY(context.pools.custom(wanted.key.pool));
     const auto file = TRY(uploaded(request));
@@ -65,10 +66,10 @@ Status importVolume(Context &context, Request &request, const Responder &respond
         wanted.key.name = index->volume.name;
     TRY(checkObjectName("storage volume", wanted.key.name));
     TaskOptions options;
-    options.project = wanted.key.project;
+    options.project = request.project();
     options.description = "Importing storage volume";
     options.resources = {
-        {"storage_volumes", {urlOfCustomVolume(wanted.key)}}
+        {"storage_volumes", {urlOfCustomVolume({wanted.key.pool, options.project, wanted.key.name})}}
     };
     options.mayCancel = true;
     options.progressKey = "create_volume_from_backup_progress";
@@ -80,7 +81,7 @@ Status importVolume(Context &context, Request &request, const Responder &respond
             announceVolume(context, by, "storage-volume-created", wanted.key);
             return {};
         });
-    responder.async(task->snapshot(), wanted.key.project);
+    responder.async(task->snapshot(), request.project());
     return {};
 }
 

@@ -20,7 +20,8 @@ namespace
 
 using instances::VolumeKey;
 
-VolumeKey volumeKeyOf(const Request &request)
+/// As the caller calls it, whose project may use the volumes of another.
+VolumeKey namedIn(const Request &request)
 {
     return {request.param("name"), request.project(), request.param("volume")};
 }
@@ -68,6 +69,7 @@ public:
     static Result<UserIndex> create(Context &context)
     {
         UserIndex index;
+        index.m_homes = TRY(store::homes(context.db, store::Shared::Volumes));
         index.m_instances = TRY(context.manager.describeAll(""));
         index.m_profiles = TRY(store::listProfiles(context.db, ""));
         return index;
@@ -76,27 +78,36 @@ public:
     {
         std::vector<std::string> urls;
         for (const instances::Described &instance : m_instances) {
-            if (instance.row.project == key.project && instances::usesVolume(instance.expanded.devices, key))
+            if (isHome(instance.row.project, key) && instances::usesVolume(instance.expanded.devices, key))
                 urls.push_back(urlOf("instances", instance.row.name, instance.row.project));
         }
         for (const store::Profile &profile : m_profiles)
-            if (profile.project == key.project && instances::usesVolume(profile.devices, key))
+            if (isHome(profile.project, key) && instances::usesVolume(profile.devices, key))
                 urls.push_back(urlOf("profiles", profile.name, profile.project));
         return urls;
     }
 
 private:
+    bool isHome(const std::string &project, const VolumeKey &key) const
+    {
+        const auto home = m_homes.find(project);
+        return home != m_homes.end() && home->second == key.project;
+    }
+
+    std::map<std::string, std::string> m_homes;
     std::vector<instances::Described> m_instances;
     std::vector<store::Profile> m_profiles;
 };
 
-Status refuseUsed(Context &context, const VolumeKey &key)
+Status refuseUsed(Context &context, const Request &request, const VolumeKey &key)
 {
     const std::vector<std::string> users = TRY(UserIndex::create(context)).of(key);
     if (users.empty())
         return {};
-    return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by " + join(users, ", ") +
-                                       " (lxmgr storage volume detach)");
+    std::vector<std::string> seen = visibleUrls(request, users);
+    if (seen.size() < users.size())
+        seen.emplace_back(seen.empty() ? "another project" : "other projects");
+    return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by " + join(seen, ", ") + " (lxmgr storage volume detach)");
 }
 
 api::StorageVolume toApi(const store::Volume &row, std::vector<std::string> users)
@@ -155,10 +166,13 @@ std::string etagOfSnapshot(const store::VolumeSnapshot &row)
 Status appendCustom(Context &context, const Request &request, std::vector<api::StorageVolume> &volumes)
 {
     const bool all = request.query.flag("all-projects");
+    const std::string home = TRY(store::homeOf(context.db, request.project(), store::Shared::Volumes));
     const UserIndex users = TRY(UserIndex::create(context));
-    for (const store::Volume &row : TRY(context.volumes.list(request.param("name"), all ? "" : request.project()))) {
+    for (const store::Volume &row : TRY(context.volumes.list(request.param("name"), all ? "" : home))) {
+        if (all && !request.caller.mayUse(row.project))
+            continue;
         const VolumeKey key{row.pool, row.project, row.name};
-        const api::StorageVolume volume = toApi(row, users.of(key));
+        const api::StorageVolume volume = toApi(row, visibleUrls(request, users.of(key)));
         volumes.push_back(volume);
         for (const store::VolumeSnapshot &snapshot : TRY(context.volumes.snapshots(key)))
             volumes.push_back(asVolume(volume, toApi(key, snapshot)));
@@ -171,7 +185,7 @@ Status appendInstances(Context &context, const Request &request, std::vector<api
     const bool all = request.query.flag("all-projects");
     const instances::SnapshotsByInstance snapshots = TRY(context.manager.snapshotsOfAll());
     for (const store::Instance &row : TRY(store::listInstances(context.db, all ? "" : request.project()))) {
-        if (row.pool != request.param("name"))
+        if (row.pool != request.param("name") || !request.caller.mayUse(row.project))
             continue;
         api::StorageVolume volume;
         volume.name = row.name;
@@ -208,10 +222,10 @@ Status volumeList(Context &context, Request &request, const Responder &responder
         TRY(appendInstances(context, request, volumes));
     if (type.empty() || type == "custom")
         TRY(appendCustom(context, request, volumes));
-    std::erase_if(volumes, [&](const api::StorageVolume &volume) { return !request.caller.mayUse(volume.project); });
     if ((type.empty() || type == "image") && request.caller.trusted()) // they are shared by all projects
         TRY(appendImages(context, request, volumes));
     const auto filter = TRY(api::Filter::parse(request.query.value("filter")));
+    const bool all = request.query.flag("all-projects");
     std::string json;
     api::JsonWriter writer(json);
     writer.beginArray();
@@ -220,7 +234,7 @@ Status volumeList(Context &context, Request &request, const Responder &responder
             continue;
         const std::size_t slash = volume.name.find('/');
         if (request.recursion() == 0)
-            writer.string(urlOfVolume(request.param("name"), volume.type, volume.name.substr(0, slash), volume.project,
+            writer.string(urlOfVolume(request.param("name"), volume.type, volume.name.substr(0, slash), all ? volume.project : request.project(),
                                       slash == std::string::npos ? "" : volume.name.substr(slash + 1)));
         else
             writeJson(writer, volume);
@@ -232,8 +246,8 @@ Status volumeList(Context &context, Request &request, const Responder &responder
 
 Status volumeGet(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needPool(context, request.param("name")));
     if (request.param("type") == "container") {
+        TRY(needPool(context, request.param("name")));
         std::vector<api::StorageVolume> volumes;
         TRY(appendInstances(context, request, volumes));
         const auto found = std::ranges::find(volumes, request.param("volume"), &api::StorageVolume::name);
@@ -242,10 +256,9 @@ Status volumeGet(Context &context, Request &request, const Responder &responder)
         responder.sync(*found);
         return {};
     }
-    TRY(needCustom(request));
-    const VolumeKey key = volumeKeyOf(request);
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     const store::Volume row = TRY(context.volumes.find(key));
-    responder.sync(api::toJson(toApi(row, TRY(UserIndex::create(context)).of(key))), etagOfVolume(row));
+    responder.sync(api::toJson(toApi(row, visibleUrls(request, TRY(UserIndex::create(context)).of(key)))), etagOfVolume(row));
     return {};
 }
 
@@ -255,8 +268,9 @@ Status copyVolume(Context &context, const Request &request, const Responder &res
     TRY(checkProject(request, source.project));
     instances::Volumes::Source from;
     const std::size_t slash = source.name.find('/');
-    from.key = {source.pool.empty() ? wanted.pool : source.pool,
-                source.project.empty() ? wanted.project : source.project, source.name.substr(0, slash)};
+    const std::string there = source.project.empty() ? request.project() : source.project;
+    from.key = {source.pool.empty() ? wanted.pool : source.pool, TRY(store::homeOf(context.db, there, store::Shared::Volumes)),
+                source.name.substr(0, slash)};
     if (slash != std::string::npos)
         from.snapshot = source.name.substr(slash + 1);
     from.with = source.volumeOnly || from.snapshot ? storage::WithSnapshots::No : storage::WithSnapshots::Yes;
@@ -265,13 +279,13 @@ Status copyVolume(Context &context, const Request &request, const Responder &res
     const VolumeKey key{wanted.pool, wanted.project, wanted.name};
     const bool refresh = from.refresh && store::findVolume(context.db, key.pool, key.project, key.name);
     if (refresh)
-        TRY(context.manager.checkVolumeIdle(key, "stop it before refreshing it"));
+        TRY(context.manager.checkVolumeIdle(key, request.project(), "stop it before refreshing it"));
     TaskOptions options;
-    options.project = key.project;
+    options.project = request.project();
     options.description = refresh ? "Refreshing storage volume" : "Copying storage volume";
     options.mayCancel = true;
     options.resources = {
-        {"storage_volumes", {urlOfVolume(key)}}
+        {"storage_volumes", {urlOfVolume({key.pool, request.project(), key.name})}}
     };
     const auto task = context.operations.run(
         std::move(options), [&context, by = request.peer.requestor(), from, wanted, key, refresh](Task &running) -> Status {
@@ -279,7 +293,7 @@ Status copyVolume(Context &context, const Request &request, const Responder &res
             publish(context, by, refresh ? "storage-volume-updated" : "storage-volume-created", key);
             return {};
         });
-    responder.async(task->snapshot(), key.project);
+    responder.async(task->snapshot(), request.project());
     return {};
 }
 
@@ -298,7 +312,7 @@ Status volumeCreate(Context &context, Request &request, const Responder &respond
         return Error(Code::Unsupported, "volumes of content type " + quoted(post.contentType) +
                                             " are not supported by this version (filesystem)");
     store::Volume row;
-    row.project = request.project();
+    row.project = TRY(store::homeOf(context.db, request.project(), store::Shared::Volumes));
     row.pool = request.param("name");
     row.name = post.name;
     row.description = post.description;
@@ -311,20 +325,18 @@ Status volumeCreate(Context &context, Request &request, const Responder &respond
     TRY(context.volumes.create(row));
     const VolumeKey key{row.pool, row.project, row.name};
     publish(context, request.peer.requestor(), "storage-volume-created", key);
-    responder.created(urlOfVolume(key));
+    responder.created(urlOfVolume({key.pool, request.project(), key.name}));
     return {};
 }
 
 Status volumeChange(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needPool(context, request.param("name")));
-    TRY(needCustom(request));
-    const VolumeKey key = volumeKeyOf(request);
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     const store::Volume row = TRY(context.volumes.find(key));
     TRY(api::checkEtag(request.ifMatch(), etagOfVolume(row)));
     const auto put = TRY(request.json<api::StorageVolumePut>());
     if (!put.restore.empty()) {
-        TRY(context.manager.checkVolumeIdle(key, "stop it before restoring"));
+        TRY(context.manager.checkVolumeIdle(key, request.project(), "stop it before restoring"));
         TRY(context.volumes.restore(key, put.restore));
         publish(context, request.peer.requestor(), "storage-volume-restored", key,
                 {
@@ -343,15 +355,16 @@ Status volumeChange(Context &context, Request &request, const Responder &respond
     return {};
 }
 
+/// `named`: what the caller calls it then.
 Status moveVolume(Context &context, const Request &request, const Responder &responder, const VolumeKey &from,
-                  const VolumeKey &to)
+                  const VolumeKey &to, const VolumeKey &named)
 {
     TaskOptions options;
-    options.project = from.project;
+    options.project = request.project();
     options.description = "Moving storage volume";
     options.mayCancel = true;
     options.resources = {
-        {"storage_volumes", {urlOfVolume(to)}}
+        {"storage_volumes", {urlOfVolume(named)}}
     };
     const auto task = context.operations.run(
         std::move(options), [&context, by = request.peer.requestor(), from, to](Task &running) -> Status {
@@ -362,45 +375,42 @@ Status moveVolume(Context &context, const Request &request, const Responder &res
                     {{"old_name", from.name}, {"old_pool", from.pool}});
             return {};
         });
-    responder.async(task->snapshot(), from.project);
+    responder.async(task->snapshot(), request.project());
     return {};
 }
 
 Status volumePost(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needPool(context, request.param("name")));
-    TRY(needCustom(request));
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     const auto post = TRY(request.json<api::StorageVolumePost>());
-    const VolumeKey key = volumeKeyOf(request);
     TRY(context.volumes.find(key));
     if (post.migration)
         return Error(Code::Unsupported, "moving storage volumes between servers is not supported by this version");
     TRY(checkProject(request, post.project));
-    TRY(refuseUsed(context, key));
-    const VolumeKey to{post.pool.empty() ? key.pool : post.pool, post.project.empty() ? key.project : post.project,
-                       post.name.empty() ? key.name : post.name};
+    TRY(refuseUsed(context, request, key));
+    const VolumeKey named{post.pool.empty() ? key.pool : post.pool, post.project.empty() ? request.project() : post.project,
+                          post.name.empty() ? key.name : post.name};
+    if (!store::findProject(context.db, named.project))
+        return Error(Code::NotFound, "Project not found: " + quoted(named.project));
+    const VolumeKey to{named.pool, TRY(store::homeOf(context.db, named.project, store::Shared::Volumes)), named.name};
     if (to.pool != key.pool || to.project != key.project) {
         TRY(needPool(context, to.pool));
-        if (!store::findProject(context.db, to.project))
-            return Error(Code::NotFound, "Project not found: " + quoted(to.project));
-        return moveVolume(context, request, responder, key, to);
+        return moveVolume(context, request, responder, key, to, named);
     }
     TRY(context.volumes.rename(key, to.name));
     publish(context, request.peer.requestor(), "storage-volume-renamed", to,
             {
     },
             {{"old_name", key.name}});
-    responder.created(urlOfVolume(to));
+    responder.created(urlOfVolume(named));
     return {};
 }
 
 Status volumeDelete(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needPool(context, request.param("name")));
-    TRY(needCustom(request));
-    const VolumeKey key = volumeKeyOf(request);
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     TRY(context.volumes.find(key));
-    TRY(refuseUsed(context, key));
+    TRY(refuseUsed(context, request, key));
     TRY(context.volumes.remove(key, keepOf(request)));
     context.exports.sweep();
     publish(context, request.peer.requestor(), "storage-volume-deleted", key);
@@ -410,15 +420,14 @@ Status volumeDelete(Context &context, Request &request, const Responder &respond
 
 Status volumeState(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needPool(context, request.param("name")));
     api::StorageVolumeState state;
     if (request.param("type") == "container") {
+        TRY(needPool(context, request.param("name")));
         const instances::Pools::Use pool = TRY(context.pools.get(request.param("name")));
         state.usage.used = TRY(pool->usage(request.project(), request.param("volume"))).count;
         state.usage.total = TRY(pool->limit(request.project(), request.param("volume"))).value_or(Bytes{}).count;
     } else {
-        TRY(needCustom(request));
-        const auto usage = TRY(context.volumes.usage(volumeKeyOf(request)));
+        const auto usage = TRY(context.volumes.usage(TRY(customVolumeOf(context, request))));
         state.usage.used = usage.used.count;
         state.usage.total = usage.limit.value_or(Bytes{}).count;
     }
@@ -431,15 +440,15 @@ Status volumeState(Context &context, Request &request, const Responder &responde
 /// Of a custom volume, or of the instance whose root disk it is.
 Result<std::vector<api::StorageVolumeSnapshot>> snapshotsOf(Context &context, const Request &request)
 {
-    TRY(needPool(context, request.param("name")));
-    const VolumeKey key = volumeKeyOf(request);
     std::vector<api::StorageVolumeSnapshot> snapshots;
     if (request.param("type") == "container") {
+        TRY(needPool(context, request.param("name")));
+        const VolumeKey key = namedIn(request);
         for (const store::Snapshot &row : TRY(context.manager.snapshots({key.project, key.name})))
             snapshots.push_back(toApi(key.name, row));
         return snapshots;
     }
-    TRY(needCustom(request));
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     for (const store::VolumeSnapshot &row : TRY(context.volumes.snapshots(key)))
         snapshots.push_back(toApi(key, row));
     return snapshots;
@@ -447,7 +456,7 @@ Result<std::vector<api::StorageVolumeSnapshot>> snapshotsOf(Context &context, co
 
 Status snapshotList(Context &context, Request &request, const Responder &responder)
 {
-    const VolumeKey key = volumeKeyOf(request);
+    const VolumeKey key = namedIn(request);
     const auto url = [&](const api::StorageVolumeSnapshot &snapshot) {
         return urlOfVolume(key.pool, request.param("type"), key.name, key.project, snapshot.name.substr(key.name.size() + 1));
     };
@@ -457,9 +466,8 @@ Status snapshotList(Context &context, Request &request, const Responder &respond
 
 Status snapshotGet(Context &context, Request &request, const Responder &responder)
 {
-    const VolumeKey key = volumeKeyOf(request);
     if (request.param("type") == "container") {
-        const std::string name = key.name + "/" + request.param("snapshot");
+        const std::string name = request.param("volume") + "/" + request.param("snapshot");
         const auto all = TRY(snapshotsOf(context, request));
         const auto found = std::ranges::find(all, name, &api::StorageVolumeSnapshot::name);
         if (found == all.end())
@@ -467,7 +475,7 @@ Status snapshotGet(Context &context, Request &request, const Responder &responde
         responder.sync(*found);
         return {};
     }
-    TRY(needCustom(request));
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     const store::VolumeSnapshot row = TRY(context.volumes.snapshot(key, request.param("snapshot")));
     responder.sync(api::toJson(toApi(key, row)), etagOfSnapshot(row));
     return {};
@@ -480,7 +488,7 @@ Status run(Context &context, const Request &request, const Responder &responder,
     options.project = request.project();
     options.description = std::move(description);
     options.resources = {
-        {"storage_volumes", {urlOfVolume(volumeKeyOf(request))}}
+        {"storage_volumes", {urlOfVolume(namedIn(request))}}
     };
     const auto task = context.operations.run(std::move(options), std::move(work));
     responder.async(task->snapshot(), request.project());
@@ -489,9 +497,8 @@ Status run(Context &context, const Request &request, const Responder &responder,
 
 Status snapshotCreate(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needCustom(request));
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     const auto post = TRY(request.json<api::StorageVolumeSnapshotsPost>());
-    const VolumeKey key = volumeKeyOf(request);
     TRY(context.volumes.find(key));
     if (!post.name.empty())
         TRY(checkObjectName("snapshot", post.name));
@@ -503,7 +510,7 @@ Status snapshotCreate(Context &context, Request &request, const Responder &respo
                [&context, by = request.peer.requestor(), key, wanted, description = post.description](Task &task) -> Status {
                    const std::string name = TRY(context.volumes.createSnapshot(key, wanted, description));
                    task.setResources({
-                       {"storage_volume_snapshots", {urlOfVolume(key.pool, "custom", key.name, key.project, name)}}
+                       {"storage_volume_snapshots", {urlOfVolume(key.pool, "custom", key.name, task.project(), name)}}
                    });
                    publish(context, by, "storage-volume-snapshot-created", key, name);
                    return {};
@@ -512,8 +519,7 @@ Status snapshotCreate(Context &context, Request &request, const Responder &respo
 
 Status snapshotChange(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needCustom(request));
-    const VolumeKey key = volumeKeyOf(request);
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     store::VolumeSnapshot row = TRY(context.volumes.snapshot(key, request.param("snapshot")));
     TRY(api::checkEtag(request.ifMatch(), etagOfSnapshot(row)));
     const auto put = TRY(request.json<api::StorageVolumeSnapshotPut>());
@@ -528,9 +534,8 @@ Status snapshotChange(Context &context, Request &request, const Responder &respo
 
 Status snapshotPost(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needCustom(request));
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     const auto post = TRY(request.json<api::RenamePost>());
-    const VolumeKey key = volumeKeyOf(request);
     const std::string from = request.param("snapshot");
     TRY(context.volumes.snapshot(key, from));
     return run(context, request, responder, "Renaming storage volume snapshot",
@@ -546,8 +551,7 @@ Status snapshotPost(Context &context, Request &request, const Responder &respond
 
 Status snapshotDelete(Context &context, Request &request, const Responder &responder)
 {
-    TRY(needCustom(request));
-    const VolumeKey key = volumeKeyOf(request);
+    const VolumeKey key = TRY(customVolumeOf(context, request));
     const std::string name = request.param("snapshot");
     TRY(context.volumes.snapshot(key, name));
     return run(context, request, responder, "Deleting storage volume snapshot",
@@ -586,18 +590,18 @@ Result<VolumeKey> customVolumeOf(Context &context, const Request &request)
 {
     TRY(needPool(context, request.param("name")));
     TRY(needCustom(request));
-    return volumeKeyOf(request);
+    VolumeKey key = namedIn(request);
+    key.project = TRY(store::homeOf(context.db, key.project, store::Shared::Volumes));
+    return key;
 }
 
 std::string urlOfCustomVolume(const VolumeKey &key) { return urlOfVolume(key); }
 
 Result<storage::InUse> volumeInUse(Context &context, const VolumeKey &key)
 {
-    for (const instances::Described &instance : TRY(context.manager.describeAll(key.project)))
-        if (instance.row.project == key.project && instances::usesVolume(instance.expanded.devices, key) &&
-            context.manager.guest({instance.row.project, instance.row.name}))
-            return storage::InUse::Yes;
-    return storage::InUse::No;
+    const auto users = TRY(context.manager.instancesWith(key));
+    return std::ranges::any_of(users, [](const instances::Described &instance) { return instance.guest.has_value(); }) ? storage::InUse::Yes
+                                                                                                                       : storage::InUse::No;
 }
 
 void announceVolume(Context &context, const api::Requestor &by, const char *action, const VolumeKey &key)

@@ -197,12 +197,24 @@ Result<bool> Manager::waitBooted(const InstanceKey &key, std::chrono::millisecon
     return m_running->waitBooted(key, std::chrono::steady_clock::now() + timeout);
 }
 
-Status Manager::checkVolumeIdle(const VolumeKey &key, const std::string &cure)
+Result<std::vector<Described>> Manager::instancesWith(const VolumeKey &key)
 {
-    for (const Described &instance : TRY(describeAll(key.project)))
-        if (instance.guest && usesVolume(instance.expanded.devices, key))
-            return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by running instance " +
-                                               quoted(instance.row.name) + " (" + cure + ")");
+    std::vector<Described> users;
+    for (const std::string &project : TRY(store::projectsAt(m_s.db, key.project, store::Shared::Volumes)))
+        for (Described &instance : TRY(describeAll(project)))
+            if (usesVolume(instance.expanded.devices, key))
+                users.push_back(std::move(instance));
+    return users;
+}
+
+Status Manager::checkVolumeIdle(const VolumeKey &key, const std::string &project, const std::string &cure)
+{
+    for (const Described &instance : TRY(instancesWith(key)))
+        if (instance.guest)
+            return Error(Code::WrongState, "storage volume " + quoted(key.name) + " is used by " +
+                                               (instance.row.project == project ? "running instance " + quoted(instance.row.name)
+                                                                                : "a running instance of another project") +
+                                               " (" + cure + ")");
     return {};
 }
 

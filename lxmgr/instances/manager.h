@@ -245,8 +245,10 @@ public:
     /// What of it is not applied, where we do it.
     std::vector<std::string> cloudWarnings(const InstanceKey &key);
 
-    /// WrongState: an instance with the custom volume runs. `cure`: "stop it before restoring".
-    Status checkVolumeIdle(const VolumeKey &key, const std::string &cure);
+    /// Those that have the custom volume, of all projects that use it.
+    Result<std::vector<Described>> instancesWith(const VolumeKey &key);
+    /// WrongState: one of them runs; who asks in `project` is told its name if it is of that. `cure`: "stop it before restoring".
+    Status checkVolumeIdle(const VolumeKey &key, const std::string &project, const std::string &cure);
 
     // Snapshots. Of one instance the oldest first.
     Result<std::vector<store::Snapshot>> snapshots(const InstanceKey &key);

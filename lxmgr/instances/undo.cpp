@@ -190,7 +190,7 @@ Status Manager::applyUndo(const std::string &project, std::int64_t id, const std
     case store::UndoKind::Config: return applyConfig(entry);
     case store::UndoKind::Profile: return applyProfile(entry);
     case store::UndoKind::VolumeRestore:
-        TRY(checkVolumeIdle(TRY(m_s.volumes.keyOf(entry)), "stop it before its volume is changed"));
+        TRY(checkVolumeIdle(TRY(m_s.volumes.keyOf(entry)), project, "stop it before its volume is changed"));
         [[fallthrough]];
     case store::UndoKind::Volume:
     case store::UndoKind::VolumeSnapshot: break;

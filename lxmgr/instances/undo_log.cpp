@@ -66,7 +66,9 @@ std::optional<std::int64_t> UndoLog::keptUntil(const std::string &pool)
 Result<store::UndoEntry> UndoLog::find(const std::string &project, std::int64_t id)
 {
     auto entry = store::findUndo(m_db, id);
-    if ((entry && entry->project != project) || (!entry && entry.error().code == Code::NotFound))
+    const bool ofVolume = entry && store::isOfVolume(entry->kind);
+    const std::string home = ofVolume ? TRY(store::homeOf(m_db, project, store::Shared::Volumes)) : project;
+    if ((entry && entry->project != project && entry->project != home) || (!entry && entry.error().code == Code::NotFound))
         return Error(Code::NotFound, "Nothing to undo has the number " + std::to_string(id) + " (see 'lxmgr undo list')");
     return entry;
 }

@@ -53,7 +53,7 @@ public:
     /// trash.expiry says so or `pool` has no space to spare. `pool` is "" where no files belong to it.
     std::optional<std::int64_t> keptUntil(const std::string &pool = {});
 
-    /// NotFound: also one of another project.
+    /// NotFound: also one of another project, unless it is of a volume that the two have in common.
     Result<store::UndoEntry> find(const std::string &project, std::int64_t id);
     /// The driver that its files lie with.
     Result<Pools::Use> poolOf(const store::UndoEntry &entry);

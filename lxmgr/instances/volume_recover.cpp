@@ -42,6 +42,7 @@ Status Volumes::bringBack(const config::VolumeDocument &document, storage::Drive
     const auto lock = lockFor({pool.name(), document.project, document.name});
     const std::lock_guard guard(*lock);
     TRY(store::findProject(m_db, document.project));
+    TRY(checkOwn(document.project));
     return record(document, pool, document.name);
 }
 
@@ -63,7 +64,9 @@ Status Volumes::recoverAside(storage::Driver &pool, Apply apply, std::vector<Fou
             one.project = document->project;
             one.name = document->name;
         }
-        if (document && apply == Apply::Yes) {
+        if (document && apply == Apply::Yes)
+            done = checkOwn(document->project);
+        if (document && done && apply == Apply::Yes) {
             store::UndoEntry entry;
             entry.project = document->project;
             entry.kind = store::UndoKind::Volume;

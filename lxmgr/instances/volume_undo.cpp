@@ -113,6 +113,8 @@ Result<UndoPreview> Volumes::previewUndo(const store::UndoEntry &entry)
     if (entry.kind == store::UndoKind::Volume) {
         if (store::findVolume(m_db, entry.pool, entry.project, entry.object))
             preview.obstacle = titleOf({entry.pool, entry.project, entry.object}) + anotherName(entry);
+        else if (const Status own = checkOwn(entry.project); !own)
+            preview.obstacle = own.error().message;
     } else if (const auto row = volumeOf(entry); !row) {
         preview.obstacle = row.error().message;
     } else if (const Status near = checkSamePool(entry, *row); !near) {
@@ -165,6 +167,7 @@ Status Volumes::record(const config::VolumeDocument &document, storage::Driver &
 Status Volumes::applyDelete(store::UndoEntry entry, const std::string &name)
 {
     TRY(checkObjectName("storage volume", name));
+    TRY(checkOwn(entry.project));
     const VolumeKey key{entry.pool, entry.project, name};
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);

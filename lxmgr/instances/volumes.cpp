@@ -77,6 +77,15 @@ Status Volumes::checkFree(const VolumeKey &key, storage::Driver &pool)
     return {};
 }
 
+Status Volumes::checkOwn(const std::string &project)
+{
+    const std::string home = TRY(store::homeOf(m_db, project, store::Shared::Volumes));
+    if (home == project)
+        return {};
+    return Error(Code::WrongState, "project " + quoted(project) + " uses the storage volumes of project " + quoted(home))
+        .hint("while it is empty: lxmgr project set " + project + " features.storage.volumes=true");
+}
+
 Status Volumes::insert(store::Volume &row)
 {
     dropEmpty(row.config);
@@ -306,15 +315,16 @@ Status Volumes::writeDocument(const store::Volume &row)
 Result<DiskSources> Volumes::mounts(const std::string &project, const std::vector<config::Device> &devices)
 {
     DiskSources mounts;
+    const std::string home = TRY(store::homeOf(m_db, project, store::Shared::Volumes));
     for (const config::Device &device : devices) {
         const auto *disk = device.as<config::DiskDevice>();
         if (!disk || !disk->isVolume())
             continue;
-        const VolumeKey key{disk->pool->text, project, *disk->source};
+        const VolumeKey key{disk->pool->text, home, *disk->source};
         const store::Volume row = TRY_IN("device " + quoted(device.name), find(key));
         const config::VolumeConfig config = TRY(config::parseVolumeConfig(row.config));
         const storage::RootTree tree =
-            TRY_IN("device " + quoted(device.name), TRY(m_pools.custom(key.pool))->root(project, row.name));
+            TRY_IN("device " + quoted(device.name), TRY(m_pools.custom(key.pool))->root(home, row.name));
         mounts[device.name] = {tree.directory, !config.unmapped.value_or(false), {}};
     }
     return mounts;

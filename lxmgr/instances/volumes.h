@@ -25,7 +25,7 @@ namespace lxmgr::instances
 
 struct VolumeKey {
     std::string pool;
-    std::string project;
+    std::string project; ///< That it lies in: the home of those that use it (store::homeOf()).
     std::string name;
     auto operator<=>(const VolumeKey &) const = default;
 };
@@ -111,7 +111,7 @@ public:
     /// `name`: what a deleted volume or snapshot is called from now on, "" for as before. See Manager::applyUndo.
     Status applyUndo(const store::UndoEntry &entry, const std::string &name);
 
-    /// What the disk devices with a volume are mounted from. NotFound, WrongState: with the device's name.
+    /// What the disk devices with a volume, of an instance of `project`, are mounted from. NotFound, WrongState: with the device's name.
     Result<DiskSources> mounts(const std::string &project, const std::vector<config::Device> &devices);
     /// Before anything else uses volumes.
     Status recover();
@@ -123,6 +123,8 @@ private:
     void emit(const char *action, const VolumeKey &key, const std::string &snapshot = {}, const StringMap &context = {});
     /// AlreadyExists, also for files that lie there and nobody knows: what undoes a creation would take those along.
     Status checkFree(const VolumeKey &key, storage::Driver &pool);
+    /// What comes back into a project must be found there. WrongState: it uses the volumes of another.
+    Status checkOwn(const std::string &project);
     Status insert(store::Volume &row);
     static std::optional<Bytes> limitOf(const config::VolumeConfig &config);
     Status limitNew(const store::Volume &row, const VolumeKey &key, storage::Driver &pool);

@@ -2,7 +2,9 @@
 
 #include "base/text.h"
 #include "store/parts.h"
+#include "store/profiles.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace lxmgr::store
@@ -30,7 +32,17 @@ Status checkEmpty(Database &db, const Project &project)
     return {};
 }
 
-std::string_view keyOf(Shared what) { return what == Shared::Images ? "features.images" : "features.profiles"; }
+struct Feature {
+    Shared what;
+    std::string_view key;
+};
+constexpr Feature kFeatures[] = {
+    {Shared::Images,   "features.images"         },
+    {Shared::Profiles, "features.profiles"       },
+    {Shared::Volumes,  "features.storage.volumes"},
+};
+
+std::string_view keyOf(Shared what) { return std::ranges::find(kFeatures, what, &Feature::what)->key; }
 
 bool shares(const Project &project, Shared what)
 {
@@ -43,15 +55,29 @@ Status addDefaultProfile(Database &db, const Project &project)
     return run(db, "INSERT INTO profiles (project_id, name, description) VALUES (?, 'default', ?)", project.id, "Default profile of project " + project.name);
 }
 
+/// Its volumes would be others from one moment to the next.
+Status checkNoVolumes(Database &db, const Project &project)
+{
+    for (const Profile &profile : TRY(listProfiles(db, project.name)))
+        for (const auto &[name, device] : profile.devices)
+            if (profile.project == project.name && device.contains("pool") && device.contains("source")) // and not one that it shares
+                return Error(Code::WrongState, "project " + quoted(project.name) + " has profile " + quoted(profile.name) +
+                                                   " with a storage volume (remove device " + quoted(name) + " first)");
+    return {};
+}
+
 /// Its own profiles go or come with the feature.
 Status changeFeatures(Database &db, const Project &before, const Project &after)
 {
-    if (shares(before, Shared::Images) == shares(after, Shared::Images) && shares(before, Shared::Profiles) == shares(after, Shared::Profiles))
+    const auto changes = [&](Shared what) { return shares(before, what) != shares(after, what); };
+    if (std::ranges::none_of(kFeatures, changes, &Feature::what))
         return {};
     if (after.name == kDefaultProject)
         return Error(Code::Forbidden, "features.*: what project default has is what others share");
     TRY_IN("features.* change while a project is empty only", checkEmpty(db, after));
-    if (shares(before, Shared::Profiles) == shares(after, Shared::Profiles))
+    if (changes(Shared::Volumes))
+        TRY(checkNoVolumes(db, after));
+    if (!changes(Shared::Profiles))
         return {};
     if (!shares(after, Shared::Profiles))
         return addDefaultProfile(db, after);
@@ -101,12 +127,20 @@ Result<std::string> homeOf(Database &db, const std::string &project, Shared what
     return TRY(row.next()) ? std::string(kDefaultProject) : project;
 }
 
+Result<std::map<std::string, std::string>> homes(Database &db, Shared what)
+{
+    std::map<std::string, std::string> all;
+    for (const Project &project : TRY(listProjects(db)))
+        all[project.name] = shares(project, what) ? kDefaultProject : project.name;
+    return all;
+}
+
 Result<std::vector<std::string>> projectsAt(Database &db, const std::string &home, Shared what)
 {
     std::vector<std::string> names;
-    for (const Project &project : TRY(listProjects(db)))
-        if ((shares(project, what) ? std::string(kDefaultProject) : project.name) == home)
-            names.push_back(project.name);
+    for (const auto &[project, at] : TRY(homes(db, what)))
+        if (at == home)
+            names.push_back(project);
     return names;
 }
 

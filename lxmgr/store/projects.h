@@ -3,6 +3,7 @@
 
 #include "store/database.h"
 
+#include <map>
 #include <vector>
 
 namespace lxmgr::store
@@ -22,10 +23,12 @@ Result<Project> findProject(Database &db, const std::string &name);
 Result<std::vector<Project>> listProjects(Database &db);
 /// With its own profile "default", which is empty. AlreadyExists where the name is taken.
 Result<std::int64_t> insertProject(Database &db, const Project &project);
-/// What a project may have in common with project default: features.images=false, features.profiles=false.
-enum class Shared { Images, Profiles };
-/// The project whose images or profiles `project` uses: itself, or default.
+/// What a project may have in common with project default: features.images=false, features.profiles=false, features.storage.volumes=false.
+enum class Shared { Images, Profiles, Volumes };
+/// The project whose images, profiles or custom volumes `project` uses: itself, or default.
 Result<std::string> homeOf(Database &db, const std::string &project, Shared what);
+/// That of every project, by its name.
+Result<std::map<std::string, std::string>> homes(Database &db, Shared what);
 /// All whose home that is.
 Result<std::vector<std::string>> projectsAt(Database &db, const std::string &home, Shared what);
 /// Replaces description and config of `project.id`. WrongState where features.* would change and something lives in it.

@@ -74,7 +74,9 @@ Result<UndoEntry> findUndo(Database &db, std::int64_t id) { return onlyRow(selec
 
 Result<std::vector<UndoEntry>> listUndo(Database &db, const std::string &project)
 {
-    return project.empty() ? select(db, "") : select(db, "WHERE p.name=?", project);
+    if (project.empty())
+        return select(db, "");
+    return select(db, "WHERE p.name=? OR (p.name=? AND u.kind LIKE 'volume%')", project, TRY(homeOf(db, project, Shared::Volumes)));
 }
 
 Result<std::vector<UndoEntry>> listExpiredUndo(Database &db, std::int64_t now, std::size_t most)

@@ -47,7 +47,7 @@ struct UndoEntry {
 Result<std::int64_t> insertUndo(Database &db, const UndoEntry &entry);
 /// NotFound.
 Result<UndoEntry> findUndo(Database &db, std::int64_t id);
-/// The oldest first; "" gives all projects.
+/// The oldest first; "" gives all projects. With those of volumes that the project has in common with another.
 Result<std::vector<UndoEntry>> listUndo(Database &db, const std::string &project);
 /// Those that expire at `now` or before, and the oldest beyond `most` with files and `most` without.
 Result<std::vector<UndoEntry>> listExpiredUndo(Database &db, std::int64_t now, std::size_t most);

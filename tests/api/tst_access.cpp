@@ -80,6 +80,7 @@ void TestAccess::prepare()
     must({"project", "create", "own"});
     must({"profile", "device", "add", "default", "root", "disk", "path=/", "pool=default", "--project", "own"});
     must({"init", "--empty", "mover", "--project", "own"});
+    must({"storage", "volume", "create", "default", "mover", "--project", "own"});
     must({"project", "create", kTheirs});
     makeObjects("default");
     makeObjects(kTheirs); // last: the image is this one's
@@ -243,6 +244,7 @@ void TestAccess::othersAreOutOfReachOfBodies_data()
     row("instance into a project of theirs", "/1.0/instances/mover?project=own", R"({"name":"c1","project":"zebra","migration":false})");
     row("image of an instance", "/1.0/images?project=own", R"({"source":{"type":"instance","name":"zebra","project":"zebra"}})");
     row("copy of a volume", "/1.0/storage-pools/default/volumes/custom?project=own", R"({"name":"c1","source":{"type":"copy","name":"zebra","pool":"default","project":"zebra"}})");
+    row("volume into a project of theirs", "/1.0/storage-pools/default/volumes/custom/mover?project=own", R"({"name":"mover","project":"zebra"})");
     row("alias of an image of theirs", "/1.0/images/aliases?project=own", R"({"name":"mine","target":"FINGERPRINT"})");
     row("trust", "/1.0/certificates", R"({"type":"client","token":true,"name":"friend"})");
     row("trust in all projects", "/1.0/certificates", R"({"type":"client","restricted":false,"projects":["zebra"],"certificate":"x"})");
@@ -314,6 +316,7 @@ void TestAccess::nothingOfOthersHasChanged()
         for (const QStringList &gone : {QStringList{"delete", "--force", "--purge", kTheirs}, {"storage", "volume", "delete", "default", kTheirs}})
             must(gone + QStringList{"--project", project});
     must({"delete", "--purge", "mover", "--project", "own"});
+    must({"storage", "volume", "delete", "default", "mover", "--purge", "--project", "own"});
     must({"undo", "delete", "--all", "--project", kTheirs});
     must({"config", "unset", "core.https_address"}); // the tunnel ends
     m_keep = {"nothing"}; // compared at the end

@@ -249,7 +249,17 @@ void TestLxcClient::errorsAreRead()
 
 void TestLxcClient::projectsAndMoves()
 {
-    RUN_OK(lxc({"project", "create", "team", "-c", "features.images=false", "-c", "features.profiles=false", "-c", "limits.memory=200MiB"}));
+    RUN_OK(lxc({"project", "create", "team", "-c", "features.images=false", "-c", "features.profiles=false", "-c", "features.storage.volumes=false", "-c",
+                "limits.memory=200MiB"}));
+    RUN_OK(lxc({"storage", "volume", "create", "default", "shared", "--project", "team"}));
+    QVERIFY(lxc({"storage", "volume", "list", "default", "-f", "csv", "-c", "n"}).out.contains("shared"));
+    RUN_OK(lxc({"init", "busybox", "t0", "--project", "team", "-c", "limits.memory=10MiB"}));
+    RUN_OK(lxc({"storage", "volume", "attach", "default", "shared", "t0", "/mnt", "--project", "team"}));
+    const Run shared = lxc({"storage", "volume", "show", "default", "shared"});
+    QVERIFY2(shared.out.contains("/1.0/instances/t0?project=team"), shared.told());
+    RUN_OK(lxc({"delete", "t0", "--project", "team"}));
+    must({"undo", "delete", "--all", "--project", "team"});
+    RUN_OK(lxc({"storage", "volume", "delete", "default", "shared", "--project", "team"}));
     launch("t1", {"-c", "limits.memory=100MiB"});
     must({"snapshot", "create", "t1", "s0"});
     must({"stop", "--force", "t1"});

@@ -25,6 +25,7 @@ private slots:
     void restrictedProjectsKeepAwayFromTheHost();
     void limitsOfProjectsCount();
     void projectsShareWithDefault();
+    void volumesAreWorkedOnThroughAProject();
     void aProjectIsChosenForTheNextCommands();
     void takenAddressesAreNamed();
     void theTunnelComesBack();
@@ -38,6 +39,8 @@ private:
         if (QStandardPaths::findExecutable("curl").isEmpty())
             QSKIP("needs curl");
         must({"config", "set", "core.https_address=127.0.0.1:8443"});
+        must({"storage", "volume", "create", "default", "first"}); // the folders that the first volume of a pool brings with it stay
+        must({"storage", "volume", "delete", "default", "first", "--purge"});
     }
     /// `lxmgr args…` of a user with a configuration folder of his own.
     Run as(const QString &user, const QStringList &args, const QByteArray &input = {});
@@ -260,6 +263,51 @@ void TestTrust::projectsShareWithDefault()
     for (const QByteArray &line : m_box.text({"config", "trust", "list", "-f", "csv", "-c", "nF"}).split('\n'))
         if (line.startsWith("guestmember,"))
             must({"config", "trust", "remove", QString::fromUtf8(line.mid(12))});
+}
+
+/// A client that is restricted to a project with features.storage.volumes=false.
+void TestTrust::volumesAreWorkedOnThroughAProject()
+{
+    must({"storage", "volume", "create", "default", "data"});
+    must({"init", "busybox", "plain"});
+    must({"storage", "volume", "attach", "default", "data", "plain", "/mnt"});
+    must({"project", "create", "shared", "features.images=false", "features.profiles=false", "features.storage.volumes=false"});
+    RUN_OK(as("volumer", {"remote", "add", "far", token({"--projects", "shared"}, "volumer")}));
+    const auto member = [&](const QStringList &args) { return as("volumer", args + QStringList{"--project", "shared"}); };
+    const Run list = member({"storage", "volume", "list", "far:default", "-f", "csv", "-c", "n"});
+    QVERIFY2(list.out.split('\n').contains("data") && !list.out.contains("plain"), list.told());
+    RUN_OK(member({"init", "busybox", "far:guest"}));
+    RUN_OK(member({"storage", "volume", "attach", "far:default", "data", "guest", "/mnt"}));
+    const Run shown = member({"storage", "volume", "show", "far:default", "data"});
+    QVERIFY2(shown.ok() && shown.out.contains("guest") && !shown.out.contains("plain"), shown.told());
+    const Run urls = member({"query", "far:/1.0/storage-pools/default/volumes?project=shared"});
+    QVERIFY2(urls.out.contains("/volumes/custom/data?project=shared"), urls.told());
+    RUN_OK(member({"config", "device", "remove", "far:guest", "data"}));
+    const Run used = member({"storage", "volume", "delete", "far:default", "data"});
+    QVERIFY2(!used.ok() && used.err.contains("another project") && !used.err.contains("plain"), used.told());
+    // He does with them what he likes, and waits for what he has begun.
+    RUN_OK(member({"storage", "volume", "create", "far:default", "mine"}));
+    RUN_OK(member({"storage", "volume", "snapshot", "create", "far:default", "mine", "s0"}));
+    RUN_OK(member({"storage", "volume", "copy", "far:default/mine", "default/other"}));
+    RUN_OK(member({"storage", "volume", "snapshot", "restore", "far:default", "mine", "s0"}));
+    RUN_OK(member({"storage", "volume", "delete", "far:default", "mine"}));
+    const Run undo = member({"undo", "list", "far:", "-f", "csv"});
+    QVERIFY2(undo.out.contains("mine"), undo.told());
+    QVERIFY(m_box.text({"storage", "volume", "list", "default", "-f", "csv", "-c", "n"}).contains("other"));
+    // Not through project default, and not what is deeper in the host.
+    const Run straight = as("volumer", {"storage", "volume", "show", "far:default", "data"});
+    QVERIFY2(!straight.ok() && straight.err.contains("Project not found"), straight.told());
+    const Run elsewhere = member({"query", "-X", "POST", "-d", "{\"name\":\"c\",\"source\":{\"type\":\"copy\",\"name\":\"data\",\"pool\":\"default\",\"project\":\"default\"}}",
+                                  "far:/1.0/storage-pools/default/volumes/custom?project=shared"});
+    QVERIFY2(!elsewhere.ok() && elsewhere.err.contains("Project not found"), elsewhere.told());
+    must({"delete", "--purge", "guest", "--project", "shared"});
+    must({"delete", "--purge", "plain"});
+    must({"project", "delete", "shared"});
+    must({"storage", "volume", "delete", "default", "data", "--purge"});
+    must({"storage", "volume", "delete", "default", "other", "--purge"});
+    for (const QByteArray &line : m_box.text({"config", "trust", "list", "-f", "csv", "-c", "nF"}).split('\n'))
+        if (line.startsWith("volumer,"))
+            must({"config", "trust", "remove", QString::fromUtf8(line.mid(8))});
 }
 
 void TestTrust::aProjectIsChosenForTheNextCommands()
