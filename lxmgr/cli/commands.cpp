@@ -47,7 +47,8 @@ constexpr Flag kPoolProperty = {"-p,--property", "", "The key is a field of the 
 
 constexpr Flag kConfigFlag      = {"-c,--config", "key=value", "A configuration key of the new instance.", Repeat::Yes};
 constexpr Flag kDeviceFlag      = {"-d,--device", "device,key=value", "A key of a device: eth0,ipv4.address=10.0.3.9 or root,readonly=true.", Repeat::Yes};
-constexpr Flag kProfileFlag     = {"-p,--profile", "profile", "A profile to apply; the order counts. Without: default.", Repeat::Yes};
+constexpr Flag kProfileFlag     = {"-p,--profile", "profile", "A profile to apply; the order counts. Without: those of the image or source, else default.", Repeat::Yes};
+constexpr Flag kImageProfileFlag = {"-p,--profile", "profile", "A profile that instances of it get where nobody names any; the order counts.", Repeat::Yes};
 constexpr Flag kNoProfilesFlag  = {"--no-profiles", "", "No profile at all, not even default."};
 constexpr Flag kEphemeralFlag   = {"-e,--ephemeral", "", "Delete the instance when it stops."};
 constexpr Flag kNetworkFlag     = {"-n,--network", "network", "Put eth0 on this network."};
@@ -576,7 +577,13 @@ constexpr Command kCommands[] = {
       {"--copy-aliases", "", "It gets the names that it has there."},
       {"--auto-update", "", "What the other server has under this name later takes its place."},
       {"--mode", "mode", "pull: the server fetches it; push: the other one uploads it; relay: through this client."},
-      {"--public", "", "Anybody who can reach the server may take it."}}},
+      {"--public", "", "Anybody who can reach the server may take it."},
+      kImageProfileFlag}},
+    {"image edit", "", "<image>", Group::Images, &imageEdit,
+     "Edit what the server says of an image, as YAML",
+     "Properties, profiles, whether it is public, kept up to date, when it expires. In the editor that VISUAL or EDITOR names, or from standard input.",
+     {{"lxmgr image edit debian/13", ""}, {"lxmgr image edit debian/13 < debian.yaml", ""}},
+     {}},
     {"image refresh", "", "<image>...", Group::Images, &imageRefresh,
      "Fetch what the server of an image has newer",
      "Only images that were fetched from a server under a name can be refreshed; those with --auto-update are by themselves.",
@@ -587,7 +594,7 @@ constexpr Command kCommands[] = {
      "A tarball with metadata.yaml and rootfs/, a metadata tarball and a root file system, or a plain tarball of a root file system. In place of a file an https address can be given whose answer says where an image is (LXD-Image-Hash, LXD-Image-URL); the server fetches that.",
      {{"lxmgr image import debian.tar.xz --alias my-debian", ""},
       {"lxmgr image import lxd.tar.xz rootfs.squashfs", "In two parts."}},
-     {{"--alias", "alias", "A name for it.", Repeat::Yes}, {"--public", "", "Anybody who can reach the server may take it."}}},
+     {{"--alias", "alias", "A name for it.", Repeat::Yes}, {"--public", "", "Anybody who can reach the server may take it."}, kImageProfileFlag}},
     {"image export", "", "<image> [<target>]", Group::Images, &imageExport,
      "Write an image to a file",
      "The file is named after the fingerprint unless the target says otherwise; '-' is standard output.",
@@ -609,7 +616,8 @@ constexpr Command kCommands[] = {
       {"--compression", "name", "zstd (the default), gzip, xz, bzip2, lzma or none; or squashfs, a file system, which holds no access lists (ACLs)."},
       {"--expire", "when", "A span (90d, 2y) or a date (2030-01-31T00:00:00Z) that the image says of itself; it is not deleted then."},
       {"-f,--force", "", "Shut the instance down first, and start it again."},
-      {"--public", "", "Let anybody who can reach this server take it."}}},
+      {"--public", "", "Let anybody who can reach this server take it."},
+      kImageProfileFlag}},
     {"image alias create", "", "<alias> <image>", Group::Images, &aliasCreate,
      "Give an image another name",
      "",

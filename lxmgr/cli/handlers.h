@@ -118,6 +118,7 @@ Result<int> imageList(Context &context, const Arguments &arguments);
 Result<int> imageInfo(Context &context, const Arguments &arguments);
 Result<int> imageImport(Context &context, const Arguments &arguments);
 Result<int> imageExport(Context &context, const Arguments &arguments);
+Result<int> imageEdit(Context &context, const Arguments &arguments);
 Result<int> imageCopy(Context &context, const Arguments &arguments);
 Result<int> imageRefresh(Context &context, const Arguments &arguments);
 Result<int> imageDelete(Context &context, const Arguments &arguments);

@@ -32,6 +32,8 @@ Result<std::string> pull(Context &context, const Arguments &arguments, const Ima
     post.autoUpdate = arguments.has("auto-update");
     for (const std::string &name : namesFor(arguments, origin))
         post.aliases.push_back({name, {}});
+    if (arguments.has("profile"))
+        post.profiles = arguments.values("profile");
     post.source.type = "image";
     nameOrigin(post.source, origin);
     const api::Operation done = TRY(atAnyAddress(origin, [&](const std::string &server) {
@@ -50,6 +52,11 @@ Result<std::string> relay(Context &context, const Arguments &arguments, const st
     const std::string fingerprint = TRY(carryImage(context, from, *origin.image, arguments.has("public")));
     for (const std::string &name : names)
         TRY(context.client().request("POST", "/1.0/images/aliases", api::toJson(api::ImageAliasEntry{name, "", fingerprint})));
+    if (arguments.has("profile")) {
+        api::ImagePut put;
+        put.profiles = arguments.values("profile");
+        TRY(context.client().request("PATCH", client::path("/1.0/images", {fingerprint}), api::toJson(put)));
+    }
     return fingerprint;
 }
 
@@ -67,6 +74,8 @@ Result<std::string> push(Context &context, const Arguments &arguments, const std
     post.properties = origin.image->properties;
     for (const std::string &name : namesFor(arguments, origin))
         post.aliases.push_back({name, {}});
+    if (arguments.has("profile"))
+        post.profiles = arguments.values("profile");
     post.source.type = "image";
     post.source.mode = "push";
     post.source.fingerprint = origin.fingerprint;

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/editing.h"
 #include "cli/image_source.h"
 #include "cli/keys.h"
 #include "cli/listing.h"
@@ -236,6 +237,8 @@ Result<int> importUrl(Context &context, const Arguments &arguments)
     }
     for (const std::string &alias : arguments.values("alias"))
         post.aliases.push_back({alias, {}});
+    if (arguments.has("profile"))
+        post.profiles = arguments.values("profile");
     const api::Operation done = TRY(runWithProgress(context, "POST", "/1.0/images", api::toJson(post), "Importing"));
     context.say("Image imported with fingerprint: " + done.metadata.text("fingerprint"));
     return 0;
@@ -359,6 +362,11 @@ Result<int> imageImport(Context &context, const Arguments &arguments)
         request.headers.set("X-LXD-public", "true");
     if (!encoded.empty())
         request.headers.set("X-LXD-properties", encoded);
+    std::vector<std::string> profiles;
+    for (const std::string &profile : arguments.values("profile"))
+        profiles.push_back("profile=" + http::percentEncode(profile));
+    if (!profiles.empty())
+        request.headers.set("X-LXD-profiles", join(profiles, "&"));
     const client::Answer answer = TRY(client::openEnvelope(TRY(context.client().exchange(request))));
     const api::Operation done = TRY(waitWithProgress(context, answer.operation, "Importing"));
     const std::string fingerprint = done.metadata.text("fingerprint");
@@ -398,6 +406,20 @@ Result<int> imageExport(Context &context, const Arguments &arguments)
         TRY(form->finish());
     for (const std::string &path : target.paths())
         context.say("Image exported to " + path);
+    return 0;
+}
+
+Result<int> imageEdit(Context &context, const Arguments &arguments)
+{
+    constexpr std::string_view kHelp = "# This is an image. Lines that begin with '#' are left out.\n"
+                                       "# Instances of it get the profiles where nobody names any; its files stay as they are.\n";
+    const std::string path = client::path("/1.0/images", {TRY(fingerprintOf(context, arguments.word(0)))});
+    const Versioned now = TRY(fetch(context, path));
+    api::Json writable = api::Json::object();
+    for (const char *key : {"auto_update", "expires_at", "profiles", "properties", "public"})
+        if (const api::Json *value = now.object.find(key))
+            writable[key] = *value;
+    TRY(edit(context, path, kHelp, writable, now.etag));
     return 0;
 }
 

@@ -65,13 +65,25 @@ Result<api::InstancesPost> describedInstance()
     return TRY_IN("standard input", api::fromJson<api::InstancesPost>(document.isNull() ? "{}" : document.dump()));
 }
 
+/// Those it will get, as far as its image is there already.
+Result<std::vector<std::string>> profilesFor(Context &context, const api::InstancesPost &post)
+{
+    if (post.profiles)
+        return *post.profiles;
+    const std::string &name = post.source.fingerprint.empty() ? post.source.alias : post.source.fingerprint;
+    const auto fingerprint = post.source.server.empty() && !name.empty() ? fingerprintOf(context.client(), name) : Error(Code::NotFound, "");
+    if (!fingerprint)
+        return std::vector<std::string>{"default"};
+    return TRY(context.client().get<api::Image>(client::path("/1.0/images", {*fingerprint}))).profiles;
+}
+
 /// What the profiles bring, asked only where an override needs it.
 Result<api::Devices> inheritedDevices(Context &context, const api::InstancesPost &post)
 {
     api::Devices inherited;
     if (std::ranges::all_of(post.devices, [](const auto &device) { return device.second.contains("type"); }))
         return inherited;
-    for (const std::string &profile : post.profiles.value_or(std::vector<std::string>{"default"}))
+    for (const std::string &profile : TRY(profilesFor(context, post)))
         for (const auto &[name, keys] :
              TRY(context.client().get<api::Profile>(client::path("/1.0/profiles", {profile}))).devices)
             inherited[name] = keys;

@@ -47,6 +47,8 @@ Result<api::ImagesPost> postOf(const Arguments &arguments)
     }
     post.isPublic = arguments.has("public");
     post.compressionAlgorithm = arguments.value("compression", "");
+    if (arguments.has("profile"))
+        post.profiles = arguments.values("profile");
     if (const auto expire = arguments.value("expire"))
         post.expiresAt = TRY(expiryOf(*expire));
     if (!arguments.has("reuse"))

@@ -49,6 +49,12 @@ constexpr DocumentKey<ImageRecord> kRecordKeys[] = {
          record.autoUpdate = TRY(yamlText(value, file, "auto_update")) == "true";
          return {};
      }},
+    {"profiles",
+     [](ImageRecord &record, const YamlNode &value, const std::string &file) -> Status {
+         for (const auto &[project, names] : value.entries)
+             record.profiles[project] = TRY(yamlStrings(names, file, "profiles"));
+         return {};
+     }},
     {"origin", &readTexts<&ImageRecord::origin, ImageRecord>},
 };
 
@@ -90,6 +96,12 @@ std::string writeImageDocument(const ImageDocument &document)
             node.add("cached", YamlNode::word("true"));
         if (record.autoUpdate)
             node.add("auto_update", YamlNode::word("true"));
+        if (!record.profiles.empty()) {
+            YamlNode profiles = YamlNode::map();
+            for (const auto &[project, names] : record.profiles)
+                profiles.add(project, stringsNode(names));
+            node.add("profiles", std::move(profiles));
+        }
         if (!record.origin.empty())
             node.add("origin", YamlNode::map(record.origin));
         projects.items.push_back(std::move(node));

@@ -25,6 +25,7 @@ struct ImageRecord {
     std::vector<ImageAliasDocument> aliases;
     bool cached = false;
     bool autoUpdate = false;
+    std::map<std::string, std::vector<std::string>> profiles; ///< That its instances get, by project.
     StringMap origin; ///< server, protocol, alias, certificate; empty: it was fetched from nowhere.
     bool operator==(const ImageRecord &) const = default;
 };

@@ -81,6 +81,8 @@ Status copyImage(Context &context, const Request &request, const api::ImagesPost
 Result<instances::RemoteImage> remoteImageOf(Context &context, const Request &request, const api::InstanceSource &source);
 /// Names that new images get: good ones that are not taken.
 Result<std::vector<std::string>> newAliases(Context &context, const Request &request, const std::vector<api::ImageAlias> &aliases);
+/// Profiles that an image is to bring. NotFound: there is no such one in the project; Invalid: one is given twice.
+Result<std::vector<std::string>> imageProfiles(Context &context, const Request &request, const std::vector<std::string> &profiles);
 std::span<const HandlerRow> configurationHandlers();
 std::span<const HandlerRow> profileHandlers();
 std::span<const HandlerRow> networkHandlers();
@@ -120,6 +122,8 @@ Result<HandlerTable> handlerTable();
 std::map<std::string, std::vector<std::string>> instanceResources(const instances::InstanceKey &key);
 /// For a project that a body names beside the one of the request: NotFound where the caller may not use it, as for one that is not there.
 Status checkProject(const Request &request, const std::string &project);
+/// Of a request that says all with its path. Invalid: its body asks for something.
+Status checkNoBody(const Request &request);
 /// Leaves out what lies in projects that the caller may not use.
 std::vector<std::string> visibleUrls(const Request &request, std::vector<std::string> urls);
 inline instances::InstanceKey keyOf(const Request &request) { return {request.project(), request.param("name")}; }

@@ -166,7 +166,7 @@ api::Image toApi(const store::Image &row)
     image.properties = row.properties;
     image.isPublic = row.isPublic;
     image.expiresAt = timeOf(row.expiresAt);
-    image.profiles = {"default"};
+    image.profiles = row.profiles.empty() ? std::vector<std::string>{"default"} : row.profiles;
     for (const std::string &alias : row.aliases)
         image.aliases.push_back({alias, {}});
     image.architecture = row.architecture;

@@ -41,7 +41,7 @@ inline constexpr std::string_view kExtensions[] = {
     "instances_rebuild",
     "metadata_configuration",
     "metrics",
-    "warnings", // there never are any
+    "warnings",
     "event_lifecycle",
     "event_project",
     "event_location",
@@ -103,6 +103,9 @@ inline constexpr std::string_view kExtensions[] = {
     "projects_restrictions",
     "project_usage",
     "image_types",
+    "image_profiles",
+    "image_copy_profile",
+    "lxmgr_image_part", // ?part=rootfs of an export: one file of a split image, from where Range says
     "image_force_refresh",
     "image_compression_algorithm",
     "image_create_aliases",

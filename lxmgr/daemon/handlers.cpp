@@ -37,6 +37,14 @@ Status checkProject(const Request &request, const std::string &project)
     return Error(Code::NotFound, "Project not found: " + quoted(project));
 }
 
+Status checkNoBody(const Request &request)
+{
+    const api::Json body = request.body.empty() ? api::Json() : TRY_IN("request body", api::Json::parse(request.body));
+    if (!body.isNull() && (!body.asObject() || !body.asObject()->empty()))
+        return Error(Code::Invalid, "request body: this request takes none ({})");
+    return {};
+}
+
 std::vector<std::string> visibleUrls(const Request &request, std::vector<std::string> urls)
 {
     if (request.caller.trusted())

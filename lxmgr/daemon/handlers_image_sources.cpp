@@ -41,12 +41,12 @@ template <class Source> Result<instances::RemoteImage> named(Context &context, c
     return wanted;
 }
 
-/// Where the profiles of an instance come from: no image has any of its own.
-Status checkProfiles(const std::optional<std::vector<std::string>> &profiles)
+api::Json jsonOf(const std::vector<std::string> &texts)
 {
-    if (profiles && !profiles->empty() && *profiles != std::vector<std::string>{"default"})
-        return Error(Code::Unsupported, "profiles of an image are not supported by this version");
-    return {};
+    api::Json list = api::Json::array();
+    for (const std::string &text : texts)
+        list.append(text);
+    return list;
 }
 
 Status refresh(Context &context, Request &request, const Responder &responder)
@@ -199,7 +199,6 @@ Status expectPush(Context &context, const Request &request, const api::ImagesPos
 {
     if (!images::isFingerprint(post.source.fingerprint))
         return Error(Code::Invalid, "source: mode push needs the whole fingerprint of the image");
-    TRY(checkProfiles(post.profiles));
     if (post.autoUpdate)
         return Error(Code::Unsupported, "auto_update: an image that is pushed has no server to be updated from (mode pull)");
     if (store::findImage(context.db, request.project(), post.source.fingerprint))
@@ -210,10 +209,8 @@ Status expectPush(Context &context, const Request &request, const api::ImagesPos
     options.metadata["push"] = post.source.fingerprint;
     options.metadata["fingerprint"] = post.source.fingerprint;
     options.metadata["public"] = post.isPublic;
-    api::Json aliases = api::Json::array();
-    for (const std::string &name : TRY(newAliases(context, request, post.aliases)))
-        aliases.append(name);
-    options.metadata["aliases"] = std::move(aliases);
+    options.metadata["aliases"] = jsonOf(TRY(newAliases(context, request, post.aliases)));
+    options.metadata["profiles"] = jsonOf(TRY(imageProfiles(context, request, post.profiles.value_or(std::vector<std::string>{}))));
     api::Json properties = api::Json::object();
     for (const auto &[name, value] : post.properties.value_or(StringMap{}))
         properties[name] = value;
@@ -233,7 +230,6 @@ Status copyImage(Context &context, const Request &request, const api::ImagesPost
     }
     if (byUrl && post.autoUpdate)
         return Error(Code::Unsupported, "auto_update: an image by its address has no server that could have a newer one");
-    TRY(checkProfiles(post.profiles));
     if (!post.source.imageType.empty() && post.source.imageType != "container")
         return Error(Code::Unsupported, "image_type " + quoted(post.source.imageType) + ": this server runs containers only");
     instances::NewImage details;
@@ -245,6 +241,7 @@ Status copyImage(Context &context, const Request &request, const api::ImagesPost
     if (post.expiresAt && post.expiresAt->isSet())
         details.expiresAt = post.expiresAt->seconds * 1000;
     details.aliases = TRY(newAliases(context, request, post.aliases));
+    details.profiles = TRY(imageProfiles(context, request, post.profiles.value_or(std::vector<std::string>{})));
     TaskOptions options;
     options.project = request.project();
     options.description = "Downloading image";

@@ -15,6 +15,7 @@
 #include "kernel/files.h"
 
 #include <algorithm>
+#include <set>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -68,6 +69,7 @@ std::string etagOfImage(const store::Image &row)
     writable.isPublic = row.isPublic;
     writable.autoUpdate = row.autoUpdate;
     writable.expiresAt = timeOf(row.expiresAt);
+    writable.profiles = row.profiles;
     return api::etagOf(api::toJson(writable));
 }
 
@@ -142,7 +144,12 @@ Status change(Context &context, Request &request, const Responder &responder)
     else if (put.properties)
         for (const auto &[name, value] : *put.properties)
             row.properties[name] = value;
-    TRY(store::updateImage(context.db, row));
+    if (put.profiles || replace)
+        row.profiles = TRY(imageProfiles(context, request, put.profiles.value_or(std::vector<std::string>{})));
+    TRY(context.db.transaction([&]() -> Status {
+        TRY(store::setImageProfiles(context.db, row.id, request.project(), row.profiles));
+        return store::updateImage(context.db, row);
+    }));
     TRY(context.images.note({row.fingerprint}));
     context.schedulesChanged();
     responder.sync();
@@ -180,6 +187,9 @@ Result<instances::NewImage> detailsOf(const Request &request)
     if (const std::string aliases = header("aliases"); !aliases.empty())
         for (const auto &[name, value] : TRY_IN("header aliases", http::parseQuery(aliases)))
             details.aliases.push_back(name == "alias" ? value : name);
+    if (const std::string profiles = header("profiles"); !profiles.empty())
+        for (const auto &[name, value] : TRY_IN("header profiles", http::parseQuery(profiles)))
+            details.profiles.push_back(name == "profile" ? value : name);
     return details;
 }
 
@@ -249,8 +259,6 @@ Result<instances::PublishRequest> publishRequest(Context &context, const Request
                                         (ofSnapshot ? "an instance" : "a snapshot (<instance>/<snapshot>)"));
     if (post.autoUpdate)
         return Error(Code::Unsupported, "auto_update: an image made of an instance has nowhere to be updated from");
-    if (post.profiles && !post.profiles->empty())
-        return Error(Code::Unsupported, "profiles of an image are not supported by this version");
     TRY(checkProject(request, post.source.project));
     instances::PublishRequest wanted;
     wanted.source = {post.source.project.empty() ? request.project() : post.source.project, name.substr(0, slash)};
@@ -268,6 +276,7 @@ Result<instances::PublishRequest> publishRequest(Context &context, const Request
     wanted.image.filename = post.filename;
     wanted.image.isPublic = post.isPublic;
     wanted.image.aliases = TRY(newAliases(context, request, post.aliases));
+    wanted.image.profiles = TRY(imageProfiles(context, request, post.profiles.value_or(std::vector<std::string>{})));
     return wanted;
 }
 
@@ -288,6 +297,16 @@ Status publish(Context &context, const Request &request, const api::ImagesPost &
     });
     responder.async(task->snapshot(), request.project());
     return {};
+}
+
+/// Of what a token keeps for the upload.
+std::vector<std::string> textsIn(const api::Json &asked, std::string_view key)
+{
+    std::vector<std::string> texts;
+    if (const api::Json *list = asked.find(key); list && list->asArray())
+        for (const api::Json &text : *list->asArray())
+            texts.push_back(text.asString() ? *text.asString() : std::string());
+    return texts;
 }
 
 Status create(Context &context, Request &request, const Responder &responder)
@@ -313,15 +332,15 @@ Status create(Context &context, Request &request, const Responder &responder)
             return Error(Code::Forbidden, "not authorized");
         const api::Json asked = token->snapshot().metadata;
         details.isPublic = asked.find("public") && asked.find("public")->asBool() && *asked.find("public")->asBool();
-        details.aliases.clear();
-        if (const api::Json *names = asked.find("aliases"); names && names->asArray())
-            for (const api::Json &name : *names->asArray())
-                details.aliases.push_back(name.asString() ? *name.asString() : std::string());
+        details.aliases = textsIn(asked, "aliases");
+        details.profiles = textsIn(asked, "profiles");
         if (const api::Json *properties = asked.find("properties"); properties && properties->asObject())
             for (const auto &[name, value] : *properties->asObject())
                 details.properties[name] = value.asString() ? *value.asString() : std::string();
         options.metadata = api::Json::object();
         options.metadata["secret"] = newSecret(); // for who pushes to wait for the end
+    } else {
+        TRY(imageProfiles(context, request, details.profiles));
     }
     auto received = std::make_shared<Received>();
     received->contentType = contentType;
@@ -364,24 +383,38 @@ std::optional<std::uint64_t> rangeStart(const Request &request)
     return start ? std::optional(*start) : std::nullopt;
 }
 
+/// Whole, or from where the request says.
+void sendFile(const Request &request, const Responder &responder, images::ExportFile file)
+{
+    const std::uint64_t size = file.size.count;
+    const std::uint64_t start = rangeStart(request).value_or(0);
+    if (start > 0 && start >= size) {
+        responder.raw(416, {{"Content-Range", "bytes */" + std::to_string(size)}}, {});
+        return;
+    }
+    http::Headers headers = {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + file.filename}};
+    if (start > 0)
+        headers.add("Content-Range", "bytes " + std::to_string(start) + "-" + std::to_string(size - 1) + "/" + std::to_string(size));
+    std::vector<BodyPart> parts;
+    parts.emplace_back(FileRange{std::move(file.file), start, size - start});
+    responder.raw(start > 0 ? 206 : 200, headers, std::move(parts));
+}
+
 Status exportImage(Context &context, Request &request, const Responder &responder)
 {
     const store::Image row = TRY(find(context, request));
     TRY(checkSecret(context, request, row, Secret::UsedUp));
     std::vector<images::ExportFile> files = TRY(context.images.files().exportFiles(row.fingerprint));
-    std::vector<BodyPart> parts;
+    if (const std::string_view part = request.query.value("part"); !part.empty()) { // "rootfs": whatever it is packed as
+        std::erase_if(files, [&](const images::ExportFile &file) { return !file.part.starts_with(part); });
+        if (files.size() != 1)
+            return Error(Code::NotFound, "image " + quoted(row.fingerprint.substr(0, 12)) + " has no part " + quoted(part));
+    }
     if (files.size() == 1) {
-        const std::uint64_t size = files[0].size.count;
-        const std::uint64_t start = rangeStart(request).value_or(0);
-        if (start > 0 && start >= size)
-            return Error(Code::Invalid, "Range: the image has " + std::to_string(size) + " bytes");
-        parts.emplace_back(FileRange{std::move(files[0].file), start, size - start});
-        http::Headers headers = {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + files[0].filename}};
-        if (start > 0)
-            headers.add("Content-Range", "bytes " + std::to_string(start) + "-" + std::to_string(size - 1) + "/" + std::to_string(size));
-        responder.raw(start > 0 ? 206 : 200, headers, std::move(parts));
+        sendFile(request, responder, std::move(files[0]));
         return {};
     }
+    std::vector<BodyPart> parts;
     const std::string boundary = newSecret().substr(0, 60);
     for (images::ExportFile &file : files) {
         parts.emplace_back("--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + file.part + "\"; filename=\"" + file.filename +
@@ -584,6 +617,17 @@ Result<std::vector<std::string>> newAliases(Context &context, const Request &req
         names.push_back(alias.name);
     }
     return names;
+}
+
+Result<std::vector<std::string>> imageProfiles(Context &context, const Request &request, const std::vector<std::string> &profiles)
+{
+    std::set<std::string_view> names;
+    for (const std::string &name : profiles) {
+        TRY(store::findProfile(context.db, request.project(), name));
+        if (!names.insert(name).second)
+            return Error(Code::Invalid, "profiles: " + quoted(name) + " is given twice");
+    }
+    return profiles;
 }
 
 std::span<const HandlerRow> imageHandlers() { return kRows; }

@@ -58,8 +58,10 @@ api::ProfilesChanged changed(std::vector<api::ProfileChange> profiles, const std
     return answer;
 }
 
-/// Records `wanted` in one transaction and brings them into force; what was can be undone.
-Result<std::vector<instances::RestartNeeded>> applyAll(Context &context, const std::string &project, std::vector<store::Profile> wanted)
+enum class DryRun { No, Yes };
+
+/// Records `wanted` in one transaction and brings them into force; what was can be undone. Dry: says what that would say, and changes nothing.
+Result<std::vector<instances::RestartNeeded>> applyAll(Context &context, const std::string &project, std::vector<store::Profile> wanted, DryRun dry)
 {
     std::vector<store::Profile> before;
     std::vector<std::int64_t> kept, made;
@@ -93,7 +95,7 @@ Result<std::vector<instances::RestartNeeded>> applyAll(Context &context, const s
             return {};
         });
     };
-    return context.manager.changeProfiles(project, wanted, record);
+    return dry == DryRun::Yes ? context.manager.checkProfiles(project, wanted, record) : context.manager.changeProfiles(project, wanted, record);
 }
 
 /// Of its users those that the caller may see.
@@ -131,7 +133,7 @@ Status profileCreate(Context &context, Request &request, const Responder &respon
     TRY(checkProfile(row, {}));
     if (store::findProfile(context.db, row.project, row.name))
         return Error(Code::AlreadyExists, "profile " + quoted(row.name) + " already exists");
-    (void)TRY(applyAll(context, row.project, {row}));
+    (void)TRY(applyAll(context, row.project, {row}, DryRun::No));
     responder.created(urlOf("profiles", row.name, row.project));
     return {};
 }
@@ -157,7 +159,7 @@ Status profileChange(Context &context, Request &request, const Responder &respon
     TRY(checkProfile(row, before.config));
     std::vector<instances::RestartNeeded> later;
     if (!same(row, before))
-        later = TRY(applyAll(context, row.project, {row}));
+        later = TRY(applyAll(context, row.project, {row}, DryRun::No));
     context.schedulesChanged();
     responder.sync(api::toJson(changed({}, later)));
     return {};
@@ -208,10 +210,8 @@ Status profilesApply(Context &context, Request &request, const Responder &respon
         changes.push_back(std::move(change));
     }
     std::vector<instances::RestartNeeded> later;
-    if (put.dryRun)
-        later = TRY(context.manager.checkProfiles(request.project(), wanted));
-    else if (!wanted.empty())
-        later = TRY(applyAll(context, request.project(), wanted));
+    if (!wanted.empty())
+        later = TRY(applyAll(context, request.project(), wanted, put.dryRun ? DryRun::Yes : DryRun::No));
     if (!put.dryRun) {
         context.schedulesChanged();
         announce(context, request, changes);
@@ -237,10 +237,12 @@ Status profileDelete(Context &context, Request &request, const Responder &respon
     const store::Profile row = TRY(findProfile(context, request));
     if (row.name == "default")
         return Error(Code::Forbidden, "profile 'default' cannot be deleted");
+    const std::vector<std::string> images = TRY(store::imagesWithProfile(context.db, row.id)); // they bring it no more
     TRY(context.db.transaction([&]() -> Status {
         (void)TRY(context.undo.keepProfile(row));
         return store::deleteProfile(context.db, row.id);
     }));
+    TRY(context.images.note(images));
     context.schedulesChanged();
     responder.sync();
     return {};

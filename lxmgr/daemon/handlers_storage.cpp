@@ -155,6 +155,7 @@ Status poolDelete(Context &context, Request &request, const Responder &responder
 
 Status poolDetach(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkNoBody(request));
     const store::StoragePool row = TRY(findPool(context, request));
     TRY(context.manager.detachPool(row.name));
     publish(context, request, "storage-pool-deleted", urlOfPool(row.name));

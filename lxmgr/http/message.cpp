@@ -54,6 +54,7 @@ constexpr Reason kReasons[] = {
     {412, "Precondition Failed"},
     {413, "Payload Too Large"},
     {414, "URI Too Long"},
+    {416, "Range Not Satisfiable"},
     {426, "Upgrade Required"},
     {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},

@@ -152,6 +152,16 @@ Status Manager::build(NewInstance &created, std::vector<store::Snapshot> snapsho
     return {};
 }
 
+/// The image as far as it is here. NotFound: of that fingerprint there is none.
+Result<std::optional<store::Image>> Manager::knownImage(const CreateRequest &request)
+{
+    if (request.remote)
+        return m_s.images.knownRemote(request.project, *request.remote);
+    if (request.fingerprint.empty())
+        return m_s.images.known(request.project, request.alias, TRY(BuildChoice::from(request.options)));
+    return std::optional(TRY(store::findImage(m_s.db, request.project, request.fingerprint)));
+}
+
 Result<std::string> Manager::createInstance(CreateRequest request, Progress &progress)
 {
     if (request.name.empty())
@@ -160,14 +170,22 @@ Result<std::string> Manager::createInstance(CreateRequest request, Progress &pro
     const InstanceKey key{request.project, request.name};
     const auto lock = lockFor(key);
     const std::lock_guard guard(*lock);
-    NewInstance created = TRY(planNew(request));
+    const bool inherits = !request.profiles && !request.empty;
+    std::optional<store::Image> known;
+    if (!request.empty)
+        known = TRY(knownImage(request));
+    if (inherits && known && !known->profiles.empty())
+        request.profiles = known->profiles;
+    NewInstance created = TRY(planNew(request)); // before an image is fetched
     store::Instance &row = created.row;
     if (!request.empty) {
-        const BuildChoice choice = TRY(BuildChoice::from(request.options));
-        const store::Image image = request.remote ? TRY(m_s.images.obtainRemote(key.project, *request.remote, progress))
-                                   : request.fingerprint.empty()
-                                       ? TRY(m_s.images.obtain(key.project, request.alias, choice, progress))
-                                       : TRY(store::findImage(m_s.db, key.project, request.fingerprint));
+        const store::Image image = known            ? std::move(*known)
+                                   : request.remote ? TRY(m_s.images.obtainRemote(key.project, *request.remote, progress))
+                                                    : TRY(m_s.images.obtain(key.project, request.alias, TRY(BuildChoice::from(request.options)), progress));
+        if (inherits && !image.profiles.empty() && image.profiles != row.profiles) { // it was here under another name
+            request.profiles = image.profiles;
+            created = TRY(planNew(request));
+        }
         row.image = image.fingerprint;
         addImageKeys(row, image);
         TRY(store::setImageUsed(m_s.db, image.id, store::unixMillis()));

@@ -114,7 +114,7 @@ Result<images::Image> ImageService::download(servers::ImageServer &server, const
 }
 
 /// An image that is there already, as the request wants it.
-Result<store::Image> ImageService::known(store::Image row, const NewImage &details)
+Result<store::Image> ImageService::adapt(store::Image row, const NewImage &details)
 {
     std::vector<std::string> changed;
     row.isPublic = row.isPublic || details.isPublic;
@@ -125,22 +125,25 @@ Result<store::Image> ImageService::known(store::Image row, const NewImage &detai
         TRY(store::updateImage(m_db, row));
         if (takesOrigin)
             TRY(store::setImageOrigin(m_db, row.id, *details.origin));
+        if (!details.profiles.empty())
+            TRY(store::setImageProfiles(m_db, row.id, details.project, details.profiles));
         return moveAliases(m_db, row.project, row.fingerprint, details.aliases, changed);
     }));
     TRY(note(changed));
-    return store::findImage(m_db, row.project, row.fingerprint);
+    return store::findImage(m_db, details.project, row.fingerprint);
 }
 
 Result<store::Image> ImageService::fetch(const std::string &project, servers::ImageServer &server, const servers::Offer &offer,
                                          const NewImage &given, Progress &progress)
 {
     const std::string &fingerprint = offer.image.fingerprint;
+    NewImage details = given;
+    details.project = project;
     if (auto row = store::findImage(m_db, project, fingerprint); row && row->status == store::ImageStatus::Ready)
-        return known(std::move(*row), given);
+        return adapt(std::move(*row), details);
     if (offer.image.type != "container" && !offer.image.type.empty())
         return Error(Code::Unsupported, "image " + quoted(fingerprint.substr(0, 12)) + " is of type " + quoted(offer.image.type));
-    NewImage details = completed(given, offer);
-    details.project = project;
+    details = completed(std::move(details), offer);
     if (details.filename.empty())
         details.filename = fingerprint;
     std::optional<images::Image> image;
@@ -153,7 +156,7 @@ Result<store::Image> ImageService::fetch(const std::string &project, servers::Im
         image = TRY(m_files.look(fingerprint, progress));
     auto row = add(*image, details);
     if (!row && row.error().code == Code::AlreadyExists)
-        return known(TRY(store::findImage(m_db, project, fingerprint)), given);
+        return adapt(TRY(store::findImage(m_db, project, fingerprint)), details);
     return row;
 }
 
@@ -186,13 +189,20 @@ Result<store::Image> ImageService::copyFrom(const std::string &project, const Re
     return TRY_IN(titleOf(wanted.server), fetch(project, server, offer, details, progress));
 }
 
+Result<std::optional<store::Image>> ImageService::knownRemote(const std::string &project, const RemoteImage &wanted)
+{
+    std::optional<store::Image> none;
+    if (!wanted.secret.empty() || TRY(serverConfig()).autoUpdateHours() == 0)
+        return none;
+    auto row = store::findImageByOrigin(m_db, project, {wanted.server, wanted.protocol.empty() ? "lxd" : wanted.protocol, wanted.name, {}, 0});
+    return row ? std::optional(std::move(*row)) : none;
+}
+
 Result<store::Image> ImageService::obtainRemote(const std::string &project, const RemoteImage &wanted, Progress &progress)
 {
+    if (auto row = TRY(knownRemote(project, wanted)))
+        return std::move(*row);
     const config::ServerConfig config = TRY(serverConfig());
-    const std::string protocol = wanted.protocol.empty() ? "lxd" : wanted.protocol;
-    if (wanted.secret.empty() && config.autoUpdateHours() > 0)
-        if (auto row = store::findImageByOrigin(m_db, project, {wanted.server, protocol, wanted.name, {}, 0}); row)
-            return std::move(*row);
     NewImage details;
     details.cached = true;
     details.autoUpdate = config.imagesAutoUpdateCached.value_or(true);
@@ -240,17 +250,25 @@ std::vector<std::string> namesAt(const config::ImageServerName &server, const st
 
 } // namespace
 
+/// One that was fetched under that name and is kept up to date.
+std::optional<store::Image> ImageService::fetchedAs(const std::string &project, const std::string &name, const images::ResolvedImage *resolved,
+                                                    const config::ServerConfig &config)
+{
+    if (config.autoUpdateHours() == 0)
+        return std::nullopt;
+    for (const config::ImageServerName &each : config.imageServerList())
+        for (const std::string &alias : namesAt(each, name, resolved))
+            if (auto row = store::findImageByOrigin(m_db, project, {each.url, "simplestreams", alias, {}, 0}))
+                return std::move(*row);
+    return std::nullopt;
+}
+
 /// NotFound: none has it; `tried` then says of each why.
 Result<store::Image> ImageService::fromServers(const std::string &project, const std::string &name, const images::ResolvedImage *resolved,
                                                std::string &tried, Progress &progress)
 {
     const config::ServerConfig config = TRY(serverConfig());
     const auto list = config.imageServerList();
-    if (config.autoUpdateHours() > 0)
-        for (const config::ImageServerName &each : list)
-            for (const std::string &alias : namesAt(each, name, resolved))
-                if (auto row = store::findImageByOrigin(m_db, project, {each.url, "simplestreams", alias, {}, 0}))
-                    return std::move(*row);
     const Interrupt interrupt = TRY(Interrupt::of(progress));
     for (const config::ImageServerName &each : list) {
         progress.report("asking image server " + each.name);
@@ -306,6 +324,8 @@ Result<store::Image> ImageService::refresh(const std::string &project, const std
     details.origin->checkedAt = store::unixMillis();
     store::Image fresh = TRY_IN(titleOf(origin.server), fetch(project, server, offer, details, progress));
     TRY(store::setImageUsed(m_db, fresh.id, std::max(old.lastUsedAt, fresh.lastUsedAt)));
+    TRY(store::copyImageProfiles(m_db, old.id, fresh.id));
+    TRY(note({fresh.fingerprint}));
     tell("image-refreshed", fresh);
     TRY(remove(project, old.fingerprint));
     return store::findImage(m_db, project, fresh.fingerprint);

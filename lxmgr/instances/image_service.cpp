@@ -1,8 +1,10 @@
 #include "instances/image_service.h"
 
+#include "base/log.h"
 #include "base/text.h"
 #include "config/image_document.h"
 #include "images/build.h"
+#include "store/profiles.h"
 
 #include <set>
 
@@ -93,25 +95,35 @@ std::optional<store::Image> ImageService::findBuilt(const std::string &project, 
     return std::nullopt;
 }
 
+Result<std::optional<store::Image>> ImageService::known(const std::string &project, const std::string &name, const BuildChoice &choice)
+{
+    std::optional<store::Image> none;
+    if (!choice.empty())
+        return none;
+    if (auto image = store::resolveImage(m_db, project, name); image && image->status == store::ImageStatus::Ready)
+        return std::move(*image);
+    const auto resolved = images::resolveImageName(m_paths, name);
+    if (!resolved && resolved.error().code != Code::NotFound)
+        return resolved.error();
+    if (resolved)
+        if (auto image = findBuilt(project, *resolved))
+            return image;
+    return resolved && !resolved->needsNetwork ? none : fetchedAs(project, name, resolved ? &*resolved : nullptr, TRY(serverConfig()));
+}
+
 Result<store::Image> ImageService::obtain(const std::string &project, const std::string &name, const BuildChoice &choice,
                                           Progress &progress)
 {
-    if (choice.empty())
-        if (auto image = store::resolveImage(m_db, project, name); image && image->status == store::ImageStatus::Ready)
-            return std::move(*image);
+    if (auto image = TRY(known(project, name, choice)))
+        return std::move(*image);
     auto resolved = images::resolveImageName(m_paths, name);
     if (!resolved && resolved.error().code != Code::NotFound)
         return resolved.error();
     std::string tried;
-    if (choice.empty()) {
-        if (resolved)
-            if (auto image = findBuilt(project, *resolved))
-                return std::move(*image);
-        if (!resolved || resolved->needsNetwork) { // what can be had from this host alone is quicker than any answer
-            auto fetched = fromServers(project, name, resolved ? &*resolved : nullptr, tried, progress);
-            if (fetched || fetched.error().code != Code::NotFound)
-                return fetched;
-        }
+    if (choice.empty() && (!resolved || resolved->needsNetwork)) { // what can be had from this host alone is quicker than any answer
+        auto fetched = fromServers(project, name, resolved ? &*resolved : nullptr, tried, progress);
+        if (fetched || fetched.error().code != Code::NotFound)
+            return fetched;
     }
     if (!resolved)
         return Error(Code::NotFound, "image " + quoted(name) + ": not an alias or fingerprint of the local store" + tried + ", and " +
@@ -173,9 +185,13 @@ Result<store::Image> ImageService::buildLocked(const std::string &project, const
     if (!row)
         return row.error();
     std::vector<std::string> changed;
-    TRY(m_db.transaction([&] { return moveAliases(m_db, project, row->fingerprint, resolved.aliases, changed); }));
+    TRY(m_db.transaction([&]() -> Status {
+        if (const auto before = findBuilt(project, resolved); before && before->id != row->id)
+            TRY(store::copyImageProfiles(m_db, before->id, row->id));
+        return moveAliases(m_db, project, row->fingerprint, resolved.aliases, changed);
+    }));
     TRY(note(changed));
-    return std::move(*row);
+    return store::findImage(m_db, project, row->fingerprint);
 }
 
 Result<store::Image> ImageService::add(const images::Image &image, const NewImage &details)
@@ -194,6 +210,7 @@ Result<store::Image> ImageService::add(const images::Image &image, const NewImag
     std::vector<std::string> changed;
     TRY(m_db.transaction([&]() -> Status {
         row.id = TRY(store::insertImage(m_db, row));
+        TRY(store::setImageProfiles(m_db, row.id, row.project, details.profiles));
         return moveAliases(m_db, row.project, row.fingerprint, details.aliases, changed);
     }));
     TRY(note(changed));
@@ -233,17 +250,32 @@ Status ImageService::note(const std::vector<std::string> &fingerprints)
             if (!row || row->project != project.name)
                 continue;
             config::ImageRecord record{project.name, row->filename, row->source, row->isPublic, row->uploadedAt, row->expiresAt,
-                                       row->properties, {}, row->cached, row->autoUpdate, {}};
+                                       row->properties, {}, row->cached, row->autoUpdate, {}, {}};
             if (const auto &origin = row->origin)
                 record.origin = {{"server", origin->server}, {"protocol", origin->protocol}, {"alias", origin->alias}, {"certificate", origin->certificate}};
             for (const std::string &alias : row->aliases)
                 record.aliases.push_back({alias, TRY(store::findAlias(m_db, project.name, alias)).description});
+            record.profiles = TRY(store::profilesOfImage(m_db, row->id));
             document.projects.push_back(std::move(record));
         }
         if (!document.projects.empty() && m_files.has(fingerprint))
             TRY(m_files.setNote(fingerprint, config::writeImageDocument(document)));
     }
     return {};
+}
+
+/// Those that have come back; of others nothing is left.
+Status ImageService::bringProfilesBack(std::int64_t image, const std::string &project, std::vector<std::string> profiles)
+{
+    if (!store::findProject(m_db, project))
+        return {};
+    std::erase_if(profiles, [&](const std::string &name) {
+        const bool gone = !store::findProfile(m_db, project, name);
+        if (gone)
+            log::warning("an image brought profile '" + name + "' of project '" + project + "', which has not come back, ignoring");
+        return gone;
+    });
+    return store::setImageProfiles(m_db, image, project, profiles);
 }
 
 /// With what is noted beside it. Without that an image of the default project has what its file says of itself. Names that
@@ -259,7 +291,7 @@ Status ImageService::bringBack(const std::string &fingerprint)
         return text.error();
     if (document.projects.empty())
         document.projects.push_back({store::kDefaultProject, "", "", false, store::unixMillis(), image.metadata.expiryDate * 1000,
-                                     image.metadata.properties, {}, false, false, {}});
+                                     image.metadata.properties, {}, false, false, {}, {}});
     TRY(m_db.transaction([&]() -> Status {
         for (const config::ImageRecord &record : document.projects) {
             store::Image row = rowOf(image);
@@ -275,7 +307,9 @@ Status ImageService::bringBack(const std::string &fingerprint)
             if (const StringMap &from = record.origin; from.contains("server") && from.contains("protocol") && from.contains("alias"))
                 row.origin = store::ImageOrigin{from.at("server"), from.at("protocol"), from.at("alias"),
                                                 from.contains("certificate") ? from.at("certificate") : "", 0};
-            TRY(store::insertImage(m_db, row));
+            const std::int64_t id = TRY(store::insertImage(m_db, row));
+            for (const auto &[project, profiles] : record.profiles)
+                TRY(bringProfilesBack(id, project, profiles));
             for (const config::ImageAliasDocument &alias : record.aliases)
                 if (!store::findAlias(m_db, record.project, alias.name))
                     TRY(store::insertAlias(m_db, {0, record.project, alias.name, alias.description, fingerprint}));

@@ -45,6 +45,7 @@ struct NewImage {
     bool autoUpdate = false;
     std::optional<std::int64_t> expiresAt; ///< Unix milliseconds, over that of its metadata.
     std::optional<store::ImageOrigin> origin;
+    std::vector<std::string> profiles; ///< Of the project, for its instances; empty: none are said.
 };
 
 /// An image of another server, as a request names it.
@@ -71,6 +72,9 @@ public:
     {
     }
 
+    /// What obtain() and obtainRemote() give without asking any server and without building.
+    Result<std::optional<store::Image>> known(const std::string &project, const std::string &name, const BuildChoice &choice);
+    Result<std::optional<store::Image>> knownRemote(const std::string &project, const RemoteImage &wanted);
     /// The image `name` means: alias or fingerprint of the local store, else of an image server of images.servers, else a template,
     /// which is built. NotFound says which places were tried. What is not local is noted to `progress`, with what else was tried.
     Result<store::Image> obtain(const std::string &project, const std::string &name, const BuildChoice &choice, Progress &progress);
@@ -111,6 +115,7 @@ private:
     Result<store::Image> buildLocked(const std::string &project, const images::ResolvedImage &resolved, const BuildChoice &choice,
                                      Progress &progress);
     Status bringBack(const std::string &fingerprint);
+    Status bringProfilesBack(std::int64_t image, const std::string &project, std::vector<std::string> profiles);
     Result<bool> isKnown(const std::string &fingerprint);
     std::optional<store::Image> findBuilt(const std::string &project, const images::ResolvedImage &resolved);
     Result<store::Image> buildOnce(const std::string &project, const images::ResolvedImage &resolved, const BuildChoice &choice,
@@ -121,7 +126,9 @@ private:
     Result<store::Image> fetch(const std::string &project, servers::ImageServer &server, const servers::Offer &offer, const NewImage &details,
                                Progress &progress);
     Result<images::Image> download(servers::ImageServer &server, const servers::Offer &offer, Progress &progress);
-    Result<store::Image> known(store::Image row, const NewImage &details);
+    Result<store::Image> adapt(store::Image row, const NewImage &details);
+    std::optional<store::Image> fetchedAs(const std::string &project, const std::string &name, const images::ResolvedImage *resolved,
+                                          const config::ServerConfig &config);
     Result<store::Image> fromServers(const std::string &project, const std::string &name, const images::ResolvedImage *resolved,
                                      std::string &tried, Progress &progress);
     std::shared_ptr<std::mutex> lockFor(const std::string &what) { return m_locks.get(what); }

@@ -74,7 +74,7 @@ struct CreateRequest {
     std::string name;
     std::string description;
     bool ephemeral = false;
-    std::optional<std::vector<std::string>> profiles; ///< nullopt: "default".
+    std::optional<std::vector<std::string>> profiles; ///< nullopt: those of its image, else "default".
     StringMap config;
     DeviceMap devices;
     bool empty = false;      ///< No image: an empty root file system.
@@ -231,7 +231,7 @@ public:
     Result<std::vector<RestartNeeded>> changeProfiles(const std::string &project, const std::vector<store::Profile> &after,
                                                       const ProfileRecord &record);
     /// What changeProfiles() would refuse and give, with nothing changed.
-    Result<std::vector<RestartNeeded>> checkProfiles(const std::string &project, const std::vector<store::Profile> &after);
+    Result<std::vector<RestartNeeded>> checkProfiles(const std::string &project, const std::vector<store::Profile> &after, const ProfileRecord &record);
     /// Also in the backup files of the instances with it. Forbidden: the default profile; AlreadyExists.
     Status renameProfile(const store::Profile &row, const std::string &name);
     /// False when it did not come up in time.
@@ -358,6 +358,7 @@ private:
     Status checkFree(const InstanceKey &key, const std::string &cure) const;
     Result<NewInstance> checkNew(store::Instance wanted);
     Result<NewInstance> planNew(const CreateRequest &request);
+    Result<std::optional<store::Image>> knownImage(const CreateRequest &request);
     Status build(NewInstance &created, std::vector<store::Snapshot> snapshots, const std::function<Status()> &makeVolume);
     Status record(const store::Instance &row, std::int64_t &id, const config::InstanceConfig &config);
     Result<config::BackupDocument> backupOf(const store::Instance &row);
@@ -390,6 +391,7 @@ private:
     Result<std::vector<RestartNeeded>> checkProfileUsers(const std::vector<ProfileUser> &users);
     Status checkProfileSize(const store::Profile &after);
     Result<std::vector<ProfileUser>> usersOf(const std::string &project, const std::vector<store::Profile> &after);
+    Result<std::vector<std::string>> projectsWithProfilesOf(const std::string &project);
     /// A guest runs with this limits.cpu, or no longer runs: the CPUs of those with a count are shared out anew.
     void placed(const InstanceKey &key, const config::InstanceConfig &config);
     void unplaced(const InstanceKey &key);

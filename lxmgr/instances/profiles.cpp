@@ -130,7 +130,7 @@ Result<std::vector<Manager::ProfileUser>> Manager::usersOf(const std::string &pr
         changed[profile.name] = &profile;
     std::vector<ProfileUser> users;
     std::vector<store::Instance> rows;
-    for (const std::string &sharing : TRY(store::projectsAt(m_s.db, TRY(store::homeOf(m_s.db, project, store::Shared::Profiles)), store::Shared::Profiles)))
+    for (const std::string &sharing : TRY(projectsWithProfilesOf(project)))
         std::ranges::move(TRY(store::listInstances(m_s.db, sharing)), std::back_inserter(rows));
     for (const store::Instance &row : rows) {
         const bool uses = std::ranges::any_of(row.profiles, [&](const std::string &name) { return changed.contains(name); });
@@ -180,11 +180,18 @@ Result<std::vector<RestartNeeded>> Manager::checkProfileUsers(const std::vector<
     return later;
 }
 
-Result<std::vector<RestartNeeded>> Manager::checkProfiles(const std::string &project, const std::vector<store::Profile> &after)
+Result<std::vector<std::string>> Manager::projectsWithProfilesOf(const std::string &project)
+{
+    return store::projectsAt(m_s.db, TRY(store::homeOf(m_s.db, project, store::Shared::Profiles)), store::Shared::Profiles);
+}
+
+Result<std::vector<RestartNeeded>> Manager::checkProfiles(const std::string &project, const std::vector<store::Profile> &after, const ProfileRecord &record)
 {
     for (const store::Profile &profile : after)
         TRY(checkProfileSize(profile));
-    return checkProfileUsers(TRY(usersOf(project, after)));
+    auto later = TRY(checkProfileUsers(TRY(usersOf(project, after))));
+    TRY(checkLimits(m_s.db, TRY(projectsWithProfilesOf(project)), record.write));
+    return later;
 }
 
 Status Manager::renameProfile(const store::Profile &row, const std::string &name)
@@ -194,6 +201,8 @@ Status Manager::renameProfile(const store::Profile &row, const std::string &name
     for (const store::Profile::User &user : row.usedBy)
         if (const Status written = writeBackup({user.project, user.instance}); !written)
             log::warning("instance '" + user.instance + "': backup file: " + written.error().message + ", it says the old name of profile '" + name + "'");
+    if (const Status noted = m_s.images.note(TRY(store::imagesWithProfile(m_s.db, row.id))); !noted)
+        log::warning("images with profile '" + name + "': " + noted.error().message + ", what is noted beside them says its old name");
     return {};
 }
 
@@ -231,8 +240,7 @@ Result<std::vector<RestartNeeded>> Manager::changeProfiles(const std::string &pr
             TRY(writeBackup(user.key()));
         return {};
     });
-    const std::vector<std::string> sharing =
-        TRY(store::projectsAt(m_s.db, TRY(store::homeOf(m_s.db, project, store::Shared::Profiles)), store::Shared::Profiles));
+    const std::vector<std::string> sharing = TRY(projectsWithProfilesOf(project));
     TRY(resize(after.empty() ? project : after.front().name, resizes, [&] { return withinLimits(m_s.db, sharing, record.write); }));
     for (std::size_t i = 0; i < resizes.size(); ++i)
         undo.add("size of " + resizes[i].key.name, [&, i]() -> Status {

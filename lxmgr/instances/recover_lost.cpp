@@ -191,12 +191,12 @@ Result<std::vector<Found>> Manager::recoverLost(Apply apply)
     std::vector<Found> found;
     TRY(m_s.networks.recoverLost(apply, found));
     TRY(recoverPools(apply, found));
-    TRY(m_s.images.recoverLost(apply, found));
     for (const Pools::Use &pool : m_s.pools.all()) {
         TRY(m_s.volumes.recoverLost(pool->name(), apply, found)); // before the instances that have them
         TRY(recoverInstances(*pool, apply, found));
         TRY(recoverAside(apply, *pool, found));
     }
+    TRY(m_s.images.recoverLost(apply, found)); // after the profiles that they bring
     return found;
 }
 

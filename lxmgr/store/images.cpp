@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "store/parts.h"
+#include "store/profiles.h"
 
 namespace lxmgr::store
 {
@@ -70,7 +71,29 @@ Image readRow(const Statement &row)
     return image;
 }
 
-Status readParts(Database &db, std::vector<Image> &images)
+constexpr std::string_view kSelectProfiles = "SELECT a.image_id, f.name, p.name FROM image_profiles a JOIN profiles f ON f.id = a.profile_id "
+                                             "JOIN projects p ON p.id = f.project_id ";
+
+/// `asker`: the project whose profiles are meant, "" for that of each image.
+Status readProfiles(Database &db, std::vector<Image> &images, const std::string &asker)
+{
+    const OwnerSpan owners = spanOf(images);
+    Follower<Image> follower(images);
+    std::map<std::string, std::string> homeOfProject; // asked for where there are any
+    Statement row = TRY(query(db, std::string(kSelectProfiles) + "WHERE a.image_id BETWEEN ? AND ? ORDER BY a.image_id, a.position", owners.first, owners.last));
+    while (TRY(row.next())) {
+        Image *image = follower.find(row.integer(0));
+        if (!image)
+            continue;
+        if (homeOfProject.empty())
+            homeOfProject = TRY(homes(db, Shared::Profiles));
+        if (homeOfProject[asker.empty() ? image->project : asker] == row.text(2))
+            image->profiles.push_back(row.text(1));
+    }
+    return {};
+}
+
+Status readParts(Database &db, std::vector<Image> &images, const std::string &asker)
 {
     const OwnerSpan owners = spanOf(images);
     Follower<Image> properties(images), aliases(images), origins(images);
@@ -91,11 +114,11 @@ Status readParts(Database &db, std::vector<Image> &images)
     while (TRY(origin.next()))
         if (Image *image = origins.find(origin.integer(0)))
             image->origin = ImageOrigin{origin.text(1), origin.text(2), origin.text(3), origin.text(4), origin.integer(5)};
-    return {};
+    return readProfiles(db, images, asker);
 }
 
 template <class... Values>
-Result<std::vector<Image>> select(Database &db, std::string_view where, const Values &...values)
+Result<std::vector<Image>> select(Database &db, const std::string &asker, std::string_view where, const Values &...values)
 {
     const auto guard = db.lock();
     std::vector<Image> images;
@@ -104,7 +127,7 @@ Result<std::vector<Image>> select(Database &db, std::string_view where, const Va
         while (TRY(row.next()))
             images.push_back(readRow(row));
     }
-    TRY(readParts(db, images));
+    TRY(readParts(db, images, asker));
     return images;
 }
 
@@ -153,7 +176,7 @@ Result<Image> findImage(Database &db, const std::string &project, const std::str
     if (fingerprint.empty() || fingerprint.find_first_not_of("0123456789abcdef") != std::string::npos)
         return Error(Code::NotFound, title + " does not exist");
     auto images =
-        TRY(select(db, "WHERE p.name=?1 AND substr(m.fingerprint, 1, length(?2)) = ?2", TRY(homeOf(db, project, Shared::Images)), fingerprint));
+        TRY(select(db, project, "WHERE p.name=?1 AND substr(m.fingerprint, 1, length(?2)) = ?2", TRY(homeOf(db, project, Shared::Images)), fingerprint));
     if (images.size() > 1)
         return Error(Code::Invalid,
                      title + " fits " + std::to_string(images.size()) + " images; write more of the fingerprint");
@@ -162,7 +185,7 @@ Result<Image> findImage(Database &db, const std::string &project, const std::str
 
 Result<Image> findImageBySource(Database &db, const std::string &project, const std::string &source)
 {
-    auto images = TRY(select(db, "WHERE p.name=? AND m.source=? AND m.status='ready'", TRY(homeOf(db, project, Shared::Images)), source));
+    auto images = TRY(select(db, project, "WHERE p.name=? AND m.source=? AND m.status='ready'", TRY(homeOf(db, project, Shared::Images)), source));
     if (images.empty())
         return Error(Code::NotFound, titled("image of", project, source) + " does not exist");
     return *std::ranges::max_element(images, {}, &Image::uploadedAt);
@@ -170,7 +193,7 @@ Result<Image> findImageBySource(Database &db, const std::string &project, const 
 
 Result<Image> findImageByOrigin(Database &db, const std::string &project, const ImageOrigin &origin)
 {
-    auto images = TRY(select(db,
+    auto images = TRY(select(db, project,
                              "JOIN image_sources o ON o.image_id = m.id "
                              "WHERE p.name=? AND o.alias=? AND o.server=? AND o.protocol=? AND m.status='ready'",
                              TRY(homeOf(db, project, Shared::Images)), origin.alias, origin.server, origin.protocol));
@@ -181,14 +204,14 @@ Result<Image> findImageByOrigin(Database &db, const std::string &project, const 
 
 Result<std::vector<Image>> listAutoUpdated(Database &db)
 {
-    auto images = TRY(select(db, "JOIN image_sources o ON o.image_id = m.id WHERE m.auto_update=1 AND m.status='ready' AND o.alias<>''"));
+    auto images = TRY(select(db, "", "JOIN image_sources o ON o.image_id = m.id WHERE m.auto_update=1 AND m.status='ready' AND o.alias<>''"));
     std::ranges::sort(images, {}, [](const Image &image) { return image.origin ? image.origin->checkedAt : 0; });
     return images;
 }
 
 Result<std::vector<Image>> listCached(Database &db)
 {
-    auto images = TRY(select(db, "WHERE m.cached=1 AND m.status='ready'"));
+    auto images = TRY(select(db, "", "WHERE m.cached=1 AND m.status='ready'"));
     std::ranges::sort(images, {}, [](const Image &image) { return std::max(image.lastUsedAt, image.uploadedAt); });
     return images;
 }
@@ -206,12 +229,12 @@ Result<Image> resolveImage(Database &db, const std::string &project, const std::
 
 Result<std::vector<Image>> listImages(Database &db, const std::string &project)
 {
-    return project.empty() ? select(db, "") : select(db, "WHERE p.name=?", TRY(homeOf(db, project, Shared::Images)));
+    return project.empty() ? select(db, "", "") : select(db, project, "WHERE p.name=?", TRY(homeOf(db, project, Shared::Images)));
 }
 
 Result<std::vector<Image>> listImagesIn(Database &db, ImageStatus status)
 {
-    return select(db, "WHERE m.status=?", statusName(status));
+    return select(db, "", "WHERE m.status=?", statusName(status));
 }
 
 Status updateImage(Database &db, const Image &image)
@@ -244,6 +267,46 @@ Status setImageChecked(Database &db, std::int64_t id, std::int64_t at)
 {
     return db.transaction(
         [&] { return change(db, missing(id), "UPDATE image_sources SET checked_at=? WHERE image_id=?", at, id); });
+}
+
+Status setImageProfiles(Database &db, std::int64_t id, const std::string &project, const std::vector<std::string> &profiles)
+{
+    return db.transaction([&]() -> Status {
+        const std::int64_t home = TRY(projectId(db, TRY(homeOf(db, project, Shared::Profiles))));
+        TRY(run(db, "DELETE FROM image_profiles WHERE image_id=? AND profile_id IN (SELECT id FROM profiles WHERE project_id=?)", id, home));
+        std::int64_t position = 0;
+        for (const std::string &name : profiles)
+            TRY(named(run(db, "INSERT INTO image_profiles (image_id, profile_id, position) VALUES (?, ?, ?)", id,
+                          TRY(findProfile(db, project, name)).id, position++),
+                      "profile " + quoted(name) + " is given twice"));
+        return {};
+    });
+}
+
+Status copyImageProfiles(Database &db, std::int64_t from, std::int64_t to)
+{
+    return db.transaction([&]() -> Status {
+        TRY(run(db, "DELETE FROM image_profiles WHERE image_id=?", to));
+        return run(db, "INSERT INTO image_profiles (image_id, profile_id, position) SELECT ?, profile_id, position FROM image_profiles WHERE image_id=?", to, from);
+    });
+}
+
+Result<std::map<std::string, std::vector<std::string>>> profilesOfImage(Database &db, std::int64_t id)
+{
+    std::map<std::string, std::vector<std::string>> all;
+    Statement row = TRY(query(db, std::string(kSelectProfiles) + "WHERE a.image_id=? ORDER BY a.position", id));
+    while (TRY(row.next()))
+        all[row.text(2)].push_back(row.text(1));
+    return all;
+}
+
+Result<std::vector<std::string>> imagesWithProfile(Database &db, std::int64_t profile)
+{
+    std::vector<std::string> fingerprints;
+    Statement row = TRY(query(db, "SELECT DISTINCT m.fingerprint FROM image_profiles a JOIN images m ON m.id = a.image_id WHERE a.profile_id=?", profile));
+    while (TRY(row.next()))
+        fingerprints.push_back(row.text(0));
+    return fingerprints;
 }
 
 Result<bool> isImageShared(Database &db, const Image &image)

@@ -1,4 +1,4 @@
-// Tables images, image_properties, image_aliases, image_sources.
+// Tables images, image_properties, image_aliases, image_sources, image_profiles.
 #pragma once
 
 #include "store/projects.h"
@@ -40,6 +40,8 @@ struct Image {
     std::int64_t lastUsedAt = 0;
     StringMap properties;
     std::vector<std::string> aliases; ///< Read only.
+    /// That its instances get where nobody names any; empty: "default". Those of the project that asked, where none did of its own. Read only.
+    std::vector<std::string> profiles;
     std::optional<ImageOrigin> origin;
 };
 
@@ -76,6 +78,15 @@ Status setImageUsed(Database &db, std::int64_t id, std::int64_t at);
 /// In place of the one it has, if it has one.
 Status setImageOrigin(Database &db, std::int64_t id, const ImageOrigin &origin);
 Status setImageChecked(Database &db, std::int64_t id, std::int64_t at);
+/// Those that its instances in `project` get where nobody names any; none: "default". NotFound: there is no such profile; AlreadyExists: it is
+/// named twice.
+Status setImageProfiles(Database &db, std::int64_t id, const std::string &project, const std::vector<std::string> &profiles);
+/// Of all projects: one image takes the place of another.
+Status copyImageProfiles(Database &db, std::int64_t from, std::int64_t to);
+/// By the project whose profiles they are.
+Result<std::map<std::string, std::vector<std::string>>> profilesOfImage(Database &db, std::int64_t id);
+/// Fingerprints of those that bring the profile.
+Result<std::vector<std::string>> imagesWithProfile(Database &db, std::int64_t profile);
 /// Whether another project has it too, and is not about to delete it: the files of an image lie there once for all.
 Result<bool> isImageShared(Database &db, const Image &image);
 /// With its aliases.

@@ -23,9 +23,30 @@ private slots:
     void brokenFilesAreRefused();
     void hostilePathsAreRefused();
     void infoShowsItsProperties();
+    void imagesBringProfiles();
+    void profilesOfImagesAreOfTheProject();
+    void newImagesAreGivenProfiles();
+    void imagesAreEdited();
 
 private:
     QString fingerprint(const QString &alias);
+    /// "default,web"
+    QByteArray profilesOf(const QString &image, const QString &project = "default")
+    {
+        QStringList names;
+        const QJsonValue list = m_box.rest("GET", "/1.0/images/" + fingerprint(image).toUtf8() + "?project=" + project.toUtf8()).body["metadata"].toObject()["profiles"];
+        for (const QJsonValue &name : list.toArray())
+            names << name.toString();
+        return names.join(',').toUtf8();
+    }
+    Reply setProfiles(const QString &image, const QStringList &profiles, const QByteArray &verb = "PATCH", const QByteArray &project = "default")
+    {
+        return m_box.rest(verb, "/1.0/images/" + fingerprint(image).toUtf8() + "?project=" + project, {{"profiles", QJsonArray::fromStringList(profiles)}});
+    }
+    QByteArray profilesOfInstance(const QString &name, const QStringList &more = {})
+    {
+        return m_box.text(QStringList{"list", name, "-f", "csv", "-c", "P"} + more).replace("\n", ",").replace("\"", "");
+    }
     void addImage(const QString &alias);
 };
 
@@ -189,6 +210,112 @@ void TestImages::infoShowsItsProperties()
     const QByteArray info = m_box.text({"image", "info", print});
     for (const char *part : {"Fingerprint: ", "Architecture: ", "Size: ", "Type: container"})
         QVERIFY2(info.contains(part), info);
+}
+
+void TestImages::imagesBringProfiles()
+{
+    must({"template", "build", "busybox"});
+    must({"profile", "create", "web", "limits.processes=77"});
+    must({"profile", "device", "add", "web", "scratch", "disk", "source=tmpfs:", "path=/scratch"});
+    must({"profile", "create", "alone"});
+    must({"profile", "device", "add", "alone", "root", "disk", "path=/", "pool=default"});
+    QCOMPARE(profilesOf("busybox"), QByteArray("default"));
+    const Reply none = setProfiles("busybox", {"default", "nothere"}), twice = setProfiles("busybox", {"web", "web"});
+    QVERIFY2(none.status == 404 && none.raw.contains("'nothere'"), none.raw);
+    QVERIFY2(twice.status == 400 && twice.raw.contains("given twice"), twice.raw);
+    QCOMPARE(setProfiles("busybox", {"default", "web"}).status, 200);
+    QCOMPARE(profilesOf("busybox"), QByteArray("default,web"));
+    QVERIFY(m_box.text({"image", "info", "busybox"}).contains("    - default\n    - web"));
+    const auto made = [&](const QStringList &more) {
+        must(QStringList{"init", "busybox", "t1"} + more);
+        const QByteArray profiles = profilesOfInstance("t1");
+        must({"delete", "--purge", "t1"});
+        return profiles;
+    };
+    QCOMPARE(made({}), QByteArray("default,web"));
+    QCOMPARE(made({"-p", "default"}), QByteArray("default"));
+    QCOMPARE(made({"--no-profiles", "-s", "default"}), QByteArray());
+    QCOMPARE(made({"-d", "scratch,size=1MiB"}), QByteArray("default,web")); // the device is that of the image's profile
+    must({"init", fingerprint("busybox"), "t1"});
+    QCOMPARE(profilesOfInstance("t1"), QByteArray("default,web"));
+    must({"delete", "--purge", "t1"});
+    QCOMPARE(setProfiles("busybox", {"alone"}).status, 200);
+    QCOMPARE(made({}), QByteArray("alone"));
+    // By their order, and by their names whatever these become.
+    QCOMPARE(setProfiles("busybox", {"web", "default"}).status, 200);
+    must({"init", "busybox", "t2"});
+    must({"profile", "rename", "web", "www"});
+    QCOMPARE(profilesOf("busybox"), QByteArray("www,default"));
+    QFile note(m_box.stateDir() + "/images/" + fingerprint("busybox") + ".yaml");
+    QVERIFY(note.open(QIODevice::ReadOnly));
+    const QByteArray noted = note.readAll();
+    QVERIFY2(noted.contains("www") && !noted.contains("- web"), noted);
+    // Built anew, it brings them too.
+    must({"template", "build", "busybox"});
+    QCOMPARE(profilesOf("busybox"), QByteArray("www,default"));
+    // A profile that instances have stays; one that images alone bring goes, and they bring it no more.
+    const Run used = m_box.cli({"profile", "delete", "www"});
+    QVERIFY2(!used.ok() && used.err.contains("t2"), used.told());
+    must({"delete", "--purge", "t2"});
+    must({"profile", "delete", "www"});
+    QCOMPARE(profilesOf("busybox"), QByteArray("default"));
+    QCOMPARE(made({}), QByteArray("default"));
+    QCOMPARE(setProfiles("busybox", {"alone"}).status, 200);
+    QCOMPARE(m_box.rest("PUT", "/1.0/images/" + fingerprint("busybox").toUtf8(), {{"properties", QJsonObject{{"os", "busybox"}}}}).status, 200);
+    QCOMPARE(profilesOf("busybox"), QByteArray("default")); // not said is none
+    must({"profile", "delete", "alone"});
+}
+
+void TestImages::profilesOfImagesAreOfTheProject()
+{
+    must({"template", "build", "busybox"});
+    must({"project", "create", "team", "features.images=false"}); // whose own default profile is empty
+    const Run rootless = m_box.cli({"init", "busybox", "t1", "--project", "team"});
+    QVERIFY2(!rootless.ok() && rootless.err.contains("no root disk"), rootless.told());
+    must({"profile", "create", "disky", "--project", "team"});
+    must({"profile", "device", "add", "disky", "root", "disk", "path=/", "pool=default", "--project", "team"});
+    QCOMPARE(setProfiles("busybox", {"disky"}, "PATCH", "team").status, 200);
+    QCOMPARE(profilesOf("busybox", "team"), QByteArray("disky"));
+    QCOMPARE(profilesOf("busybox"), QByteArray("default"));
+    must({"init", "busybox", "t1", "--project", "team"});
+    QCOMPARE(profilesOfInstance("t1", {"--project", "team"}), QByteArray("disky"));
+    must({"delete", "--purge", "t1", "--project", "team"});
+    must({"profile", "delete", "disky", "--project", "team"});
+    must({"project", "delete", "team"});
+}
+
+void TestImages::newImagesAreGivenProfiles()
+{
+    must({"template", "build", "busybox"});
+    must({"profile", "create", "web"});
+    must({"init", "busybox", "t1"});
+    must({"publish", "t1", "--alias", "published", "-p", "default", "-p", "web"});
+    QCOMPARE(profilesOf("published"), QByteArray("default,web"));
+    const QString file = m_box.directory() + "/given.tar.zst";
+    must({"image", "export", "published", file});
+    must({"image", "delete", "published"});
+    must({"image", "import", file, "--alias", "plain"}); // the file says nothing of them
+    QCOMPARE(profilesOf("plain"), QByteArray("default"));
+    must({"image", "delete", "plain"});
+    must({"image", "import", file, "--alias", "given", "-p", "web", "-p", "default"});
+    QCOMPARE(profilesOf("given"), QByteArray("web,default"));
+    const Run none = m_box.cli({"image", "import", file, "-p", "nothere"});
+    QVERIFY2(!none.ok() && none.err.contains("'nothere'"), none.told());
+    const Run never = m_box.cli({"publish", "t1", "-p", "nothere"});
+    QVERIFY2(!never.ok() && never.err.contains("'nothere'"), never.told());
+    must({"image", "delete", "given"});
+    must({"profile", "delete", "web"});
+}
+
+void TestImages::imagesAreEdited()
+{
+    must({"template", "build", "busybox"});
+    must({"profile", "create", "web"});
+    must({"image", "edit", "busybox"}, "profiles: [default, web]\nproperties: {os: mine}\npublic: true\n");
+    const QByteArray info = m_box.text({"image", "info", "busybox"});
+    QVERIFY2(info.contains("    - web") && info.contains("os: mine") && info.contains("Public: yes"), info);
+    must({"profile", "delete", "web"});
+    must({"template", "build", "busybox"});
 }
 
 QTEST_GUILESS_MAIN(TestImages)

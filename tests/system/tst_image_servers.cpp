@@ -529,12 +529,24 @@ void TestImageServers::imagesGoFromDaemonToDaemon()
     RUN_OK(far({"config", "set", "core.https_address=127.0.0.1:8447"}));
     const QByteArray token = far({"config", "trust", "add", "box", "--unrestricted", "-q"}).out.trimmed();
     must({"remote", "add", "far", QString::fromUtf8(token)});
+    // The second part of a split image by itself, and from where it is asked for.
+    const QByteArray parts = far({"image", "list", "parts", "-f", "csv", "-c", "F"}).out.trimmed(), &rootfs = items[1].content;
+    const auto part = [&](const QByteArray &name, const QByteArray &range) {
+        return run({"curl", "-sk", "--max-time", "20", "-w", "%{http_code}", "-r", range, "https://127.0.0.1:8447/1.0/images/" + parts + "/export?part=" + name}).out;
+    };
+    QCOMPARE(part("rootfs", "1000-"), rootfs.mid(1000) + "206");
+    QCOMPARE(part("metadata", "0-"), items[0].content + "200");
+    QVERIFY(part("rootfs", QByteArray::number(rootfs.size()) + "-").endsWith("416"));
+    QVERIFY(part("kernel", "0-").endsWith("404"));
     // A private one by its secret, a public one by its name.
-    must({"image", "copy", "far:whole", "local:", "--copy-aliases"});
+    must({"profile", "create", "web"});
+    must({"image", "copy", "far:whole", "local:", "--copy-aliases", "-p", "default", "-p", "web"});
+    QVERIFY2(m_box.text({"image", "info", "whole"}).contains("    - default\n    - web"), m_box.text({"image", "info", "whole"}));
     QVERIFY2(m_box.text({"image", "info", "whole"}).contains("note: kept"), m_box.text({"image", "info", "whole"}));
     QCOMPARE(property("whole", "Public"), QByteArray("no"));
     must({"launch", "whole", "t1"});
     QCOMPARE(inside("t1", {"cat", "/etc/tag"}), QByteArray("far"));
+    QCOMPARE(m_box.text({"list", "t1", "-f", "csv", "-c", "P"}).replace("\n", " ").replace("\"", ""), QByteArray("default web"));
     must({"launch", "far:parts", "t2"});
     QCOMPARE(inside("t2", {"cat", "/etc/tag"}), QByteArray("parts"));
     must({"image", "copy", "far:parts", "local:", "--alias", "mine", "--auto-update", "--public"});
@@ -550,6 +562,8 @@ void TestImageServers::imagesGoFromDaemonToDaemon()
         QCOMPARE(inside("t3", {"cat", "/etc/tag"}), QByteArray("parts"));
         QCOMPARE(property("whole", "Public"), QByteArray("no"));
     }
+    must({"delete", "--force", "--purge", "t1"});
+    must({"profile", "delete", "web"});
     // Who shows another certificate than the one that was agreed on is not asked.
     const Reply other = m_box.rest("POST", "/1.0/images", {{"source", QJsonObject{{"type", "image"}, {"server", "https://127.0.0.1:8447"}, {"protocol", "lxd"},
                                                                                      {"alias", "parts"}, {"certificate", QString::fromUtf8(contentOf(m_server->authority()))}}}});
@@ -575,7 +589,10 @@ void TestImageServers::imagesAreCarriedOver()
     removeImages();
     // Uploaded by the daemon that has it, with a secret that is good for this image once.
     RUN_OK(far({"image", "delete", "carried"}));
-    must({"image", "copy", "busybox", "far:", "--mode", "push", "--alias", "carried"});
+    RUN_OK(far({"profile", "create", "web"}));
+    must({"image", "copy", "busybox", "far:", "--mode", "push", "--alias", "carried", "-p", "web"});
+    QVERIFY(far({"image", "info", "carried"}).out.contains("    - web"));
+    RUN_OK(far({"profile", "delete", "web"}));
     QCOMPARE(far({"image", "list", "carried", "-f", "csv", "-c", "F"}).out.trimmed(), property("busybox", "Fingerprint"));
     RUN_ENDS(m_box.cli({"image", "copy", "busybox", "far:", "--mode", "push"}), 5);
     RUN_OK(far({"image", "delete", "carried"}));

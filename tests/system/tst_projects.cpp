@@ -4,6 +4,8 @@
 
 #include <QDir>
 #include <QFile>
+#include <QJsonArray>
+#include <QJsonDocument>
 #include <QProcess>
 
 #include <atomic>
@@ -36,8 +38,17 @@ private slots:
     void instancesGoToAnotherProject();
     void poolAndProjectAtOnce();
     void theOtherProjectHasItsSay();
+    void volumesAreThoseOfDefault();
+    void volumesOfDefaultAreDefaultsToPayFor();
+    void volumesBecomeOthersOnlyWhereNobodyMinds();
+    void dryRunsOfProfilesKnowTheLimits();
 
 private:
+    void prepare() override
+    {
+        must({"storage", "volume", "create", "default", "first"}); // the folders that the first volume of a pool brings with it stay
+        must({"storage", "volume", "delete", "default", "first", "--purge"});
+    }
     /// The project `team`, with a profile that gives a root disk, for as long as this is there.
     class Team
     {
@@ -428,6 +439,142 @@ void TestProjects::theOtherProjectHasItsSay()
     const Run nowhere = m_box.cli({"move", "t1", "--target-project", "nowhere", "--project", "team"});
     QVERIFY2(!nowhere.ok() && nowhere.err.contains("'nowhere' does not exist"), nowhere.told());
     must({"profile", "delete", "web"});
+}
+
+void TestProjects::volumesAreThoseOfDefault()
+{
+    must({"storage", "volume", "create", "default", "data"});
+    {
+        const Team project(*this, {"features.storage.volumes=false"});
+        const auto names = [&](const QStringList &more) {
+            QByteArrayList lines = m_box.text(QStringList{"storage", "volume", "list", "default", "-f", "csv", "-c", "tn"} + more).split('\n');
+            lines.removeIf([](const QByteArray &line) { return !line.startsWith("custom,"); });
+            return lines.join(' ').replace("custom,", "");
+        };
+        const QStringList inTeam{"--project", "team"};
+        QCOMPARE(m_box.text({"project", "get", "team", "features.storage.volumes"}), QByteArray("false"));
+        RUN_OK(team({"storage", "volume", "create", "default", "made"}));
+        QCOMPARE(names({}), QByteArray("data made"));
+        QCOMPARE(names(inTeam), QByteArray("data made"));
+        const QJsonObject shown = m_box.rest("GET", "/1.0/storage-pools/default/volumes/custom/made?project=team").body["metadata"].toObject();
+        QCOMPARE(shown["project"].toString(), QString("default"));
+        // Guests of both have the same files.
+        RUN_OK(team({"launch", "busybox", "t1"}));
+        RUN_OK(team({"storage", "volume", "attach", "default", "data", "t1", "/mnt"}));
+        QCOMPARE(in("t1", {"sh", "-c", "echo both > /mnt/note"}), QByteArray());
+        launch("g1");
+        must({"storage", "volume", "attach", "default", "data", "g1", "/mnt"});
+        QCOMPARE(inside("g1", {"cat", "/mnt/note"}), QByteArray("both"));
+        RUN_OK(team({"restart", "--force", "t1"}));
+        QCOMPARE(in("t1", {"cat", "/mnt/note"}), QByteArray("both"));
+        // Each hears of the other's use.
+        const QByteArray used = m_box.text({"storage", "volume", "show", "default", "data"});
+        QVERIFY2(used.contains("/1.0/instances/g1") && used.contains("/1.0/instances/t1?project=team"), used);
+        RUN_OK(team({"profile", "create", "disky"}));
+        RUN_OK(team({"storage", "volume", "attach-profile", "default", "made", "disky", "/made"}));
+        QVERIFY(m_box.text({"storage", "volume", "show", "default", "made"}).contains("/1.0/profiles/disky?project=team"));
+        const Run taken = m_box.cli({"storage", "volume", "delete", "default", "made"});
+        QVERIFY2(!taken.ok() && taken.err.contains("disky"), taken.told());
+        RUN_OK(team({"profile", "delete", "disky"}));
+        // Snapshots, and a restore while a guest of the other project has it.
+        RUN_OK(team({"storage", "volume", "snapshot", "create", "default", "data", "s0"}));
+        RUN_OK(team({"storage", "volume", "snapshot", "rename", "default", "data", "s0", "s1"}));
+        QVERIFY(m_box.text({"storage", "volume", "snapshot", "list", "default", "data", "-f", "csv"}).contains("s1"));
+        must({"stop", "--force", "g1"});
+        const Run busy = m_box.cli({"storage", "volume", "snapshot", "restore", "default", "data", "s1"});
+        QVERIFY2(!busy.ok() && busy.err.contains("a running instance of another project"), busy.told());
+        RUN_OK(team({"stop", "--force", "t1"}));
+        RUN_OK(team({"storage", "volume", "snapshot", "restore", "default", "data", "s1"}));
+        RUN_OK(team({"config", "device", "remove", "t1", "data"}));
+        must({"delete", "--purge", "g1"});
+        // Copies, archives, other names; and to another project that has its own.
+        RUN_OK(team({"storage", "volume", "copy", "default/data", "default/copy"}));
+        const QString file = m_box.directory() + "/data.tar.gz";
+        RUN_OK(team({"storage", "volume", "export", "create", "default", "data", file}));
+        RUN_OK(team({"storage", "volume", "import", "default", file, "back"}));
+        RUN_OK(team({"storage", "volume", "export", "keep", "default", "data", "b0"}));
+        QVERIFY(m_box.text({"storage", "volume", "export", "list", "default", "data", "-f", "csv"}).contains("b0"));
+        RUN_OK(team({"storage", "volume", "export", "delete", "default", "data", "b0"}));
+        RUN_OK(team({"storage", "volume", "rename", "default", "back", "again"}));
+        QCOMPARE(names({}), QByteArray("again copy data made"));
+        {
+            const Team apart(*this, {}, "apart");
+            RUN_OK(team({"storage", "volume", "move", "default/again", "default/again", "--target-project", "apart"}));
+            QCOMPARE(names({"--project", "apart"}), QByteArray("again"));
+            QCOMPARE(names(inTeam), QByteArray("copy data made"));
+            must({"storage", "volume", "move", "default/again", "default/again", "--target-project", "team", "--project", "apart"});
+            QCOMPARE(names({}), QByteArray("again copy data made"));
+        }
+        // What is deleted comes back, for whoever of the two asks.
+        RUN_OK(team({"storage", "volume", "delete", "default", "again"}));
+        QVERIFY(m_box.text({"undo", "list", "-f", "csv"}).contains("again") && team({"undo", "list", "-f", "csv"}).out.contains("again"));
+        RUN_OK(team({"undo", "apply"}));
+        QCOMPARE(names({}), QByteArray("again copy data made"));
+        const QByteArray info = m_box.text({"project", "info", "team", "-f", "csv"});
+        QVERIFY2(info.contains("disk,UNLIMITED,0"), info);
+    }
+    QVERIFY(m_box.text({"storage", "volume", "list", "default", "-f", "csv"}).contains("data")); // the project went, they stay
+    must({"storage", "volume", "delete", "default", "data"});
+    for (const char *name : {"made", "copy", "again"})
+        must({"storage", "volume", "delete", "default", name});
+}
+
+void TestProjects::volumesOfDefaultAreDefaultsToPayFor()
+{
+    const Team project(*this, {"features.storage.volumes=false", "limits.disk=0"});
+    RUN_OK(team({"storage", "volume", "create", "default", "v1"}));
+    RUN_OK(team({"storage", "volume", "delete", "default", "v1", "--purge"}));
+    must({"project", "set", "default", "limits.disk.pool.default=0"});
+    refused({"storage", "volume", "create", "default", "v1"}, {"project 'default': limits.disk.pool.default=0"});
+    must({"project", "unset", "default", "limits.disk.pool.default"});
+}
+
+void TestProjects::volumesBecomeOthersOnlyWhereNobodyMinds()
+{
+    must({"storage", "volume", "create", "default", "data"});
+    {
+        const Team project(*this, {"features.storage.volumes=false"});
+        RUN_OK(team({"init", "--empty", "t1"}));
+        refused({"project", "set", "team", "features.storage.volumes=true"}, {"not empty"});
+        RUN_OK(team({"delete", "--purge", "t1"}));
+        RUN_OK(team({"storage", "volume", "attach-profile", "default", "data", "default", "/mnt"}));
+        refused({"project", "set", "team", "features.storage.volumes=true"}, {"profile 'default'", "device 'data'"});
+        RUN_OK(team({"storage", "volume", "detach-profile", "default", "data", "default"}));
+        must({"project", "set", "team", "features.storage.volumes=true"});
+        refused({"storage", "volume", "show", "default", "data"}, {"Storage volume not found"});
+        RUN_OK(team({"storage", "volume", "create", "default", "own"}));
+        refused({"project", "set", "team", "features.storage.volumes=false"}, {"it has volumes"});
+        RUN_OK(team({"storage", "volume", "delete", "default", "own"}));
+        must({"project", "set", "team", "features.storage.volumes=false"});
+        refused({"undo", "apply"}, {"uses the storage volumes of project 'default'", "features.storage.volumes=true"});
+        const Run own = m_box.cli({"project", "set", "default", "features.storage.volumes=false"});
+        QVERIFY2(!own.ok() && own.err.contains("default"), own.told());
+    }
+    must({"storage", "volume", "delete", "default", "data"});
+}
+
+void TestProjects::dryRunsOfProfilesKnowTheLimits()
+{
+    const Team project(*this, {"limits.memory=300MiB"});
+    RUN_OK(team({"init", "--empty", "t1", "-c", "limits.memory=100MiB"}));
+    RUN_OK(team({"init", "--empty", "t2", "-c", "limits.memory=100MiB"}));
+    RUN_OK(team({"profile", "set", "default", "limits.memory=100MiB"}));
+    RUN_OK(team({"config", "unset", "t1", "limits.memory"}));
+    RUN_OK(team({"config", "unset", "t2", "limits.memory"}));
+    const QByteArray root = "\"devices\":{\"root\":{\"type\":\"disk\",\"path\":\"/\",\"pool\":\"default\"}}";
+    const auto ask = [&](const char *memory, bool dry) {
+        QJsonObject profile = QJsonDocument::fromJson("{" + root + "}").object();
+        profile["name"] = "default";
+        profile["config"] = QJsonObject{{"limits.memory", memory}};
+        return m_box.rest("PUT", "/1.0/profiles?project=team", {{"profiles", QJsonArray{profile}}, {"dry_run", dry}});
+    };
+    const Reply much = ask("151MiB", true);
+    QVERIFY2(much.status == 403 && much.raw.contains("302MiB"), much.raw);
+    QCOMPARE(ask("150MiB", true).status, 200);
+    QCOMPARE(team({"profile", "get", "default", "limits.memory"}).out.trimmed(), QByteArray("100MiB"));
+    QCOMPARE(ask("151MiB", false).status, 403);
+    QCOMPARE(ask("150MiB", false).status, 200);
+    QCOMPARE(team({"profile", "get", "default", "limits.memory"}).out.trimmed(), QByteArray("150MiB"));
 }
 
 QTEST_GUILESS_MAIN(TestProjects)

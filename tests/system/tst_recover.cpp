@@ -2,6 +2,7 @@
 #include "support/system_test.h"
 
 #include <QDir>
+#include <QJsonArray>
 
 using namespace lxmgr::test;
 
@@ -195,8 +196,11 @@ void TestRecover::imagesComeBackWithTheirNames()
     must({"recover", "--yes"}); // what the tests before left lost
     const QByteArray print = m_box.text({"image", "list", "busybox", "-f", "csv", "-c", "F"});
     must({"image", "alias", "create", "other", print, "--description", "by another name"});
+    must({"profile", "create", "web"});
     const auto shown = [&] { return m_box.rest("GET", "/1.0/images/" + print).body["metadata"].toObject(); };
-    QCOMPARE(m_box.rest("PATCH", "/1.0/images/" + print, {{"public", true}, {"properties", QJsonObject{{"mine", "yes"}}}}).status, 200);
+    QCOMPARE(m_box.rest("PATCH", "/1.0/images/" + print, {{"public", true}, {"properties", QJsonObject{{"mine", "yes"}}},
+                                                                {"profiles", QJsonArray{"web", "default"}}}).status, 200);
+    must({"init", "--empty", "t0", "-p", "default", "-p", "web"}); // the profile comes back with who has it
     const QJsonObject before = shown();
     const QByteArray list = m_box.text({"image", "list", "-f", "csv", "-c", "F"});
     loseDatabase();
@@ -206,6 +210,9 @@ void TestRecover::imagesComeBackWithTheirNames()
     QCOMPARE(m_box.text({"image", "list", "-f", "csv", "-c", "F"}), list);
     QVERIFY(m_box.text({"image", "alias", "list", "other"}).contains("by another name"));
     must({"create", "other", "t1"});
+    QCOMPARE(m_box.text({"list", "t1", "-f", "csv", "-c", "P"}).replace("\n", " ").replace("\"", ""), QByteArray("web default"));
+    must({"delete", "--purge", "t0", "t1"});
+    must({"profile", "delete", "web"});
     must({"image", "alias", "delete", "other"});
     loseDatabase();
     must({"recover", "--yes"});

@@ -347,6 +347,8 @@ void TestStoragePools::usedPoolIsNotDeleted()
 
 void TestStoragePools::detachedPoolIsTakenOverAgain()
 {
+    const Reply asked = m_box.rest("POST", "/1.0/lxmgr/storage-pools/default/detach", {{"force", true}}); // there is nothing to be asked
+    QVERIFY2(asked.status == 400 && asked.raw.contains("takes none"), asked.raw);
     const QString place = folder("moved");
     must({"storage", "create", "p1", "dir", "source=" + place, "--description", "Kept"});
     must({"storage", "set", "p1", "user.owner=me"});

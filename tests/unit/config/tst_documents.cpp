@@ -23,8 +23,8 @@ namespace
 
 const NetworkDocument kNetwork{"lxmgrbr0", "of: the \"host\"", {{"ipv4.address", "10.1.2.1/24"}, {"ipv6.address", "none"}, {"user.x", "line\nline"}}};
 const ImageDocument kImage{std::string(64, 'a'),
-                           {{"default", "a.tar.zst", "template:debian/13", true, 1700000000123, 0, {{"os", "debian"}}, {{"debian", ""}, {"debian/13", "the stable one"}}, false, false, {}},
-                            {"other", "", "", false, 1, 1900000000000, {}, {}, true, true, {{"server", "https://a.example"}, {"protocol", "simplestreams"}, {"alias", "debian/12"}, {"certificate", "line\nline\n"}}}}};
+                           {{"default", "a.tar.zst", "template:debian/13", true, 1700000000123, 0, {{"os", "debian"}}, {{"debian", ""}, {"debian/13", "the stable one"}}, false, false, {{"default", {"web", "default"}}, {"other", {"db"}}}, {}},
+                            {"other", "", "", false, 1, 1900000000000, {}, {}, true, true, {}, {{"server", "https://a.example"}, {"protocol", "simplestreams"}, {"alias", "debian/12"}, {"certificate", "line\nline\n"}}}}};
 
 } // namespace
 

@@ -6,6 +6,7 @@
 #include "store/profiles.h"
 #include "store/snapshots.h"
 #include "store/storage_pools.h"
+#include "store/undo.h"
 #include "store_fixture.h"
 
 #include <QtCore/QElapsedTimer>
@@ -438,6 +439,68 @@ private slots:
         QVERIFY(*isImageShared(db, ours));
         VERIFY_OK(setImageStatus(db, theirs.id, ImageStatus::Deleting)); // whoever is last takes the files
         QVERIFY(!*isImageShared(db, ours));
+    }
+
+    void imagesBringProfilesOfEachProject()
+    {
+        StoreFixture fixture;
+        Database &db = *fixture.db;
+        Project other;
+        other.name = "other";
+        other.config = {{"features.images", "false"}};
+        VERIFY_OK(insertProject(db, other));
+        addProfile(db, "web"), addProfile(db, "db"), addProfile(db, "web", "other");
+        const std::int64_t id = *insertImage(db, someImage('a'));
+        using Names = std::vector<std::string>;
+        VERIFY_OK(setImageProfiles(db, id, "default", {"web", "db", "default"}));
+        VERIFY_OK(setImageProfiles(db, id, "other", {"web"}));
+        QCOMPARE(findImage(db, "default", "a")->profiles, (Names{"web", "db", "default"}));
+        QCOMPARE(findImage(db, "other", "a")->profiles, Names{"web"});
+        QCOMPARE(listImages(db, "")->at(0).profiles, (Names{"web", "db", "default"}));
+        QCOMPARE(profilesOfImage(db, id)->size(), std::size_t(2));
+        QCOMPARE(*imagesWithProfile(db, findProfile(db, "default", "db")->id), Names{std::string(64, 'a')});
+        VERIFY_FAILS(Code::NotFound, setImageProfiles(db, id, "default", {"nothere"}));
+        VERIFY_FAILS(Code::AlreadyExists, setImageProfiles(db, id, "default", {"web", "web"}));
+        QCOMPARE(findImage(db, "default", "a")->profiles, (Names{"web", "db", "default"}));
+        VERIFY_OK(renameProfile(db, findProfile(db, "default", "web")->id, "www"));
+        VERIFY_OK(deleteProfile(db, findProfile(db, "default", "db")->id));
+        QCOMPARE(findImage(db, "default", "a")->profiles, (Names{"www", "default"}));
+        const std::int64_t newer = *insertImage(db, someImage('b'));
+        VERIFY_OK(copyImageProfiles(db, id, newer));
+        QCOMPARE(findImage(db, "default", "b")->profiles, (Names{"www", "default"}));
+        QCOMPARE(findImage(db, "other", "b")->profiles, Names{"web"});
+        VERIFY_OK(setImageProfiles(db, newer, "default", {}));
+        QVERIFY(findImage(db, "default", "b")->profiles.empty());
+    }
+
+    void volumesHaveAHome()
+    {
+        StoreFixture fixture;
+        Database &db = *fixture.db;
+        Project other;
+        other.name = "other";
+        other.config = {{"features.storage.volumes", "false"}};
+        VERIFY_OK(insertProject(db, other));
+        QCOMPARE(*homeOf(db, "other", Shared::Volumes), std::string("default"));
+        QCOMPARE(*homeOf(db, "other", Shared::Profiles), std::string("other"));
+        QCOMPARE(*projectsAt(db, "default", Shared::Volumes), (std::vector<std::string>{"default", "other"}));
+        UndoEntry entry;
+        entry.kind = UndoKind::Volume;
+        VERIFY_OK(insertUndo(db, entry));
+        entry.kind = UndoKind::Delete;
+        VERIFY_OK(insertUndo(db, entry));
+        QCOMPARE(listUndo(db, "other")->size(), std::size_t(1));
+        QCOMPARE(listUndo(db, "default")->size(), std::size_t(2));
+        other = *findProject(db, "other");
+        Profile profile = *findProfile(db, "other", "default");
+        profile.devices = {{"data", {{"type", "disk"}, {"pool", "default"}, {"source", "data"}, {"path", "/mnt"}}}};
+        VERIFY_OK(updateProfile(db, profile));
+        other.config.clear();
+        VERIFY_FAILS(Code::WrongState, updateProject(db, other));
+        profile.devices.clear();
+        VERIFY_OK(updateProfile(db, profile));
+        VERIFY_OK(updateProject(db, other));
+        QCOMPARE(*projectsAt(db, "default", Shared::Volumes), std::vector<std::string>{"default"});
     }
 
     void imagesKnowTheirInstances()
