@@ -47,7 +47,7 @@ constexpr Flag kPoolProperty = {"-p,--property", "", "The key is a field of the 
 
 constexpr Flag kConfigFlag      = {"-c,--config", "key=value", "A configuration key of the new instance.", Repeat::Yes};
 constexpr Flag kDeviceFlag      = {"-d,--device", "device,key=value", "A key of a device: eth0,ipv4.address=10.0.3.9 or root,readonly=true.", Repeat::Yes};
-constexpr Flag kProfileFlag     = {"-p,--profile", "profile", "A profile to apply; the order counts. Without: those of the image or source, else default.", Repeat::Yes};
+constexpr Flag kProfileFlag     = {"-p,--profile", "profile", "A profile to apply; the order counts. Without: the image's, else default.", Repeat::Yes};
 constexpr Flag kImageProfileFlag = {"-p,--profile", "profile", "A profile that instances of it get where nobody names any; the order counts.", Repeat::Yes};
 constexpr Flag kNoProfilesFlag  = {"--no-profiles", "", "No profile at all, not even default."};
 constexpr Flag kEphemeralFlag   = {"-e,--ephemeral", "", "Delete the instance when it stops."};
