@@ -105,7 +105,6 @@ inline constexpr std::string_view kExtensions[] = {
     "image_types",
     "image_profiles",
     "image_copy_profile",
-    "lxmgr_image_part", // ?part=rootfs of an export: one file of a split image, from where Range says
     "image_force_refresh",
     "image_compression_algorithm",
     "image_create_aliases",

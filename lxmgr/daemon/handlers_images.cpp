@@ -405,11 +405,6 @@ Status exportImage(Context &context, Request &request, const Responder &responde
     const store::Image row = TRY(find(context, request));
     TRY(checkSecret(context, request, row, Secret::UsedUp));
     std::vector<images::ExportFile> files = TRY(context.images.files().exportFiles(row.fingerprint));
-    if (const std::string_view part = request.query.value("part"); !part.empty()) { // "rootfs": whatever it is packed as
-        std::erase_if(files, [&](const images::ExportFile &file) { return !file.part.starts_with(part); });
-        if (files.size() != 1)
-            return Error(Code::NotFound, "image " + quoted(row.fingerprint.substr(0, 12)) + " has no part " + quoted(part));
-    }
     if (files.size() == 1) {
         sendFile(request, responder, std::move(files[0]));
         return {};

@@ -80,7 +80,8 @@ Status readProfiles(Database &db, std::vector<Image> &images, const std::string 
     const OwnerSpan owners = spanOf(images);
     Follower<Image> follower(images);
     std::map<std::string, std::string> homeOfProject; // asked for where there are any
-    Statement row = TRY(query(db, std::string(kSelectProfiles) + "WHERE a.image_id BETWEEN ? AND ? ORDER BY a.image_id, a.position", owners.first, owners.last));
+    Statement row = TRY(query(db, std::string(kSelectProfiles) + "WHERE a.image_id BETWEEN ? AND ? ORDER BY a.image_id, a.position",
+                                    owners.first, owners.last));
     while (TRY(row.next())) {
         Image *image = follower.find(row.integer(0));
         if (!image)
@@ -287,7 +288,9 @@ Status copyImageProfiles(Database &db, std::int64_t from, std::int64_t to)
 {
     return db.transaction([&]() -> Status {
         TRY(run(db, "DELETE FROM image_profiles WHERE image_id=?", to));
-        return run(db, "INSERT INTO image_profiles (image_id, profile_id, position) SELECT ?, profile_id, position FROM image_profiles WHERE image_id=?", to, from);
+        return run(db, "INSERT INTO image_profiles (image_id, profile_id, position) "
+                       "SELECT ?, profile_id, position FROM image_profiles WHERE image_id=?",
+                   to, from);
     });
 }
 

@@ -520,8 +520,7 @@ void TestImageServers::imagesGoFromDaemonToDaemon()
     QVERIFY(file.open(QIODevice::WriteOnly) && file.write(unified("far")) > 0);
     file.close();
     RUN_OK(far({"image", "import", file.fileName(), "--alias", "whole", "note=kept"}));
-    const QList<StreamItem> items = split("parts", "x");
-    for (const StreamItem &item : items) {
+    for (const StreamItem &item : split("parts", "x")) {
         QFile part(m_work + "/" + item.ftype);
         QVERIFY(part.open(QIODevice::WriteOnly) && part.write(item.content) == item.content.size());
     }
@@ -529,15 +528,6 @@ void TestImageServers::imagesGoFromDaemonToDaemon()
     RUN_OK(far({"config", "set", "core.https_address=127.0.0.1:8447"}));
     const QByteArray token = far({"config", "trust", "add", "box", "--unrestricted", "-q"}).out.trimmed();
     must({"remote", "add", "far", QString::fromUtf8(token)});
-    // The second part of a split image by itself, and from where it is asked for.
-    const QByteArray parts = far({"image", "list", "parts", "-f", "csv", "-c", "F"}).out.trimmed(), &rootfs = items[1].content;
-    const auto part = [&](const QByteArray &name, const QByteArray &range) {
-        return run({"curl", "-sk", "--max-time", "20", "-w", "%{http_code}", "-r", range, "https://127.0.0.1:8447/1.0/images/" + parts + "/export?part=" + name}).out;
-    };
-    QCOMPARE(part("rootfs", "1000-"), rootfs.mid(1000) + "206");
-    QCOMPARE(part("metadata", "0-"), items[0].content + "200");
-    QVERIFY(part("rootfs", QByteArray::number(rootfs.size()) + "-").endsWith("416"));
-    QVERIFY(part("kernel", "0-").endsWith("404"));
     // A private one by its secret, a public one by its name.
     must({"profile", "create", "web"});
     must({"image", "copy", "far:whole", "local:", "--copy-aliases", "-p", "default", "-p", "web"});
