@@ -918,7 +918,7 @@ constexpr Command kCommands[] = {
      {}},
     {"network doctor", "", "[<network>...]", Group::Objects, &networkDoctor,
      "Tell what keeps guests of networks from something",
-     "Forwarding that is off, firewalls of others, a name server that does not run, sizes that do not match, ranges that overlap: each with its cause and a cure. Nothing is changed. Exit status 1 where something was found.",
+     "Forwarding that is off, firewalls of others, a name server that does not run, sizes that do not match, ranges that overlap, proxies that get nothing: each with its cause and a cure. Nothing is changed. Exit status 1 where something was found.",
      {{"lxmgr network doctor", "Of all managed networks."}, {"lxmgr network doctor lxmgrbr0 -f json", ""}},
      {kFormatFlag}},
     {"network forward create", "", "<network> <listen-address> [<key>=<value>...]", Group::Objects, &forwardCreate,

@@ -93,6 +93,21 @@ std::string describe(const api::InstanceFull &instance)
     return sheet.text();
 }
 
+/// What listens for it, and where that leads. What stands against one, network doctor tells.
+std::string proxyTable(const api::InstanceFull &instance)
+{
+    Table table{{"NAME", "LISTENS", "CONNECTS", "BY"}, {}};
+    for (const auto &[name, device] : instance.expandedDevices) {
+        if (valueOf(device, "type") != "proxy")
+            continue;
+        const bool inside = valueOf(device, "bind") == "instance" || valueOf(device, "bind") == "guest" || valueOf(device, "bind") == "container";
+        const Result<bool> nat = parseBool(valueOf(device, "nat"));
+        table.rows.push_back({name, valueOf(device, "listen") + (inside ? " (inside)" : ""), valueOf(device, "connect"),
+                              nat && *nat ? "the firewall" : "a process"});
+    }
+    return table.rows.empty() ? std::string() : "\nProxies:\n" + render(table, {});
+}
+
 /// The table that `lxmgr snapshot list` prints.
 std::string snapshotTable(const api::InstanceFull &instance)
 {
@@ -145,6 +160,7 @@ Result<int> instanceInfo(Context &context, const Arguments &arguments, const std
     }
     const auto instance = TRY(client::Client::parse<api::InstanceFull>(answer.metadata));
     context.print(describe(instance));
+    context.print(proxyTable(instance));
     context.print(snapshotTable(instance));
     context.print(exportTable(instance));
     if (arguments.has("show-log"))

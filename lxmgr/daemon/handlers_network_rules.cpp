@@ -205,7 +205,9 @@ Status networkDoctor(Context &context, Request &request, const Responder &respon
     std::string json;
     api::JsonWriter writer(json);
     writer.beginArray();
-    for (const network::Problem &problem : network::diagnose(network))
+    std::vector<network::Problem> problems = network::diagnose(network);
+    std::ranges::move(TRY(context.networks.proxyProblems(network.name)), std::back_inserter(problems));
+    for (const network::Problem &problem : problems)
         writeJson(writer, api::NetworkProblem{problem.what, problem.cause, problem.cure});
     writer.endArray();
     responder.sync(std::move(json));

@@ -3,6 +3,7 @@
 
 #include "base/failpoint.h"
 #include "base/undo.h"
+#include "instances/proxies.h"
 #include "network/config.h"
 #include "network/rules.h"
 
@@ -56,6 +57,13 @@ Status Networks::putForward(const std::string &name, const std::function<Status(
     return {};
 }
 
+Status Networks::checkForwardFree(const network::Forward &forward) const
+{
+    for (const auto &[owner, owned] : m_proxies)
+        TRY(instances::checkForwardFree(forward, owned.proxies, owner));
+    return {};
+}
+
 Result<std::string> Networks::createForward(const std::string &name, store::NetworkForward wanted)
 {
     const std::lock_guard lock(m_mutex);
@@ -63,6 +71,7 @@ Result<std::string> Networks::createForward(const std::string &name, store::Netw
     wanted.networkId = row.id;
     wanted.listenAddress = TRY(network::listenAddress(TRY(network::parseConfig(row.config)), wanted.listenAddress));
     TRY(checkForward(row, {wanted.listenAddress, wanted.config, wanted.ports}));
+    TRY(checkForwardFree({wanted.listenAddress, wanted.config, wanted.ports}));
     fillPorts(wanted.ports);
     TRY(putForward(
         name,
@@ -81,6 +90,7 @@ Status Networks::changeForward(const std::string &name, const store::NetworkForw
     store::NetworkForward after = wanted;
     after.id = before.id;
     TRY(checkForward(TRY(rowOf(name)), {before.listenAddress, after.config, after.ports}));
+    TRY(checkForwardFree({before.listenAddress, after.config, after.ports}));
     fillPorts(after.ports);
     return putForward(
         name, [&](const store::Network &) { return store::updateForward(m_db, after); },

@@ -6,6 +6,7 @@
 #include "base/undo.h"
 #include "config/network_document.h"
 #include "instances/project_limits.h"
+#include "instances/proxies.h"
 #include "instances/warnings.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
@@ -230,25 +231,54 @@ void Networks::reassertRules()
         const Status made = network ? network::ensureRules(*network) : Status(network.error());
         follow(m_db, WarningType::NetworkRules, about(row), made, "network " + quoted(row.name) + ": rules");
     }
-    for (const auto &[owner, rules] : m_proxyRules)
-        if (const Status made = network::ensureProxies(owner, rules); !made)
+    for (const auto &[owner, owned] : m_proxies)
+        if (const Status made = owned.rules.empty() ? Status() : network::ensureProxies(owner, owned.rules); !made)
             log::warning("proxies of '" + owner + "': rules: " + made.error().message + ", ignoring");
 }
 
-Status Networks::putProxies(const std::string &owner, const std::vector<network::Forward> &forwards, const std::vector<std::string> &networks)
+Status Networks::checkProxies(const std::vector<spec::Proxy> &proxies)
+{
+    if (proxies.empty())
+        return {};
+    for (const store::Network &row : TRY(store::listNetworks(m_db, store::kDefaultProject)))
+        for (const store::NetworkForward &forward : TRY(store::listForwards(m_db, row.id)))
+            TRY(checkForwardsFree(proxies, {forward.listenAddress, forward.config, forward.ports}, row.name));
+    return {};
+}
+
+Status Networks::putProxies(const std::string &owner, const std::vector<spec::Proxy> &proxies, const std::vector<std::string> &networks)
 {
     const std::lock_guard lock(m_mutex);
-    if (forwards.empty() && m_proxyRules.erase(owner) == 0)
+    const auto old = m_proxies.find(owner);
+    const bool hadRules = old != m_proxies.end() && !old->second.rules.empty();
+    if (proxies.empty() && old == m_proxies.end())
         return {};
-    if (forwards.empty())
-        return network::removeProxies(owner);
-    std::vector<network::Network> neighbours;
-    for (const std::string &name : networks)
-        neighbours.push_back(TRY(find(name)));
-    const std::string rules = TRY(network::proxyRules(owner, forwards, neighbours));
-    TRY(network::ensureProxies(owner, rules));
-    m_proxyRules[owner] = rules;
+    OwnedProxies wanted{proxies, networks, {}};
+    if (const std::vector<network::Forward> forwards = natForwards(proxies); !forwards.empty()) {
+        std::vector<network::Network> neighbours;
+        for (const std::string &name : networks)
+            neighbours.push_back(TRY(find(name)));
+        wanted.rules = TRY(network::proxyRules(owner, forwards, neighbours));
+        TRY(network::ensureProxies(owner, wanted.rules));
+    } else if (hadRules) {
+        TRY(network::removeProxies(owner));
+    }
+    if (proxies.empty())
+        m_proxies.erase(old);
+    else
+        m_proxies[owner] = std::move(wanted);
     return {};
+}
+
+Result<std::vector<network::Problem>> Networks::proxyProblems(const std::string &name)
+{
+    const network::Network network = TRY(find(name));
+    const std::lock_guard lock(m_mutex);
+    std::vector<network::Problem> problems;
+    for (const auto &[owner, owned] : m_proxies)
+        if (std::ranges::find(owned.networks, name) != owned.networks.end())
+            std::ranges::move(instances::proxyProblems(owned.proxies, owner, network.forwards, name), std::back_inserter(problems));
+    return problems;
 }
 
 Status Networks::sweepProxies(const std::set<std::string> &owners)

@@ -7,6 +7,7 @@
 #include "network/filters.h"
 #include "network/foreign.h"
 #include "network/network.h"
+#include "spec/launch.h"
 #include "store/network_rules.h"
 
 #include <functional>
@@ -71,9 +72,13 @@ public:
     /// The fixed addresses among `devices` that are not among `before` lie in their networks and are no other instance's.
     Status checkNics(const std::string &project, const std::string &instance, const std::vector<config::Device> &devices,
                      const std::vector<config::Device> &before);
-    /// Rules that forward to the guests of `owner`, put in place of those it had; none are needed where there are no forwards.
-    /// `networks`: those it is in, whose own guests get their answers by the way they asked.
-    Status putProxies(const std::string &owner, const std::vector<network::Forward> &forwards, const std::vector<std::string> &networks);
+    /// AlreadyExists: a forward of a network takes what one of them is to get.
+    Status checkProxies(const std::vector<spec::Proxy> &proxies);
+    /// Those of the running instance `owner` are known from now on, in place of those it had, and there are rules for those
+    /// with nat=true. `networks`: those it is in, whose own guests get their answers by the way they asked.
+    Status putProxies(const std::string &owner, const std::vector<spec::Proxy> &proxies, const std::vector<std::string> &networks);
+    /// What stands against proxies to the guests of a network.
+    Result<std::vector<network::Problem>> proxyProblems(const std::string &name);
     /// Rules of proxies of anybody else go.
     Status sweepProxies(const std::set<std::string> &owners);
     Status reserve(const std::string &name, const network::Reservation &reservation);
@@ -87,6 +92,8 @@ public:
 
 private:
     static Status checkForward(const store::Network &row, const network::Forward &forward);
+    /// AlreadyExists: a proxy of a running instance listens where it would.
+    Status checkForwardFree(const network::Forward &forward) const;
     /// Nothing is written, and the disk not waited for, where it says so already.
     static Status replaceIfOther(const Fd &folder, const std::string &name, const std::string &text);
     std::string folderOf(const std::string &name) const { return m_paths.stateDir + "/networks/" + name; }
@@ -115,7 +122,12 @@ private:
     const Paths &m_paths;
     store::Database &m_db;
     std::mutex m_mutex;
-    std::map<std::string, std::string> m_proxyRules; ///< By owner.
+    struct OwnedProxies {
+        std::vector<spec::Proxy> proxies;
+        std::vector<std::string> networks;
+        std::string rules; ///< "" where none has nat=true.
+    };
+    std::map<std::string, OwnedProxies> m_proxies; ///< Of running instances, by owner.
     mutable std::mutex m_brokenMutex; ///< A list of networks is not held up by one that is just coming up.
     std::set<std::string> m_broken;
     std::mutex m_filtersMutex;

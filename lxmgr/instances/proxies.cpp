@@ -1,7 +1,9 @@
 #include "instances/proxies.h"
 
 #include "base/text.h"
+#include "kernel/netlink.h"
 #include "kernel/seccomp.h"
+#include "network/rules.h"
 
 #include <algorithm>
 
@@ -149,6 +151,71 @@ Status checkProxiesFree(const std::vector<spec::Proxy> &wanted, const std::vecto
                     .hint("listen elsewhere, or stop that one");
         }
     return {};
+}
+
+namespace
+{
+
+/// Whether it is at all addresses of the host, or at that one.
+enum class At { Address, All };
+
+/// The first port of a proxy whose packets `forward` takes before it, as text; "" where there is none.
+std::string forwardedPlace(const spec::Proxy &proxy, const network::Forward &forward, At at)
+{
+    const spec::ProxyEnd &listen = proxy.listen;
+    if (proxy.inside || listen.kind == spec::ProxyEnd::Kind::Unix || isAny(listen.address) != (at == At::All) ||
+        !overlap(listen.address, forward.listenAddress))
+        return {};
+    for (const std::uint32_t port : listen.ports)
+        if (network::takes(forward, listen.kind == spec::ProxyEnd::Kind::Tcp ? "tcp" : "udp", port))
+            return textOf({listen.kind, forward.listenAddress, {}}, port);
+    return {};
+}
+
+} // namespace
+
+Status checkForwardsFree(const std::vector<spec::Proxy> &proxies, const network::Forward &forward, const std::string &network)
+{
+    for (const spec::Proxy &proxy : proxies)
+        if (const std::string place = forwardedPlace(proxy, forward, At::Address); !place.empty())
+            return Error(Code::AlreadyExists, "device " + quoted(proxy.device) + ": " + place + " is taken by forward " + quoted(forward.listenAddress) +
+                                                  " of network " + quoted(network))
+                .hint("listen elsewhere, or see lxmgr network forward show " + network + " " + forward.listenAddress);
+    return {};
+}
+
+Status checkForwardFree(const network::Forward &forward, const std::vector<spec::Proxy> &proxies, const std::string &owner)
+{
+    for (const spec::Proxy &proxy : proxies)
+        if (const std::string place = forwardedPlace(proxy, forward, At::Address); !place.empty())
+            return Error(Code::AlreadyExists, place + " is taken by device " + quoted(proxy.device) + " of instance " + quoted(owner))
+                .hint("forward other ports, or stop that one");
+    return {};
+}
+
+std::vector<network::Problem> proxyProblems(const std::vector<spec::Proxy> &proxies, const std::string &owner, const std::vector<network::Forward> &forwards,
+                                            const std::string &network)
+{
+    std::vector<network::Problem> problems;
+    const auto hosts = netlink::links();
+    const auto isOfHost = [&](const std::string &text) {
+        const auto address = netlink::parseAddress(text);
+        return !hosts || !address || std::ranges::any_of(*hosts, [&](const netlink::Link &link) {
+            return std::ranges::any_of(link.addresses, [&](const netlink::Address &own) { return own.bytes == address->bytes; });
+        });
+    };
+    for (const spec::Proxy &proxy : proxies) {
+        const std::string name = "device " + quoted(proxy.device) + " of instance " + quoted(owner);
+        for (const network::Forward &forward : forwards)
+            for (const At at : {At::Address, At::All})
+                if (const std::string place = forwardedPlace(proxy, forward, at); !place.empty())
+                    problems.push_back({name + " gets nothing of what arrives for " + place, "the forward of network " + quoted(network) + " takes it",
+                                        "lxmgr network forward show " + network + " " + forward.listenAddress});
+        if (!proxy.inside && proxy.nat && !isOfHost(proxy.listen.address))
+            problems.push_back({name + " is reached by nobody who does not send through this host",
+                                proxy.listen.address + " is no address of this host", "listen on one that is: ip address show"});
+    }
+    return problems;
 }
 
 std::vector<network::Forward> natForwards(const std::vector<spec::Proxy> &proxies)

@@ -163,6 +163,7 @@ Status Manager::checkProxies(const InstanceKey &key, const std::vector<spec::Pro
 {
     if (wanted.empty())
         return {};
+    TRY(m_s.networks.checkProxies(wanted));
     for (const auto &[other, guest] : m_running->all()) {
         const auto running = other == key ? Result<spec::LaunchSpec>(Error()) : spec::readLaunchSpec(m_s.paths.instanceRunDir(other.project, other.name));
         if (running) // else it has just ended
@@ -171,14 +172,13 @@ Status Manager::checkProxies(const InstanceKey &key, const std::vector<spec::Pro
     return {};
 }
 
-/// The rules for those with nat=true, and none for the others.
 Status Manager::putNat(const InstanceKey &key, const std::vector<spec::Proxy> &proxies, const std::vector<NicPlan> &nics)
 {
     std::vector<std::string> networks;
     for (const NicPlan &nic : nics)
         if (!nic.network.empty())
             networks.push_back(nic.network);
-    return m_s.networks.putProxies(storage::volumeName(key.project, key.name), natForwards(proxies), networks);
+    return m_s.networks.putProxies(storage::volumeName(key.project, key.name), proxies, networks);
 }
 
 Status Manager::settleNicNames(store::Instance &row, const config::Expanded &before, const Expand &expand)

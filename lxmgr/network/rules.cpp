@@ -372,6 +372,17 @@ Status checkAcl(const Acl &acl)
     return {};
 }
 
+bool takes(const Forward &forward, std::string_view protocol, unsigned port)
+{
+    if (!field(forward.config, "target_address").empty())
+        return true;
+    const auto listen = netlink::parseAddress(forward.listenAddress);
+    return listen && std::ranges::any_of(forward.ports, [&](const StringMap &each) {
+               const auto map = parsePort(each, listen->family);
+               return map && map->protocol == protocol && std::ranges::any_of(numbersOf(map->listen), [&](unsigned own) { return own == port; });
+           });
+}
+
 Result<std::string> forwardRules(const std::vector<Forward> &forwards)
 {
     std::string text, rest;

@@ -24,6 +24,8 @@ Status checkAcl(const Acl &acl);
 /// Letters, digits, "-_.", as in a log's line.
 Status checkAclName(const std::string &name);
 
+/// Whether what arrives for a port of its address goes on by it: by one of its ports, or to what it has for all others.
+bool takes(const Forward &forward, std::string_view protocol, unsigned port);
 /// Lines for a chain of type nat at prerouting or output.
 Result<std::string> forwardRules(const std::vector<Forward> &forwards);
 /// The body of the chain that packets to and from the bridge go through.

@@ -104,6 +104,9 @@ private slots:
     void itGoesWithTheGuest();
     void theShippedAgentWorks();
     void natIsDoneByTheFirewall();
+    void natAndForwardsAreToldApart_data();
+    void natAndForwardsAreToldApart();
+    void theDoctorTellsWhatAProxyDoesNotGet();
     void natGoesWithAGuestThatEndsUnseen();
     void whatCannotBeIsRefused_data();
     void whatCannotBeIsRefused();
@@ -577,6 +580,7 @@ void TestProxy::natIsDoneByTheFirewall()
     QCOMPARE(ask({"tcp", "192.0.2.7", "8081", "x"}), "81 x");
     QCOMPARE(ask({"udp", "192.0.2.7", "53", "x"}), "53 x");
     QCOMPARE(askInside({"tcp", "192.0.2.7", "8080", "x"}, "t2"), "80 x"); // from a neighbour
+    QCOMPARE(askInside({"tcp", "192.0.2.7", "8080", "x"}, "t1"), "80 x"); // from itself, by way of the host
     // Another guest may not have the same.
     const QByteArray said = refusal({"config", "device", "add", "t2", "r", "proxy", "listen=tcp:0.0.0.0:8080", "connect=tcp:127.0.0.1:80"});
     QVERIFY2(said.contains("tcp 0.0.0.0:8080 is taken by device 'p' of instance 't1'"), said);
@@ -594,6 +598,90 @@ void TestProxy::natIsDoneByTheFirewall()
     must({"delete", "--force", "t1", "t2"});
     QCOMPARE(tables(), before);
     RUN_OK(run({"ip", "address", "del", "192.0.2.7/32", "dev", "lo"}));
+}
+
+void TestProxy::natAndForwardsAreToldApart_data()
+{
+    QTest::addColumn<QStringList>("listen");
+    QTest::addColumn<QString>("forward");
+    QTest::addColumn<bool>("clash");
+    const auto row = [](const char *tag, const QStringList &listen, const char *forward, bool clash) { QTest::newRow(tag) << listen << QString(forward) << clash; };
+    row("the same port, by the firewall", {"nat=true", "listen=tcp:192.0.2.7:8080"}, "tcp 8080", true);
+    row("the same port, by a process", {"listen=tcp:192.0.2.7:8080"}, "tcp 8000-8090", true);
+    row("all ports", {"nat=true", "listen=tcp:192.0.2.7:8080"}, "", true);
+    row("another port", {"nat=true", "listen=tcp:192.0.2.7:8080"}, "tcp 8081", false);
+    row("another protocol", {"nat=true", "listen=tcp:192.0.2.7:8080"}, "udp 8080", false);
+    row("another address", {"nat=true", "listen=tcp:192.0.2.8:8080"}, "tcp 8080", false);
+    row("all addresses", {"listen=tcp:0.0.0.0:8080"}, "tcp 8080", false); // of which it only loses one
+}
+
+void TestProxy::natAndForwardsAreToldApart()
+{
+    QFETCH(QStringList, listen);
+    QFETCH(QString, forward);
+    QFETCH(bool, clash);
+    const QByteArray subnet = m_box.text({"network", "get", "lxmgrbr0", "ipv4.address"});
+    const QString fixed = QString::fromUtf8(subnet.left(subnet.lastIndexOf('.'))) + ".77";
+    RUN_OK(run({"sh", "-c", "ip address add 192.0.2.7/32 dev lo; ip address add 192.0.2.8/32 dev lo"}));
+    const QStringList proxy = QStringList{"config", "device", "add", "t1", "p", "proxy", "connect=tcp:0.0.0.0:80"} + listen;
+    const QStringList create = QStringList{"network", "forward", "create", "lxmgrbr0", "192.0.2.7"} +
+                               (forward.isEmpty() ? QStringList{"target_address=" + fixed} : QStringList());
+    const QStringList port = QStringList{"network", "forward", "port", "add", "lxmgrbr0", "192.0.2.7"} + forward.split(' ') + QStringList{fixed};
+    launch("t1", {"-d", "eth0,ipv4.address=" + fixed});
+    // The forward is there first.
+    must(create);
+    if (!forward.isEmpty())
+        must(port);
+    const QByteArray before = m_box.text({"config", "show", "t1"}), rules = run({"nft", "list", "ruleset"}).out;
+    QByteArray said = refusal(proxy);
+    QVERIFY2(clash == said.contains("device 'p': tcp 192.0.2.7:8080 is taken by forward '192.0.2.7' of network 'lxmgrbr0'"), said);
+    if (clash) {
+        QCOMPARE(m_box.text({"config", "show", "t1"}), before);
+        QCOMPARE(run({"nft", "list", "ruleset"}).out, rules);
+        // Nor does one start with it.
+        must({"stop", "--force", "t1"});
+        must(proxy);
+        said = refusal({"start", "t1"});
+        QVERIFY2(said.contains("is taken by forward '192.0.2.7'"), said);
+    }
+    // The proxy is there first, also for a daemon that came after it.
+    must({"network", "forward", "delete", "lxmgrbr0", "192.0.2.7"});
+    if (clash)
+        must({"start", "t1"});
+    m_box.killDaemon();
+    QVERIFY(m_box.startDaemon());
+    said = refusal(create);
+    if (!forward.isEmpty()) {
+        QCOMPARE(said, "it was done");
+        said = refusal(port);
+    }
+    QVERIFY2(clash == said.contains("tcp 192.0.2.7:8080 is taken by device 'p' of instance 't1'"), said);
+    deleteAll();
+    if (!clash || !forward.isEmpty())
+        must({"network", "forward", "delete", "lxmgrbr0", "192.0.2.7"});
+    RUN_OK(run({"sh", "-c", "ip address del 192.0.2.7/32 dev lo; ip address del 192.0.2.8/32 dev lo"}));
+}
+
+void TestProxy::theDoctorTellsWhatAProxyDoesNotGet()
+{
+    const QByteArray subnet = m_box.text({"network", "get", "lxmgrbr0", "ipv4.address"});
+    const QString fixed = QString::fromUtf8(subnet.left(subnet.lastIndexOf('.'))) + ".77";
+    launch("t1", {"-d", "eth0,ipv4.address=" + fixed});
+    add({"p", "proxy", "listen=tcp:0.0.0.0:8080", "connect=tcp:127.0.0.1:80"});
+    add({"q", "proxy", "nat=true", "listen=tcp:192.0.2.9:80", "connect=tcp:0.0.0.0:80"});
+    must({"network", "forward", "create", "lxmgrbr0", "192.0.2.7"});
+    must({"network", "forward", "port", "add", "lxmgrbr0", "192.0.2.7", "tcp", "8080", fixed});
+    QByteArray said = m_box.cli({"network", "doctor", "lxmgrbr0"}).out;
+    QVERIFY2(said.contains("device 'p' of instance 't1' gets nothing of what arrives for tcp 192.0.2.7:8080"), said);
+    QVERIFY2(said.contains("device 'q' of instance 't1' is reached by nobody who does not send through this host"), said);
+    QVERIFY2(said.contains("192.0.2.9 is no address of this host"), said);
+    const QByteArray info = m_box.text({"info", "t1"});
+    QVERIFY2(info.contains("Proxies:") && info.contains("tcp:0.0.0.0:8080") && info.contains("the firewall"), info);
+    must({"network", "forward", "delete", "lxmgrbr0", "192.0.2.7"});
+    must({"config", "device", "remove", "t1", "q"});
+    said = m_box.cli({"network", "doctor", "lxmgrbr0"}).out;
+    QVERIFY2(!said.contains("device '"), said);
+    deleteAll();
 }
 
 void TestProxy::natGoesWithAGuestThatEndsUnseen()

@@ -44,6 +44,15 @@ private slots:
             }
     }
 
+    void forwardsTakeWhatTheySay()
+    {
+        Forward forward{"192.0.2.7", {}, {{{"protocol", "tcp"}, {"listen_port", "80,8000-8010"}, {"target_address", "10.1.2.3"}}}};
+        QVERIFY(takes(forward, "tcp", 80) && takes(forward, "tcp", 8005));
+        QVERIFY(!takes(forward, "tcp", 81) && !takes(forward, "udp", 80));
+        forward.config["target_address"] = "10.1.2.3";
+        QVERIFY(takes(forward, "udp", 81));
+    }
+
     void badValuesAreRefused_data()
     {
         QTest::addColumn<QString>("key");
