@@ -103,18 +103,26 @@ Result<std::string> forwardRule(const PortFilter &filter)
     return "  iifname \"" + filter.bridge + "\" ether saddr " + TRY(netlink::parseMac(filter.mac)) + " " + priorityText(filter.priority) + "\n";
 }
 
-/// Made, so that it can be deleted, whatever was there.
-std::string removal(const std::string &owner)
+/// What needs a table of the family bridge.
+bool isAtBridge(const PortFilter &filter) { return filter.checks() || (filter.priority != 0 && !filter.bridge.empty()); }
+
+/// Made, so that they can be deleted, whatever was there.
+std::string removal(const std::string &owner, Families families)
 {
-    std::string text;
-    for (const char *family : {"bridge ", "inet "})
-        text += "add table " + (family + tableName(owner)) + "\ndelete table " + (family + tableName(owner)) + "\n";
-    return text;
+    const std::string name = tableName(owner);
+    return (families == Families::Both ? "add table bridge " + name + "\ndelete table bridge " + name + "\n" : "") + "add table inet " + name +
+           "\ndelete table inet " + name + "\n";
+}
+
+bool hasBridgeTables()
+{
+    return firewall::change("add table bridge lxmgr_probe\nadd chain bridge lxmgr_probe p { type filter hook prerouting priority -300; }\n"
+                            "delete table bridge lxmgr_probe\n").has_value();
 }
 
 } // namespace
 
-Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters)
+Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters, Families families)
 {
     std::string chains, in, forward;
     for (std::size_t i = 0; i < filters.size(); ++i) {
@@ -129,31 +137,38 @@ Result<std::string> rules(const std::string &owner, const std::vector<PortFilter
         chains += TRY(chainOf(filter, i));
         in += "  iifname \"" + filter.port + "\" jump c" + std::to_string(i) + "\n";
     }
-    return removal(owner) + "table bridge " + tableName(owner) + " {\n" + chains +
-           " chain in {\n  type filter hook prerouting priority -300; policy accept;\n" + in + " }\n}\n" +
+    return removal(owner, families) +
+           (in.empty() ? "" : "table bridge " + tableName(owner) + " {\n" + chains +
+                                  " chain in {\n  type filter hook prerouting priority -300; policy accept;\n" + in + " }\n}\n") +
            (forward.empty() ? "" : "table inet " + tableName(owner) + " {\n chain forward {\n  type filter hook forward priority mangle; policy accept;\n" +
                                        forward + " }\n}\n");
 }
 
 Status apply(const std::string &owner, const std::vector<PortFilter> &filters)
 {
-    Status done = firewall::change(TRY(rules(owner, filters)));
-    if (!done && !firewall::change("add table bridge lxmgr_probe\nadd chain bridge lxmgr_probe p { type filter hook prerouting priority -300; }\n"
-                                   "delete table bridge lxmgr_probe\n"))
-        return Error(Code::Unsupported, "This kernel has no nf_tables for bridges (nf_tables_bridge), which security.*_filtering, limits.priority and "
-                                       "limits.network.priority need");
-    return done;
+    Status done = firewall::change(TRY(rules(owner, filters, Families::Both)));
+    if (done || hasBridgeTables())
+        return done;
+    if (std::ranges::any_of(filters, &isAtBridge))
+        return Error(Code::Unsupported, "This kernel has no nf_tables for bridges (nf_tables_bridge), which security.*_filtering of a card, "
+                                       "and limits.priority and limits.network.priority of one at a bridge need");
+    return firewall::change(TRY(rules(owner, filters, Families::Inet)));
 }
 
 bool present(const std::string &owner, const std::vector<PortFilter> &filters)
 {
+    const auto atBridge = [&] { return firewall::listChain("bridge", tableName(owner), "in").has_value(); };
+    const auto onTheWay = [&] { return firewall::listChain("inet", tableName(owner), "forward").has_value(); };
+    if (filters.empty())
+        return atBridge() || onTheWay();
     const bool forwards = std::ranges::any_of(filters, [](const PortFilter &filter) { return filter.priority != 0; });
-    return firewall::listChain("bridge", tableName(owner), "in") && (!forwards || firewall::listChain("inet", tableName(owner), "forward"));
+    return (std::ranges::none_of(filters, &isAtBridge) || atBridge()) && (!forwards || onTheWay());
 }
 
 Status remove(const std::string &owner)
 {
-    return firewall::change(removal(owner));
+    Status done = firewall::change(removal(owner, Families::Both));
+    return done || hasBridgeTables() ? done : firewall::change(removal(owner, Families::Inet));
 }
 
 } // namespace lxmgr::network::filters

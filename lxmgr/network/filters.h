@@ -29,11 +29,13 @@ struct PortFilter {
 namespace filters
 {
 
+/// Which a transaction speaks of: a kernel without nf_tables for bridges understands no word of those.
+enum class Families { Both, Inet };
 /// The whole transaction as nft(8) text, made of checked values only. `owner`: "project/instance".
-Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters);
+Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters, Families families);
 /// In force, instead of what was. Unsupported where the kernel cannot.
 Status apply(const std::string &owner, const std::vector<PortFilter> &filters);
-/// Whether the owner's tables for these are there: somebody may have flushed all there are, or those of one family.
+/// Whether the owner's tables for these are there, or for none any: somebody may have flushed all there are, or those of one family.
 bool present(const std::string &owner, const std::vector<PortFilter> &filters);
 /// One that is not there is fine.
 Status remove(const std::string &owner);

@@ -47,6 +47,7 @@ private slots:
     void filtersStayInForce();
     void isolatedPortsDoNotReachEachOther();
     void priorityGoesWithWhatTheGuestSends();
+    void priorityAloneNeedsNoTableForBridges();
     void profilesBringCards();
     void aProfileThatOneCannotTakeChangesNothing();
 
@@ -258,12 +259,12 @@ void TestNics::aFailingStepIsUndone()
     launch("t1");
     must(QStringList{"config", "device", "add", "t1", "lan", "nic", "name=lan0"} + keys);
     QCOMPARE(guest("t1", "ip link add taken type bridge"), ""); // only the guest knows of it
-    const QByteArray shown = m_box.text({"config", "show", "t1"}), routes = host("ip route");
+    const QByteArray shown = m_box.text({"config", "show", "t1"}), routes = host("ip route | sed 's/ linkdown//'");
     const QByteArray refused = refusal({"config", "device", "set", "t1", "lan", "name=taken"});
     QVERIFY2(refused.contains("taken") && refused.contains("inside"), refused);
     QCOMPARE(m_box.text({"config", "show", "t1"}), shown);
     QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lan0 lo taken");
-    QCOMPARE(host("ip route"), routes);
+    QCOMPARE(host("ip route | sed 's/ linkdown//'"), routes);
     // What was put back can be taken out.
     must({"config", "device", "remove", "t1", "lan"});
     QCOMPARE(guest("t1", "ls /sys/class/net"), "eth0 lo taken");
@@ -600,6 +601,21 @@ void TestNics::priorityGoesWithWhatTheGuestSends()
     QVERIFY2(refused.contains("limits.network.priority: '11' is not from 0 to 10"), refused);
     QCOMPARE(guest("t1", "cat /sys/class/net/lan0/ifindex"), index);
     QCOMPARE(host("nft delete table netdev lxmgrtest"), "");
+}
+
+void TestNics::priorityAloneNeedsNoTableForBridges()
+{
+    const auto tables = [&] { return host("nft list tables | grep nics | cut -d' ' -f2 | sort"); };
+    launch("t1", {"-d", "eth0,type=none", "-d", "lan,type=nic,nictype=p2p,limits.priority=5"});
+    QCOMPARE(tables(), "inet");
+    m_box.killDaemon();
+    QVERIFY(m_box.startDaemon());
+    must({"config", "device", "add", "t1", "br", "nic", "network=lxmgrbr0", "security.mac_filtering=true"});
+    QCOMPARE(tables(), "bridge inet");
+    must({"config", "device", "remove", "t1", "br"});
+    QCOMPARE(tables(), "inet");
+    must({"stop", "--force", "t1"});
+    QCOMPARE(tables(), "");
 }
 
 void TestNics::isolatedPortsDoNotReachEachOther()

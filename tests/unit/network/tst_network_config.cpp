@@ -2,6 +2,7 @@
 #include "config/network_keys.h"
 #include "network/config.h"
 #include "network/dnsmasq.h"
+#include "network/filters.h"
 #include "network/firewall.h"
 #include "network/foreign.h"
 #include "network/network.h"
@@ -42,6 +43,26 @@ private slots:
                 BridgeConfig config;
                 VERIFY_OK(key.read(config, value.toStdString()));
             }
+    }
+
+    void aPriorityAloneNeedsNoTableForBridges()
+    {
+        PortFilter p2p;
+        p2p.port = "veth1";
+        p2p.priority = 5;
+        PortFilter bridged = p2p;
+        bridged.bridge = "lxmgrbr0";
+        bridged.mac = "00:16:3e:01:02:03";
+        const auto hasBridge = [](const std::vector<PortFilter> &all, filters::Families families) {
+            const auto text = filters::rules("default/t1", all, families);
+            return text && text->find("meta priority set 0:5") != std::string::npos && text->find("bridge") != std::string::npos;
+        };
+        QVERIFY(!hasBridge({p2p}, filters::Families::Inet));
+        QVERIFY(hasBridge({p2p}, filters::Families::Both)); // to remove what was there
+        const auto both = filters::rules("default/t1", {p2p, bridged}, filters::Families::Both);
+        QVERIFY(both && both->find("table bridge lxmgr_nics_3adefault_2ft1 {") != std::string::npos);
+        const auto alone = filters::rules("default/t1", {p2p}, filters::Families::Both);
+        QVERIFY(alone && alone->find("table bridge lxmgr_nics_3adefault_2ft1 {") == std::string::npos);
     }
 
     void forwardsTakeWhatTheySay()
