@@ -201,6 +201,7 @@ Result<int> aclSet(Context &context, const Arguments &arguments);
 Result<int> aclUnset(Context &context, const Arguments &arguments);
 Result<int> aclEdit(Context &context, const Arguments &arguments);
 Result<int> aclRename(Context &context, const Arguments &arguments);
+Result<int> aclShowLog(Context &context, const Arguments &arguments);
 Result<int> aclDelete(Context &context, const Arguments &arguments);
 Result<int> aclRuleAdd(Context &context, const Arguments &arguments);
 Result<int> aclRuleRemove(Context &context, const Arguments &arguments);
