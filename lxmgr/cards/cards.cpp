@@ -271,7 +271,7 @@ Status plugPhysical(const Inside &guest, Nic &card)
     card.hostMtu = link.mtu;
     card.hostUp = (link.flags & IFF_UP) != 0;
     if (!card.mac.empty())
-        TRY(netlink::setMac(card.parent, card.mac));
+        TRY(netlink::setMac(card.parent, netlink::fullAddress(card.mac, link.mac)));
     if (card.mtu)
         TRY(netlink::setMtu(card.parent, card.mtu));
     Status lent = netlink::lendLink(link.index, guest.pid, card.guestName);

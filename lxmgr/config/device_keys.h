@@ -108,6 +108,7 @@ inline constexpr Key<UsbDevice> kUsbKeys[] = {
     {"mode",      field<&UsbDevice::mode>,     Apply::Live, "0660",  "Permissions inside, octal."},
     {"productid", field<&UsbDevice::product>,  Apply::Live, "any",   "Product, as lsusb prints it."},
     {"required",  field<&UsbDevice::required>, Apply::Live, "false", "true: do not start without one."},
+    {"serial",    field<&UsbDevice::serial>,   Apply::Live, "any",   "Serial number, as lsusb -v prints it (iSerial)."},
     {"uid",       field<&UsbDevice::uid>,      Apply::Live, "0",     "Owner inside."},
     {"vendorid",  field<&UsbDevice::vendor>,   Apply::Live, "any",   "Vendor, as lsusb prints it."},
 };
@@ -135,6 +136,15 @@ inline constexpr Key<GpuDevice> kGpuKeys[] = {
 };
 static_assert(std::ranges::is_sorted(kGpuKeys, {}, &Key<GpuDevice>::name));
 
+inline constexpr Key<InfinibandDevice> kInfinibandKeys[] = {
+    {"hwaddr",  field<&InfinibandDevice::hwaddr>,  Apply::Live, "the parent's", "Its address: 20 bytes, or the 8 of its GUID."},
+    {"mtu",     field<&InfinibandDevice::mtu>,     Apply::Live, "the parent's", "Largest packet, 68 to 65535."},
+    {"name",    field<&InfinibandDevice::name>,    Apply::Live, "ib0, ib1, ...", "Interface name inside."},
+    {"nictype", field<&InfinibandDevice::nictype>, Apply::Live, "",             "physical: the parent itself. sriov: a free virtual function of it."},
+    {"parent",  field<&InfinibandDevice::parent>,  Apply::Live, "",             "Interface of the host."},
+};
+static_assert(std::ranges::is_sorted(kInfinibandKeys, {}, &Key<InfinibandDevice>::name));
+
 inline constexpr Key<ProxyDevice> kProxyKeys[] = {
     {"bind",           field<&ProxyDevice::bind>,          Apply::Live, "host",  "Side that listens; the other one connects."},
     {"connect",        field<&ProxyDevice::connect>,       Apply::Live, "",      "tcp:ADDRESS:PORTS, udp:ADDRESS:PORTS, unix:/PATH or unix:@NAME to connect to: one port, or as many as listen has."},
@@ -159,13 +169,10 @@ inline constexpr std::string_view kUnsupportedNicKeys[] = {
 inline constexpr std::string_view kUnsupportedDiskKeys[] = {
     "boot.priority", "ceph.*", "initial.*", "io.*", "optional", "size.state",
 };
-inline constexpr std::string_view kUnsupportedUsbKeys[] = {"serial"};
 inline constexpr std::string_view kUnsupportedHotplugKeys[] = {"ownership.inherit", "pci", "subsystem"};
 inline constexpr std::string_view kUnsupportedGpuKeys[] = {"mdev", "mig.*"};
 inline constexpr std::string_view kUnsupportedGpuTypes[] = {"mdev", "mig", "sriov"};
-inline constexpr std::string_view kUnsupportedDeviceTypes[] = {
-    "infiniband", "pci", "tpm",
-};
+inline constexpr std::string_view kUnsupportedDeviceTypes[] = {"pci", "tpm"};
 inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "ovn", "sriov"};
 // clang-format on
 

@@ -95,6 +95,12 @@ void checkNicKeys(const NicDevice &nic, Problems &problems)
     }
 }
 
+void checkMtu(const std::optional<std::uint32_t> &mtu, Problems &problems)
+{
+    if (mtu && (*mtu < 68 || *mtu > 65535))
+        add(problems, "mtu", quoted(std::to_string(*mtu)) + " is not from 68 to 65535");
+}
+
 void checkNic(const NicDevice &nic, Problems &problems)
 {
     if (nic.nictype && std::ranges::find(kNicTypes, *nic.nictype, &NicTypeRow::name) == std::end(kNicTypes)) {
@@ -133,8 +139,7 @@ void checkNic(const NicDevice &nic, Problems &problems)
         add(problems, "ipv4.routes", "needs ipv4.address, which they go to");
     if (nic.kind() == NicKind::Routed && nic.ipv6Routes && !nic.ipv6Address)
         add(problems, "ipv6.routes", "needs ipv6.address, which they go to");
-    if (nic.mtu && (*nic.mtu < 68 || *nic.mtu > 65535))
-        add(problems, "mtu", quoted(std::to_string(*nic.mtu)) + " is not from 68 to 65535");
+    checkMtu(nic.mtu, problems);
 }
 
 void checkRootDisk(const DiskDevice &disk, Problems &problems)
@@ -241,8 +246,9 @@ template <char Kind> void checkUnix(const UnixDevice<Kind> &device, Problems &pr
 void checkUsb(const UsbDevice &device, Problems &problems)
 {
     // All there are is hardly ever what is meant, and would hand the host's keyboard over.
-    if (!device.vendor && !device.bus && !device.device)
-        add(problems, "vendorid", "is missing: a USB device has vendorid=<4 hex digits>, with productid where that is not enough, or busnum and devnum");
+    if (!device.vendor && !device.bus && !device.device && !device.serial)
+        add(problems, "vendorid",
+            "is missing: a USB device has vendorid=<4 hex digits>, with productid where that is not enough, serial, or busnum and devnum");
     else if (device.product && !device.vendor)
         add(problems, "vendorid", "is missing: a productid is one of a vendor's");
     if (device.bus.has_value() != device.device.has_value())
@@ -269,6 +275,17 @@ void checkGpu(const GpuDevice &device, Problems &problems)
         add(problems, "pci", "does not go together with vendorid or productid: it is the one card already");
     if (device.product && !device.vendor)
         add(problems, "vendorid", "is missing: a productid is one of a vendor's");
+}
+
+void checkInfiniband(const InfinibandDevice &device, Problems &problems)
+{
+    if (!device.nictype)
+        add(problems, "nictype", "is missing: physical (the parent itself) or sriov (a free virtual function of it)");
+    else if (*device.nictype != "physical" && *device.nictype != "sriov")
+        add(problems, "nictype", quoted(*device.nictype) + " is not a kind of infiniband device (physical, sriov)");
+    if (!device.parent)
+        add(problems, "parent", "is missing: the interface of the host, such as ib0");
+    checkMtu(device.mtu, problems);
 }
 
 void checkNat(const ProxyDevice &proxy, Problems &problems)
@@ -321,7 +338,7 @@ template <class T> struct Table;
 template <> struct Table<UsbDevice> {
     static constexpr std::string_view kType = "usb";
     static constexpr std::span<const Key<UsbDevice>> kKeys = kUsbKeys;
-    static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedUsbKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = {};
     static void check(const UsbDevice &device, Problems &problems) { checkUsb(device, problems); }
 };
 template <> struct Table<HotplugDevice> {
@@ -335,6 +352,12 @@ template <> struct Table<GpuDevice> {
     static constexpr std::span<const Key<GpuDevice>> kKeys = kGpuKeys;
     static constexpr std::span<const std::string_view> kUnsupported = kUnsupportedGpuKeys;
     static void check(const GpuDevice &device, Problems &problems) { checkGpu(device, problems); }
+};
+template <> struct Table<InfinibandDevice> {
+    static constexpr std::string_view kType = "infiniband";
+    static constexpr std::span<const Key<InfinibandDevice>> kKeys = kInfinibandKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = {};
+    static void check(const InfinibandDevice &device, Problems &problems) { checkInfiniband(device, problems); }
 };
 template <> struct Table<NicDevice> {
     static constexpr std::string_view kType = "nic";
@@ -384,6 +407,7 @@ struct TypeRow {
 constexpr TypeRow kTypes[] = {
     {Table<DiskDevice>::kType,      &parseAs<DiskDevice>     },
     {Table<GpuDevice>::kType,       &parseAs<GpuDevice>      },
+    {Table<InfinibandDevice>::kType, &parseAs<InfinibandDevice>},
     {Table<NicDevice>::kType,       &parseAs<NicDevice>      },
     {Table<NoneDevice>::kType,      &parseAs<NoneDevice>     },
     {Table<ProxyDevice>::kType,     &parseAs<ProxyDevice>    },
@@ -481,8 +505,13 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
             names.take(nic->name->text, device.name, findings);
         if (nic != nullptr && nic->hostName)
             hostNames.take(nic->hostName->text, device.name, findings);
+        const auto *port = device.as<InfinibandDevice>();
+        if (port != nullptr && port->name)
+            names.take(port->name->text, device.name, findings);
         if (nic != nullptr && nic->kind() == NicKind::Physical)
             cards.take(nic->parent->text, device.name, findings);
+        if (port != nullptr && !port->isVirtual())
+            cards.take(port->parent->text, device.name, findings);
         if (nic != nullptr && nic->hwaddr)
             macs.take(nic->hwaddr->text, device.name, findings);
     }
@@ -492,7 +521,8 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
 
 bool isNode(const Device &device)
 {
-    return device.as<UnixCharDevice>() || device.as<UnixBlockDevice>() || device.as<UsbDevice>() || device.as<HotplugDevice>() || device.as<GpuDevice>();
+    return device.as<UnixCharDevice>() || device.as<UnixBlockDevice>() || device.as<UsbDevice>() || device.as<HotplugDevice>() || device.as<GpuDevice>() ||
+           device.as<InfinibandDevice>();
 }
 
 NicKind NicDevice::kind() const

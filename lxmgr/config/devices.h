@@ -91,6 +91,7 @@ using UnixBlockDevice = UnixDevice<'b'>;
 /// Devices of the host's USB, each as its node below /dev/bus/usb.
 struct UsbDevice {
     std::optional<HexId> vendor, product;
+    std::optional<std::string> serial;
     std::optional<std::uint32_t> bus, device; ///< Numbers that change each time it is plugged in.
     std::optional<std::uint32_t> uid, gid;
     std::optional<FileMode> mode;  ///< Unset: 0660.
@@ -115,6 +116,17 @@ struct GpuDevice {
     std::optional<FileMode> mode; ///< Unset: 0660.
 };
 
+/// A port of an InfiniBand card of the host: its network interface, and the nodes below /dev/infiniband that belong to it.
+struct InfinibandDevice {
+    std::optional<std::string> nictype; ///< physical: the parent itself; sriov: a free virtual function of it.
+    std::optional<InterfaceName> parent;
+    std::optional<InterfaceName> name; ///< Inside; unset: ib0, ib1, … by device name.
+    std::optional<InfinibandAddress> hwaddr;
+    std::optional<std::uint32_t> mtu;
+
+    bool isVirtual() const { return nictype == "sriov"; }
+};
+
 /// Connections that come in on one side go on to the other.
 struct ProxyDevice {
     std::optional<ProxyAddress> listen, connect;
@@ -132,7 +144,7 @@ inline constexpr std::size_t kMostProxySockets = 512;
 
 struct Device {
     std::string name;
-    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice, UsbDevice, HotplugDevice, GpuDevice, ProxyDevice> value;
+    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice, UsbDevice, HotplugDevice, GpuDevice, InfinibandDevice, ProxyDevice> value;
 
     template <class T> const T *as() const { return std::get_if<T>(&value); }
 };

@@ -27,6 +27,7 @@ std::vector<KeyInfo> collect()
     append<InstanceConfig>(out, "instance", kInstanceKeys);
     append<DiskDevice>(out, "disk", kDiskKeys);
     append<GpuDevice>(out, "gpu", kGpuKeys);
+    append<InfinibandDevice>(out, "infiniband", kInfinibandKeys);
     append<NicDevice>(out, "nic", kNicKeys);
     append<ProxyDevice>(out, "proxy", kProxyKeys);
     append<UnixBlockDevice>(out, "unix-block", kUnixKeys<UnixBlockDevice>);

@@ -69,8 +69,8 @@ namespace
 {
 
 /// Of restricted.*: what no instance can have here.
-constexpr std::string_view kAbsent[] = {"restricted.cluster.target",   "restricted.devices.infiniband", "restricted.devices.pci",
-                                        "restricted.networks.subnets", "restricted.networks.zones",     "restricted.virtual-machines.lowlevel"};
+constexpr std::string_view kAbsent[] = {"restricted.cluster.target",   "restricted.devices.pci",   "restricted.networks.subnets",
+                                        "restricted.networks.zones", "restricted.virtual-machines.lowlevel"};
 /// Of restricted.*: what is no word.
 constexpr std::string_view kLists[] = {"restricted.devices.disk.paths", "restricted.idmap.gid", "restricted.idmap.uid", "restricted.images.servers",
                                        "restricted.networks.access"};

@@ -42,7 +42,7 @@ struct ProjectConfig {
     std::optional<bool> restricted;
     std::optional<std::string> backups, snapshots;
     std::optional<std::string> interception, lowlevel, nesting, privilege; ///< restricted.containers.*
-    std::optional<std::string> disk, gpu, nic, proxy, unixBlock, unixChar, unixHotplug, usb; ///< restricted.devices.*
+    std::optional<std::string> disk, gpu, infiniband, nic, proxy, unixBlock, unixChar, unixHotplug, usb; ///< restricted.devices.*
     std::optional<PathList> diskPaths;       ///< restricted.devices.disk.paths
     std::optional<IdList> users, groups;     ///< restricted.idmap.*
     std::optional<std::string> absent;       ///< restricted.* of what no instance can have here: "block".

@@ -33,7 +33,7 @@ inline constexpr Key<ProjectConfig> kProjectKeys[] = {
     {"restricted.devices.disk",          field<&ProjectConfig::disk>,         Apply::Live, "managed", "Disks: block (the root alone), managed (volumes of pools), allow (paths of the host too)."},
     {"restricted.devices.disk.paths",    field<&ProjectConfig::diskPaths>,    Apply::Live, "", "With restricted.devices.disk=allow: the folders that sources on the host must lie below, with commas between; links may not lead out of them, and shift=true is refused. Unset: anywhere."},
     {"restricted.devices.gpu",           field<&ProjectConfig::gpu>,          Apply::Live, "block", "gpu devices: block or allow."},
-    {"restricted.devices.infiniband",    field<&ProjectConfig::absent>,       Apply::Live, "block", "There are no such devices: block is all it can say."},
+    {"restricted.devices.infiniband",    field<&ProjectConfig::infiniband>,   Apply::Live, "block", "infiniband devices: block or allow."},
     {"restricted.devices.nic",           field<&ProjectConfig::nic>,          Apply::Live, "managed", "Network cards: block, managed (in managed networks), allow."},
     {"restricted.devices.pci",           field<&ProjectConfig::absent>,       Apply::Live, "block", "There are no such devices: block is all it can say."},
     {"restricted.devices.proxy",         field<&ProjectConfig::proxy>,        Apply::Live, "block", "proxy devices: block or allow."},

@@ -364,19 +364,39 @@ std::string Codec<IdMapList>::format(const IdMapList &value)
     return join(lines, "\n");
 }
 
+namespace
+{
+
+/// Two hex digits a byte, colons between them.
+bool isBytes(const std::string &text, std::size_t count)
+{
+    bool good = text.size() == count * 3 - 1;
+    for (std::size_t i = 0; good && i < text.size(); ++i)
+        good = i % 3 == 2 ? text[i] == ':' : hexDigit(text[i]) >= 0;
+    return good;
+}
+
+} // namespace
+
 Result<MacAddress> Codec<MacAddress>::parse(std::string_view text)
 {
     const std::string mac = lower(text);
-    bool good = mac.size() == 17;
-    for (std::size_t i = 0; good && i < mac.size(); ++i)
-        good = i % 3 == 2 ? mac[i] == ':' : hexDigit(mac[i]) >= 0;
-    if (!good)
+    if (!isBytes(mac, 6))
         return bad(text, "is not a MAC address (10:66:6a:12:34:56)");
     if (hexDigit(mac[1]) & 1 || mac == "00:00:00:00:00:00")
         return bad(text, "is not the MAC address of one interface (first byte even, not all zero)");
     return MacAddress{mac};
 }
 std::string Codec<MacAddress>::format(const MacAddress &value) { return value.text; }
+
+Result<InfinibandAddress> Codec<InfinibandAddress>::parse(std::string_view text)
+{
+    const std::string address = lower(text);
+    if (!isBytes(address, 8) && !isBytes(address, 20))
+        return bad(text, "is not the address of an InfiniBand port (20 bytes, or the 8 of its GUID: 4a:c8:f9:1b:aa:57:ef:19)");
+    return InfinibandAddress{address};
+}
+std::string Codec<InfinibandAddress>::format(const InfinibandAddress &value) { return value.text; }
 
 Result<InterfaceName> Codec<InterfaceName>::parse(std::string_view text)
 {

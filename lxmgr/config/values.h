@@ -88,6 +88,11 @@ struct MacAddress {
     std::string text; ///< Lower case, "10:66:6a:00:00:01", unicast.
     bool operator==(const MacAddress &) const = default;
 };
+/// Of an InfiniBand port: 20 bytes, or the last 8 of them (its GUID), which is all that is changed then.
+struct InfinibandAddress {
+    std::string text; ///< Lower case, colons between the bytes.
+    bool operator==(const InfinibandAddress &) const = default;
+};
 struct InterfaceName {
     std::string text; ///< 1 to 15 of letters, digits, "-_.", as netdevice(7) takes them.
     bool operator==(const InterfaceName &) const = default;
@@ -186,6 +191,7 @@ LXMGR_CODEC(LineList, "lines");
 LXMGR_CODEC(IdMapList, "lines of ids");
 LXMGR_CODEC(ModuleList, "names");
 LXMGR_CODEC(MacAddress, "MAC address");
+LXMGR_CODEC(InfinibandAddress, "InfiniBand address");
 LXMGR_CODEC(InterfaceName, "interface name");
 LXMGR_CODEC(Ipv4List, "IPv4 addresses");
 LXMGR_CODEC(Ipv6List, "IPv6 addresses");

@@ -67,6 +67,7 @@ inline constexpr std::string_view kExtensions[] = {
     "unix_device_hotplug",
     "unix_hotplug_devices",
     "gpu_devices",
+    "infiniband",
     "container_mount_propagation",
     "container_raw_mount",
     "instance_nic_network",

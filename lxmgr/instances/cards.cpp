@@ -3,10 +3,12 @@
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "kernel/sysfs.h"
 #include "network/interfaces.h"
 #include "spec/monitor_client.h"
 
 #include <algorithm>
+#include <array>
 #include <linux/rtnetlink.h>
 
 namespace lxmgr::instances
@@ -25,9 +27,13 @@ Status checkHostName(const Nic &card)
 }
 
 /// A card that is lent out is in use by nothing else.
-Status checkPhysical(const Nic &card, const std::vector<netlink::Link> &links)
+Status checkPhysical(const Nic &card, const std::vector<netlink::Link> &links, const Lent &lent)
 {
     const auto link = std::ranges::find(links, card.parent, &netlink::Link::name);
+    const auto holder = lent.find(card.parent);
+    if (link == links.end() && holder != lent.end())
+        return Error(Code::WrongState, "no interface " + quoted(card.parent) + " on this host: it is in instance " + quoted(holder->second))
+            .hint("stop that, or take the device out of it");
     if (link == links.end())
         return Error(Code::NotFound, "no interface " + quoted(card.parent) + " on this host");
     if (link->master != 0)
@@ -100,7 +106,7 @@ Status checkRoutes(const Nic &card, const std::vector<netlink::Route> &routes, c
 
 } // namespace
 
-Status checkCards(const std::vector<Nic> &come, const std::vector<Nic> &gone)
+Status checkCards(const std::vector<Nic> &come, const std::vector<Nic> &gone, const Lent &lent)
 {
     const bool plain = std::ranges::all_of(come, [](const Nic &card) { return card.parent.empty() && card.addresses.empty() && card.routes.empty(); });
     const std::vector<netlink::Link> links = plain ? std::vector<netlink::Link>() : TRY(netlink::links());
@@ -109,11 +115,11 @@ Status checkCards(const std::vector<Nic> &come, const std::vector<Nic> &gone)
         const std::string place = "device " + quoted(card.device);
         if (std::ranges::find(gone, card.hostName, &Nic::hostName) == gone.end())
             TRY_IN(place, checkHostName(card));
-        const bool lent = std::ranges::any_of(gone, [&](const Nic &old) {
+        const bool comesBack = std::ranges::any_of(gone, [&](const Nic &old) {
             return &old != &card && old.kind == Nic::Kind::Physical && old.parent == card.parent;
         });
-        if (card.kind == Nic::Kind::Physical && !lent)
-            TRY_IN(place, checkPhysical(card, links));
+        if (card.kind == Nic::Kind::Physical && !comesBack)
+            TRY_IN(place, checkPhysical(card, links, lent));
         TRY_IN(place, checkMtu(card, links));
         TRY_IN(place, checkForwarding(card));
         TRY_IN(place, checkRoutes(card, routes, gone));
@@ -130,21 +136,59 @@ Status Manager::filterNics(const InstanceKey &key, const std::vector<NicPlan> &n
     return m_s.networks.setFilters(key.project + "/" + key.name, filters);
 }
 
-Result<std::set<std::string>> Manager::lentCards(const config::Effective &effective)
+Lent Manager::lentCards(const config::Effective &effective)
 {
     const bool looks = std::ranges::any_of(effective.devices, [](const config::Device &device) {
         const auto *nic = device.as<config::NicDevice>();
-        return nic && nic->kind() == config::NicKind::Physical;
+        return device.as<config::InfinibandDevice>() || (nic && nic->kind() == config::NicKind::Physical);
     });
-    std::set<std::string> lent;
+    Lent lent;
     if (!looks)
         return lent;
     for (const auto &[key, guest] : m_running->all())
         if (const auto spec = spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)))
             for (const Nic &card : spec->nics)
                 if (card.kind == Nic::Kind::Physical)
-                    lent.insert(card.parent);
+                    lent[card.parent] = key.name;
     return lent;
+}
+
+namespace
+{
+
+/// Of a guest that runs: it keeps its function where the device is still one of the same card.
+bool isKept(const DeviceMap &before, const config::Device &device)
+{
+    const auto old = before.find(device.name);
+    const StringMap now = config::formatDevice(device);
+    return old != before.end() && std::ranges::all_of(std::array{"type", "nictype", "parent"}, [&](const char *key) {
+               return valueOf(old->second, key) == valueOf(now, key);
+           });
+}
+
+} // namespace
+
+Result<StringMap> Manager::chooseFunctions(const config::Effective &wanted, const DeviceMap &before, std::set<std::string> &taken)
+{
+    StringMap chosen;
+    const Lent lent = lentCards(wanted);
+    for (const config::Device &device : wanted.devices)
+        if (const std::string own = lentInterface(device, {}); !own.empty())
+            taken.insert(own);
+    for (const config::Device &device : wanted.devices) {
+        const auto *port = device.as<config::InfinibandDevice>();
+        if (!port || !port->isVirtual() || isKept(before, device))
+            continue;
+        const std::string place = "device " + quoted(device.name), &parent = port->parent->text;
+        const std::vector<std::string> all = TRY_IN(place, sysfs::virtualPorts(m_s.paths.sysfs, parent));
+        const auto free = std::ranges::find_if(all, [&](const std::string &each) { return !lent.contains(each) && !taken.contains(each); });
+        if (free == all.end())
+            return Error(Code::WrongState, place + ": no virtual function of " + quoted(parent) + " is free")
+                .hint("make more (/sys/class/net/" + parent + "/device/sriov_numvfs), or stop an instance that has one");
+        taken.insert(*free);
+        chosen["volatile." + device.name + ".host_name"] = *free;
+    }
+    return chosen;
 }
 
 } // namespace lxmgr::instances

@@ -45,7 +45,7 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     if (const auto uuid = before.config.find(kUuidKey); uuid != before.config.end())
         after.config.insert(*uuid); // a client that leaves it out has not made another instance of it; undo goes by it
     const config::Effective was = TRY(effective(before));
-    const config::Effective wanted = TRY(effective(after));
+    config::Effective wanted = TRY(effective(after));
     const config::Device *oldRoot = config::rootDisk(was.devices), *newRoot = config::rootDisk(wanted.devices);
     if (!newRoot)
         return Error(Code::Invalid, "instance " + quoted(key.name) + " would be left without a root disk");
@@ -55,7 +55,7 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     if (wanted.config.privileged.value_or(false) != (before.idRange.size == 0))
         return Error(Code::Unsupported, "security.privileged of " + quoted(key.name) + " was settled when it was created (create another instance)");
     TRY(checkProjectPolicy(m_s.db, key.project, TRY(expanded(after)), wanted));
-    TRY(checkDevices(wanted, TRY(diskSources(key.project, wanted.devices)), TRY(lentCards(wanted)), m_s.paths));
+    TRY(checkDevices(wanted, TRY(diskSources(key.project, wanted.devices)), lentCards(wanted), m_s.paths));
     TRY(m_s.networks.checkNics(key.project, key.name, wanted.devices, was.devices));
     TRY(checkIdmap(before, wanted.config));
     if (m_running->find(key))
@@ -64,6 +64,12 @@ Result<std::vector<std::string>> Manager::redefine(const InstanceKey &key, const
     TRY_IN("update " + quoted(key.name), checkInUse(key, was, wanted));
     const config::Expanded old = TRY(expanded(before));
     after.config.merge(missingCardKeys(after.config, wanted.devices));
+    if (m_running->find(key)) {
+        std::set<std::string> taken;
+        for (auto &[name, function] : TRY_IN("update " + quoted(key.name), chooseFunctions(wanted, old.devices, taken)))
+            after.config[name] = function;
+        wanted = TRY(effective(after));
+    }
     const bool replugs = m_running->find(key) && withoutLimits(TRY(expanded(after)).devices) != withoutLimits(old.devices);
     if (replugs)
         TRY_IN("update " + quoted(key.name), settleNicNames(after, old, [this](const store::Instance &row) { return expanded(row); }));

@@ -109,7 +109,7 @@ Result<Manager::NewInstance> Manager::checkNew(store::Instance wanted)
     for (const NicPlan &nic : TRY(planNics(created.wanted)))
         if (!nic.network.empty())
             TRY(m_s.networks.find(nic.network));
-    TRY(checkDevices(created.wanted, TRY(diskSources(row.project, created.wanted.devices)), TRY(lentCards(created.wanted)), m_s.paths));
+    TRY(checkDevices(created.wanted, TRY(diskSources(row.project, created.wanted.devices)), lentCards(created.wanted), m_s.paths));
     TRY(checkIdmap(row, created.wanted.config));
     TRY(planLimits(created.wanted, cgroup::PlanFor::Fresh));
     TRY(checkLimits(m_s.db, {row.project}, [&]() -> Status { // before an image is fetched; what counts is build()

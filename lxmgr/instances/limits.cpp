@@ -55,10 +55,11 @@ Limits boundsOf(const std::vector<cgroup::Write> &writes)
 
 } // namespace
 
-Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &effective, cgroup::PlanFor scope, std::vector<cgroup::IoLimit> io)
+Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &effective, cgroup::PlanFor scope, std::vector<cgroup::IoLimit> io,
+                                                       const spec::LaunchSpec *running)
 {
     const cgroup::HostFacts host = TRY(cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase));
-    cgroup::Limits limits = limitsOf(effective.config, effective.devices, m_s.paths);
+    cgroup::Limits limits = limitsOf(effective.config, effective.devices, {m_s.paths, effective.config.volatileKeys, running});
     limits.io = std::move(io);
     return cgroup::planLimits(limits, *m_layout, host, scope);
 }
@@ -176,7 +177,8 @@ Status Manager::applyLive(const store::Instance &row, const config::Effective &b
 
 Status Manager::limitAgain(const store::Instance &row, const config::Effective &now)
 {
-    const std::vector<cgroup::Write> writes = TRY(planLimits(now, cgroup::PlanFor::Live, TRY(ioLimits(row, now))));
+    const spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(row.project, row.name)));
+    const std::vector<cgroup::Write> writes = TRY(planLimits(now, cgroup::PlanFor::Live, TRY(ioLimits(row, now)), &running));
     TRY(cgroup::write(*m_layout, cgroupOf(m_s.paths, row.project, row.name), writes));
     spec::LimitsBody kept;
     for (const cgroup::Write &write : writes)

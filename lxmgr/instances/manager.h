@@ -378,7 +378,7 @@ private:
     Status recordCloudInit(const InstanceKey &key, const std::string &result);
     Result<CloudResult> waitForOwnCloudInit(const InstanceKey &key, std::chrono::steady_clock::time_point deadline);
     Result<std::vector<cgroup::Write>> planLimits(const config::Effective &effective, cgroup::PlanFor scope,
-                                                  std::vector<cgroup::IoLimit> io = {});
+                                                  std::vector<cgroup::IoLimit> io = {}, const spec::LaunchSpec *running = nullptr);
     /// limits.read and its kin of the disks, by the block devices below them.
     Result<std::vector<cgroup::IoLimit>> ioLimits(const store::Instance &row, const config::Effective &effective);
     Status loadModules(const config::InstanceConfig &config);
@@ -431,8 +431,11 @@ private:
     Status finishDelete(const store::Instance &row, std::optional<store::UndoEntry> undo = std::nullopt);
     Status undoCreate(const store::Instance &row);
     Status releaseNics(const store::Instance &row);
-    /// Interfaces of the host that are in guests that run; looked for only where one of the devices is such a card.
-    Result<std::set<std::string>> lentCards(const config::Effective &effective);
+    /// Looked for only where one of the devices is such a card.
+    Lent lentCards(const config::Effective &effective);
+    /// Which virtual functions those devices get that are one: volatile.<device>.host_name. What runs with `before` keeps its
+    /// own; `taken` are not free, and those chosen are added. WrongState: none is free.
+    Result<StringMap> chooseFunctions(const config::Effective &wanted, const DeviceMap &before, std::set<std::string> &taken);
     /// What the cards let through from now on.
     Status filterNics(const InstanceKey &key, const std::vector<NicPlan> &nics);
     Status reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics);

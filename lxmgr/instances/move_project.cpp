@@ -68,7 +68,7 @@ Result<store::Instance> Manager::planProjectMove(const store::Instance &row, con
     TRY(checkProjectPolicy(m_s.db, after.project, all, wanted));
     if (!TRY(store::listSnapshots(m_s.db, row.id)).empty())
         TRY(checkProjectAllows(m_s.db, after.project, "snapshots"));
-    TRY(checkDevices(wanted, TRY(diskSources(after.project, wanted.devices)), TRY(lentCards(wanted)), m_s.paths));
+    TRY(checkDevices(wanted, TRY(diskSources(after.project, wanted.devices)), lentCards(wanted), m_s.paths));
     TRY(m_s.networks.checkNics(row.project, row.name, wanted.devices, was.devices));
     TRY(checkIdmap(row, wanted.config));
     TRY(planLimits(wanted, cgroup::PlanFor::Fresh));

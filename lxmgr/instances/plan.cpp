@@ -260,7 +260,7 @@ constexpr const char *kOptional = "connect it, or set required=false";
 
 Result<std::vector<spec::DeviceNode>> usbNodes(const std::string &name, const config::UsbDevice &device, const Paths &paths)
 {
-    const sysfs::UsbFilter filter{textOf(device.vendor), textOf(device.product), device.bus, device.device};
+    const sysfs::UsbFilter filter{textOf(device.vendor), textOf(device.product), device.bus, device.device, device.serial};
     const auto found = TRY_IN("device " + quoted(name), sysfs::usbDevices(paths.sysfs, filter));
     if (found.empty() && device.required.value_or(false))
         return notConnected(name, "USB device", kOptional);
@@ -269,7 +269,7 @@ Result<std::vector<spec::DeviceNode>> usbNodes(const std::string &name, const co
 
 Result<std::vector<spec::DeviceNode>> hotplugNodes(const std::string &name, const config::HotplugDevice &device, const Paths &paths)
 {
-    const auto found = TRY_IN("device " + quoted(name), sysfs::behindUsb(paths.sysfs, {textOf(device.vendor), textOf(device.product), {}, {}}));
+    const auto found = TRY_IN("device " + quoted(name), sysfs::behindUsb(paths.sysfs, {textOf(device.vendor), textOf(device.product), {}, {}, {}}));
     if (found.empty() && device.required.value_or(false))
         return notConnected(name, "USB device with a node of its driver's", kOptional);
     return ownedNodes(name, device, found);
@@ -284,10 +284,46 @@ Result<std::vector<spec::DeviceNode>> gpuNodes(const std::string &name, const co
     return ownedNodes(name, device, found);
 }
 
+std::vector<spec::DeviceNode> heldNodes(const spec::LaunchSpec &running, const std::string &device)
+{
+    std::vector<spec::DeviceNode> nodes;
+    std::ranges::copy_if(running.devices, std::back_inserter(nodes), [&](const spec::DeviceNode &node) { return node.device == device; });
+    return nodes;
+}
+
+/// The card goes into the guest's network namespace, and out of sight with it.
+Result<std::vector<spec::DeviceNode>> infinibandNodes(const config::Device &device, const NodeSource &source)
+{
+    constexpr std::uint32_t kNotForAll = 0600;
+    const std::string interface = lentInterface(device, source.volatileKeys);
+    std::vector<spec::DeviceNode> nodes;
+    if (interface.empty())
+        return nodes;
+    const auto isIt = [&](const spec::Nic &card) { return card.device == device.name && card.parent == interface; };
+    if (source.running && std::ranges::any_of(source.running->nics, isIt))
+        return heldNodes(*source.running, device.name);
+    for (const sysfs::Node &node : TRY_IN("device " + quoted(device.name), sysfs::infinibandNodes(source.paths.sysfs, interface)))
+        nodes.push_back({node.path, node.block, node.major, node.minor, node.mode.value_or(kNotForAll), 0, 0, device.name});
+    return nodes;
+}
+
 } // namespace
 
-Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device, const Paths &paths)
+std::string lentInterface(const config::Device &device, const StringMap &volatileKeys)
 {
+    if (const auto *nic = device.as<config::NicDevice>())
+        return nic->kind() == config::NicKind::Physical && nic->parent ? nic->parent->text : std::string();
+    const auto *port = device.as<config::InfinibandDevice>();
+    if (!port || !port->parent)
+        return {};
+    return port->isVirtual() ? valueOf(volatileKeys, device.name + ".host_name") : port->parent->text;
+}
+
+Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device, const NodeSource &source)
+{
+    const Paths &paths = source.paths;
+    if (device.as<config::InfinibandDevice>())
+        return infinibandNodes(device, source);
     if (const auto *usb = device.as<config::UsbDevice>())
         return usbNodes(device.name, *usb, paths);
     if (const auto *hotplug = device.as<config::HotplugDevice>())
@@ -304,27 +340,33 @@ Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device, co
 namespace
 {
 
-/// Names inside that are settled: as the device says, or as it got when it was plugged in.
-std::string settledName(const config::Effective &effective, const config::Device &device, const config::NicDevice &nic)
+bool isCard(const config::Device &device) { return device.as<config::NicDevice>() || device.as<config::InfinibandDevice>(); }
+
+/// Name inside that is settled: as the device says, or as it got when it was plugged in.
+std::string settledName(const config::Effective &effective, const config::Device &device)
 {
-    return nic.name ? nic.name->text : valueOf(effective.config.volatileKeys, device.name + ".name");
+    const auto *nic = device.as<config::NicDevice>();
+    const auto &name = nic ? nic->name : device.as<config::InfinibandDevice>()->name;
+    return name ? name->text : valueOf(effective.config.volatileKeys, device.name + ".name");
 }
 
 std::set<std::string> settledNames(const config::Effective &effective)
 {
     std::set<std::string> names;
     for (const config::Device &device : effective.devices)
-        if (const auto *nic = device.as<config::NicDevice>())
-            names.insert(settledName(effective, device, *nic));
+        if (isCard(device))
+            names.insert(settledName(effective, device));
     return names;
 }
 
-Status planDevices(const config::Effective &effective, const DiskSources &sources, const Paths &paths, spec::LaunchSpec &spec)
+Status planDevices(const config::Effective &effective, const DiskSources &sources, const Lent &lent, const Paths &paths, spec::LaunchSpec &spec)
 {
     for (const config::Device &device : effective.devices) {
         for (spec::Mount &mount : TRY(planMounts(device, sources)))
             spec.mounts.push_back(std::move(mount));
-        for (spec::DeviceNode &node : TRY(planNodes(device, paths)))
+        if (lent.contains(lentInterface(device, effective.config.volatileKeys)))
+            continue;
+        for (spec::DeviceNode &node : TRY(planNodes(device, {paths, effective.config.volatileKeys})))
             if (std::ranges::find(spec.devices, node.path, &spec::DeviceNode::path) == spec.devices.end()) // two may stand for the same
                 spec.devices.push_back(std::move(node));
     }
@@ -345,18 +387,20 @@ Result<std::vector<spec::ResourceLimit>> planResources(const config::InstanceCon
 
 } // namespace
 
-Status checkDevices(const config::Effective &effective, const DiskSources &sources, const std::set<std::string> &lent, const Paths &paths)
+Status checkDevices(const config::Effective &effective, const DiskSources &sources, const Lent &lent, const Paths &paths)
 {
     spec::LaunchSpec unused;
-    TRY(planDevices(effective, sources, paths, unused));
+    TRY(planDevices(effective, sources, lent, paths, unused));
     // Whether the firewall can be told.
     (void)TRY(network::proxyRules("", natForwards(TRY(planProxies(effective))), {}));
     for (const config::Device &device : effective.devices) {
+        if (const auto *port = device.as<config::InfinibandDevice>(); port && port->isVirtual())
+            TRY_IN("device " + quoted(device.name), sysfs::virtualPorts(paths.sysfs, port->parent->text));
         const auto *nic = device.as<config::NicDevice>();
         if (!nic || nic->network || !nic->parent || network::hostInterface(nic->parent->text))
             continue;
-        if (nic->kind() == config::NicKind::Physical && lent.contains(nic->parent->text))
-            continue; // it comes back
+        if (lent.contains(lentInterface(device, effective.config.volatileKeys)))
+            continue;
         return Error(Code::NotFound, "device " + quoted(device.name) + ": no interface " + quoted(nic->parent->text) + " on this host" +
                                          (nic->kind() == config::NicKind::Bridged ? " (make the bridge first, or use network=)" : ""));
     }
@@ -420,12 +464,58 @@ spec::Nic planCard(const config::NicDevice &nic)
 
 } // namespace
 
+namespace
+{
+
+/// eth0, eth1, … for those that have no name, in the order of their devices.
+class GuestNames
+{
+public:
+    GuestNames(const config::Effective &effective, std::string prefix)
+        : m_effective(effective), m_settled(settledNames(effective)), m_prefix(std::move(prefix)) {}
+
+    std::string next(const config::Device &device)
+    {
+        std::string name = settledName(m_effective, device);
+        const bool free = name.empty();
+        while (free && m_settled.contains(m_prefix + std::to_string(m_next)))
+            ++m_next;
+        if (free)
+            name = m_prefix + std::to_string(m_next);
+        ++m_next;
+        return name;
+    }
+
+private:
+    const config::Effective &m_effective;
+    std::set<std::string> m_settled;
+    std::string m_prefix;
+    unsigned m_next = 0;
+};
+
+spec::Nic planPort(const config::Device &device, const config::InfinibandDevice &port, const StringMap &volatileKeys)
+{
+    spec::Nic card;
+    card.device = device.name;
+    card.kind = spec::Nic::Kind::Physical;
+    card.parent = lentInterface(device, volatileKeys);
+    card.mtu = port.mtu.value_or(0);
+    card.mac = port.hwaddr ? port.hwaddr->text : std::string();
+    return card;
+}
+
+} // namespace
+
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
 {
     std::vector<NicPlan> nics;
-    unsigned next = 0;
-    const std::set<std::string> settled = settledNames(effective);
+    GuestNames ethernet(effective, "eth"), infiniband(effective, "ib");
     for (const config::Device &device : effective.devices) {
+        if (const auto *port = device.as<config::InfinibandDevice>()) {
+            spec::Nic card = planPort(device, *port, effective.config.volatileKeys);
+            card.guestName = infiniband.next(device);
+            nics.push_back({std::move(card), {}, {}, {}, {}});
+        }
         const auto *nic = device.as<config::NicDevice>();
         if (!nic)
             continue;
@@ -436,13 +526,7 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
         plan.network = nic->network ? nic->network->text : std::string();
         if (nic->kind() == config::NicKind::Bridged && card.bridge.empty())
             return Error(Code::Invalid, "device " + quoted(device.name) + ": a nic needs network or parent");
-        card.guestName = settledName(effective, device, *nic);
-        const bool free = card.guestName.empty();
-        while (free && settled.contains("eth" + std::to_string(next)))
-            ++next;
-        if (free)
-            card.guestName = "eth" + std::to_string(next);
-        ++next;
+        card.guestName = ethernet.next(device);
         if (nic->hwaddr || nic->hasOwnMac())
             card.mac = nic->hwaddr ? nic->hwaddr->text : valueOf(effective.config.volatileKeys, device.name + ".hwaddr");
         if (nic->hasHostEnd())
@@ -465,7 +549,7 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
     return nics;
 }
 
-cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices, const Paths &paths)
+cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices, const NodeSource &source)
 {
     cgroup::Limits limits;
     if (config.cpu) {
@@ -502,7 +586,7 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
     if (config.processes)
         limits.processes = *config.processes;
     for (const config::Device &device : devices)
-        if (const auto nodes = planNodes(device, paths)) // what is wrong with it is told by who plans it
+        if (const auto nodes = planNodes(device, source)) // what is wrong with it is told by who plans it
             for (const spec::DeviceNode &node : *nodes)
                 limits.devices.push_back({node.block ? 'b' : 'c', node.major, node.minor, "rwm"});
     return limits;
@@ -583,7 +667,7 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     spec.rootfs = rootfsOf(input.root, root && root->as<config::DiskDevice>()->readonly.value_or(false));
     spec.devices = standardDevices();
     spec.mounts = input.view;
-    TRY(planDevices(input.effective, input.sources, input.paths, spec));
+    TRY(planDevices(input.effective, input.sources, {}, input.paths, spec));
     for (const char *target : {"dev/lxd", "dev/incus"})
         spec.mounts.push_back(guestApiMount(guestApiFolder(input.paths, {instance.project, instance.name}), target));
     for (const images::RenderedFile &file : input.files)

@@ -47,22 +47,32 @@ struct PlanInput {
     std::vector<spec::Mount> view; ///< ownView().
 };
 
-/// What planning would find wrong with the devices on this host: a source, node or bridge that is not there. `lent`: cards
-/// of the host that are in guests.
-Status checkDevices(const config::Effective &effective, const DiskSources &sources, const std::set<std::string> &lent, const Paths &paths);
+/// Interfaces of the host that are in guests that run, and the names of these.
+using Lent = std::map<std::string, std::string>;
+/// What planning would find wrong with the devices on this host: a source, node or bridge that is not there. What is lent comes
+/// back.
+Status checkDevices(const config::Effective &effective, const DiskSources &sources, const Lent &lent, const Paths &paths);
 /// Whether this host lets the cards `come` be, once `gone` are not there any more.
-Status checkCards(const std::vector<spec::Nic> &come, const std::vector<spec::Nic> &gone);
+Status checkCards(const std::vector<spec::Nic> &come, const std::vector<spec::Nic> &gone, const Lent &lent);
 /// NICs among the devices, with volatile.<device>.hwaddr, .host_name and .name filled in. Invalid: a device names neither.
 Result<std::vector<NicPlan>> planNics(const config::Effective &effective);
 /// The mounts that a disk other than the root is: none where its source may be missing and is.
 Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const DiskSources &sources);
 /// What is not there any more of a running guest's devices: an error, or for now as it is.
 enum class Missing { Refused, Kept };
+/// The interface of the host that a device takes into the guest, "" where it takes none or (sriov) none is chosen.
+std::string lentInterface(const config::Device &device, const StringMap &volatileKeys);
+/// What nodes are looked up by.
+struct NodeSource {
+    const Paths &paths;
+    const StringMap &volatileKeys;
+    const spec::LaunchSpec *running = nullptr; ///< What a card in there brought is not to be found on the host any more.
+};
 /// The nodes below /dev that a device is on this host now: none where what it stands for may be missing and is. NotFound:
 /// nothing like it is connected.
-Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device, const Paths &paths);
+Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device, const NodeSource &source);
 /// limits.* in the terms of kernel/cgroup_limits.
-cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices, const Paths &paths);
+cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<config::Device> &devices, const NodeSource &source);
 /// What the monitor mounts as root file system.
 spec::Rootfs rootfsOf(const storage::RootTree &tree, bool readOnly);
 /// The ids of a guest: its own range, or empty when privileged.

@@ -135,6 +135,8 @@ Status checkPolicy(const std::string &projectName, const ProjectConfig &project,
             TRY(judge.device(device.name, "usb", project.usb));
         if (device.as<config::GpuDevice>())
             TRY(judge.device(device.name, "gpu", project.gpu));
+        if (device.as<config::InfinibandDevice>())
+            TRY(judge.device(device.name, "infiniband", project.infiniband));
     }
     return {};
 }

@@ -110,7 +110,7 @@ Status Manager::checkProfileUser(const ProfileUser &user)
     if (user.wanted.config.privileged.value_or(false) != (user.row.idRange.size == 0))
         return Error(Code::Unsupported, "its security.privileged was settled when it was created");
     TRY(checkProjectPolicy(m_s.db, user.row.project, user.all, user.wanted));
-    TRY(checkDevices(user.wanted, TRY(diskSources(user.row.project, user.wanted.devices)), TRY(lentCards(user.wanted)), m_s.paths));
+    TRY(checkDevices(user.wanted, TRY(diskSources(user.row.project, user.wanted.devices)), lentCards(user.wanted), m_s.paths));
     TRY(checkIdmap(user.row, user.wanted.config));
     if (user.runs)
         TRY(loadModules(user.wanted.config));
@@ -129,6 +129,7 @@ Result<std::vector<Manager::ProfileUser>> Manager::usersOf(const std::string &pr
     for (const store::Profile &profile : after)
         changed[profile.name] = &profile;
     std::vector<ProfileUser> users;
+    std::set<std::string> taken;
     std::vector<store::Instance> rows;
     for (const std::string &sharing : TRY(projectsWithProfilesOf(project)))
         std::ranges::move(TRY(store::listInstances(m_s.db, sharing)), std::back_inserter(rows));
@@ -146,6 +147,8 @@ Result<std::vector<Manager::ProfileUser>> Manager::usersOf(const std::string &pr
         user.after = row;
         if (user.replugs()) {
             user.after.config.merge(missingCardKeys(row.config, user.wanted.devices));
+            for (auto &[name, function] : TRY_IN("instance " + quoted(row.name), chooseFunctions(user.wanted, user.old.devices, taken)))
+                user.after.config[name] = function;
             TRY_IN("instance " + quoted(row.name),
                    settleNicNames(user.after, user.old, [&](const store::Instance &each) { return expandedWith(m_s.db, each, changed); }));
             user.all = TRY(expandedWith(m_s.db, user.after, changed));

@@ -56,7 +56,7 @@ Status planNodeChanges(const spec::LaunchSpec &running, const config::Effective 
 {
     std::vector<spec::DeviceNode> nodes;
     for (const config::Device &device : wanted.devices) {
-        auto planned = planNodes(device, paths);
+        auto planned = planNodes(device, {paths, wanted.config.volatileKeys, &running});
         if (!planned && missing == Missing::Kept) {
             if (planned.error().code != Code::NotFound) // it may be looked at again; of what is gone nothing can be used
                 std::ranges::copy_if(running.devices, std::back_inserter(nodes), [&](const spec::DeviceNode &node) { return node.device == device.name; });
@@ -82,7 +82,7 @@ Status planNodeChanges(const spec::LaunchSpec &running, const config::Effective 
 void nameNodes(spec::LaunchSpec &running, const config::Effective &was, const Paths &paths)
 {
     for (const config::Device &device : was.devices)
-        if (const auto nodes = planNodes(device, paths))
+        if (const auto nodes = planNodes(device, {paths, was.config.volatileKeys, &running}))
             for (const spec::DeviceNode &node : *nodes)
                 for (spec::DeviceNode &there : running.devices)
                     if (there.device.empty() && there.path == node.path)
@@ -210,8 +210,6 @@ Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const confi
     TRY(checkLive(key, come));
     spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)));
     spec::ReplugBody body;
-    nameNodes(running, was, m_s.paths);
-    TRY(planNodeChanges(running, wanted, m_s.paths, missing, body));
     for (const config::Device *device : gone) {
         if (const auto *disk = device->as<config::DiskDevice>())
             for (const spec::Mount &mount : running.mounts)
@@ -228,12 +226,15 @@ Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const confi
     for (const NicPlan &nic : TRY(planNics(wanted)))
         if (std::ranges::find(come, nic.card.device, &config::Device::name) != come.end())
             planCardChange(nic.card, body);
+    const Lent lent = lentCards(wanted);
+    TRY(checkCards(body.plug, body.unplug, lent));
+    TRY(checkCards(body.after, body.before, lent));
+    nameNodes(running, was, m_s.paths);
+    TRY(planNodeChanges(running, wanted, m_s.paths, missing, body)); // of a card that is elsewhere there are none to be found
     for (const spec::Mount &mount : body.unmount)
         std::erase(running.mounts, mount);
     TRY(checkApart(running.mounts, body.unmount));
     TRY(checkApart(running.mounts, body.mount));
-    TRY(checkCards(body.plug, body.unplug));
-    TRY(checkCards(body.after, body.before));
     diffProxies(running.proxies, TRY(planProxies(wanted)), body);
     TRY(checkProxies(key, body.openProxies));
     return body;

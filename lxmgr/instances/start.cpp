@@ -116,7 +116,11 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY_IN("start " + quoted(key.name), checkComplete(row));
     // A profile may have got a card since it was last changed itself.
     StringMap given = missingCardKeys(row.config, TRY(effective(row)).devices);
-    row.config.insert(given.begin(), given.end());
+    std::set<std::string> taken;
+    for (auto &[name, function] : TRY_IN("start " + quoted(key.name), chooseFunctions(TRY(effective(row)), {}, taken)))
+        given[name] = function;
+    for (const auto &[name, value] : given)
+        row.config[name] = value;
     const config::Expanded all = TRY(expanded(row));
     const config::Effective now = TRY(config::parseEffective(all));
     if (now.config.protectionStart.value_or(false))
@@ -134,14 +138,16 @@ Status Manager::startLocked(const InstanceKey &key)
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
     const std::string intercepts = TRY_IN("start " + quoted(key.name), seccomp::compileIntercepts(interceptsOf(now.config)));
     const DiskSources sources = TRY_IN("start " + quoted(key.name), diskSources(key.project, now.devices));
+    const std::vector<NicPlan> nics = TRY(planNics(now));
+    std::vector<spec::Nic> cards;
+    for (const NicPlan &nic : nics)
+        cards.push_back(nic.card);
+    TRY_IN("start " + quoted(key.name), checkCards(cards, cards, lentCards(now))); // the last run's may not have gone yet
     spec::LaunchSpec spec = TRY(plan({row, now, tree, sources, rendered.files, writes, filter, intercepts, m_s.paths, ownView(m_s.paths.lxcfs)}));
     std::ranges::move(cloud.seed, std::back_inserter(spec.files));
     spec.setup = std::move(cloud.setup);
     if (!cloud.hostname.empty())
         spec.hostname = cloud.hostname;
-    TRY_IN("start " + quoted(key.name), checkCards(spec.nics, spec.nics)); // the last run's may not have gone yet
-
-    const std::vector<NicPlan> nics = TRY(planNics(now));
     TRY_IN("start " + quoted(key.name), checkProxies(key, spec.proxies));
     TRY_IN("start " + quoted(key.name), reserveNics(row, nics));
     TRY(failpoint("start.network"));

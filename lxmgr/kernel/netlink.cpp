@@ -271,10 +271,24 @@ Status setMtu(const std::string &name, std::uint32_t mtu)
     return changeLink(message, "set mtu of " + quoted(name));
 }
 
+namespace
+{
+
+constexpr std::size_t kInfinibandLength = 20 * 3 - 1, kGuidLength = 8 * 3 - 1; // as text
+
+} // namespace
+
+std::string fullAddress(const std::string &wanted, const std::string &now)
+{
+    if (wanted.size() != kGuidLength || now.size() != kInfinibandLength)
+        return wanted;
+    return now.substr(0, kInfinibandLength - kGuidLength) + wanted;
+}
+
 Status setMac(const std::string &name, const std::string &mac)
 {
     Message message = TRY(linkMessage(name));
-    message.putBytes(IFLA_ADDRESS, macBytes(TRY(parseMac(mac))));
+    message.putBytes(IFLA_ADDRESS, macBytes(mac.size() == kInfinibandLength ? mac : TRY(parseMac(mac))));
     return changeLink(message, "set the MAC address of " + quoted(name));
 }
 

@@ -43,7 +43,10 @@ Status setUp(const std::string &name);
 /// `bridge` "": it is no port any more.
 Status setMaster(const std::string &name, const std::string &bridge);
 Status setMtu(const std::string &name, std::uint32_t mtu);
+/// 6 bytes, or 20 of an InfiniBand port.
 Status setMac(const std::string &name, const std::string &mac);
+/// `wanted`, or where that is 8 bytes, the GUID of an InfiniBand port whose address is `now`: the whole of it.
+std::string fullAddress(const std::string &wanted, const std::string &now);
 
 /// What only a bridge has (IFLA_BR_* of linux/if_link.h).
 struct BridgeFacts {

@@ -6,6 +6,8 @@
 #include "kernel/sys.h"
 
 #include <algorithm>
+#include <charconv>
+#include <map>
 #include <set>
 
 namespace lxmgr::sysfs
@@ -38,6 +40,13 @@ std::optional<std::uint32_t> number(const std::optional<std::string> &text)
     return value ? std::optional(static_cast<std::uint32_t>(*value)) : std::nullopt;
 }
 
+std::optional<std::uint32_t> octal(const std::string &text)
+{
+    std::uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 8);
+    return error == std::errc() && end == text.data() + text.size() && value <= 0777 ? std::optional(value) : std::nullopt;
+}
+
 /// What "uevent" says of the node that belongs to `folder`; absent where it has none.
 std::optional<Node> nodeOf(const Fd &folder)
 {
@@ -51,6 +60,8 @@ std::optional<Node> nodeOf(const Fd &folder)
             major = number(value);
         else if (line.starts_with("MINOR="))
             minor = number(value);
+        else if (line.starts_with("DEVMODE="))
+            node.mode = octal(value);
     }
     if (node.path.empty() || !major || !minor)
         return std::nullopt;
@@ -83,7 +94,8 @@ Result<std::vector<Fd>> usbFolders(const std::string &root, const UsbFilter &fil
     for (auto &[name, folder] : TRY(foldersIn(root + "/bus/usb/devices"))) {
         const auto vendor = attribute(folder, "idVendor"); // of an interface ("1-1:1.0") there is none
         if (vendor && fits(filter.vendor, vendor) && fits(filter.product, attribute(folder, "idProduct")) &&
-            fits(filter.bus, number(attribute(folder, "busnum"))) && fits(filter.device, number(attribute(folder, "devnum"))))
+            fits(filter.bus, number(attribute(folder, "busnum"))) && fits(filter.device, number(attribute(folder, "devnum"))) &&
+            fits(filter.serial, attribute(folder, "serial")))
             found.push_back(std::move(folder));
     }
     return found;
@@ -163,6 +175,67 @@ Result<std::vector<Node>> graphicsCards(const std::string &root, const GpuFilter
         if (wanted.contains(found.device))
             nodes.push_back(std::move(found.node));
     return sorted(std::move(nodes));
+}
+
+namespace
+{
+
+constexpr std::uint32_t kInfinibandType = 32; ///< ARPHRD_INFINIBAND
+
+/// Of a network interface: which of its card's it is, counted from 0.
+std::uint32_t portOf(const Fd &interface) { return number(attribute(interface, "dev_port")).value_or(0); }
+
+bool isInfiniband(const Fd &interface)
+{
+    return number(attribute(interface, "type")) == kInfinibandType && sys::openat(interface, "device/infiniband", O_PATH | O_DIRECTORY);
+}
+
+Result<Fd> infinibandPort(const std::string &root, const std::string &interface)
+{
+    auto folder = sys::open(root + "/class/net/" + interface, O_RDONLY | O_DIRECTORY);
+    if (!folder && folder.error().errnum == ENOENT)
+        return Error(Code::NotFound, "no interface " + quoted(interface) + " on this host");
+    Fd port = TRY(std::move(folder));
+    if (!isInfiniband(port))
+        return Error(Code::Invalid, "interface " + quoted(interface) + " is no InfiniBand port")
+            .hint("ls /sys/class/infiniband/*/device/net shows those of this host; other cards are devices of type nic");
+    return port;
+}
+
+} // namespace
+
+Result<std::vector<Node>> infinibandNodes(const std::string &root, const std::string &interface)
+{
+    const Fd port = TRY(infinibandPort(root, interface));
+    const std::string device = root + "/class/net/" + interface + "/device/";
+    std::vector<Node> nodes;
+    for (const auto &[name, folder] : TRY(foldersIn(device + "infiniband_mad")))
+        if (number(attribute(folder, "port")) == portOf(port) + 1) // these are counted from 1
+            if (auto node = nodeOf(folder))
+                nodes.push_back(std::move(*node));
+    for (const auto &[name, folder] : TRY(foldersIn(device + "infiniband_verbs")))
+        if (auto node = nodeOf(folder))
+            nodes.push_back(std::move(*node));
+    return sorted(std::move(nodes));
+}
+
+Result<std::vector<std::string>> virtualPorts(const std::string &root, const std::string &interface)
+{
+    const Fd port = TRY(infinibandPort(root, interface));
+    const std::string device = root + "/class/net/" + interface + "/device";
+    std::map<std::uint64_t, std::vector<std::string>> found; // by the number of the function
+    for (const auto &[name, folder] : TRY(foldersIn(device))) {
+        const auto number = name.starts_with("virtfn") ? parseUnsigned(name.substr(6)) : Result<std::uint64_t>(Error(Code::NotFound, ""));
+        if (!number)
+            continue;
+        for (const auto &[own, link] : TRY(foldersIn(device + "/" + name + "/net")))
+            if (isInfiniband(link) && portOf(link) == portOf(port))
+                found[*number].push_back(own);
+    }
+    std::vector<std::string> names;
+    for (auto &[number, own] : found)
+        names.insert(names.end(), own.begin(), own.end());
+    return names;
 }
 
 } // namespace lxmgr::sysfs

@@ -1,4 +1,4 @@
-// Devices of the host as /sys tells of them: those on USB, what hangs behind one, graphics cards.
+// Devices of the host as /sys tells of them: those on USB, what hangs behind one, graphics cards, InfiniBand ports.
 #pragma once
 
 #include "base/result.h"
@@ -16,6 +16,7 @@ struct Node {
     std::string path; ///< "bus/usb/001/004".
     bool block = false;
     unsigned major = 0, minor = 0;
+    std::optional<std::uint32_t> mode; ///< That its driver wants for it.
     bool operator==(const Node &) const = default;
 };
 
@@ -23,6 +24,7 @@ struct Node {
 struct UsbFilter {
     std::optional<std::string> vendor, product; ///< Four lower-case hex digits.
     std::optional<std::uint32_t> bus, device;
+    std::optional<std::string> serial;
 };
 /// `root` is where sysfs is mounted. Sorted by path; empty where nothing is connected, or this host has no USB.
 Result<std::vector<Node>> usbDevices(const std::string &root, const UsbFilter &filter);
@@ -36,5 +38,11 @@ struct GpuFilter {
 };
 /// Card and render nodes below dri/.
 Result<std::vector<Node>> graphicsCards(const std::string &root, const GpuFilter &filter);
+
+/// The nodes that belong to the InfiniBand port whose network interface is called `interface`: of its management datagrams
+/// (umad, issm) and of its card's verbs. NotFound: there is no such interface, Invalid: it is no such port.
+Result<std::vector<Node>> infinibandNodes(const std::string &root, const std::string &interface);
+/// Network interfaces of the virtual functions (SR-IOV) of that port, in their order; those that are on the host.
+Result<std::vector<std::string>> virtualPorts(const std::string &root, const std::string &interface);
 
 } // namespace lxmgr::sysfs

@@ -4,6 +4,7 @@
 
 #include <QDir>
 
+#include <csignal>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -19,6 +20,14 @@ private slots:
     void usbComesAndGoes();
     void usbByItsPlace();
     void whatIsBehindUsbComesAndGoes();
+    void usbByItsSerial();
+    void infinibandIsLent();
+    void infinibandComesBack_data();
+    void infinibandComesBack();
+    void infinibandKeepsItsNodes();
+    void virtualPortsAreSharedOut();
+    void whatInfinibandCannotBeIsRefused_data();
+    void whatInfinibandCannotBeIsRefused();
     void graphicsCards();
     void theShippedProfileForCards();
     void aFileComesAndGoes();
@@ -74,6 +83,48 @@ private:
         write("devices/" + pci + "/drm/card" + QString::number(number) + "-DP-1/status", "connected\n");
         QFile::link("../../devices/" + pci + "/drm/card" + QString::number(number) + "-DP-1", sysfs("class/drm/card" + QString::number(number) + "-DP-1"));
     }
+    /// A port of an InfiniBand card. The network interface is one of a veth pair: what this kernel has that can be moved as such
+    /// a card is. That it is a port of a card, and with what nodes, only the folder that stands for /sys says.
+    void connectPort(const QString &name, const QString &pci, int number, const QByteArray &majorMinor, int port = 0)
+    {
+        RUN_OK(run({"ip", "link", "add", name, "mtu", "1450", "type", "veth", "peer", "name", name + "p"}));
+        RUN_OK(run({"ip", "link", "set", name, "up"}));
+        const QString card = "devices/" + pci, unit = QString::number(number);
+        QDir().mkpath(sysfs(card + "/infiniband/mlx5_" + unit));
+        for (const auto &[kind, which] : {std::pair{"umad", 1}, {"issm", 1}, {"umad1", 2}}) { // the last is of the card's other port
+            const QString place = card + "/infiniband_mad/" + kind + unit;
+            write(place + "/port", QByteArray::number(which) + "\n");
+            writeNode(place, QByteArray("infiniband/") + kind + unit.toUtf8(), "7:0");
+        }
+        const QString verbs = card + "/infiniband_verbs/uverbs" + unit;
+        writeNode(verbs, "infiniband/uverbs" + unit.toUtf8(), majorMinor);
+        QFile node(sysfs(verbs + "/uevent"));
+        QVERIFY(node.open(QIODevice::Append) && node.write("DEVMODE=0666\n") > 0);
+        write(card + "/net/" + name + "/type", "32\n");
+        write(card + "/net/" + name + "/dev_port", QByteArray::number(port) + "\n");
+        QFile::link("../..", sysfs(card + "/net/" + name + "/device"));
+        QDir().mkpath(sysfs("class/net"));
+        QFile::link("../../" + card + "/net/" + name, sysfs("class/net/" + name));
+    }
+    /// As the kernel does with the entries of an interface that is in another network namespace.
+    void hidePort(const QString &name, const QString &pci)
+    {
+        QFile::remove(sysfs("class/net/" + name));
+        QVERIFY(QDir().rename(sysfs("devices/" + pci + "/net"), sysfs("devices/" + pci + "/net.away")));
+    }
+    void showPort(const QString &name, const QString &pci)
+    {
+        QVERIFY(QDir().rename(sysfs("devices/" + pci + "/net.away"), sysfs("devices/" + pci + "/net")));
+        QFile::link("../../devices/" + pci + "/net/" + name, sysfs("class/net/" + name));
+    }
+    void disconnectPorts(const QStringList &names)
+    {
+        for (const QString &name : names)
+            (void)run({"ip", "link", "delete", name});
+        emptyHost();
+    }
+    QByteArray onHost(const QString &name) { return run({"sh", "-c", "ip -o link show " + name + " 2>/dev/null | grep -oE '[<,]UP[,>]|mtu [0-9]+' | xargs"}).out.trimmed(); }
+    QByteArray nodesInside(const QString &name) { return inside(name, {"sh", "-c", "ls /dev/infiniband 2>/dev/null | xargs"}); }
     void disconnectUsb(const QString &port)
     {
         QFile::remove(sysfs("bus/usb/devices/" + port));
@@ -141,6 +192,179 @@ void TestHostDevices::usbByItsPlace()
     QVERIFY(opens("/dev/bus/usb/001/004"));
     QVERIFY(opens("/dev/bus/usb/001/006"));
     deleteAll();
+}
+
+void TestHostDevices::usbByItsSerial()
+{
+    emptyHost();
+    for (const auto &[port, number, serial] : {std::tuple{"1-1", 4, "0001 A"}, {"1-2", 6, "0001 B"}}) {
+        connectUsb(port, "1050", "0407", number, "10:237");
+        write(QString("devices/pci0/usb1/") + port + "/serial", QByteArray(serial) + "\n");
+    }
+    launch("t1");
+    giveProbe("t1");
+    addDevice({"one", "usb", "serial=0001 B"});
+    QVERIFY(opens("/dev/bus/usb/001/006"));
+    QVERIFY(!opens("/dev/bus/usb/001/004"));
+    must({"config", "device", "set", "t1", "one", "serial=0001 A"});
+    QVERIFY(!opens("/dev/bus/usb/001/006"));
+    QVERIFY(opens("/dev/bus/usb/001/004"));
+    deleteAll();
+}
+
+void TestHostDevices::infinibandIsLent()
+{
+    emptyHost();
+    connectPort("ib0", "0000:05:00.0", 0, "10:237");
+    launch("t1");
+    giveProbe("t1");
+    addDevice({"mpi", "infiniband", "nictype=physical", "parent=ib0", "mtu=1300"});
+    QCOMPARE(onHost("ib0"), "");
+    QCOMPARE(inside("t1", {"cat", "/sys/class/net/ib0/mtu"}), "1300");
+    QCOMPARE(nodesInside("t1"), "issm0 umad0 uverbs0"); // not what belongs to the card's other port
+    QCOMPARE(inside("t1", {"stat", "-c", "%F %u:%g %a", "/dev/infiniband/uverbs0"}), "character special file 0:0 666");
+    QCOMPARE(inside("t1", {"stat", "-c", "%a", "/dev/infiniband/umad0"}), "600");
+    QVERIFY(opens("/dev/infiniband/uverbs0"));
+    // Another guest is told who has it, and a second device of this one that it is its own.
+    must({"init", "busybox", "t2", "-d", "mpi,type=infiniband,nictype=physical,parent=ib0"});
+    const Run refused = m_box.cli({"start", "t2"});
+    QVERIFY2(!refused.ok() && refused.err.contains("no interface 'ib0' on this host: it is in instance 't1'"), refused.err);
+    const Run twice = m_box.cli({"config", "device", "add", "t1", "more", "infiniband", "nictype=physical", "parent=ib0"});
+    QVERIFY2(!twice.ok() && twice.err.contains("have the same interface of the host 'ib0'"), twice.err);
+    must({"config", "device", "set", "t1", "mpi", "name=fast0"});
+    QCOMPARE(inside("t1", {"cat", "/sys/class/net/fast0/mtu"}), "1300");
+    must({"config", "device", "remove", "t1", "mpi"});
+    QCOMPARE(onHost("ib0"), ",UP, mtu 1450");
+    QCOMPARE(nodesInside("t1"), "");
+    QVERIFY(!opens("/dev/infiniband/uverbs0"));
+    must({"start", "t2"});
+    QCOMPARE(nodesInside("t2"), "issm0 umad0 uverbs0");
+    deleteAll();
+    QCOMPARE(onHost("ib0"), ",UP, mtu 1450");
+    disconnectPorts({"ib0"});
+}
+
+void TestHostDevices::infinibandComesBack_data()
+{
+    QTest::addColumn<QString>("how");
+    for (const char *how : {"stop", "delete", "its monitor dies", "its monitor dies while no daemon runs"})
+        QTest::newRow(how) << QString(how);
+}
+
+void TestHostDevices::infinibandComesBack()
+{
+    QFETCH(QString, how);
+    emptyHost();
+    connectPort("ib0", "0000:05:00.0", 0, "10:237");
+    launch("t1", {"-d", "mpi,type=infiniband,nictype=physical,parent=ib0,mtu=1300"});
+    QCOMPARE(onHost("ib0"), "");
+    hidePort("ib0", "0000:05:00.0");
+    const int monitor = m_box.monitorPid("t1");
+    if (how == "stop") {
+        must({"stop", "--force", "t1"});
+    } else if (how == "delete") {
+        must({"delete", "--force", "t1"});
+    } else if (how == "its monitor dies") {
+        ::kill(monitor, SIGKILL);
+    } else {
+        m_box.killDaemon();
+        ::kill(monitor, SIGKILL);
+        QVERIFY(Sandbox::eventually([&] { return !Sandbox::isAlive(monitor); }));
+        QVERIFY(m_box.startDaemon(host()));
+    }
+    QVERIFY2(Sandbox::eventually([&] { return onHost("ib0") == ",UP, mtu 1450"; }), onHost("ib0"));
+    showPort("ib0", "0000:05:00.0");
+    if (how != "delete") {
+        QVERIFY(m_box.becomes("t1", "STOPPED"));
+        must({"start", "t1"});
+        QCOMPARE(nodesInside("t1"), "issm0 umad0 uverbs0");
+    }
+    deleteAll();
+    disconnectPorts({"ib0"});
+}
+
+/// While the card is inside, nothing on the host says any more what belongs to it.
+void TestHostDevices::infinibandKeepsItsNodes()
+{
+    emptyHost();
+    connectPort("ib0", "0000:05:00.0", 0, "10:237");
+    launch("t1", {"-d", "mpi,type=infiniband,nictype=physical,parent=ib0", "-d", "key,type=usb,vendorid=1050"});
+    giveProbe("t1");
+    hidePort("ib0", "0000:05:00.0");
+    // Whatever makes the daemon look at nodes and limits again leaves them alone.
+    must({"config", "set", "t1", "limits.processes=500"});
+    connectUsb("1-1", "1050", "0407", 4, "10:229");
+    tellOfUsb("add");
+    QTRY_VERIFY_WITH_TIMEOUT(opens("/dev/bus/usb/001/004"), 60000);
+    QVERIFY(opens("/dev/infiniband/uverbs0"));
+    m_box.killDaemon();
+    QVERIFY(m_box.startDaemon(host()));
+    must({"config", "set", "t1", "limits.processes=600"});
+    QVERIFY(opens("/dev/infiniband/uverbs0"));
+    QCOMPARE(nodesInside("t1"), "issm0 umad0 uverbs0");
+    showPort("ib0", "0000:05:00.0");
+    deleteAll();
+    disconnectPorts({"ib0"});
+}
+
+void TestHostDevices::virtualPortsAreSharedOut()
+{
+    emptyHost();
+    connectPort("ib0", "0000:05:00.0", 0, "10:229");
+    for (int i = 1; i <= 3; ++i) {
+        const QString pci = QString("0000:05:00.%1").arg(i);
+        connectPort(QString("ib0v%1").arg(i), pci, i, "10:237", i == 3 ? 1 : 0); // the last is one of another port
+        QFile::link("../" + pci, sysfs(QString("devices/0000:05:00.0/virtfn%1").arg(i)));
+    }
+    const QString device = "mpi,type=infiniband,nictype=sriov,parent=ib0";
+    launch("t1", {"-d", device});
+    launch("t2", {"-d", device});
+    QCOMPARE(nodesInside("t1") + " " + nodesInside("t2"), "issm1 umad1 uverbs1 issm2 umad2 uverbs2");
+    QCOMPARE(onHost("ib0v1") + onHost("ib0v2"), "");
+    QCOMPARE(onHost("ib0"), ",UP, mtu 1450"); // the port itself stays
+    must({"init", "busybox", "t3", "-d", device});
+    const Run none = m_box.cli({"start", "t3"});
+    QVERIFY2(!none.ok() && none.err.contains("no virtual function of 'ib0' is free") && none.err.contains("sriov_numvfs"), none.err);
+    // A change keeps the function; another device takes what has become free.
+    must({"config", "device", "set", "t1", "mpi", "mtu=1300"});
+    QCOMPARE(inside("t1", {"cat", "/sys/class/net/ib0/mtu"}), "1300");
+    QCOMPARE(nodesInside("t1"), "issm1 umad1 uverbs1");
+    must({"stop", "--force", "t2"});
+    must({"start", "t3"});
+    QCOMPARE(nodesInside("t3"), "issm2 umad2 uverbs2");
+    must({"config", "device", "remove", "t1", "mpi"});
+    must({"config", "device", "add", "t1", "mpi", "infiniband", "nictype=sriov", "parent=ib0"});
+    QCOMPARE(nodesInside("t1"), "issm1 umad1 uverbs1");
+    deleteAll();
+    QCOMPARE(onHost("ib0v1") + onHost("ib0v2"), ",UP, mtu 1450,UP, mtu 1450");
+    disconnectPorts({"ib0", "ib0v1", "ib0v2", "ib0v3"});
+}
+
+void TestHostDevices::whatInfinibandCannotBeIsRefused_data()
+{
+    QTest::addColumn<QStringList>("keys");
+    QTest::addColumn<QByteArray>("reason");
+    QTest::newRow("no interface") << QStringList{"nictype=physical", "parent=ib9"} << QByteArray("no interface 'ib9' on this host");
+    QTest::newRow("another kind of card") << QStringList{"nictype=physical", "parent=lan0"} << QByteArray("interface 'lan0' is no InfiniBand port");
+    QTest::newRow("no virtual functions") << QStringList{"nictype=sriov", "parent=ib0"} << QByteArray("no virtual function of 'ib0' is free");
+}
+
+void TestHostDevices::whatInfinibandCannotBeIsRefused()
+{
+    QFETCH(QStringList, keys);
+    QFETCH(QByteArray, reason);
+    emptyHost();
+    connectPort("ib0", "0000:05:00.0", 0, "10:237");
+    connectPort("lan0", "0000:06:00.0", 1, "10:237");
+    write("devices/0000:06:00.0/net/lan0/type", "1\n");
+    launch("t1");
+    const QByteArray before = m_box.text({"config", "show", "t1"});
+    const Run refused = m_box.cli(QStringList{"config", "device", "add", "t1", "mpi", "infiniband"} + keys);
+    QVERIFY2(!refused.ok() && refused.err.contains(reason), refused.err);
+    QCOMPARE(m_box.text({"config", "show", "t1"}), before);
+    QCOMPARE(onHost("ib0"), ",UP, mtu 1450");
+    deleteAll();
+    disconnectPorts({"ib0", "lan0"});
 }
 
 void TestHostDevices::whatIsBehindUsbComesAndGoes()

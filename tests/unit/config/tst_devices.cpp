@@ -49,6 +49,7 @@ const DeviceMap kGood = {
       {"productid", "0407"},
       {"busnum", "1"},
       {"devnum", "4"},
+      {"serial", "0001 A"},
       {"uid", "1"},
       {"gid", "2"},
       {"mode", "0600"},
@@ -93,6 +94,14 @@ const DeviceMap kGood = {
       {"ipv6.routes", "fd42:1::/64,fd42:2::/64"}}                          },
     {"eth4",   {{"type", "nic"}, {"nictype", "p2p"}}},
     {"eth5",   {{"type", "nic"}, {"nictype", "physical"}, {"parent", "eno2"}}},
+    {"ib",
+     {{"type", "infiniband"},
+      {"nictype", "physical"},
+      {"parent", "ib0"},
+      {"name", "ib7"},
+      {"hwaddr", "a0:00:0f:c0:fe:80:00:00:00:00:00:00:4a:c8:f9:1b:aa:57:ef:19"},
+      {"mtu", "65520"}}                                                    },
+    {"ibv",    {{"type", "infiniband"}, {"nictype", "sriov"}, {"parent", "ib0"}, {"hwaddr", "4a:c8:f9:1b:aa:57:ef:19"}}},
     {"kvm",
      {{"type", "unix-char"},
       {"source", "/dev/kvm"},
@@ -168,8 +177,8 @@ private slots:
         QTest::addColumn<QByteArray>("keys");
         QTest::addColumn<QByteArray>("message");
         const std::pair<const char *, const char *> kBad[] = {
-            {"path=/x",                                                 "device 'd': type: is missing (disk, gpu, nic, none, proxy, unix-block, unix-char, unix-hotplug or usb)"                                            },
-            {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, gpu, nic, none, proxy, unix-block, unix-char, unix-hotplug or usb)"                        },
+            {"path=/x",                                                 "device 'd': type: is missing (disk, gpu, infiniband, nic, none, proxy, unix-block, unix-char, unix-hotplug or usb)"                                            },
+            {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, gpu, infiniband, nic, none, proxy, unix-block, unix-char, unix-hotplug or usb)"                        },
             {"type=disk path=/",                                        "device 'd': pool: is missing: the root disk (path=/) lies in a storage pool"                            },
             {"type=disk path=/x source=/x size=1GiB",                   "device 'd': size: is for the root disk; a folder of the host is as large as what it is on"              },
             {"type=disk path=/ pool=default source=/x",                 "device 'd': source: is not for the root disk (path=/)"                                                  },
@@ -250,7 +259,7 @@ private slots:
              "device 'd': limits.read: 'manyiops' is not a number of operations in a second (for example 500iops)"                                                               },
             {"type=disk path=/a source=/b limits.read=1MB limits.max=2MB",
              "device 'd': limits.max: is for reading and writing both; it does not go together with one of its kind for either"                                                  },
-            {"type=usb",                                                "device 'd': vendorid: is missing: a USB device has vendorid=<4 hex digits>, with productid where that is not enough, or busnum and devnum"},
+            {"type=usb",                                                "device 'd': vendorid: is missing: a USB device has vendorid=<4 hex digits>, with productid where that is not enough, serial, or busnum and devnum"},
             {"type=usb vendorid=50",                                    "device 'd': vendorid: '50' is not four hex digits (for example 046d, as lsusb and lspci -n print them)" },
             {"type=usb busnum=1",                                       "device 'd': devnum: is missing: busnum and devnum go together"                                          },
             {"type=usb vendorid=1050 source=/dev/x",                    "device 'd': unknown key 'source'"                                                                       },
@@ -258,6 +267,12 @@ private slots:
             {"type=gpu gputype=fast",                                   "device 'd': gputype: 'fast' is not a kind of gpu (physical)"                                            },
             {"type=gpu id=0 pci=00:02.0",                               "device 'd': id: does not go together with pci, vendorid or productid: it is the one card already"       },
             {"type=gpu pci=0:2",                                        "device 'd': pci: '0:2' is not a PCI address (for example 0000:00:02.0)"                                 },
+            {"type=infiniband parent=ib0",                              "device 'd': nictype: is missing: physical (the parent itself) or sriov (a free virtual function of it)"},
+            {"type=infiniband nictype=macvlan parent=ib0",              "device 'd': nictype: 'macvlan' is not a kind of infiniband device (physical, sriov)"                    },
+            {"type=infiniband nictype=physical",                        "device 'd': parent: is missing: the interface of the host, such as ib0"                                 },
+            {"type=infiniband nictype=physical parent=ib0 mtu=10",      "device 'd': mtu: '10' is not from 68 to 65535"                                                          },
+            {"type=infiniband nictype=physical parent=ib0 hwaddr=4a:c8:f9:1b:aa:57",
+             "device 'd': hwaddr: '4a:c8:f9:1b:aa:57' is not the address of an InfiniBand port (20 bytes, or the 8 of its GUID: 4a:c8:f9:1b:aa:57:ef:19)"                        },
             {"type=proxy connect=tcp:127.0.0.1:80",                     "device 'd': listen: is missing: tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:/PATH or unix:@NAME"},
             {"type=proxy listen=80 connect=tcp:127.0.0.1:80",           "device 'd': listen: '80' is none of tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:/PATH, unix:@NAME"},
             {"type=proxy listen=tcp:localhost:80 connect=unix:@x",
@@ -309,8 +324,8 @@ private slots:
     {
         QTest::addColumn<QByteArray>("keys");
         for (const char *keys :
-             {"type=gpu gputype=mig", "type=gpu mdev=x", "type=usb vendorid=1050 serial=x", "type=tpm",
-              "type=infiniband", "type=disk path=/x source=tmpfs-overlay:", "type=nic nictype=ipvlan parent=eth0",
+             {"type=gpu gputype=mig", "type=gpu mdev=x", "type=pci address=00:02.0",
+              "type=disk path=/x source=tmpfs-overlay:", "type=nic nictype=ipvlan parent=eth0",
               "type=nic network=n vlan=5", "type=nic network=n security.acls=web",
               "type=disk path=/ pool=default size.state=10GiB", "type=disk path=/x pool=default source=vol io.bus=nvme"})
             QTest::newRow(keys) << QByteArray(keys);

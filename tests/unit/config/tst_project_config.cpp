@@ -48,7 +48,8 @@ void TestProjectConfig::keysAreRefusedByName_data()
     };
     row("restricted.nonsense", "block", Code::Invalid);
     row("restricted.cluster.groups", "a", Code::Unsupported);
-    row("restricted.devices.infiniband", "allow", Code::Unsupported);
+    row("restricted.devices.infiniband", "sometimes", Code::Invalid);
+    row("restricted.devices.pci", "allow", Code::Unsupported);
     row("restricted.devices.disk", "sometimes", Code::Invalid);
     row("restricted.devices.disk.paths", "srv", Code::Invalid);
     row("restricted.devices.disk.paths", "/srv/../etc", Code::Invalid);

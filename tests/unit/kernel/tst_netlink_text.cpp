@@ -29,6 +29,13 @@ private slots:
         for (const char *bad : {"", "00:16:3e:aa:bb", "00:16:3e:aa:bb:cc:dd", "0:16:3e:aa:bb:cc", "01:00:5e:00:00:01", "zz:16:3e:aa:bb:cc"})
             VERIFY_FAILS(Code::Invalid, parseMac(bad));
     }
+    void addressesOfInfinibandPorts()
+    {
+        const std::string now = "a0:00:0f:c0:fe:80:00:00:00:00:00:00:4a:c8:f9:1b:aa:57:ef:19";
+        QCOMPARE(fullAddress("00:11:22:33:44:55:66:77", now), std::string("a0:00:0f:c0:fe:80:00:00:00:00:00:00:00:11:22:33:44:55:66:77"));
+        QCOMPARE(fullAddress(now, "x"), now);
+        QCOMPARE(fullAddress("00:16:3e:aa:bb:cc", "00:16:3e:00:00:01"), std::string("00:16:3e:aa:bb:cc"));
+    }
     void names()
     {
         for (const char *good : {"lxmgrbr0", "a", "veth1234567890a", "br-1.2_3"})
