@@ -45,6 +45,8 @@ Paths Paths::fromEnvironment()
     paths.daemon = programPath("LXMGRD", "lxmgrd", LXMGR_SBIN_DIR);
     paths.sysfs = environment("LXMGR_SYSFS", "/sys");
     paths.lxcfs = environment("LXMGR_LXCFS", "/var/lib/lxcfs");
+    paths.vtpmx = environment("LXMGR_VTPMX", "/dev/vtpmx");
+    paths.swtpm = environment("LXMGR_SWTPM", "");
     paths.uevents = environment("LXMGR_UEVENTS", "");
     paths.cgroupBase = environment("LXMGR_CGROUP", paths.stateDir == defaultState ? "lxmgr" : "lxmgr-" + shortHash(paths.stateDir));
     return paths;

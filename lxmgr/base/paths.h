@@ -16,6 +16,8 @@ struct Paths {
     std::string daemon;     ///< LXMGRD, else lxmgrd beside this program or in sbin.
     std::string sysfs;      ///< LXMGR_SYSFS, default /sys: where the host's USB devices and graphics cards are looked for.
     std::string lxcfs;      ///< LXMGR_LXCFS, default /var/lib/lxcfs: where lxcfs(1) is mounted, if it is.
+    std::string vtpmx;      ///< LXMGR_VTPMX, default /dev/vtpmx: where TPM devices for swtpm(8) are made.
+    std::string swtpm;      ///< LXMGR_SWTPM; "": swtpm where the host keeps programs.
     std::string uevents;    ///< LXMGR_UEVENTS: a socket of ours that news of devices comes to instead of the kernel's; "": the kernel's.
     std::string cgroupBase; ///< LXMGR_CGROUP, default "lxmgr": the folder of ours in every hierarchy.
 

@@ -159,6 +159,12 @@ inline constexpr Key<ProxyDevice> kProxyKeys[] = {
 };
 static_assert(std::ranges::is_sorted(kProxyKeys, {}, &Key<ProxyDevice>::name));
 
+inline constexpr Key<TpmDevice> kTpmKeys[] = {
+    {"path",   field<&TpmDevice::path>,   Apply::Restart, "",     "Where it is inside, below /dev, such as /dev/tpm0."},
+    {"pathrm", field<&TpmDevice::pathRm>, Apply::Restart, "none", "Where its resource manager is inside, such as /dev/tpmrm0."},
+};
+static_assert(std::ranges::is_sorted(kTpmKeys, {}, &Key<TpmDevice>::name));
+
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
     "attached", "boot.priority", "connected", "gvrp", "ipv4.host_address", "ipv4.host_table", "ipv4.host_tables",
@@ -172,7 +178,7 @@ inline constexpr std::string_view kUnsupportedDiskKeys[] = {
 inline constexpr std::string_view kUnsupportedHotplugKeys[] = {"ownership.inherit", "pci", "subsystem"};
 inline constexpr std::string_view kUnsupportedGpuKeys[] = {"mdev", "mig.*"};
 inline constexpr std::string_view kUnsupportedGpuTypes[] = {"mdev", "mig", "sriov"};
-inline constexpr std::string_view kUnsupportedDeviceTypes[] = {"pci", "tpm"};
+inline constexpr std::string_view kUnsupportedDeviceTypes[] = {"pci"};
 inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "ovn", "sriov"};
 // clang-format on
 

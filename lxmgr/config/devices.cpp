@@ -288,6 +288,15 @@ void checkInfiniband(const InfinibandDevice &device, Problems &problems)
     checkMtu(device.mtu, problems);
 }
 
+void checkTpm(const TpmDevice &device, Problems &problems)
+{
+    if (!device.path)
+        add(problems, "path", "is missing: where it is inside, such as /dev/tpm0");
+    for (const auto &[key, path] : {std::pair{"path", &device.path}, {"pathrm", &device.pathRm}})
+        if (*path && !(*path)->text.starts_with("/dev/"))
+            add(problems, key, quoted((*path)->text) + " is not below /dev");
+}
+
 void checkNat(const ProxyDevice &proxy, Problems &problems)
 {
     const std::pair<const char *, bool> kNotForNat[] = {
@@ -383,6 +392,12 @@ template <> struct Table<ProxyDevice> {
     static constexpr std::span<const std::string_view> kUnsupported = {};
     static void check(const ProxyDevice &proxy, Problems &problems) { checkProxy(proxy, problems); }
 };
+template <> struct Table<TpmDevice> {
+    static constexpr std::string_view kType = "tpm";
+    static constexpr std::span<const Key<TpmDevice>> kKeys = kTpmKeys;
+    static constexpr std::span<const std::string_view> kUnsupported = {};
+    static void check(const TpmDevice &device, Problems &problems) { checkTpm(device, problems); }
+};
 template <> struct Table<NoneDevice> {
     static constexpr std::string_view kType = "none";
     static constexpr std::span<const Key<NoneDevice>> kKeys = {};
@@ -411,6 +426,7 @@ constexpr TypeRow kTypes[] = {
     {Table<NicDevice>::kType,       &parseAs<NicDevice>      },
     {Table<NoneDevice>::kType,      &parseAs<NoneDevice>     },
     {Table<ProxyDevice>::kType,     &parseAs<ProxyDevice>    },
+    {Table<TpmDevice>::kType,       &parseAs<TpmDevice>      },
     {Table<UnixBlockDevice>::kType, &parseAs<UnixBlockDevice>},
     {Table<UnixCharDevice>::kType,  &parseAs<UnixCharDevice> },
     {Table<HotplugDevice>::kType,   &parseAs<HotplugDevice>  },
@@ -497,7 +513,9 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
     for (const Device &device : devices) {
         if (const auto *disk = device.as<DiskDevice>())
             paths.take(disk->path->text, device.name, findings);
-        for (const auto &inside : {pathOf(device.as<UnixCharDevice>()), pathOf(device.as<UnixBlockDevice>())})
+        const auto *tpm = device.as<TpmDevice>();
+        for (const auto &inside : {pathOf(device.as<UnixCharDevice>()), pathOf(device.as<UnixBlockDevice>()), tpm ? tpm->path : std::nullopt,
+                                   tpm ? tpm->pathRm : std::nullopt})
             if (inside)
                 paths.take(inside->text, device.name, findings);
         const auto *nic = device.as<NicDevice>();

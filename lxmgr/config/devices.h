@@ -127,6 +127,12 @@ struct InfinibandDevice {
     bool isVirtual() const { return nictype == "sriov"; }
 };
 
+/// A TPM of its own, emulated by swtpm(8).
+struct TpmDevice {
+    std::optional<AbsolutePath> path;   ///< Inside, below /dev.
+    std::optional<AbsolutePath> pathRm; ///< The same, through the kernel's resource manager. Unset: not there.
+};
+
 /// Connections that come in on one side go on to the other.
 struct ProxyDevice {
     std::optional<ProxyAddress> listen, connect;
@@ -144,7 +150,9 @@ inline constexpr std::size_t kMostProxySockets = 512;
 
 struct Device {
     std::string name;
-    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice, UsbDevice, HotplugDevice, GpuDevice, InfinibandDevice, ProxyDevice> value;
+    std::variant<NoneDevice, NicDevice, DiskDevice, UnixCharDevice, UnixBlockDevice, UsbDevice, HotplugDevice, GpuDevice, InfinibandDevice, ProxyDevice,
+                 TpmDevice>
+        value;
 
     template <class T> const T *as() const { return std::get_if<T>(&value); }
 };

@@ -30,6 +30,7 @@ std::vector<KeyInfo> collect()
     append<InfinibandDevice>(out, "infiniband", kInfinibandKeys);
     append<NicDevice>(out, "nic", kNicKeys);
     append<ProxyDevice>(out, "proxy", kProxyKeys);
+    append<TpmDevice>(out, "tpm", kTpmKeys);
     append<UnixBlockDevice>(out, "unix-block", kUnixKeys<UnixBlockDevice>);
     append<UnixCharDevice>(out, "unix-char", kUnixKeys<UnixCharDevice>);
     append<HotplugDevice>(out, "unix-hotplug", kHotplugKeys);

@@ -68,6 +68,7 @@ inline constexpr std::string_view kExtensions[] = {
     "unix_hotplug_devices",
     "gpu_devices",
     "infiniband",
+    "tpm_device_type",
     "container_mount_propagation",
     "container_raw_mount",
     "instance_nic_network",

@@ -8,6 +8,7 @@
 #include "instances/journal.h"
 #include "instances/project_limits.h"
 #include "instances/root_disk.h"
+#include "instances/tpms.h"
 #include "instances/transfer.h"
 
 namespace lxmgr::instances
@@ -70,6 +71,7 @@ Status Manager::movePool(const store::Instance &row, const std::string &pool, Pr
                         [&](const auto &work) { return whilePaused(key, work); }, progress);
     }));
     TRY(limitRoot(key, TRY(expanded(row)).devices, *to));
+    TRY_IN("its TPMs", copyTpms(TRY(from->openVolume(key.project, key.name)), TRY(to->openVolume(key.project, key.name))));
     TRY(failpoint("move.copied"));
     TRY(recordPool(row, pool));
     undo.keep(); // from here on it goes forward

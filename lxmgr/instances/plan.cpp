@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "instances/guest_api.h"
 #include "instances/proxies.h"
+#include "instances/tpms.h"
 #include "kernel/host_path.h"
 #include "kernel/sysfs.h"
 #include "network/interfaces.h"
@@ -322,6 +323,8 @@ std::string lentInterface(const config::Device &device, const StringMap &volatil
 Result<std::vector<spec::DeviceNode>> planNodes(const config::Device &device, const NodeSource &source)
 {
     const Paths &paths = source.paths;
+    if (device.as<config::TpmDevice>())
+        return source.running ? heldNodes(*source.running, device.name) : std::vector<spec::DeviceNode>(); // made when the guest starts
     if (device.as<config::InfinibandDevice>())
         return infinibandNodes(device, source);
     if (const auto *usb = device.as<config::UsbDevice>())
@@ -394,6 +397,8 @@ Status checkDevices(const config::Effective &effective, const DiskSources &sourc
     // Whether the firewall can be told.
     (void)TRY(network::proxyRules("", natForwards(TRY(planProxies(effective))), {}));
     for (const config::Device &device : effective.devices) {
+        if (device.as<config::TpmDevice>())
+            TRY_IN("device " + quoted(device.name), checkTpmSupport(paths));
         if (const auto *port = device.as<config::InfinibandDevice>(); port && port->isVirtual())
             TRY_IN("device " + quoted(device.name), sysfs::virtualPorts(paths.sysfs, port->parent->text));
         const auto *nic = device.as<config::NicDevice>();

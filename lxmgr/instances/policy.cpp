@@ -127,6 +127,8 @@ Status checkPolicy(const std::string &projectName, const ProjectConfig &project,
             TRY(judge.device(device.name, "proxy", project.proxy));
         if (device.as<config::UnixCharDevice>())
             TRY(judge.device(device.name, "unix-char", project.unixChar));
+        if (device.as<config::TpmDevice>()) // which is a character device of the host, too
+            TRY(judge.device(device.name, "unix-char", project.unixChar));
         if (device.as<config::UnixBlockDevice>())
             TRY(judge.device(device.name, "unix-block", project.unixBlock));
         if (device.as<config::HotplugDevice>())

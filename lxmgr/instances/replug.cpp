@@ -34,6 +34,10 @@ Status checkLive(const InstanceKey &key, const std::vector<const config::Device 
         if (disk && disk->isRoot())
             return Error(Code::WrongState, "device " + quoted(device->name) + ": the root disk of " + quoted(key.name) +
                                                " can be changed only while it is stopped");
+        if (device->as<config::TpmDevice>())
+            return Error(Code::WrongState, "device " + quoted(device->name) + ": a TPM of " + quoted(key.name) +
+                                               " comes, goes and changes only while it is stopped: what is inside has measured into it since it started")
+                .hint("lxmgr stop " + key.name);
     }
     return {};
 }

@@ -10,6 +10,7 @@
 #include "instances/own_view.h"
 #include "instances/policy.h"
 #include "instances/templates.h"
+#include "instances/tpms.h"
 #include "instances/warnings.h"
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
@@ -144,6 +145,7 @@ Status Manager::startLocked(const InstanceKey &key)
         cards.push_back(nic.card);
     TRY_IN("start " + quoted(key.name), checkCards(cards, cards, lentCards(now))); // the last run's may not have gone yet
     spec::LaunchSpec spec = TRY(plan({row, now, tree, sources, rendered.files, writes, filter, intercepts, m_s.paths, ownView(m_s.paths.lxcfs)}));
+    spec.tpms = TRY_IN("start " + quoted(key.name), planTpms(row, now, pool->volumeDir(key.project, key.name), m_s.paths));
     std::ranges::move(cloud.seed, std::back_inserter(spec.files));
     spec.setup = std::move(cloud.setup);
     if (!cloud.hostname.empty())
@@ -156,6 +158,7 @@ Status Manager::startLocked(const InstanceKey &key)
     TRY(makeFolder(m_s.paths.runDir + "/instances", 0711));
     TRY(makeFolder(spec.runDir, 0700));
     TRY(makeGuestApiFolder(guestApiFolder(m_s.paths, key)));
+    TRY_IN("start " + quoted(key.name), makeTpmFolders(spec.tpms, TRY(pool->openVolume(key.project, key.name))));
     // Recorded before the guest runs: a host that loses power right after has it come back.
     const std::string before = valueOf(row.config, kPowerKey);
     cloud.keys.merge(given);

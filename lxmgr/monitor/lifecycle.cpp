@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cards/cards.h"
+#include "kernel/cgroup_devices.h"
 #include "kernel/files.h"
 #include "kernel/netlink.h"
 #include "kernel/path.h"
@@ -14,6 +15,7 @@
 #include "spec/monitor_client.h"
 #include "spec/spawn.h"
 
+#include <algorithm>
 #include <csignal>
 #include <ctime>
 #include <sys/socket.h>
@@ -66,6 +68,21 @@ void forgetStart(spec::LaunchSpec &launch)
     launch.environment = {};
 }
 
+/// The list of devices that the guest may use, without those of `gone` and with those of `come`.
+std::string withRules(const std::string &list, const std::vector<spec::DeviceNode> &gone, const std::vector<spec::DeviceNode> &come)
+{
+    const auto ruleOf = [](const spec::DeviceNode &node) {
+        return cgroup::formatDeviceRule({node.block ? 'b' : 'c', node.major, node.minor, "rwm"});
+    };
+    std::string text;
+    for (const std::string &line : split(list, '\n'))
+        if (!line.empty() && std::ranges::none_of(gone, [&](const spec::DeviceNode &node) { return ruleOf(node) == line; }))
+            text += line + "\n";
+    for (const spec::DeviceNode &node : come)
+        text += ruleOf(node) + "\n";
+    return text;
+}
+
 void logIgnored(std::string_view what, const Status &status)
 {
     if (!status)
@@ -111,7 +128,11 @@ Status Monitor::boot()
     m_booted = false;
     if (m_boots == 0)
         TRY(m_proxies.open(m_spec.proxies)); // before anything else is there: a port may be taken
-    m_guest = TRY(runtime::launch(m_spec, m_layout));
+    TRY(beginTpms());
+    auto launched = runtime::launch(m_spec, m_layout);
+    if (!launched)
+        m_tpms.clear();
+    m_guest = TRY(std::move(launched));
     const std::vector<spec::Nic> planned = m_spec.nics;
     keepCards(planned, std::exchange(m_guest.nics, {}));
     TRY(beginHelpers());
@@ -122,6 +143,35 @@ Status Monitor::boot()
     m_boots += 1;
     m_state = GuestState::Running;
     return {};
+}
+
+/// Those of the boot before have other numbers: their nodes are not the guest's any more, nor is their use allowed.
+Status Monitor::beginTpms()
+{
+    if (m_spec.tpms.empty())
+        return {};
+    std::vector<spec::DeviceNode> old, now;
+    for (const spec::Tpm &tpm : m_spec.tpms)
+        std::ranges::copy_if(m_spec.devices, std::back_inserter(old), [&](const spec::DeviceNode &node) { return node.device == tpm.device; });
+    m_tpms.clear();
+    for (const spec::Tpm &tpm : m_spec.tpms) {
+        auto begun = runtime::TpmEmulator::begin(tpm, now);
+        if (!begun) {
+            m_tpms.clear();
+            return std::move(begun.error()).in("device " + quoted(tpm.device));
+        }
+        m_tpms.push_back(std::move(*begun));
+    }
+    for (const spec::DeviceNode &node : old)
+        std::erase(m_spec.devices, node);
+    m_spec.devices.insert(m_spec.devices.end(), now.begin(), now.end());
+    for (spec::CgroupWrite &write : m_spec.cgroupWrites)
+        if (write.file == cgroup::kDeviceProgram)
+            write.value = withRules(write.value, old, now);
+    spec::LaunchSpec kept = TRY(spec::readLaunchSpec(m_spec.runDir)); // for the daemon, and the next boot
+    kept.devices = m_spec.devices;
+    kept.cgroupWrites = m_spec.cgroupWrites;
+    return files::replaceVolatile(TRY(path::openFolder(m_spec.runDir)), "spec", spec::encode(kept));
 }
 
 /// Of the first boot nothing is left after an error.
@@ -136,6 +186,7 @@ Status Monitor::beginHelpers()
     if (begun)
         return {};
     m_interceptor.end();
+    m_tpms.clear();
     process::killChild(m_guest.initPid); // all others inside go with it
     (void)process::wait(m_guest.initPid);
     m_guest = {};
@@ -174,6 +225,12 @@ void Monitor::reap(pid_t pid, int status)
         log::error("what carries out intercepted system calls has ended: they answer ENOSYS until the guest starts again");
         return;
     }
+    for (runtime::TpmEmulator &tpm : m_tpms)
+        if (tpm.reap(pid)) {
+            log::error("device '" + tpm.device() + "': swtpm has ended (" + std::to_string(process::exitCode(status)) +
+                       "): the TPM answers errors until the guest starts again");
+            return;
+        }
     for (auto command = m_commands.begin(); command != m_commands.end(); ++command) {
         if (command->pid != pid)
             continue;
@@ -222,6 +279,7 @@ void Monitor::onInitEnded(int status)
     m_console.close();
     m_notifyPoll = Poll();
     m_interceptor.end();
+    m_tpms.clear();
     m_proxies.onGuestEnded(); // one that sat in its namespaces would keep them
     // All others inside died with it; their ends are told before that of the guest.
     int other = 0;

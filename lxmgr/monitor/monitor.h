@@ -8,6 +8,7 @@
 #include "runtime/attach.h"
 #include "runtime/intercept.h"
 #include "runtime/launch.h"
+#include "runtime/tpm.h"
 #include "spec/channel.h"
 #include "spec/launch.h"
 #include "spec/messages.h"
@@ -57,6 +58,8 @@ private:
 
     // Life of the guest: lifecycle.cpp
     Status boot();
+    /// They are there, and their nodes in the spec, before the guest is.
+    Status beginTpms();
     Status beginHelpers();
     void hear(Command &command);
     void onChildEnded();
@@ -106,6 +109,7 @@ private:
     runtime::Guest m_guest;
     Proxies m_proxies;
     runtime::Interceptor m_interceptor;
+    std::vector<runtime::TpmEmulator> m_tpms;
     Poll m_notifyPoll;
     Connections m_connections;
     std::list<Command> m_commands;

@@ -66,6 +66,9 @@ template <> struct Fields<Proxy> { static constexpr auto rows = std::tuple{
     Field{1, &Proxy::device}, Field{2, &Proxy::inside}, Field{3, &Proxy::listen}, Field{4, &Proxy::connect},
     Field{5, &Proxy::nat}, Field{6, &Proxy::proxyProtocol}, Field{7, &Proxy::uid}, Field{8, &Proxy::gid},
     Field{9, &Proxy::mode}, Field{10, &Proxy::connectUid}, Field{11, &Proxy::connectGid}, Field{12, &Proxy::seccomp}}; };
+template <> struct Fields<Tpm> { static constexpr auto rows = std::tuple{
+    Field{1, &Tpm::device}, Field{2, &Tpm::path}, Field{3, &Tpm::pathRm}, Field{4, &Tpm::state},
+    Field{5, &Tpm::program}, Field{6, &Tpm::proxy}, Field{7, &Tpm::sysfs}, Field{8, &Tpm::id}}; };
 template <> struct Fields<CgroupWrite> { static constexpr auto rows = std::tuple{
     Field{1, &CgroupWrite::controller}, Field{2, &CgroupWrite::file}, Field{3, &CgroupWrite::value},
     Field{4, &CgroupWrite::required}}; };
@@ -80,7 +83,7 @@ template <> struct Fields<LaunchSpec> { static constexpr auto rows = std::tuple{
     Field{16, &LaunchSpec::sysctls}, Field{17, &LaunchSpec::boundingSet}, Field{18, &LaunchSpec::seccomp},
     Field{19, &LaunchSpec::rlimits}, Field{20, &LaunchSpec::oomScoreAdj}, Field{21, &LaunchSpec::nesting},
     Field{22, &LaunchSpec::consoleBuffer}, Field{23, &LaunchSpec::patience}, Field{24, &LaunchSpec::setup},
-    Field{40, &LaunchSpec::proxies}, Field{41, &LaunchSpec::intercepts}}; };
+    Field{40, &LaunchSpec::proxies}, Field{41, &LaunchSpec::intercepts}, Field{42, &LaunchSpec::tpms}}; };
 
 template <> struct Fields<Failure> { static constexpr auto rows = std::tuple{
     Field{1, &Failure::code}, Field{2, &Failure::errnum}, Field{3, &Failure::message}}; };

@@ -168,6 +168,18 @@ struct Proxy {
     bool operator==(const Proxy &) const = default;
 };
 
+/// An emulator of a TPM beside the guest, and the nodes it is inside.
+struct Tpm {
+    std::string device;
+    std::string path, pathRm; ///< Below /dev; "" for none.
+    std::string state;        ///< Folder on the host that it keeps what it knows in.
+    std::string program;      ///< swtpm(8).
+    std::string proxy;        ///< /dev/vtpmx.
+    std::string sysfs;
+    std::uint32_t id = 0; ///< User and group it runs as, on the host.
+    bool operator==(const Tpm &) const = default;
+};
+
 /// `value` is written to `file` of the guest's limits folder under `controller` ("" is cgroup2), in the order given.
 struct CgroupWrite {
     std::string controller;
@@ -207,6 +219,7 @@ struct LaunchSpec {
     bool nesting = false;
     std::uint64_t consoleBuffer = 1 << 20; ///< Bytes kept of the console.
     std::vector<Proxy> proxies;
+    std::vector<Tpm> tpms;
     std::string intercepts;                ///< struct sock_filter[]: the system calls that the monitor's side carries out; "" for none.
     std::uint32_t patience = 30'000;       ///< Milliseconds from clone to init; a start that takes longer is undone.
 };

@@ -198,6 +198,7 @@ void TestTrust::restrictedProjectsKeepAwayFromTheHost()
     refused({"config", "device", "add", "g1", "etc", "disk", "source=/etc", "path=/mnt"}, "restricted.devices.disk");
     refused({"config", "device", "add", "g1", "null", "unix-char", "source=/dev/null", "path=/dev/null2"}, "restricted.devices.unix-char");
     refused({"config", "device", "add", "g1", "mpi", "infiniband", "nictype=physical", "parent=ib0"}, "restricted.devices.infiniband");
+    refused({"config", "device", "add", "g1", "tpm", "tpm", "path=/dev/tpm0"}, "restricted.devices.unix-char");
     refused({"config", "device", "add", "g1", "p", "proxy", "listen=tcp:127.0.0.1:7777", "connect=tcp:127.0.0.1:7"}, "restricted.devices.proxy");
     refused({"profile", "device", "add", "default", "etc", "disk", "source=/etc", "path=/mnt"}, "restricted.devices.disk");
     refused({"snapshot", "create", "g1", "s0"}, "restricted.snapshots");

@@ -134,6 +134,7 @@ const DeviceMap kGood = {
       {"listen", "udp:192.0.2.1:5060-5061"},
       {"connect", "udp:10.1.2.3:5060-5061"},
       {"nat", "true"}}                                                     },
+    {"tpm",    {{"type", "tpm"}, {"path", "/dev/tpm0"}, {"pathrm", "/dev/tpmrm0"}}},
     {"root",   {{"type", "disk"}, {"path", "/"}, {"pool", "default"}, {"size", "10GiB"}}},
 };
 
@@ -177,8 +178,8 @@ private slots:
         QTest::addColumn<QByteArray>("keys");
         QTest::addColumn<QByteArray>("message");
         const std::pair<const char *, const char *> kBad[] = {
-            {"path=/x",                                                 "device 'd': type: is missing (disk, gpu, infiniband, nic, none, proxy, unix-block, unix-char, unix-hotplug or usb)"                                            },
-            {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, gpu, infiniband, nic, none, proxy, unix-block, unix-char, unix-hotplug or usb)"                        },
+            {"path=/x",                                                 "device 'd': type: is missing (disk, gpu, infiniband, nic, none, proxy, tpm, unix-block, unix-char, unix-hotplug or usb)"                                            },
+            {"type=disc",                                               "device 'd': type: 'disc' is not a type of device (disk, gpu, infiniband, nic, none, proxy, tpm, unix-block, unix-char, unix-hotplug or usb)"                        },
             {"type=disk path=/",                                        "device 'd': pool: is missing: the root disk (path=/) lies in a storage pool"                            },
             {"type=disk path=/x source=/x size=1GiB",                   "device 'd': size: is for the root disk; a folder of the host is as large as what it is on"              },
             {"type=disk path=/ pool=default source=/x",                 "device 'd': source: is not for the root disk (path=/)"                                                  },
@@ -273,6 +274,8 @@ private slots:
             {"type=infiniband nictype=physical parent=ib0 mtu=10",      "device 'd': mtu: '10' is not from 68 to 65535"                                                          },
             {"type=infiniband nictype=physical parent=ib0 hwaddr=4a:c8:f9:1b:aa:57",
              "device 'd': hwaddr: '4a:c8:f9:1b:aa:57' is not the address of an InfiniBand port (20 bytes, or the 8 of its GUID: 4a:c8:f9:1b:aa:57:ef:19)"                        },
+            {"type=tpm",                                                "device 'd': path: is missing: where it is inside, such as /dev/tpm0"                                    },
+            {"type=tpm path=/dev/tpm0 pathrm=/run/tpmrm0",              "device 'd': pathrm: '/run/tpmrm0' is not below /dev"                                                    },
             {"type=proxy connect=tcp:127.0.0.1:80",                     "device 'd': listen: is missing: tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:/PATH or unix:@NAME"},
             {"type=proxy listen=80 connect=tcp:127.0.0.1:80",           "device 'd': listen: '80' is none of tcp:ADDRESS:PORT, udp:ADDRESS:PORT, unix:/PATH, unix:@NAME"},
             {"type=proxy listen=tcp:localhost:80 connect=unix:@x",

@@ -60,6 +60,9 @@ LaunchSpec fullSpec()
     spec.proxies[0].listen = {ProxyEnd::Kind::Udp, "::", {80, 65535}};
     spec.proxies[0].connect = {ProxyEnd::Kind::Unix, "@x", {0}};
     spec.proxies[0].mode = 0600;
+    spec.tpms = {
+        {"t", "tpm0", "tpmrm0", "/pool/web1/tpm.t", "/usr/bin/swtpm", "/dev/vtpmx", "/sys", 165535}
+    };
     spec.init = {"/sbin/init", "", "--x"};
     spec.environment = {
         {"container", "lxc"},
@@ -102,6 +105,7 @@ private slots:
         QVERIFY(!back->mounts[1].nodev);
         QVERIFY(back->rootfs.kind == Rootfs::Kind::Overlay);
         QVERIFY(back->proxies == spec.proxies);
+        QVERIFY(back->tpms == spec.tpms);
         QCOMPARE(encode(*back), encode(spec));
     }
 
