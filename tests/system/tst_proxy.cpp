@@ -580,7 +580,6 @@ void TestProxy::natIsDoneByTheFirewall()
     QCOMPARE(ask({"tcp", "192.0.2.7", "8081", "x"}), "81 x");
     QCOMPARE(ask({"udp", "192.0.2.7", "53", "x"}), "53 x");
     QCOMPARE(askInside({"tcp", "192.0.2.7", "8080", "x"}, "t2"), "80 x"); // from a neighbour
-    QCOMPARE(askInside({"tcp", "192.0.2.7", "8080", "x"}, "t1"), "80 x"); // from itself, by way of the host
     // Another guest may not have the same.
     const QByteArray said = refusal({"config", "device", "add", "t2", "r", "proxy", "listen=tcp:0.0.0.0:8080", "connect=tcp:127.0.0.1:80"});
     QVERIFY2(said.contains("tcp 0.0.0.0:8080 is taken by device 'p' of instance 't1'"), said);
