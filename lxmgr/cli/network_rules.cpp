@@ -229,7 +229,7 @@ Result<int> aclRename(Context &context, const Arguments &arguments)
 Result<int> aclShowLog(Context &context, const Arguments &arguments)
 {
     TRY(context.client().get<api::Json>(aclPath(arguments)));
-    return Error(Code::Unsupported, "network acl show-log is not supported yet by this version: what rules with state=logged tell "
+    return Error(Code::Unsupported, "network acl show-log is not supported by this version: what rules with state=logged tell "
                                    "goes to the host's kernel log")
         .hint("on the host: journalctl -k --grep 'lxmgr acl " + arguments.word(0) + ":', or dmesg");
 }

@@ -302,7 +302,7 @@ void TestHotplug::whatCannotBeIsRefused_data()
     row("network taken", {"x", "nic", "network=lxmgrt2"}, "already used on network");
     row("no such network", {"x", "nic", "network=nowhere0"}, "nowhere0");
     row("no such bridge", {"x", "nic", "nictype=bridged", "parent=nowhere0"}, "nowhere0");
-    row("type of others", {"x", "tpm", "path=/dev/tpm0"}, "not supported yet");
+    row("type of others", {"x", "pci", "address=00:02.0"}, "not supported yet");
     row("no such node", {"x", "unix-char", "source=/dev/nowhere"}, "required=false");
     row("not a character device", {"x", "unix-char", "source=/dev/loop0"}, "is not a character device");
     row("not a block device", {"x", "unix-block", "source=/dev/null", "path=/dev/x"}, "is not a block device");
