@@ -1,5 +1,6 @@
 #include "client/tunnel.h"
 
+#include "base/log.h"
 #include "base/packet.h"
 #include "base/program_path.h"
 #include "base/text.h"
@@ -7,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -79,9 +81,12 @@ TunnelProcess::~TunnelProcess() { end(); }
 void TunnelProcess::end()
 {
     m_control.reset();
+    int status = 0;
     if (m_pid > 0)
-        while (::waitpid(m_pid, nullptr, 0) < 0 && errno == EINTR)
+        while (::waitpid(m_pid, &status, 0) < 0 && errno == EINTR)
             continue;
+    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM)
+        log::warning(std::string("lxmgr-tunnel was ended by a signal: ") + ::strsignal(WTERMSIG(status)));
     m_pid = -1;
 }
 

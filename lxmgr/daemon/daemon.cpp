@@ -149,7 +149,8 @@ public:
         if (m_operations)
             for (const auto &task : m_operations->list())
                 (void)task->cancel(); // those that cannot be cancelled come to their end
-        m_server.reset(); // waits for handlers, which use all that goes next
+        if (m_server)
+            m_server->finish(); // handlers use all that goes next; threads of that still come to the server with work
         m_fileSessions.reset();
         m_https.reset();
         m_imageScheduler.reset();

@@ -140,14 +140,28 @@ public:
         QObject::connect(&m_timer, &QTimer::timeout, &m_timer, [this] { deadlinesPassed(); });
     }
 
-    ~Impl() override
+    ~Impl() override { finish(); }
+
+    void finish()
     {
         stopListening();
         // Connections first: a handler that waits for something learns that its client has gone, and ends.
         while (!m_connections.empty())
             std::shared_ptr<Connection>(m_connections.begin()->second)->end();
         handlers.waitForDone();
+        {
+            const std::lock_guard lock(m_poolMutex);
+            m_finished = true;
+        }
+        handlers.waitForDone(); // what another thread has brought in between
         disk.waitForDone();
+    }
+
+    void runOnPool(std::function<void()> work)
+    {
+        const std::lock_guard lock(m_poolMutex);
+        if (!m_finished)
+            handlers.start(std::move(work));
     }
 
     Status listen()
@@ -298,6 +312,8 @@ private:
     std::map<std::string, std::size_t> m_perUser; ///< By uid, fingerprint, or all strangers together.
     QTimer m_timer;
     Clock::time_point m_wake{};
+    std::mutex m_poolMutex;
+    bool m_finished = false;
 };
 
 Server::Server(ServerOptions options, Handler handler)
@@ -325,7 +341,8 @@ void Server::endConnectionsOf(std::string fingerprint)
     runOnServerThread([this, fingerprint = std::move(fingerprint)] { m_impl->endConnectionsOf(fingerprint); });
 }
 std::size_t Server::connectionCount() const { return m_impl->connectionCount(); }
-void Server::runOnPool(std::function<void()> work) { m_impl->handlers.start(std::move(work)); }
+void Server::finish() { m_impl->finish(); }
+void Server::runOnPool(std::function<void()> work) { m_impl->runOnPool(std::move(work)); }
 void Server::runOnServerThread(std::function<void()> work) { m_impl->poller.post(std::move(work)); }
 Poller &Server::poller() { return m_impl->poller; }
 

@@ -173,6 +173,8 @@ public:
     void adopt(Fd socket, Peer peer);
     /// Ends all connections of one certificate, whatever they are doing. Any thread.
     void endConnectionsOf(std::string fingerprint);
+    /// Ends all connections and waits for everything on the pool. Whatever is brought to it afterwards does not run.
+    void finish();
     /// Runs `work` on the handlers' pool / on the server's thread. Any thread.
     void runOnPool(std::function<void()> work);
     void runOnServerThread(std::function<void()> work);

@@ -10,7 +10,6 @@
 #include <QTimer>
 
 #include <chrono>
-#include <map>
 #include <unistd.h>
 
 namespace lxmgr::tunnel
@@ -21,12 +20,6 @@ namespace
 using namespace std::chrono_literals;
 
 constexpr auto kHandshakeTime = 10s;
-
-std::map<Pipe *, std::unique_ptr<Pipe>> &pipes()
-{
-    static std::map<Pipe *, std::unique_ptr<Pipe>> all;
-    return all;
-}
 
 std::string placeOf(const api::TunnelRequest &request)
 {
@@ -149,7 +142,10 @@ const QList<QSslCertificate> &authorities()
     return all;
 }
 
-void dial(const api::TunnelRequest &request, Fd plain, std::function<void(Status)> done)
+Dialler::Dialler() = default;
+Dialler::~Dialler() = default;
+
+void Dialler::dial(const api::TunnelRequest &request, Fd plain, std::function<void(Status)> done)
 {
     Result<QSslConfiguration> configuration = configurationFor(request);
     if (!configuration)
@@ -162,14 +158,14 @@ void dial(const api::TunnelRequest &request, Fd plain, std::function<void(Status
         configuration->setCaCertificates({expected});
     }
     auto near = std::make_shared<Fd>(std::move(plain)); // std::function copies
-    Dialling::start(request, *configuration, expected, true, [near, done = std::move(done)](Result<std::unique_ptr<QSslSocket>> socket) {
+    Dialling::start(request, *configuration, expected, true, [this, near, done = std::move(done)](Result<std::unique_ptr<QSslSocket>> socket) {
         if (!socket)
             return done(std::move(socket.error()));
         done({});
         auto key = std::make_shared<Pipe *>(nullptr);
-        auto pipe = std::make_unique<Pipe>(std::move(*socket), std::move(*near), [key] { pipes().erase(*key); });
+        auto pipe = std::make_unique<Pipe>(std::move(*socket), std::move(*near), [this, key] { m_pipes.erase(*key); });
         *key = pipe.get();
-        pipes().emplace(*key, std::move(pipe));
+        m_pipes.emplace(*key, std::move(pipe));
     });
 }
 

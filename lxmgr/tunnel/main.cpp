@@ -84,7 +84,7 @@ private:
         if (request.op == "connect") {
             if (order.fds.size() != 1)
                 return Error(Code::Invalid, "connect takes one socket");
-            dial(request, std::move(order.fds.front()), [this](const Status &done) { done ? m_control.reply({}) : m_control.fail(done.error()); });
+            m_dialler.dial(request, std::move(order.fds.front()), [this](const Status &done) { done ? m_control.reply({}) : m_control.fail(done.error()); });
         } else if (request.op == "certificate") {
             askCertificate(request, [this](const Result<std::string> &pem) { pem ? m_control.reply({{}, {}, *pem, {}, {}}) : m_control.fail(pem.error()); });
         } else if (request.op == "identity") {
@@ -112,6 +112,7 @@ private:
     Control m_control;
     QSocketNotifier m_orders;
     std::unique_ptr<Gate> m_gate;
+    Dialler m_dialler;
 };
 
 } // namespace

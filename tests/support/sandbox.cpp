@@ -244,9 +244,13 @@ void Sandbox::stopDaemon()
     if (!m_daemon)
         return;
     m_daemon->terminate();
-    if (!m_daemon->waitForFinished(20000))
+    if (!m_daemon->waitForFinished(20000)) {
+        m_faults << "daemon: did not end within 20 seconds of SIGTERM";
         m_daemon->kill();
-    m_daemon->waitForFinished(5000);
+        m_daemon->waitForFinished(5000);
+    } else if (m_daemon->exitStatus() == QProcess::CrashExit) {
+        m_faults << "daemon: ended by a signal";
+    }
     m_daemon.reset();
 }
 
@@ -278,7 +282,9 @@ QStringList Sandbox::destroy()
     stopDaemon();
 
     // Network helpers outlive the daemon by design. Whatever else is there should not be.
-    QStringList forced;
+    QStringList forced = std::exchange(m_faults, {});
+    if (daemonLog().contains("was ended by a signal"))
+        forced << "a process of the daemon's was ended by a signal:\n" + daemonLog().right(2000);
     const QMap<int, QString> left = processesOf(scope());
     for (auto process = left.cbegin(); process != left.cend(); ++process) {
         if (!process.value().contains("dnsmasq"))

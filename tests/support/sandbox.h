@@ -97,6 +97,7 @@ private:
     QStringList m_daemonArguments;
     bool m_beside = false; ///< The network is another's.
     std::unique_ptr<QProcess> m_daemon;
+    QStringList m_faults; ///< Of daemons that were to end: told by destroy().
     std::unique_ptr<Uplink> m_uplink;
     int m_machineNetwork = -1; ///< Open while the thread is in a network namespace of its own.
 };
