@@ -248,8 +248,8 @@ void Sandbox::stopDaemon()
         m_faults << "daemon: did not end within 20 seconds of SIGTERM";
         m_daemon->kill();
         m_daemon->waitForFinished(5000);
-    } else if (m_daemon->exitStatus() == QProcess::CrashExit) {
-        m_faults << "daemon: ended by a signal";
+    } else if (m_daemon->exitStatus() == QProcess::CrashExit && m_daemon->exitCode() != SIGTERM) { // which a wrapper may take for itself
+        m_faults << "daemon: ended by signal " + QString::number(m_daemon->exitCode());
     }
     m_daemon.reset();
 }
