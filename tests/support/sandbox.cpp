@@ -239,6 +239,12 @@ void Sandbox::keepFromImageServers()
         cli({"config", "set", "images.servers=none"});
 }
 
+namespace
+{
+/// A wrapper of a daemon ends by what it was sent, or by what it sends its child.
+bool isFault(int signal) { return signal == SIGSEGV || signal == SIGABRT || signal == SIGBUS || signal == SIGILL || signal == SIGFPE; }
+} // namespace
+
 void Sandbox::stopDaemon()
 {
     if (!m_daemon)
@@ -248,7 +254,7 @@ void Sandbox::stopDaemon()
         m_faults << "daemon: did not end within 20 seconds of SIGTERM";
         m_daemon->kill();
         m_daemon->waitForFinished(5000);
-    } else if (m_daemon->exitStatus() == QProcess::CrashExit && m_daemon->exitCode() != SIGTERM) { // which a wrapper may take for itself
+    } else if (m_daemon->exitStatus() == QProcess::CrashExit && isFault(m_daemon->exitCode())) {
         m_faults << "daemon: ended by signal " + QString::number(m_daemon->exitCode());
     }
     m_daemon.reset();
