@@ -27,7 +27,11 @@ using spec::Nic;
 // What a routed guest has for a gateway, the same for all: their links are apart.
 constexpr const char *kGateways[] = {"169.254.0.1", "fe80::1"};
 
-const char *gatewayOf(int family) { return kGateways[family == AF_INET ? 0 : 1]; }
+std::string gatewayOf(const Nic &card, int family)
+{
+    const auto own = std::ranges::find_if(card.hostAddresses, [&](const std::string &text) { return (text.find(':') == std::string::npos) == (family == AF_INET); });
+    return own == card.hostAddresses.end() ? kGateways[family == AF_INET ? 0 : 1] : *own;
+}
 
 std::string pinOf(const std::string &runDir) { return runDir + "/net"; }
 
@@ -65,12 +69,24 @@ Result<std::vector<Address>> parsed(const std::vector<std::string> &texts)
     return addresses;
 }
 
+/// One in the main table of the host, and one in the card's own where it has one.
+std::vector<LinkRoute> inTables(const Nic &card, LinkRoute route)
+{
+    const std::uint32_t table = route.destination.family == AF_INET ? card.hostTable4 : card.hostTable6;
+    std::vector<LinkRoute> all = {route};
+    if (table != 0) {
+        route.table = table;
+        all.push_back(route);
+    }
+    return all;
+}
+
 /// By the guest's own address where that is known.
-Result<LinkRoute> hostRoute(const Nic &card, int index, const Address &subnet)
+Result<std::vector<LinkRoute>> hostRoutes(const Nic &card, int index, const Address &subnet)
 {
     const std::vector<Address> own = TRY(parsed(card.addresses));
     const auto by = std::ranges::find(own, subnet.family, &Address::family);
-    return LinkRoute{index, subnet, by == own.end() ? "" : by->text()};
+    return inTables(card, {index, subnet, by == own.end() ? "" : by->text()});
 }
 
 /// Where the host sends to what is behind the card.
@@ -92,15 +108,17 @@ Status addHostRoutes(const Nic &card, int index)
 {
     const std::vector<Address> own = TRY(parsed(card.addresses));
     for (const Address &address : own) {
-        TRY(netlink::addAddress(card.hostName, TRY(netlink::parseAddress(gatewayOf(address.family)))));
+        TRY(netlink::addAddress(card.hostName, TRY(netlink::parseAddress(gatewayOf(card, address.family)))));
         TRY(setForwarding(card.hostName, address.family));
-        TRY(netlink::addRoute(-1, {index, address, ""}));
+        for (const LinkRoute &route : inTables(card, {index, address, ""}))
+            TRY(netlink::addRoute(-1, route));
     }
     std::vector<std::string> added;
     Undo undo;
     undo.add("routes", [&] { return removeRoutes(card, added); });
     for (const std::string &route : card.routes) {
-        TRY(netlink::addRoute(-1, TRY(hostRoute(card, index, TRY(netlink::parseAddress(route))))));
+        for (const LinkRoute &each : TRY(hostRoutes(card, index, TRY(netlink::parseAddress(route)))))
+            TRY(netlink::addRoute(-1, each));
         added.push_back(route);
     }
     undo.keep();
@@ -143,7 +161,7 @@ Status configureInside(const Inside &guest, const Nic &card)
         if (!wantsGateway(card, address.family) || std::ranges::find(done, address.family) != done.end())
             continue;
         done.push_back(address.family);
-        const std::string gateway = gatewayOf(address.family);
+        const std::string gateway = gatewayOf(card, address.family);
         TRY(netlink::addRoute(guest.netns, {link.index, TRY(netlink::parseAddress(gateway)), ""}));
         Status route = netlink::addRoute(guest.netns, {link.index, {address.family, std::string(address.bytes.size(), '\0'), 0, 0}, gateway});
         if (!route && route.error().errnum == EEXIST)
@@ -190,7 +208,18 @@ Status createVeth(const Inside &guest, const Nic &card)
     veth.bridge = card.bridge;
     veth.mac = card.mac;
     veth.mtu = card.mtu;
+    veth.queueLength = card.queueLength;
     return netlink::createVeth(veth);
+}
+
+/// br_netfilter has the firewall see frames before the bridge does: what it sends on to another address does not come to the host's own
+/// stack any more, and a bridge gives no frame back to the port it came by. Elsewhere that stays so: guests need not hear themselves.
+bool firewallSeesFrames()
+{
+    for (const char *call : {"/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"})
+        if (const auto text = files::read(call); text && text->starts_with("1"))
+            return true;
+    return false;
 }
 
 Status plugVeth(const Inside &guest, const Nic &card)
@@ -206,6 +235,8 @@ Status plugVeth(const Inside &guest, const Nic &card)
     TRY(addProxies(card));
     if (card.isolated)
         TRY(netlink::setIsolated(card.hostName, true));
+    if (card.hairpin && firewallSeesFrames())
+        TRY(netlink::setHairpin(card.hostName, true));
     if (card.egress != 0) { // what a killed monitor left
         TRY(dropHelper(card));
         undo.add("limits", [&] { return dropHelper(card); });
@@ -320,9 +351,11 @@ Status changeRoutes(const Nic &before, const Nic &after)
     std::erase_if(gone.routes, in(after.routes));
     std::erase_if(come.routes, in(before.routes));
     for (const Address &subnet : TRY(parsed(gone.routes)))
-        TRY(netlink::deleteRoute(-1, TRY(hostRoute(before, index, subnet))));
+        for (const LinkRoute &route : TRY(hostRoutes(before, index, subnet)))
+            TRY(netlink::deleteRoute(-1, route));
     for (const Address &subnet : TRY(parsed(come.routes)))
-        TRY(netlink::addRoute(-1, TRY(hostRoute(after, index, subnet))));
+        for (const LinkRoute &route : TRY(hostRoutes(after, index, subnet)))
+            TRY(netlink::addRoute(-1, route));
     return {};
 }
 
@@ -332,6 +365,8 @@ Status retuneOnce(const Nic &before, const Nic &after)
         TRY(changeRoutes(before, after));
     if (before.isolated != after.isolated)
         TRY(netlink::setIsolated(after.hostName, after.isolated));
+    if (before.hairpin != after.hairpin)
+        TRY(netlink::setHairpin(after.hostName, after.hairpin && firewallSeesFrames()));
     return before.ingress != after.ingress || before.egress != after.egress ? limit(after) : Status();
 }
 

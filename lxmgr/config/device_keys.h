@@ -14,9 +14,13 @@ inline constexpr Key<NicDevice> kNicKeys[] = {
     {"hwaddr",       field<&NicDevice::hwaddr>,      Apply::Live,    "generated",      "MAC address inside."},
     {"ipv4.address", field<&NicDevice::ipv4Address>, Apply::Live,    "from the range", "Address that DHCP always gives it (managed network); with nictype=routed its addresses."},
     {"ipv4.gateway", field<&NicDevice::ipv4Gateway>, Apply::Live,    "auto",           "none: no default route is set inside (routed)."},
+    {"ipv4.host_address", field<&NicDevice::ipv4HostAddress>, Apply::Live, "169.254.0.1", "Address of the host's end, which is the gateway inside (routed)."},
+    {"ipv4.host_table",   field<&NicDevice::ipv4HostTable>,   Apply::Live, "",            "Number of a routing table of the host that gets the routes to it, too (routed)."},
     {"ipv4.routes",  field<&NicDevice::ipv4Routes>,  Apply::Live,    "",               "Subnets that the host reaches through it (bridged, p2p, routed)."},
     {"ipv6.address", field<&NicDevice::ipv6Address>, Apply::Live,    "",               "Address that DHCPv6 always gives it (managed network with ipv6.dhcp.stateful); with nictype=routed its addresses."},
     {"ipv6.gateway", field<&NicDevice::ipv6Gateway>, Apply::Live,    "auto",           "none: no default route is set inside (routed)."},
+    {"ipv6.host_address", field<&NicDevice::ipv6HostAddress>, Apply::Live, "fe80::1",     "Address of the host's end, which is the gateway inside (routed)."},
+    {"ipv6.host_table",   field<&NicDevice::ipv6HostTable>,   Apply::Live, "",            "Number of a routing table of the host that gets the routes to it, too (routed)."},
     {"ipv6.routes",  field<&NicDevice::ipv6Routes>,  Apply::Live,    "",               "Subnets that the host reaches through it (bridged, p2p, routed)."},
     {"limits.egress",  field<&NicDevice::limitsEgress>, Apply::Live,  "no limit",       "Most bits a second from the guest, such as 10Mbit."},
     {"limits.ingress", field<&NicDevice::limitsIngress>, Apply::Live, "no limit",       "Most bits a second to the guest."},
@@ -26,8 +30,9 @@ inline constexpr Key<NicDevice> kNicKeys[] = {
     {"mtu",          field<&NicDevice::mtu>,         Apply::Live,    "the parent's",   "Largest packet, 68 to 65535."},
     {"name",         field<&NicDevice::name>,        Apply::Live,    "ethN",           "Name of the interface inside."},
     {"network",      field<&NicDevice::network>,     Apply::Live,    "",               "Managed network to join."},
-    {"nictype",      field<&NicDevice::nictype>,     Apply::Live,    "",               "bridged, macvlan, p2p, physical or routed: how it is connected."},
-    {"parent",       field<&NicDevice::parent>,      Apply::Live,    "",               "The host's bridge (bridged), or its interface (macvlan, physical; routed: that answers for its addresses)."},
+    {"nictype",      field<&NicDevice::nictype>,     Apply::Live,    "",               "bridged, macvlan, p2p, physical, routed or sriov: how it is connected."},
+    {"parent",       field<&NicDevice::parent>,      Apply::Live,    "",               "The host's bridge (bridged), or its interface (macvlan, physical, sriov; routed: that answers for its addresses)."},
+    {"queue.tx.length", field<&NicDevice::queueLength>, Apply::Live, "the kernel's",    "Packets that may wait at either end of it."},
     {"security.ipv4_filtering", field<&NicDevice::ipv4Filtering>, Apply::Live, "false", "Only IPv4 packets from its ipv4.address leave the guest, and none of a DHCP server; with security.mac_filtering."},
     {"security.ipv6_filtering", field<&NicDevice::ipv6Filtering>, Apply::Live, "false", "Only IPv6 packets from its ipv6.address leave the guest, and no router advertisements; with security.mac_filtering."},
     {"security.mac_filtering",  field<&NicDevice::macFiltering>,  Apply::Live, "false", "Only frames from its own MAC address leave the guest."},
@@ -41,6 +46,7 @@ struct NicTypeRow {
 };
 inline constexpr NicTypeRow kNicTypes[] = {
     {"bridged", NicKind::Bridged}, {"macvlan", NicKind::Macvlan}, {"p2p", NicKind::P2p}, {"physical", NicKind::Physical}, {"routed", NicKind::Routed},
+    {"sriov", NicKind::Sriov},
 };
 constexpr unsigned operator|(NicKind one, NicKind other) { return static_cast<unsigned>(one) | static_cast<unsigned>(other); }
 constexpr unsigned operator|(unsigned some, NicKind other) { return some | static_cast<unsigned>(other); }
@@ -54,9 +60,13 @@ inline constexpr NicKeyKinds kNicKeyKinds[] = {
     {"host_name",    NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"ipv4.address", NicKind::Bridged | NicKind::Routed},
     {"ipv4.gateway", static_cast<unsigned>(NicKind::Routed)},
+    {"ipv4.host_address", static_cast<unsigned>(NicKind::Routed)},
+    {"ipv4.host_table",   static_cast<unsigned>(NicKind::Routed)},
     {"ipv4.routes",  NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"ipv6.address", NicKind::Bridged | NicKind::Routed},
     {"ipv6.gateway", static_cast<unsigned>(NicKind::Routed)},
+    {"ipv6.host_address", static_cast<unsigned>(NicKind::Routed)},
+    {"ipv6.host_table",   static_cast<unsigned>(NicKind::Routed)},
     {"ipv6.routes",  NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"limits.egress",  NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"limits.ingress", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
@@ -64,7 +74,8 @@ inline constexpr NicKeyKinds kNicKeyKinds[] = {
     {"limits.priority", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"mode",         static_cast<unsigned>(NicKind::Macvlan)},
     {"network",      static_cast<unsigned>(NicKind::Bridged)},
-    {"parent",       NicKind::Bridged | NicKind::Macvlan | NicKind::Physical | NicKind::Routed},
+    {"parent",       NicKind::Bridged | NicKind::Macvlan | NicKind::Physical | NicKind::Routed | NicKind::Sriov},
+    {"queue.tx.length", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"security.ipv4_filtering", static_cast<unsigned>(NicKind::Bridged)},
     {"security.ipv6_filtering", static_cast<unsigned>(NicKind::Bridged)},
     {"security.mac_filtering",  static_cast<unsigned>(NicKind::Bridged)},
@@ -167,9 +178,8 @@ static_assert(std::ranges::is_sorted(kTpmKeys, {}, &Key<TpmDevice>::name));
 
 // Known elsewhere, not carried out here; "*" ends a prefix.
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
-    "attached", "boot.priority", "connected", "gvrp", "ipv4.host_address", "ipv4.host_table", "ipv4.host_tables",
-    "ipv4.neighbor_probe", "ipv4.routes.external", "ipv6.host_address",
-    "ipv6.host_table", "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes.external", "maas.subnet.ipv4", "maas.subnet.ipv6", "queue.tx.length",
+    "attached", "boot.priority", "connected", "gvrp", "ipv4.host_tables", "ipv4.neighbor_probe", "ipv4.routes.external",
+    "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes.external", "maas.subnet.ipv4", "maas.subnet.ipv6",
     "security.*", "vlan", "vlan.tagged", "vrf",
 };
 inline constexpr std::string_view kUnsupportedDiskKeys[] = {
@@ -179,7 +189,7 @@ inline constexpr std::string_view kUnsupportedHotplugKeys[] = {"ownership.inheri
 inline constexpr std::string_view kUnsupportedGpuKeys[] = {"mdev", "mig.*"};
 inline constexpr std::string_view kUnsupportedGpuTypes[] = {"mdev", "mig", "sriov"};
 inline constexpr std::string_view kUnsupportedDeviceTypes[] = {"pci"};
-inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "ovn", "sriov"};
+inline constexpr std::string_view kUnsupportedNicTypes[] = {"ipvlan", "ovn"};
 // clang-format on
 
 } // namespace lxmgr::config

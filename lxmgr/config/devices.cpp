@@ -101,11 +101,25 @@ void checkMtu(const std::optional<std::uint32_t> &mtu, Problems &problems)
         add(problems, "mtu", quoted(std::to_string(*mtu)) + " is not from 68 to 65535");
 }
 
+/// Of a routed card, `family` being the beginning of its keys.
+template <class List>
+void checkHostEnd(const std::string &family, bool hasAddress, const std::optional<List> &address, const std::optional<std::uint32_t> &table, Problems &problems)
+{
+    const std::string addressKey = family + ".host_address", tableKey = family + ".host_table";
+    if (address && address->items.size() != 1)
+        add(problems, addressKey, "is one address");
+    for (const auto &[key, set] : {std::pair{addressKey, address.has_value()}, {tableKey, table.has_value()}})
+        if (set && !hasAddress)
+            add(problems, key, "needs " + family + ".address");
+    if (table && (*table == 0 || (*table >= 253 && *table <= 255)))
+        add(problems, tableKey, quoted(std::to_string(*table)) + " is a table of the kernel's own (0 and 253 to 255); the main one has the routes anyway");
+}
+
 void checkNic(const NicDevice &nic, Problems &problems)
 {
     if (nic.nictype && std::ranges::find(kNicTypes, *nic.nictype, &NicTypeRow::name) == std::end(kNicTypes)) {
         const bool known = contains(kUnsupportedNicTypes, *nic.nictype);
-        const std::string types = "bridged, macvlan, p2p, physical, routed";
+        const std::string types = "bridged, macvlan, p2p, physical, routed, sriov";
         add(problems, "nictype",
             quoted(*nic.nictype) + (known ? " is not supported yet by this version (" + types + " are)" : " is not a kind of nic (" + types + ")"),
             known ? Code::Unsupported : Code::Invalid);
@@ -121,8 +135,8 @@ void checkNic(const NicDevice &nic, Problems &problems)
     if (nic.kind() == NicKind::Bridged && !nic.network && !(nic.nictype && nic.parent))
         add(problems, nic.nictype ? "parent" : "network",
             "is missing: a nic has network=<managed network>, or nictype=bridged and parent=<bridge of the host>");
-    if ((nic.kind() == NicKind::Macvlan || nic.kind() == NicKind::Physical) && !nic.parent)
-        add(problems, "parent", "is missing: the interface of the host that it is");
+    if ((nic.kind() == NicKind::Macvlan || nic.kind() == NicKind::Physical || nic.kind() == NicKind::Sriov) && !nic.parent)
+        add(problems, "parent", nic.kind() == NicKind::Sriov ? "is missing: the interface of the host that it is a virtual function of" : "is missing: the interface of the host that it is");
     if (nic.kind() == NicKind::Bridged && nic.ipv4Address && !nic.network)
         add(problems, "ipv4.address", "needs a managed network");
     if (nic.kind() == NicKind::Bridged && nic.ipv4Address && nic.ipv4Address->items.size() != 1)
@@ -139,6 +153,8 @@ void checkNic(const NicDevice &nic, Problems &problems)
         add(problems, "ipv4.routes", "needs ipv4.address, which they go to");
     if (nic.kind() == NicKind::Routed && nic.ipv6Routes && !nic.ipv6Address)
         add(problems, "ipv6.routes", "needs ipv6.address, which they go to");
+    checkHostEnd("ipv4", nic.ipv4Address.has_value(), nic.ipv4HostAddress, nic.ipv4HostTable, problems);
+    checkHostEnd("ipv6", nic.ipv6Address.has_value(), nic.ipv6HostAddress, nic.ipv6HostTable, problems);
     checkMtu(nic.mtu, problems);
 }
 

@@ -20,12 +20,13 @@ enum class NicKind : unsigned {
     P2p = 4,      ///< veth whose outer end is left to the host.
     Physical = 8, ///< A card of the host itself.
     Routed = 16,  ///< veth with addresses that the host has a route to.
+    Sriov = 32,   ///< A virtual function of a card of the host.
 };
 
 /// nictype=…, or a managed network, which is bridged.
 struct NicDevice {
     std::optional<ObjectName> network;
-    std::optional<std::string> nictype; ///< bridged, macvlan, p2p, physical, routed.
+    std::optional<std::string> nictype; ///< bridged, macvlan, p2p, physical, routed, sriov.
     std::optional<InterfaceName> parent;
     std::optional<MacvlanMode> mode;
     std::optional<InterfaceName> name;     ///< Inside; unset: eth0, eth1, … by device name.
@@ -35,6 +36,10 @@ struct NicDevice {
     std::optional<Ipv4List> ipv4Address; ///< Bridged: one, a fixed DHCP lease (managed network only). Routed: its own.
     std::optional<Ipv6List> ipv6Address; ///< Bridged: one, by DHCPv6 (managed network with ipv6.dhcp.stateful). Routed: its own.
     std::optional<Gateway> ipv4Gateway, ipv6Gateway; ///< Routed: whether a default route is set inside.
+    std::optional<Ipv4List> ipv4HostAddress; ///< Routed: one, of the host's end.
+    std::optional<Ipv6List> ipv6HostAddress;
+    std::optional<std::uint32_t> ipv4HostTable, ipv6HostTable; ///< Routed: a routing table of the host that gets the routes, too.
+    std::optional<std::uint32_t> queueLength;                  ///< Of packets that wait at either end.
     std::optional<Ipv4Subnets> ipv4Routes; ///< The host reaches these through it.
     std::optional<Ipv6Subnets> ipv6Routes;
     std::optional<BitRate> limitsIngress, limitsEgress; ///< To the guest, from it.
@@ -44,9 +49,11 @@ struct NicDevice {
 
     NicKind kind() const;
     /// Whether there is an interface on the host that is the other end.
-    bool hasHostEnd() const { return kind() != NicKind::Macvlan && kind() != NicKind::Physical; }
+    bool hasHostEnd() const { return kind() == NicKind::Bridged || kind() == NicKind::P2p || kind() == NicKind::Routed; }
     /// Whether it has a MAC address that is made for it.
     bool hasOwnMac() const { return kind() != NicKind::Physical; }
+    /// Whether a free function of its parent is chosen for it at each start.
+    bool isVirtual() const { return kind() == NicKind::Sriov; }
 };
 
 /// The root (path "/", with a pool), a custom volume (with a pool and its name as source), a folder or file of the host

@@ -140,7 +140,7 @@ Lent Manager::lentCards(const config::Effective &effective)
 {
     const bool looks = std::ranges::any_of(effective.devices, [](const config::Device &device) {
         const auto *nic = device.as<config::NicDevice>();
-        return device.as<config::InfinibandDevice>() || (nic && nic->kind() == config::NicKind::Physical);
+        return device.as<config::InfinibandDevice>() || (nic && (nic->kind() == config::NicKind::Physical || nic->isVirtual()));
     });
     Lent lent;
     if (!looks)
@@ -176,11 +176,11 @@ Result<StringMap> Manager::chooseFunctions(const config::Effective &wanted, cons
         if (const std::string own = lentInterface(device, {}); !own.empty())
             taken.insert(own);
     for (const config::Device &device : wanted.devices) {
-        const auto *port = device.as<config::InfinibandDevice>();
-        if (!port || !port->isVirtual() || isKept(before, device))
+        const std::string *const parentName = parentOfFunction(device);
+        if (parentName == nullptr || isKept(before, device))
             continue;
-        const std::string place = "device " + quoted(device.name), &parent = port->parent->text;
-        const std::vector<std::string> all = TRY_IN(place, sysfs::virtualPorts(m_s.paths.sysfs, parent));
+        const std::string place = "device " + quoted(device.name), &parent = *parentName;
+        const std::vector<std::string> all = TRY_IN(place, virtualFunctions(device, m_s.paths));
         const auto free = std::ranges::find_if(all, [&](const std::string &each) { return !lent.contains(each) && !taken.contains(each); });
         if (free == all.end())
             return Error(Code::WrongState, place + ": no virtual function of " + quoted(parent) + " is free")

@@ -312,8 +312,11 @@ Result<std::vector<spec::DeviceNode>> infinibandNodes(const config::Device &devi
 
 std::string lentInterface(const config::Device &device, const StringMap &volatileKeys)
 {
-    if (const auto *nic = device.as<config::NicDevice>())
+    if (const auto *nic = device.as<config::NicDevice>()) {
+        if (nic->isVirtual())
+            return valueOf(volatileKeys, device.name + ".host_name");
         return nic->kind() == config::NicKind::Physical && nic->parent ? nic->parent->text : std::string();
+    }
     const auto *port = device.as<config::InfinibandDevice>();
     if (!port || !port->parent)
         return {};
@@ -390,6 +393,21 @@ Result<std::vector<spec::ResourceLimit>> planResources(const config::InstanceCon
 
 } // namespace
 
+const std::string *parentOfFunction(const config::Device &device)
+{
+    const auto *nic = device.as<config::NicDevice>();
+    const auto *port = device.as<config::InfinibandDevice>();
+    if (nic && nic->isVirtual())
+        return &nic->parent->text;
+    return port && port->isVirtual() ? &port->parent->text : nullptr;
+}
+
+Result<std::vector<std::string>> virtualFunctions(const config::Device &device, const Paths &paths)
+{
+    const std::string &parent = *parentOfFunction(device);
+    return device.as<config::NicDevice>() ? sysfs::virtualCards(paths.sysfs, parent) : sysfs::virtualInfinibandPorts(paths.sysfs, parent);
+}
+
 Status checkDevices(const config::Effective &effective, const DiskSources &sources, const Lent &lent, const Paths &paths)
 {
     spec::LaunchSpec unused;
@@ -399,10 +417,10 @@ Status checkDevices(const config::Effective &effective, const DiskSources &sourc
     for (const config::Device &device : effective.devices) {
         if (device.as<config::TpmDevice>())
             TRY_IN("device " + quoted(device.name), checkTpmSupport(paths));
-        if (const auto *port = device.as<config::InfinibandDevice>(); port && port->isVirtual())
-            TRY_IN("device " + quoted(device.name), sysfs::virtualPorts(paths.sysfs, port->parent->text));
+        if (parentOfFunction(device))
+            TRY_IN("device " + quoted(device.name), virtualFunctions(device, paths));
         const auto *nic = device.as<config::NicDevice>();
-        if (!nic || nic->network || !nic->parent || network::hostInterface(nic->parent->text))
+        if (!nic || nic->isVirtual() || nic->network || !nic->parent || network::hostInterface(nic->parent->text))
             continue;
         if (lent.contains(lentInterface(device, effective.config.volatileKeys)))
             continue;
@@ -435,6 +453,7 @@ spec::Nic planCard(const config::NicDevice &nic)
 {
     spec::Nic card;
     card.mtu = nic.mtu.value_or(0);
+    card.queueLength = nic.queueLength.value_or(0);
     const auto append = [](std::vector<std::string> &to, const auto &list) {
         if (list)
             to.insert(to.end(), list->items.begin(), list->items.end());
@@ -450,13 +469,17 @@ spec::Nic planCard(const config::NicDevice &nic)
         return card;
     }
     card.parent = nic.parent ? nic.parent->text : std::string();
-    if (nic.kind() == config::NicKind::Physical)
+    if (nic.kind() == config::NicKind::Physical || nic.isVirtual())
         card.kind = spec::Nic::Kind::Physical;
     if (nic.kind() == config::NicKind::Macvlan) {
         card.kind = spec::Nic::Kind::Macvlan;
         card.mode = macvlanMode(nic.mode.value_or(config::MacvlanMode::Bridge));
     }
     if (nic.kind() == config::NicKind::Routed) {
+        append(card.hostAddresses, nic.ipv4HostAddress);
+        append(card.hostAddresses, nic.ipv6HostAddress);
+        card.hostTable4 = nic.ipv4HostTable.value_or(0);
+        card.hostTable6 = nic.ipv6HostTable.value_or(0);
         append(card.addresses, nic.ipv4Address);
         append(card.addresses, nic.ipv6Address);
         if (nic.ipv4Address && nic.ipv4Gateway != config::Gateway::None)
@@ -515,6 +538,10 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
 {
     std::vector<NicPlan> nics;
     GuestNames ethernet(effective, "eth"), infiniband(effective, "ib");
+    const bool hasNat = std::ranges::any_of(effective.devices, [](const config::Device &device) {
+        const auto *proxy = device.as<config::ProxyDevice>();
+        return proxy && proxy->nat.value_or(false);
+    });
     for (const config::Device &device : effective.devices) {
         if (const auto *port = device.as<config::InfinibandDevice>()) {
             spec::Nic card = planPort(device, *port, effective.config.volatileKeys);
@@ -528,6 +555,8 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
         spec::Nic &card = plan.card;
         card = planCard(*nic);
         card.device = device.name;
+        if (nic->isVirtual())
+            card.parent = lentInterface(device, effective.config.volatileKeys);
         plan.network = nic->network ? nic->network->text : std::string();
         if (nic->kind() == config::NicKind::Bridged && card.bridge.empty())
             return Error(Code::Invalid, "device " + quoted(device.name) + ": a nic needs network or parent");
@@ -537,6 +566,7 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
         if (nic->hasHostEnd())
             card.hostName = nic->hostName ? nic->hostName->text : valueOf(effective.config.volatileKeys, device.name + ".host_name");
         if (nic->kind() == config::NicKind::Bridged) {
+            card.hairpin = hasNat;
             plan.ipv4 = nic->ipv4Address ? nic->ipv4Address->items.front() : std::string();
             plan.ipv6 = nic->ipv6Address ? nic->ipv6Address->items.front() : std::string();
             plan.filter.ipv4 = nic->ipv4Filtering.value_or(false) ? plan.ipv4 : "";

@@ -62,6 +62,10 @@ Result<std::vector<spec::Mount>> planMounts(const config::Device &device, const 
 enum class Missing { Refused, Kept };
 /// The interface of the host that a device takes into the guest, "" where it takes none or (sriov) none is chosen.
 std::string lentInterface(const config::Device &device, const StringMap &volatileKeys);
+/// Of a device that is a virtual function (sriov): the interface of the card; nullptr of every other.
+const std::string *parentOfFunction(const config::Device &device);
+/// Interfaces of all virtual functions that such a device may be, taken or not. NotFound, Invalid: its parent has none.
+Result<std::vector<std::string>> virtualFunctions(const config::Device &device, const Paths &paths);
 /// What nodes are looked up by.
 struct NodeSource {
     const Paths &paths;

@@ -109,6 +109,7 @@ void planCardChange(spec::Nic card, spec::ReplugBody &body)
     same.ingress = old->ingress;
     same.egress = old->egress;
     same.isolated = old->isolated;
+    same.hairpin = old->hairpin;
     if (same != *old)
         return body.plug.push_back(std::move(card));
     if (now != *old) {
@@ -116,6 +117,17 @@ void planCardChange(spec::Nic card, spec::ReplugBody &body)
         body.after.push_back(std::move(now));
     }
     body.unplug.erase(old);
+}
+
+/// Of a card that itself is the same: other devices, proxies with nat, have come or gone.
+void planHairpin(const spec::Nic &card, const spec::LaunchSpec &running, spec::ReplugBody &body)
+{
+    const auto old = std::ranges::find(running.nics, card.device, &spec::Nic::device);
+    if (old == running.nics.end() || old->hairpin == card.hairpin)
+        return;
+    body.before.push_back(*old);
+    body.after.push_back(*old);
+    body.after.back().hairpin = card.hairpin;
 }
 
 /// All of `nics` that none of `others` is for its network.
@@ -227,9 +239,12 @@ Result<spec::ReplugBody> Manager::planReplug(const InstanceKey &key, const confi
     for (const config::Device *device : come)
         for (spec::Mount &mount : TRY(planMounts(*device, sources)))
             body.mount.push_back(std::move(mount));
-    for (const NicPlan &nic : TRY(planNics(wanted)))
+    for (const NicPlan &nic : TRY(planNics(wanted))) {
         if (std::ranges::find(come, nic.card.device, &config::Device::name) != come.end())
             planCardChange(nic.card, body);
+        else
+            planHairpin(nic.card, running, body);
+    }
     const Lent lent = lentCards(wanted);
     TRY(checkCards(body.plug, body.unplug, lent));
     TRY(checkCards(body.after, body.before, lent));

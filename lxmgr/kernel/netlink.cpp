@@ -77,6 +77,8 @@ void putPeer(Message &message, const Veth &veth, std::uint32_t mtu)
         message.putBytes(IFLA_ADDRESS, macBytes(veth.mac));
     if (mtu)
         message.putU32(IFLA_MTU, mtu);
+    if (veth.queueLength)
+        message.putU32(IFLA_TXQLEN, veth.queueLength);
     message.end(peer);
 }
 
@@ -91,6 +93,8 @@ Message vethMessage(const Veth &veth, int bridge, std::uint32_t mtu)
         message.putU32(IFLA_MASTER, static_cast<std::uint32_t>(bridge));
     if (mtu)
         message.putU32(IFLA_MTU, mtu);
+    if (veth.queueLength)
+        message.putU32(IFLA_TXQLEN, veth.queueLength);
     const std::size_t info = message.begin(IFLA_LINKINFO);
     message.putString(IFLA_INFO_KIND, "veth");
     const std::size_t data = message.begin(IFLA_INFO_DATA);

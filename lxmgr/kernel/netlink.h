@@ -23,6 +23,7 @@ struct Veth {
     std::string bridge;    ///< Outer end becomes its port; "" leaves it free.
     std::string mac;       ///< "aa:bb:…" of the inner end; "" lets the kernel choose.
     std::uint32_t mtu = 0; ///< Of both ends; 0: the bridge's, else the kernel's.
+    std::uint32_t queueLength = 0; ///< Of both ends, packets; 0: the kernel's.
 };
 /// The outer end is up, as a port without an address. NotFound when the bridge is missing, AlreadyExists when a name is taken.
 Status createVeth(const Veth &veth);

@@ -51,7 +51,7 @@ Result<Message> routeMessage(std::uint16_t type, std::uint16_t flags, const Link
     rtmsg fixed{};
     fixed.rtm_family = static_cast<std::uint8_t>(route.destination.family);
     fixed.rtm_dst_len = static_cast<std::uint8_t>(route.destination.prefix);
-    fixed.rtm_table = RT_TABLE_MAIN;
+    fixed.rtm_table = RT_TABLE_UNSPEC; // RTA_TABLE says it
     fixed.rtm_protocol = RTPROT_STATIC;
     fixed.rtm_type = RTN_UNICAST;
     fixed.rtm_scope = route.gateway.empty() ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
@@ -61,6 +61,7 @@ Result<Message> routeMessage(std::uint16_t type, std::uint16_t flags, const Link
     if (!route.gateway.empty())
         message.putBytes(RTA_GATEWAY, TRY(parseAddress(route.gateway)).bytes);
     message.putU32(RTA_OIF, static_cast<std::uint32_t>(route.index));
+    message.putU32(RTA_TABLE, route.table);
     return message;
 }
 

@@ -35,6 +35,7 @@ struct LinkRoute {
     int index = 0;
     Address destination; ///< prefix 0: the default route.
     std::string gateway; ///< "" for none.
+    std::uint32_t table = 254; ///< RT_TABLE_MAIN
 };
 /// AlreadyExists: there is one to the same destination.
 Status addRoute(int netns, const LinkRoute &route);

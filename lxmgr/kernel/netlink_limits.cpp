@@ -167,17 +167,26 @@ Status limitReceiving(const std::string &name, const std::string &helper, std::u
     return {};
 }
 
-Status setIsolated(const std::string &port, bool isolated)
+namespace
+{
+
+Status setPortFlag(const std::string &port, unsigned short attribute, bool on)
 {
     ifinfomsg fixed{};
     fixed.ifi_family = AF_BRIDGE;
     fixed.ifi_index = TRY(indexOf(port));
     Message message(RTM_SETLINK, kDo, fixed);
     const std::size_t info = message.begin(IFLA_PROTINFO);
-    const std::uint8_t value = isolated ? 1 : 0;
-    message.put(IFLA_BRPORT_ISOLATED, &value, sizeof value);
+    const std::uint8_t value = on ? 1 : 0;
+    message.put(attribute, &value, sizeof value);
     message.end(info);
-    return ask(message, "isolate port " + quoted(port));
+    return ask(message, "set up port " + quoted(port));
 }
+
+} // namespace
+
+Status setIsolated(const std::string &port, bool isolated) { return setPortFlag(port, IFLA_BRPORT_ISOLATED, isolated); }
+
+Status setHairpin(const std::string &port, bool hairpin) { return setPortFlag(port, IFLA_BRPORT_MODE, hairpin); }
 
 } // namespace lxmgr::netlink

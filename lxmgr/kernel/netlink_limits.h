@@ -14,5 +14,7 @@ Status limitReceiving(const std::string &link, const std::string &helper, std::u
 
 /// A port of a bridge does not reach others that are isolated (Linux 4.18).
 Status setIsolated(const std::string &port, bool isolated);
+/// A frame may leave by the port it came in by. bridge(8): hairpin.
+Status setHairpin(const std::string &port, bool hairpin);
 
 } // namespace lxmgr::netlink

@@ -190,16 +190,40 @@ bool isInfiniband(const Fd &interface)
     return number(attribute(interface, "type")) == kInfinibandType && sys::openat(interface, "device/infiniband", O_PATH | O_DIRECTORY);
 }
 
-Result<Fd> infinibandPort(const std::string &root, const std::string &interface)
+Result<Fd> interfaceFolder(const std::string &root, const std::string &interface)
 {
     auto folder = sys::open(root + "/class/net/" + interface, O_RDONLY | O_DIRECTORY);
     if (!folder && folder.error().errnum == ENOENT)
         return Error(Code::NotFound, "no interface " + quoted(interface) + " on this host");
-    Fd port = TRY(std::move(folder));
+    return folder;
+}
+
+Result<Fd> infinibandPort(const std::string &root, const std::string &interface)
+{
+    Fd port = TRY(interfaceFolder(root, interface));
     if (!isInfiniband(port))
         return Error(Code::Invalid, "interface " + quoted(interface) + " is no InfiniBand port")
             .hint("ls /sys/class/infiniband/*/device/net shows those of this host; other cards are devices of type nic");
     return port;
+}
+
+/// Those that are of the same kind as `port`, and of the same port of their card.
+Result<std::vector<std::string>> virtualFunctions(const std::string &root, const std::string &interface, const Fd &port)
+{
+    const std::string device = root + "/class/net/" + interface + "/device";
+    std::map<std::uint64_t, std::vector<std::string>> found; // by the number of the function
+    for (const auto &[name, folder] : TRY(foldersIn(device))) {
+        const auto number = name.starts_with("virtfn") ? parseUnsigned(name.substr(6)) : Result<std::uint64_t>(Error(Code::NotFound, ""));
+        if (!number)
+            continue;
+        for (const auto &[own, link] : TRY(foldersIn(device + "/" + name + "/net")))
+            if (isInfiniband(link) == isInfiniband(port) && portOf(link) == portOf(port))
+                found[*number].push_back(own);
+    }
+    std::vector<std::string> names;
+    for (auto &[number, own] : found)
+        names.insert(names.end(), own.begin(), own.end());
+    return names;
 }
 
 } // namespace
@@ -219,23 +243,14 @@ Result<std::vector<Node>> infinibandNodes(const std::string &root, const std::st
     return sorted(std::move(nodes));
 }
 
-Result<std::vector<std::string>> virtualPorts(const std::string &root, const std::string &interface)
+Result<std::vector<std::string>> virtualInfinibandPorts(const std::string &root, const std::string &interface)
 {
-    const Fd port = TRY(infinibandPort(root, interface));
-    const std::string device = root + "/class/net/" + interface + "/device";
-    std::map<std::uint64_t, std::vector<std::string>> found; // by the number of the function
-    for (const auto &[name, folder] : TRY(foldersIn(device))) {
-        const auto number = name.starts_with("virtfn") ? parseUnsigned(name.substr(6)) : Result<std::uint64_t>(Error(Code::NotFound, ""));
-        if (!number)
-            continue;
-        for (const auto &[own, link] : TRY(foldersIn(device + "/" + name + "/net")))
-            if (isInfiniband(link) && portOf(link) == portOf(port))
-                found[*number].push_back(own);
-    }
-    std::vector<std::string> names;
-    for (auto &[number, own] : found)
-        names.insert(names.end(), own.begin(), own.end());
-    return names;
+    return virtualFunctions(root, interface, TRY(infinibandPort(root, interface)));
+}
+
+Result<std::vector<std::string>> virtualCards(const std::string &root, const std::string &interface)
+{
+    return virtualFunctions(root, interface, TRY(interfaceFolder(root, interface)));
 }
 
 } // namespace lxmgr::sysfs

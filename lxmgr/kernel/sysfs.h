@@ -42,7 +42,9 @@ Result<std::vector<Node>> graphicsCards(const std::string &root, const GpuFilter
 /// The nodes that belong to the InfiniBand port whose network interface is called `interface`: of its management datagrams
 /// (umad, issm) and of its card's verbs. NotFound: there is no such interface, Invalid: it is no such port.
 Result<std::vector<Node>> infinibandNodes(const std::string &root, const std::string &interface);
-/// Network interfaces of the virtual functions (SR-IOV) of that port, in their order; those that are on the host.
-Result<std::vector<std::string>> virtualPorts(const std::string &root, const std::string &interface);
+/// Network interfaces of the virtual functions (SR-IOV) of such a port, in their order; those that are on the host.
+Result<std::vector<std::string>> virtualInfinibandPorts(const std::string &root, const std::string &interface);
+/// The same of an Ethernet card. NotFound: there is no such interface.
+Result<std::vector<std::string>> virtualCards(const std::string &root, const std::string &interface);
 
 } // namespace lxmgr::sysfs

@@ -138,6 +138,10 @@ struct Nic {
     std::vector<std::string> routes;      ///< Subnets that the host reaches by it.
     std::uint64_t ingress = 0, egress = 0; ///< Most bits a second to the guest, from it; 0: no limit.
     bool isolated = false;                 ///< Does not reach other such ports of the bridge.
+    std::vector<std::string> hostAddresses; ///< Of the host's end, one a family; of a family that has none here it is the usual one.
+    std::uint32_t hostTable4 = 0, hostTable6 = 0; ///< Routing tables that get the routes, too; 0: none.
+    std::uint32_t queueLength = 0;                ///< Packets that may wait at either end; 0: the kernel's.
+    bool hairpin = false;                  ///< What it sends may come back to it: it is reached by addresses of the host, from itself too.
     // Known when it is plugged in.
     std::uint32_t index = 0; ///< Inside, of a card with no end on the host; 0: not known.
     std::string hostMac;     ///< Physical: what it had on the host, and gets back.

@@ -26,6 +26,7 @@ private slots:
     void infinibandComesBack();
     void infinibandKeepsItsNodes();
     void virtualPortsAreSharedOut();
+    void virtualCardsAreSharedOut();
     void whatInfinibandCannotBeIsRefused_data();
     void whatInfinibandCannotBeIsRefused();
     void graphicsCards();
@@ -338,6 +339,48 @@ void TestHostDevices::virtualPortsAreSharedOut()
     deleteAll();
     QCOMPARE(onHost("ib0v1") + onHost("ib0v2"), ",UP, mtu 1450,UP, mtu 1450");
     disconnectPorts({"ib0", "ib0v1", "ib0v2", "ib0v3"});
+}
+
+void TestHostDevices::virtualCardsAreSharedOut()
+{
+    emptyHost();
+    for (int i = 0; i <= 2; ++i) {
+        const QString name = i == 0 ? QString("lan0") : QString("lan0v%1").arg(i), pci = QString("0000:07:00.%1").arg(i);
+        connectPort(name, pci, i, "10:237");
+        write("devices/" + pci + "/net/" + name + "/type", "1\n");
+        QVERIFY(QDir(sysfs("devices/" + pci + "/infiniband")).removeRecursively());
+        if (i > 0)
+            QFile::link("../" + pci, sysfs(QString("devices/0000:07:00.0/virtfn%1").arg(i - 1)));
+    }
+    const QByteArray itsOwn = run({"cat", "/sys/class/net/lan0v1/address"}).out.trimmed();
+    const QString device = "fast,type=nic,nictype=sriov,parent=lan0,name=fast0";
+    launch("t1", {"-d", device});
+    launch("t2", {"-d", device});
+    QCOMPARE(onHost("lan0v1") + onHost("lan0v2"), "");
+    QCOMPARE(onHost("lan0"), ",UP, mtu 1450");
+    const QByteArray mac = m_box.text({"config", "get", "t1", "volatile.fast.hwaddr"});
+    QVERIFY(mac.startsWith("00:16:3e:"));
+    QCOMPARE(inside("t1", {"cat", "/sys/class/net/fast0/address"}), mac);
+    QCOMPARE(m_box.text({"config", "get", "t1", "volatile.fast.host_name"}), "lan0v1");
+    must({"init", "busybox", "t3", "-d", device});
+    const Run none = m_box.cli({"start", "t3"});
+    QVERIFY2(!none.ok() && none.err.contains("no virtual function of 'lan0' is free"), none.err);
+    // It keeps its address with another function, and the function gets its own back.
+    must({"stop", "--force", "t1", "t2"});
+    QCOMPARE(run({"cat", "/sys/class/net/lan0v1/address"}).out.trimmed(), itsOwn);
+    must({"start", "t3"});
+    must({"start", "t1"});
+    QCOMPARE(m_box.text({"config", "get", "t1", "volatile.fast.host_name"}), "lan0v2");
+    QCOMPARE(inside("t1", {"cat", "/sys/class/net/fast0/address"}), mac);
+    must({"config", "device", "remove", "t1", "fast"});
+    QCOMPARE(onHost("lan0v2"), ",UP, mtu 1450");
+    must({"config", "device", "add", "t1", "fast", "nic", "nictype=sriov", "parent=lan0"});
+    QCOMPARE(onHost("lan0v2"), "");
+    const Run missing = m_box.cli({"config", "device", "add", "t1", "more", "nic", "nictype=sriov", "parent=lan9"});
+    QVERIFY2(!missing.ok() && missing.err.contains("no interface 'lan9' on this host"), missing.err);
+    deleteAll();
+    QCOMPARE(onHost("lan0v1") + onHost("lan0v2"), ",UP, mtu 1450,UP, mtu 1450");
+    disconnectPorts({"lan0", "lan0v1", "lan0v2"});
 }
 
 void TestHostDevices::whatInfinibandCannotBeIsRefused_data()

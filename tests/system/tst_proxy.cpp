@@ -104,6 +104,7 @@ private slots:
     void itGoesWithTheGuest();
     void theShippedAgentWorks();
     void natIsDoneByTheFirewall();
+    void natOfIPv6IsDoneByTheFirewall();
     void natAndForwardsAreToldApart_data();
     void natAndForwardsAreToldApart();
     void theDoctorTellsWhatAProxyDoesNotGet();
@@ -580,6 +581,8 @@ void TestProxy::natIsDoneByTheFirewall()
     QCOMPARE(ask({"tcp", "192.0.2.7", "8081", "x"}), "81 x");
     QCOMPARE(ask({"udp", "192.0.2.7", "53", "x"}), "53 x");
     QCOMPARE(askInside({"tcp", "192.0.2.7", "8080", "x"}, "t2"), "80 x"); // from a neighbour
+    QCOMPARE(askInside({"tcp", "192.0.2.7", "8080", "x"}, "t1"), "80 x"); // from the guest itself
+    QCOMPARE(askInside({"udp", "192.0.2.7", "53", "x"}, "t1"), "53 x");
     // Another guest may not have the same.
     const QByteArray said = refusal({"config", "device", "add", "t2", "r", "proxy", "listen=tcp:0.0.0.0:8080", "connect=tcp:127.0.0.1:80"});
     QVERIFY2(said.contains("tcp 0.0.0.0:8080 is taken by device 'p' of instance 't1'"), said);
@@ -597,6 +600,30 @@ void TestProxy::natIsDoneByTheFirewall()
     must({"delete", "--force", "t1", "t2"});
     QCOMPARE(tables(), before);
     RUN_OK(run({"ip", "address", "del", "192.0.2.7/32", "dev", "lo"}));
+}
+
+void TestProxy::natOfIPv6IsDoneByTheFirewall()
+{
+    const QByteArray subnet = m_box.text({"network", "get", "lxmgrbr0", "ipv6.address"});
+    const QString fixed = QString::fromUtf8(subnet.left(subnet.lastIndexOf(':'))) + ":77";
+    RUN_OK(run({"ip", "address", "add", "2001:db8::7/128", "dev", "lo"}));
+    start("t1", {"-d", "eth0,ipv6.address=" + fixed});
+    start("t2");
+    // This image asks no DHCPv6 server for it.
+    QCOMPARE(inside("t1", {"ip", "-6", "address", "add", fixed + "/64", "dev", "eth0"}), "");
+    for (const char *name : {"t1", "t2"})
+        QTRY_VERIFY_WITH_TIMEOUT(inside(name, {"ip", "-6", "route"}).contains("default") && !inside(name, {"ip", "-6", "address"}).contains("tentative"), 60000);
+    answerInside({"tcp", "::", "80"});
+    const QByteArray before = tables();
+    add({"p", "proxy", "nat=true", "listen=tcp:[2001:db8::7]:8080", "connect=tcp:[::]:80"});
+    QCOMPARE(forwarder("p"), 0);
+    QCOMPARE(ask({"tcp", "2001:db8::7", "8080", "x"}), "80 x"); // from the host itself
+    QCOMPARE(askInside({"tcp", "2001:db8::7", "8080", "x"}, "t2"), "80 x");
+    QCOMPARE(askInside({"tcp", "2001:db8::7", "8080", "x"}, "t1"), "80 x");
+    must({"config", "device", "remove", "t1", "p"});
+    QCOMPARE(tables(), before);
+    must({"delete", "--force", "t1", "t2"});
+    RUN_OK(run({"ip", "address", "del", "2001:db8::7/128", "dev", "lo"}));
 }
 
 void TestProxy::natAndForwardsAreToldApart_data()
