@@ -47,6 +47,7 @@ struct Image {
     std::int64_t size = 0;
     std::optional<ImageUpdateSource> updateSource;
     std::string type = "container";
+    std::string project = "default";
     Time createdAt, lastUsedAt, uploadedAt;
 };
 template <> struct Fields<Image> {
@@ -62,6 +63,7 @@ template <> struct Fields<Image> {
         Field{"cached", &T::cached},
         Field{"filename", &T::filename},
         Field{"fingerprint", &T::fingerprint},
+        Field{"project", &T::project},
         Field{"size", &T::size},
         Field{"update_source", &T::updateSource, OmitEmpty{}},
         Field{"type", &T::type},

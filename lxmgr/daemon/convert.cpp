@@ -175,6 +175,7 @@ api::Image toApi(const store::Image &row)
     if (row.origin && !row.origin->alias.empty())
         image.updateSource = api::ImageUpdateSource{row.origin->alias, row.origin->certificate, row.origin->protocol, row.origin->server, "container"};
     image.fingerprint = row.fingerprint;
+    image.project = row.project;
     image.size = static_cast<std::int64_t>(row.size);
     image.createdAt = timeOf(row.createdAt);
     image.lastUsedAt = timeOf(row.lastUsedAt);

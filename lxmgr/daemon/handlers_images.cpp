@@ -46,8 +46,10 @@ Status list(Context &context, Request &request, const Responder &responder)
     std::string json;
     api::JsonWriter writer(json);
     writer.beginArray();
-    for (const store::Image &row : TRY(store::listImages(context.db, request.project()))) {
-        if (row.status != store::ImageStatus::Ready || !visible(request, row))
+    const bool all = request.query.flag("all-projects");
+    for (const store::Image &row : TRY(store::listImages(context.db, all ? "" : request.project()))) {
+        const bool isShown = all ? row.isPublic || request.caller.mayUse(row.project) : visible(request, row);
+        if (row.status != store::ImageStatus::Ready || !isShown)
             continue;
         const api::Image image = toApi(row);
         if (!filter.matches(image))

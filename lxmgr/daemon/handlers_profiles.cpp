@@ -108,7 +108,10 @@ api::Profile shown(const Request &request, const store::Profile &row)
 
 Status profileList(Context &context, Request &request, const Responder &responder)
 {
-    const auto rows = TRY(store::listProfiles(context.db, request.project()));
+    const bool all = request.query.flag("all-projects");
+    auto rows = TRY(store::listProfiles(context.db, all ? "" : request.project()));
+    if (all)
+        std::erase_if(rows, [&](const store::Profile &row) { return !request.caller.mayUse(row.project); });
     const auto url = [](const store::Profile &row) { return urlOf("profiles", row.name, row.project); };
     sendList(request, responder, rows, url, [&](const store::Profile &row) { return shown(request, row); });
     return {};

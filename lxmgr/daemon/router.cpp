@@ -3,6 +3,7 @@
 #include "api/operations.h"
 #include "base/text.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -80,7 +81,8 @@ bool foreignPage(const Request &request)
 bool listsAllProjects(api::RouteId route)
 {
     using enum api::RouteId;
-    return route == InstanceList || route == Events || route == OperationList || route == VolumeList || route == VolumeListOfType;
+    constexpr api::RouteId kThese[] = {InstanceList, Events, OperationList, VolumeList, VolumeListOfType, ProfileList, ImageList};
+    return std::ranges::find(kThese, route) != std::end(kThese);
 }
 
 } // namespace

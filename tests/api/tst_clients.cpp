@@ -296,6 +296,20 @@ void TestClients::goThroughADay(const QString &name, const QString &program, boo
     expect({"project", "rename", "team", "crew"});
     expect({"project", "delete", "crew"});
     end();
+    begin("trust");
+    expect(isIncus ? QStringList{"config", "trust", "add", "friend"} : QStringList{"config", "trust", "add", "--name", "friend"}, "friend");
+    expect({"config", "trust", "list-tokens"}, "friend");
+    expect({"config", "trust", "revoke-token", "friend"});
+    expect({"config", "trust", "list-tokens", "-f", "csv"}, "");
+    expect({"config", "trust", "list"}, "client");
+    {
+        (void)identityOf(name + "-friend");
+        const QString certificate = m_box.rest("GET", "/1.0/certificates").body["metadata"].toArray().last().toString().section('/', -1);
+        expect({"config", "trust", "show", certificate}, "restricted: false");
+        expect({"config", "trust", "edit", certificate}, {}, "name: renamed\ntype: client\nrestricted: false\nprojects: []\n");
+        expect({"config", "trust", "show", certificate}, "name: renamed");
+    }
+    end();
     begin("remote"); // over HTTPS
     expect({"remote", "add", "far", QString::fromUtf8(m_box.text({"config", "trust", "add", name, "-q"}))});
     expect({"remote", "list", "-f", "csv"}, "https://127.0.0.1:8443");
