@@ -152,8 +152,12 @@ void checkTogether(const InstanceConfig &config, Findings &findings)
             "security.syscalls.allow does not go together with security.syscalls.deny, deny_compat and deny_default");
     if (config.privileged.value_or(false) && (config.idmapBase || config.idmapSize || config.idmapIsolated || config.rawIdmap))
         invalid("security.idmap.* and raw.idmap do not go together with security.privileged=true: there is no id map then");
-    if (config.privileged.value_or(false) && (config.interceptMknod.value_or(false) || config.interceptSetxattr.value_or(false)))
-        invalid("security.syscalls.intercept.mknod and .setxattr do not go together with security.privileged=true: it may do both itself");
+    for (const std::optional<bool> *own : {&config.interceptMknod, &config.interceptScheduler, &config.interceptSetxattr})
+        if (config.privileged.value_or(false) && own->value_or(false)) {
+            invalid("security.syscalls.intercept.mknod, .sched_setscheduler and .setxattr do not go together with security.privileged=true: "
+                    "it may do these itself");
+            break;
+        }
     if (config.swapPriority && config.memorySwap && !config.memorySwap->allowed)
         invalid("limits.memory.swap.priority does not go together with limits.memory.swap=false: nothing is swapped then");
 }

@@ -53,7 +53,7 @@ struct InstanceConfig {
     std::optional<bool> idmapIsolated;
     std::optional<std::uint32_t> idmapSize;
     std::optional<IdMapList> rawIdmap;
-    std::optional<bool> interceptMknod, interceptSetxattr, interceptSysinfo;
+    std::optional<bool> interceptMknod, interceptScheduler, interceptSetxattr, interceptSysinfo;
     std::optional<LineList> syscallsAllow;
     std::optional<LineList> syscallsDeny;
     std::optional<bool> syscallsDenyCompat;

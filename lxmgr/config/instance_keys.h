@@ -59,6 +59,7 @@ inline constexpr Key<C> kInstanceKeys[] = {
     {"security.syscalls.deny_compat", field<&C::syscallsDenyCompat>,  Apply::Restart, "false",      "Refuse system calls of another word size (i386 on x86_64)."},
     {"security.syscalls.deny_default",field<&C::syscallsDenyDefault>, Apply::Restart, "true",       "Refuse the system calls on the default list."},
     {"security.syscalls.intercept.mknod",    field<&C::interceptMknod>,    Apply::Restart, "false", "Let it make the device nodes null, zero, full, random, urandom, tty, console and 0:0 (what overlay says that a file is gone by)."},
+    {"security.syscalls.intercept.sched_setscheduler", field<&C::interceptScheduler>, Apply::Restart, "false", "Let its root set real-time priorities and the policies of its users' threads: it may keep the host's processors busy."},
     {"security.syscalls.intercept.setxattr", field<&C::interceptSetxattr>, Apply::Restart, "false", "Let it say trusted.overlay.opaque=y of a folder."},
     {"security.syscalls.intercept.sysinfo",  field<&C::interceptSysinfo>,  Apply::Restart, "false", "sysinfo(2) tells its own memory, processes and time since its start."},
     {"snapshots.expiry",              field<&C::snapshotsExpiry>,     Apply::Live,    "never",      "How long snapshots are kept: 2w, or 1d 12H (M minutes, H hours, d days, w weeks, m months, y years)."},
@@ -84,7 +85,6 @@ inline constexpr std::string_view kUnsupportedInstanceKeys[] = {
     "security.guestapi.images", "security.iommu",
     "security.secureboot", "security.sev", "security.sev.*", "security.syscalls.intercept.bpf",
     "security.syscalls.intercept.bpf.devices", "security.syscalls.intercept.mount", "security.syscalls.intercept.mount.*",
-    "security.syscalls.intercept.sched_setscheduler",
     "smbios11.*", "systemd.credential-binary.*", "systemd.credential.*", "ubuntu_pro.guest_attach",
 };
 static_assert(std::ranges::is_sorted(kUnsupportedInstanceKeys));

@@ -95,7 +95,9 @@ struct Judge {
             return refusal(name, "restricted.containers.privilege", "allow");
         if (name == "security.nesting" && on && !allowed(project.nesting))
             return refusal(name, "restricted.containers.nesting", "allow");
-        if (name.starts_with("security.syscalls.intercept.")) {
+        if (name == "security.syscalls.intercept.sched_setscheduler" && !on)
+            return {};
+        if (name.starts_with("security.syscalls.intercept.") && name != "security.syscalls.intercept.sched_setscheduler") {
             if (on && !allowed(project.interception))
                 return refusal(name, "restricted.containers.interception", "allow");
             return {};

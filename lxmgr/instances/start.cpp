@@ -54,7 +54,10 @@ seccomp::Policy seccompOf(const config::InstanceConfig &config)
 
 seccomp::Intercepts interceptsOf(const config::InstanceConfig &config)
 {
-    return {config.interceptMknod.value_or(false), config.interceptSetxattr.value_or(false), config.interceptSysinfo.value_or(false)};
+    return {.mknod = config.interceptMknod.value_or(false),
+            .setxattr = config.interceptSetxattr.value_or(false),
+            .sysinfo = config.interceptSysinfo.value_or(false),
+            .scheduler = config.interceptScheduler.value_or(false)};
 }
 
 } // namespace

@@ -268,6 +268,8 @@ Result<std::string> compileIntercepts(const Intercepts &intercepts)
         TRY(askForAttributes(filter));
     if (intercepts.sysinfo)
         TRY(addRule(filter, "sysinfo", SCMP_ACT_NOTIFY));
+    if (intercepts.scheduler)
+        TRY(addRule(filter, "sched_setscheduler", SCMP_ACT_NOTIFY));
     return exported(filter);
 }
 

@@ -1,23 +1,19 @@
 #include "runtime/intercept.h"
 
 #include "base/text.h"
-#include "kernel/caps.h"
 #include "kernel/cgroup.h"
 #include "kernel/files.h"
-#include "kernel/idmap.h"
 #include "kernel/notify.h"
 #include "kernel/sys.h"
+#include "runtime/caller.h"
 #include "runtime/handshake.h"
-#include "runtime/ids.h"
 #include "runtime/inside.h"
 #include "spec/spawn.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <ctime>
-#include <functional>
 #include <linux/capability.h>
 #include <list>
 #include <poll.h>
@@ -44,168 +40,6 @@ constexpr std::size_t kMostWorkers = 16;
 constexpr std::size_t kLongestPath = 4096; ///< PATH_MAX, with its end.
 constexpr std::size_t kLongestName = 256;  ///< XATTR_NAME_MAX and its end.
 
-/// What all calls of one guest have in common.
-struct Scene {
-    const spec::LaunchSpec &spec;
-    dev_t nsDevice = 0; ///< Of the guest's own user namespace.
-    ino_t nsInode = 0;
-    timespec began{};
-};
-
-// The caller, as long as it waits
-
-struct Caller {
-    Fd proc; ///< Its folder in /proc: other than its number it never becomes another's.
-    uid_t uid = 0;
-    gid_t gid = 0; ///< Those that files are looked at and made with, on the host.
-    std::vector<gid_t> groups;
-    std::uint64_t capabilities = 0;
-    mode_t umask = 022;
-    bool isGuests = false; ///< In the guest's own user namespace, not in one that was made inside.
-};
-
-std::vector<std::string> statusFields(const std::string &status, std::string_view name)
-{
-    for (const std::string &line : split(status, '\n'))
-        if (line.starts_with(name))
-            return words(std::string_view(line).substr(name.size()));
-    return {};
-}
-
-Result<std::uint64_t> statusNumber(const std::string &status, std::string_view name, std::size_t field)
-{
-    const std::vector<std::string> fields = statusFields(status, name);
-    if (fields.size() <= field)
-        return Error(Code::Corrupt, "/proc/PID/status has no " + std::string(name), ESRCH);
-    return parseUnsigned(fields[field], 0, UINT32_MAX);
-}
-
-Result<std::uint64_t> statusBits(const std::string &status, std::string_view name, int base)
-{
-    const std::vector<std::string> fields = statusFields(status, name);
-    if (fields.empty())
-        return Error(Code::Corrupt, "/proc/PID/status has no " + std::string(name), ESRCH);
-    return std::strtoull(fields[0].c_str(), nullptr, base);
-}
-
-Result<Caller> pin(const Scene &scene, const Fd &listener, const notify::Call &call)
-{
-    constexpr std::size_t kFileSystem = 3; // real, effective, saved, of files
-    Caller caller;
-    caller.proc = TRY(sys::open("/proc/" + std::to_string(call.thread), O_PATH | O_DIRECTORY));
-    if (!notify::waits(listener, call.id)) // the number may have been another's when it was opened
-        return Error(Code::NotFound, "the caller has died", ESRCH);
-    const std::string status = TRY(files::read(caller.proc, "status"));
-    caller.uid = static_cast<uid_t>(TRY(statusNumber(status, "Uid:", kFileSystem)));
-    caller.gid = static_cast<gid_t>(TRY(statusNumber(status, "Gid:", kFileSystem)));
-    for (const std::string &group : statusFields(status, "Groups:"))
-        caller.groups.push_back(static_cast<gid_t>(TRY(parseUnsigned(group, 0, UINT32_MAX))));
-    caller.capabilities = TRY(statusBits(status, "CapEff:", 16));
-    caller.umask = static_cast<mode_t>(TRY(statusBits(status, "Umask:", 8)));
-    const auto space = TRY(sys::fstatat(caller.proc, "ns/user", 0));
-    caller.isGuests = space.st_dev == scene.nsDevice && space.st_ino == scene.nsInode;
-    return caller;
-}
-
-bool has(const Caller &caller, unsigned capability) { return (caller.capabilities >> capability & 1) != 0; }
-
-/// Up to its end, which is there within `most` bytes; EFAULT and ENAMETOOLONG else.
-Result<std::string> readText(const Caller &caller, std::uint64_t address, std::size_t most)
-{
-    const Fd memory = TRY(sys::openat(caller.proc, "mem", O_RDONLY));
-    std::string text;
-    constexpr std::size_t kPage = 4096;
-    std::array<char, kPage> buffer;
-    while (text.size() < most) {
-        const std::size_t wanted = std::min(kPage - address % kPage, most - text.size()); // the next page may not be there
-        const ssize_t got = ::pread(memory.get(), buffer.data(), wanted, static_cast<off_t>(address));
-        if (got <= 0)
-            return Error(Code::Invalid, "the caller's memory", EFAULT);
-        const std::string_view part(buffer.data(), static_cast<std::size_t>(got));
-        const std::size_t end = part.find('\0');
-        text += part.substr(0, end);
-        if (end != std::string_view::npos)
-            return text;
-        address += static_cast<std::uint64_t>(got);
-    }
-    return Error(Code::Invalid, "the caller's text is too long", ENAMETOOLONG);
-}
-
-// In the caller's place
-
-Status setEffective(std::uint64_t wanted)
-{
-    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct data[2]{};
-    TRY(sys::call("capget", {}, [&] { return ::syscall(SYS_capget, &header, data); }));
-    for (unsigned word = 0; word < 2; ++word)
-        data[word].effective = data[word].permitted & static_cast<std::uint32_t>(wanted >> (32 * word));
-    TRY(sys::call("capset", {}, [&] { return ::syscall(SYS_capset, &header, data); }));
-    return {};
-}
-
-/// Where the caller's paths begin.
-struct Place {
-    Fd root, base; ///< base: its working folder, or the descriptor it gave.
-};
-
-Result<Place> placeOf(const Caller &caller, int folder)
-{
-    Place place;
-    place.root = TRY(sys::openat(caller.proc, "root", O_PATH | O_DIRECTORY));
-    auto base = sys::openat(caller.proc, folder == AT_FDCWD ? "cwd" : "fd/" + std::to_string(folder), O_PATH);
-    if (!base && base.error().errnum == ENOENT && folder != AT_FDCWD)
-        return Error(Code::Invalid, "no such descriptor", EBADF);
-    place.base = TRY(std::move(base));
-    return place;
-}
-
-/// From here on paths mean what they mean to the caller, and are refused as they would be to it. Never goes back.
-Status becomeCaller(const Scene &scene, const Caller &caller, const Place &place)
-{
-    const Ids ids = Ids::of(scene.spec.idmap);
-    const auto uid = idmap::toInside(ids.uids, caller.uid);
-    const auto gid = idmap::toInside(ids.gids, caller.gid);
-    if (!uid || !gid)
-        return Error(Code::Forbidden, "the caller's ids are not the guest's", EPERM);
-    TRY(sys::setgroups(caller.groups)); // by their numbers on the host
-    const Fd space = TRY(sys::openat(caller.proc, "ns/user", O_RDONLY));
-    TRY(sys::setns(space, CLONE_NEWUSER));
-    TRY(sys::fchdir(place.root));
-    TRY(sys::call("chroot", {}, [] { return ::chroot("."); }));
-    if (S_ISDIR(TRY(sys::fstat(place.base)).st_mode))
-        TRY(sys::fchdir(place.base));
-    TRY(sys::setresgid(*gid));
-    TRY(sys::setresuid(*uid));
-    TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL)); // new ids took it away
-    return setEffective(caller.capabilities);
-}
-
-Status checkAccess(const Fd &file, int wanted)
-{
-    TRY(sys::call("faccessat2", {}, [&] { return ::syscall(SYS_faccessat2, file.get(), "", wanted, AT_EACCESS | AT_EMPTY_PATH); }));
-    return {};
-}
-
-/// What `open` finds in the caller's place. Its errors are the caller's.
-Result<Fd> openAsCaller(const Scene &scene, const Caller &caller, const Place &place, const std::function<Result<Fd>()> &open, int access)
-{
-    Fd found;
-    const auto work = [&](spec::Channel &parent) -> Status {
-        TRY(becomeCaller(scene, caller, place));
-        const Fd file = TRY(open());
-        TRY(checkAccess(file, access));
-        return parent.send(wire(Handshake::Listener), {}, {file.get()});
-    };
-    TRY(inChild(work, [&](spec::Packet &packet) {
-        if (packet.fds.size() == 1)
-            found = std::move(packet.fds[0]);
-    }));
-    if (!found)
-        return Error(Code::Internal, "nothing came back", EIO);
-    return found;
-}
-
 // mknod(2), mknodat(2)
 
 struct Node {
@@ -224,7 +58,7 @@ Result<notify::Answer> makeNode(const Scene &scene, const Caller &caller, const 
     const auto mode = static_cast<mode_t>(call.arguments[first + 1]);
     const auto device = static_cast<std::uint32_t>(call.arguments[first + 2]);
     const bool known = std::ranges::any_of(kNodes, [&](const Node &node) { return makedev(node.major, node.minor) == device; });
-    if (!caller.isGuests || !S_ISCHR(mode) || !known || !has(caller, CAP_MKNOD))
+    if (!caller.isGuests || !S_ISCHR(mode) || !known || !caller.has(CAP_MKNOD))
         return kGoOn; // and the kernel says what it says without us
     const std::string path = TRY(readText(caller, call.arguments[first], kLongestPath));
     if (path.empty() || path.ends_with('/'))
@@ -256,15 +90,13 @@ constexpr std::string_view kOpaque = "trusted.overlay.opaque";
 
 Result<notify::Answer> setAttribute(const Scene &scene, const Caller &caller, const notify::Call &call)
 {
-    if (!caller.isGuests || !has(caller, CAP_SYS_ADMIN) || call.arguments[3] != 1)
+    if (!caller.isGuests || !caller.has(CAP_SYS_ADMIN) || call.arguments[3] != 1)
         return kGoOn;
     const auto name = readText(caller, call.arguments[1], kLongestName);
     if (!name || *name != kOpaque)
         return kGoOn; // the kernel reads it again, and decides by that
-    const Fd memory = TRY(sys::openat(caller.proc, "mem", O_RDONLY));
     char value = 0;
-    if (::pread(memory.get(), &value, 1, static_cast<off_t>(call.arguments[2])) != 1)
-        return Error(Code::Invalid, "the caller's memory", EFAULT);
+    TRY(readBytes(caller, call.arguments[2], &value, 1));
     if (value != 'y')
         return kGoOn;
     const bool byDescriptor = call.number == SYS_fsetxattr;
@@ -318,6 +150,43 @@ Result<notify::Answer> tellResources(const Scene &scene, const Caller &caller, c
     return notify::Answer{};
 }
 
+// sched_setscheduler(2)
+
+constexpr int kPolicies[] = {SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE};
+
+/// The kernel's own answer to whether the caller may change how `thread` runs: of its own user, or with CAP_SYS_NICE in the user
+/// namespace of that. sched_setaffinity(2) asks just this before it finds that no processor is none to run on.
+Status checkMaySchedule(const Scene &scene, const Caller &caller, pid_t thread)
+{
+    TRY(takeRights(scene, caller));
+    const unsigned long none = 0;
+    const auto asked = sys::call("sched_setaffinity", {}, [&] { return ::syscall(SYS_sched_setaffinity, thread, sizeof none, &none); });
+    return asked || asked.error().errnum == EINVAL ? Status() : Status(asked.error());
+}
+
+Result<notify::Answer> setScheduler(const Scene &scene, const Caller &caller, const notify::Call &call)
+{
+    const auto given = static_cast<pid_t>(call.arguments[0]);
+    const auto policy = static_cast<int>(call.arguments[1]);
+    const bool known = std::ranges::find(kPolicies, policy & ~SCHED_RESET_ON_FORK) != std::end(kPolicies);
+    if (!caller.isGuests || !caller.has(CAP_SYS_NICE) || given < 0 || !known || call.arguments[2] == 0)
+        return kGoOn;
+    sched_param parameters{};
+    TRY(readBytes(caller, call.arguments[2], &parameters, sizeof parameters));
+    const pid_t thread = given == 0 ? caller.ownNumber : given;
+    // Children from here on are in the caller's pid namespace: there its number means what it means to the caller, and none
+    // means a process of the host.
+    const Fd numbers = TRY(sys::openat(caller.proc, "ns/pid", O_RDONLY));
+    TRY(sys::setns(numbers, CLONE_NEWPID));
+    TRY(inChild([&](spec::Channel &) { return checkMaySchedule(scene, caller, thread); }));
+    TRY(inChild([&](spec::Channel &) -> Status {
+        TRY(sys::prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, SIGKILL));
+        TRY(sys::call("sched_setscheduler", {}, [&] { return ::sched_setscheduler(thread, policy, &parameters); }));
+        return {};
+    }));
+    return notify::Answer{};
+}
+
 struct Handler {
     int number;
     Result<notify::Answer> (*run)(const Scene &, const Caller &, const notify::Call &);
@@ -331,6 +200,7 @@ constexpr Handler kHandlers[] = {
     {SYS_lsetxattr, &setAttribute },
     {SYS_fsetxattr, &setAttribute },
     {SYS_sysinfo,   &tellResources},
+    {SYS_sched_setscheduler, &setScheduler},
 };
 
 Result<notify::Answer> handled(const Scene &scene, const Fd &listener, const notify::Call &call)
@@ -338,7 +208,7 @@ Result<notify::Answer> handled(const Scene &scene, const Fd &listener, const not
     const auto handler = std::ranges::find(kHandlers, call.number, &Handler::number);
     if (handler == std::end(kHandlers))
         return kGoOn; // the filter asks for no other
-    return handler->run(scene, TRY(pin(scene, listener, call)), call);
+    return handler->run(scene, TRY(pinCaller(scene, listener, call)), call);
 }
 
 /// In a process of its own: whatever the caller's memory, paths and file systems do, only this call waits for them.

@@ -6,6 +6,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -488,17 +489,44 @@ static int resources(int argc, char **argv)
 
 static const struct {
     const char *name;
+    int policy;
+} kPolicies[] = {{"other", SCHED_OTHER}, {"fifo", SCHED_FIFO}, {"rr", SCHED_RR}, {"batch", SCHED_BATCH}, {"idle", SCHED_IDLE}, {"bad", 77}};
+
+/* schedule PID POLICY PRIORITY: sets it and says what it is then; a fourth word: from memory that is not there */
+static int schedule(int argc, char **argv)
+{
+    if (argc < 3)
+        return 2;
+    int policy = -1;
+    struct sched_param parameters = {.sched_priority = atoi(argv[2])};
+    for (size_t i = 0; i < sizeof kPolicies / sizeof kPolicies[0]; i++)
+        if (!strcmp(argv[1], kPolicies[i].name))
+            policy = kPolicies[i].policy;
+    pid_t pid = atoi(argv[0]);
+    if (syscall(SYS_sched_setscheduler, pid, policy, argc > 3 ? (void *)8 : &parameters) != 0)
+        return outcome(-1);
+    int now = sched_getscheduler(pid);
+    sched_getparam(pid, &parameters);
+    for (size_t i = 0; i < sizeof kPolicies / sizeof kPolicies[0]; i++)
+        if (now == kPolicies[i].policy)
+            printf("%s %d\n", kPolicies[i].name, parameters.sched_priority);
+    return 0;
+}
+
+static const struct {
+    const char *name;
     int (*run)(int, char **);
 } kWords[] = {{"eat", eat},     {"hold", hold},   {"forks", forks}, {"spin", spin}, {"call", call},
               {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count},
               {"ask", ask},   {"sink", sink}, {"pour", pour}, {"frames", frames}, {"hear", hear},
-              {"answer", answer}, {"request", request}, {"node", node}, {"nodes", nodes}, {"attribute", attribute}, {"resources", resources}};
+              {"answer", answer}, {"request", request}, {"node", node}, {"nodes", nodes}, {"attribute", attribute}, {"resources", resources},
+              {"schedule", schedule}};
 
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < sizeof kWords / sizeof kWords[0]; i++)
         if (!strcmp(argv[1], kWords[i].name))
             return kWords[i].run(argc - 2, argv + 2);
-    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request|node|nodes|attribute|resources\n");
+    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request|node|nodes|attribute|resources|schedule\n");
     return 2;
 }

@@ -3,7 +3,9 @@
 
 #include <QDir>
 #include <QFile>
+#include <QProcess>
 #include <csignal>
+#include <sched.h>
 #include <sys/xattr.h>
 
 using namespace lxmgr::test;
@@ -19,6 +21,8 @@ private slots:
     void pathsMeanWhatTheyMeanInside();
     void opaqueFoldersAreMade();
     void sysinfoTellsItsOwn();
+    void threadsAreScheduledByTheGuestsRoot();
+    void onlyThreadsOfTheGuestAreScheduled();
     void goesOnWithoutDaemonAndWithAStoppedMonitor();
     void isOffUnlessAskedFor();
     void badCombinationsAreRefused();
@@ -182,6 +186,68 @@ void TestIntercepts::sysinfoTellsItsOwn()
     QVERIFY2(inside("t1", {"uptime"}).contains("up 0 min"), inside("t1", {"uptime"}));
 }
 
+void TestIntercepts::threadsAreScheduledByTheGuestsRoot()
+{
+    launchWith("t1", {"sched_setscheduler"});
+    // As without: its own, downwards.
+    QCOMPARE(probe("t1", {"schedule", "0", "batch", "0"}), QByteArray("batch 0"));
+    QCOMPARE(probe("t1", {"schedule", "0", "idle", "0"}), QByteArray("idle 0"));
+    // What the kernel refuses a root that is none: another user's.
+    QCOMPARE(inside("t1", {"sh", "-c", "su -s /bin/sh nobody -c 'sleep 300 & echo $!' >/srv/pid; /probe schedule $(cat /srv/pid) idle 0; /probe schedule $(cat /srv/pid) other 0"}),
+             QByteArray("idle 0\nother 0"));
+    // The kernel's own answers stay.
+    QCOMPARE(probe("t1", {"schedule", "0", "fifo", "100"}), QByteArray("EINVAL"));
+    QCOMPARE(probe("t1", {"schedule", "0", "other", "3"}), QByteArray("EINVAL"));
+    QCOMPARE(probe("t1", {"schedule", "0", "bad", "0"}), QByteArray("EINVAL"));
+    QCOMPARE(probe("t1", {"schedule", "-5", "other", "0"}), QByteArray("EINVAL"));
+    QCOMPARE(probe("t1", {"schedule", "999999", "other", "0"}), QByteArray("ESRCH"));
+    QCOMPARE(probe("t1", {"schedule", "0", "other", "0", "bad"}), QByteArray("EFAULT"));
+    // Real time: a kernel that shares it out by control group wants some for the guest's.
+    const QString group = "/sys/fs/cgroup/cpu/" + m_box.scope().cgroupBase;
+    if (QFile::exists(group + "/t1/cpu.rt_runtime_us")) {
+        QCOMPARE(probe("t1", {"schedule", "0", "fifo", "7"}), QByteArray("EPERM"));
+        for (const QString &folder : {group, group + "/t1"}) {
+            QFile share(folder + "/cpu.rt_runtime_us");
+            QVERIFY(share.open(QIODevice::WriteOnly | QIODevice::Unbuffered));
+            QCOMPARE(share.write("50000"), qint64(5));
+        }
+    }
+    QCOMPARE(probe("t1", {"schedule", "0", "fifo", "7"}), QByteArray("fifo 7"));
+    QCOMPARE(probe("t1", {"schedule", "0", "rr", "99"}), QByteArray("rr 99"));
+    QCOMPARE(inside("t1", {"sh", "-c", "/probe schedule $(cat /srv/pid) rr 3; /probe schedule $(cat /srv/pid) other 0"}), QByteArray("rr 3\nother 0"));
+    const Run user = m_box.cli({"exec", "t1", "--user", "1000", "--", "/probe", "schedule", "0", "fifo", "1"});
+    QCOMPARE(user.out.trimmed(), QByteArray("EPERM"));
+    QCOMPARE(inside("t1", {"unshare", "-U", "-r", "/probe", "schedule", "0", "fifo", "1"}), QByteArray("EPERM"));
+    // By its number in a pid namespace made inside, where 1 is another than the guest's init.
+    QCOMPARE(inside("t1", {"unshare", "-p", "-f", "/probe", "schedule", "1", "fifo", "2"}), QByteArray("fifo 2"));
+    QCOMPARE(probe("t1", {"schedule", "1", "other", "0"}), QByteArray("other 0"));
+    must({"config", "unset", "t1", "security.syscalls.intercept.sched_setscheduler"});
+    must({"restart", "--force", "t1"});
+    QCOMPARE(probe("t1", {"schedule", "0", "fifo", "7"}), QByteArray("EPERM"));
+}
+
+void TestIntercepts::onlyThreadsOfTheGuestAreScheduled()
+{
+    launchWith("t1", {"sched_setscheduler"});
+    launch("t2");
+    QProcess own;
+    own.start("sleep", {"300"});
+    QVERIFY(own.waitForStarted());
+    const int other = m_box.initPid("t2"), monitor = m_box.monitorPid("t1");
+    for (const int pid : {static_cast<int>(own.processId()), other, monitor, interceptors("t1").value(0)}) {
+        const QByteArray number = QByteArray::number(pid);
+        // Their numbers on the host mean nothing inside, or another.
+        if (inside("t1", {"sh", "-c", "test -d /proc/" + QString(number) + " && echo there; exit 0"}).isEmpty())
+            QCOMPARE(probe("t1", {"schedule", number, "idle", "0"}), QByteArray("ESRCH"));
+        QCOMPARE(::sched_getscheduler(pid), SCHED_OTHER);
+    }
+    own.kill();
+    own.waitForFinished();
+    // Whoever asks dies meanwhile: nobody is held up.
+    QCOMPARE(inside("t1", {"sh", "-c", "for i in $(seq 40); do /probe schedule 0 batch 0 >/dev/null & kill -9 $! 2>/dev/null; done; wait; /probe schedule 0 batch 0"}),
+             QByteArray("batch 0"));
+}
+
 void TestIntercepts::goesOnWithoutDaemonAndWithAStoppedMonitor()
 {
     launchWith("t1", {"mknod", "sysinfo"});
@@ -235,7 +301,7 @@ void TestIntercepts::badCombinationsAreRefused()
     const Run privileged = m_box.cli({"create", "busybox", "t1", "-c", "security.privileged=true", "-c", "security.syscalls.intercept.mknod=true"});
     RUN_ENDS(privileged, 4);
     QVERIFY2(privileged.err.contains("security.syscalls.intercept.mknod"), privileged.told());
-    for (const char *key : {"bpf", "mount", "mount.allowed", "sched_setscheduler"}) {
+    for (const char *key : {"bpf", "mount", "mount.allowed"}) {
         const Run refused = m_box.cli({"create", "busybox", "t1", "-c", QString("security.syscalls.intercept.%1=true").arg(key)});
         RUN_ENDS(refused, 9);
         QVERIFY2(refused.err.contains(key), refused.told());

@@ -58,6 +58,7 @@ const StringMap kGood = {
     {"security.syscalls.deny_compat",    "true"             },
     {"security.syscalls.deny_default",   "false"            },
     {"security.syscalls.intercept.mknod",    "true"         },
+    {"security.syscalls.intercept.sched_setscheduler", "true"},
     {"security.syscalls.intercept.setxattr", "true"         },
     {"security.syscalls.intercept.sysinfo",  "false"        },
     {"snapshots.expiry",                 "2w 1d"            },
