@@ -92,9 +92,19 @@ FormReader::FormReader(std::string_view contentType, Open open)
     // The line feed in front lets the first boundary look like the others.
 }
 
+FormReader::FormReader(std::string_view contentType, Open open, Sink sink, std::uint64_t position)
+    : FormReader(contentType, std::move(open))
+{
+    m_buffer.clear();
+    m_fed = position;
+    m_state = State::Body;
+    m_sink = std::move(sink);
+}
+
 Status FormReader::feed(std::string_view piece)
 {
     m_buffer.append(piece);
+    m_fed += piece.size();
     while (TRY(step())) {
     }
     return {};
@@ -121,8 +131,9 @@ Result<bool> FormReader::step()
             return m_buffer.size() > kLongestHead
                        ? Result<bool>(Error(Code::Corrupt, "a part of the image has no end to its head"))
                        : false;
-        TRY(beginPart(std::string_view(m_buffer).substr(0, end)));
+        const std::string head = m_buffer.substr(0, end);
         m_buffer.erase(0, end + 4);
+        TRY(beginPart(head));
         m_state = State::Body;
         return true;
     }

@@ -34,7 +34,11 @@ public:
     using Open = std::function<Result<Sink>(const std::string &name, const std::string &fileName)>;
 
     FormReader(std::string_view contentType, Open open);
+    /// Of a form whose first `position` bytes came another time: what comes now belongs to a part that was opened then.
+    FormReader(std::string_view contentType, Open open, Sink sink, std::uint64_t position);
     Status feed(std::string_view piece);
+    /// While a part is opened: of the form's bytes, where its content begins.
+    std::uint64_t position() const { return m_fed - m_buffer.size(); }
     /// Corrupt where the end is missing.
     Status finish() const;
 
@@ -47,6 +51,7 @@ private:
     Open m_open;
     std::string m_delimiter; ///< CRLF, two dashes and the boundary.
     std::string m_buffer;
+    std::uint64_t m_fed = 0; ///< Bytes of the form, to the end of the buffer.
     State m_state = State::Preamble;
     Sink m_sink;
 };

@@ -385,21 +385,31 @@ std::optional<std::uint64_t> rangeStart(const Request &request)
     return start ? std::optional(*start) : std::nullopt;
 }
 
-/// Whole, or from where the request says.
-void sendFile(const Request &request, const Responder &responder, images::ExportFile file)
+/// All of it, or from `start`.
+void sendFrom(std::uint64_t start, const Responder &responder, http::Headers headers, std::vector<BodyPart> parts)
 {
-    const std::uint64_t size = file.size.count;
-    const std::uint64_t start = rangeStart(request).value_or(0);
+    const auto sizeOf = [](const BodyPart &part) {
+        return std::holds_alternative<std::string>(part) ? std::get<std::string>(part).size() : std::get<FileRange>(part).size;
+    };
+    std::uint64_t size = 0;
+    for (const BodyPart &part : parts)
+        size += sizeOf(part);
     if (start > 0 && start >= size) {
         responder.raw(416, {{"Content-Range", "bytes */" + std::to_string(size)}}, {});
         return;
     }
-    http::Headers headers = {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + file.filename}};
     if (start > 0)
         headers.add("Content-Range", "bytes " + std::to_string(start) + "-" + std::to_string(size - 1) + "/" + std::to_string(size));
-    std::vector<BodyPart> parts;
-    parts.emplace_back(FileRange{std::move(file.file), start, size - start});
-    responder.raw(start > 0 ? 206 : 200, headers, std::move(parts));
+    std::uint64_t over = start;
+    for (BodyPart &part : parts) {
+        const std::uint64_t skipped = std::min(over, sizeOf(part));
+        over -= skipped;
+        if (auto *text = std::get_if<std::string>(&part))
+            text->erase(0, skipped);
+        else
+            std::get<FileRange>(part).offset += skipped, std::get<FileRange>(part).size -= skipped;
+    }
+    responder.raw(start > 0 ? 206 : 200, std::move(headers), std::move(parts));
 }
 
 Status exportImage(Context &context, Request &request, const Responder &responder)
@@ -407,20 +417,30 @@ Status exportImage(Context &context, Request &request, const Responder &responde
     const store::Image row = TRY(find(context, request));
     TRY(checkSecret(context, request, row, Secret::UsedUp));
     std::vector<images::ExportFile> files = TRY(context.images.files().exportFiles(row.fingerprint));
+    std::vector<BodyPart> parts;
     if (files.size() == 1) {
-        sendFile(request, responder, std::move(files[0]));
+        parts.emplace_back(FileRange{std::move(files[0].file), 0, files[0].size.count});
+        sendFrom(rangeStart(request).value_or(0), responder,
+                 {{"Content-Type", "application/octet-stream"}, {"Content-Disposition", "inline;filename=" + files[0].filename}}, std::move(parts));
         return {};
     }
-    std::vector<BodyPart> parts;
-    const std::string boundary = newSecret().substr(0, 60);
+    // The same bytes every time, so that a download that was cut off goes on within the form. Nobody makes an image in which its own
+    // hash stands, so this is no boundary that its content can forge.
+    const std::string &boundary = row.fingerprint;
+    std::string layout; // all but the files
     for (images::ExportFile &file : files) {
-        parts.emplace_back("--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + file.part + "\"; filename=\"" + file.filename +
-                           "\"\r\nContent-Type: application/octet-stream\r\n\r\n");
+        const std::string head = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"" + file.part + "\"; filename=\"" + file.filename +
+                                 "\"\r\nContent-Type: application/octet-stream\r\n\r\n";
+        layout += head;
+        parts.emplace_back(head);
         parts.emplace_back(FileRange{std::move(file.file), 0, file.size.count});
         parts.emplace_back(std::string("\r\n"));
     }
     parts.emplace_back("--" + boundary + "--\r\n");
-    responder.raw(200, {{"Content-Type", "multipart/form-data; boundary=" + boundary}}, std::move(parts));
+    // From the middle only for who shows that he has the beginning (RFC 9110, 13.1.5): others count within the files.
+    const std::string etag = api::etagOf(layout);
+    const std::uint64_t start = request.header("If-Range") == etag ? rangeStart(request).value_or(0) : 0;
+    sendFrom(start, responder, {{"Content-Type", "multipart/form-data; boundary=" + boundary}, {"ETag", etag}, {"Accept-Ranges", "bytes"}}, std::move(parts));
     return {};
 }
 

@@ -29,6 +29,7 @@ constexpr const char *kPartial = ".part-";   ///< The same of one that is gone o
 constexpr std::int64_t kKeepPartial = 7 * 86400; ///< Seconds.
 constexpr const char *kRootfs = ".rootfs";  ///< End of the name of a split image's second file.
 constexpr const char *kNote = ".yaml";
+constexpr const char *kPartialNote = ".note";
 constexpr std::size_t kChunk = 1 << 20;
 
 struct CompressionName {
@@ -205,6 +206,15 @@ void Upload::discard()
 {
     for (NewFile &part : m_state->parts)
         part.setKept(false);
+    if (!m_state->partial.empty())
+        (void)sys::unlinkat(m_state->folder, m_state->partial + kPartialNote); // mostly there is none
+}
+
+Status Upload::setNote(std::string_view text) { return files::replace(m_state->folder, m_state->partial + kPartialNote, text); }
+
+std::string Upload::note() const
+{
+    return files::read(m_state->folder, m_state->partial + kPartialNote, 1 << 16).value_or(std::string());
 }
 
 struct ImageStore::State {

@@ -81,6 +81,9 @@ public:
     /// Of one that can be resumed: from nothing / what is received goes with this object.
     Status startAgain();
     void discard();
+    /// Of one that can be resumed: a text of the caller's that is kept with what is received; "": there is none.
+    Status setNote(std::string_view text);
+    std::string note() const;
     struct State;
     explicit Upload(std::unique_ptr<State> state);
     std::unique_ptr<State> take() &&;

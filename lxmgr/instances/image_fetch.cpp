@@ -41,9 +41,12 @@ public:
     explicit UploadTarget(images::Upload &upload) : m_upload(upload) {}
     std::size_t part() const override { return m_upload.part(); }
     std::uint64_t received() const override { return m_upload.receivedOfPart().count; }
+    std::uint64_t ofAll() const override { return m_upload.received().count; }
     Status write(std::string_view piece) override { return m_upload.write(std::as_bytes(std::span(piece))); }
     Status nextPart() override { return m_upload.nextPart(); }
     Status startAgain() override { return m_upload.startAgain(); }
+    Status setNote(const std::string &text) override { return m_upload.setNote(text); }
+    std::string note() const override { return m_upload.note(); }
 
 private:
     images::Upload &m_upload;

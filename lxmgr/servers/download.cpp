@@ -66,6 +66,24 @@ std::optional<std::uint64_t> startOf(const http::ResponseHead &head)
     return start ? std::optional(*start) : std::nullopt;
 }
 
+/// Where a part of a form begins, and what must be shown for getting the form from there on: the note that is kept of it.
+struct Place {
+    std::size_t part = 0;
+    std::uint64_t start = 0;
+    std::string etag;
+    std::string contentType;
+
+    std::string format() const { return std::to_string(part) + "\n" + std::to_string(start) + "\n" + etag + "\n" + contentType; }
+    static std::optional<Place> parse(const std::string &note)
+    {
+        const std::vector<std::string> lines = split(note, '\n');
+        if (lines.size() != 4)
+            return std::nullopt;
+        const auto part = parseUnsigned(lines[0]), start = parseUnsigned(lines[1]);
+        return part && start ? std::optional(Place{static_cast<std::size_t>(*part), *start, lines[2], lines[3]}) : std::nullopt;
+    }
+};
+
 /// One attempt after another at one file, or at the one answer of the API.
 class Attempt
 {
@@ -79,27 +97,41 @@ public:
     /// From where the target stands to the end of its file, `expected` bytes long where that is known.
     Status run(const std::string &path, std::optional<std::uint64_t> expected)
     {
-        if (!expected && m_target.part() > 0)
-            TRY(startAgain()); // an answer in two parts knows no ranges
-        const std::uint64_t from = m_target.received();
+        const std::optional<Place> place = expected ? std::nullopt : placeInForm();
+        if (!expected && !place && m_target.part() > 0)
+            TRY(startAgain()); // of a form that can only come as a whole
+        const std::uint64_t from = m_target.received() + (place ? place->start : 0);
         client::Request request;
         request.mostBody = kLongestRefusal;
         if (from > 0)
             request.headers.set("Range", "bytes=" + std::to_string(from) + "-");
+        if (place)
+            request.headers.set("If-Range", place->etag);
         std::optional<client::FormReader> form;
         Status inside; // what a sink cannot say otherwise
         request.sink = [&](const http::ResponseHead &head) -> client::Sink {
             const std::string_view type = head.headers.value("Content-Type");
             if (type.starts_with("multipart/")) {
-                inside = m_target.part() == 0 && m_target.received() == 0 ? Status() : startAgain();
-                form.emplace(type, [&, first = true](const std::string &name, const std::string &) mutable -> Result<client::Sink> {
-                    const bool metadata = std::exchange(first, false);
-                    if (metadata != (name == "metadata") || (!metadata && !name.starts_with("rootfs")))
+                const bool goesOn = place && head.status == 206 && startOf(head) == from && type == place->contentType;
+                if (!goesOn && (m_target.part() > 0 || m_target.received() > 0))
+                    inside = startAgain(); // it comes from the beginning
+                if (inside && !goesOn && head.status == 206)
+                    inside = Error(Code::Unavailable, path + ": the server sends another part than the one asked for");
+                const auto open = [this, &form, type = std::string(type), etag = std::string(head.headers.value("ETag")),
+                                   next = goesOn ? place->part + 1 : 0](const std::string &name, const std::string &) mutable -> Result<client::Sink> {
+                    const std::size_t part = next++;
+                    if ((part == 0) != (name == "metadata") || (part > 0 && !name.starts_with("rootfs")))
                         return Error(Code::Corrupt, "the image's parts are others than metadata and rootfs");
-                    if (!metadata)
+                    if (part > 0)
                         TRY(m_target.nextPart());
-                    return client::Sink([this](std::string_view piece) { return take(piece, std::nullopt); });
-                });
+                    if (etag.starts_with('"')) // not a weak one ("W/…"): the same bytes
+                        TRY(m_target.setNote(Place{part, form->position(), etag, type}.format()));
+                    return contentSink();
+                };
+                if (goesOn)
+                    form.emplace(type, open, contentSink(), from);
+                else
+                    form.emplace(type, open);
                 return [&](std::string_view piece) -> Status {
                     TRY(Status(inside));
                     return form->feed(piece);
@@ -134,6 +166,18 @@ public:
     }
 
 private:
+    client::Sink contentSink()
+    {
+        return [this](std::string_view piece) { return take(piece, std::nullopt); };
+    }
+
+    /// Of what is here of a form, if it can be gone on with.
+    std::optional<Place> placeInForm() const
+    {
+        const auto place = Place::parse(m_target.note());
+        return place && place->part == m_target.part() ? place : std::nullopt;
+    }
+
     Status startAgain()
     {
         m_meter.restart();
@@ -171,11 +215,8 @@ void pause(int milliseconds, int cancelFd)
 Status download(ImageServer &server, const Offer &offer, Target &target, Progress &progress)
 {
     const auto total = static_cast<std::uint64_t>(std::max<std::int64_t>(offer.image.size, 0));
-    std::uint64_t had = target.received();
-    for (std::size_t i = 0; i < target.part() && i < offer.files.size(); ++i)
-        had += offer.files[i].size;
-    Meter meter(progress, total, had);
-    Attempt attempt(server, target, progress, meter, had, total);
+    Meter meter(progress, total, target.ofAll());
+    Attempt attempt(server, target, progress, meter, target.ofAll(), total);
     const std::string secret = server.secret().empty() ? "" : "?secret=" + http::percentEncode(server.secret());
     int tries = 0;
     for (;;) {
@@ -197,7 +238,8 @@ Status download(ImageServer &server, const Offer &offer, Target &target, Progres
         }
         if (done.error().code != Code::Unavailable)
             return done;
-        tries = target.part() == part && target.received() > before ? 1 : tries + 1;
+        const bool further = target.part() == part ? target.received() > before : target.part() > part;
+        tries = further ? 1 : tries + 1;
         if (tries == kMostTries || !secret.empty()) // a secret is good for one time
             return done;
         pause(kFirstPause << tries, server.site().patience().cancelFd);

@@ -20,6 +20,8 @@
 namespace lxmgr::test
 {
 
+constexpr const char *kBoundary = "--boundary-of-the-test";
+
 class ImageServer::Loop : public QThread
 {
 public:
@@ -74,30 +76,36 @@ private:
     {
         const QMutexLocker lock(&m_owner.m_mutex);
         const QString path = QString::fromUtf8(head.split(' ').value(1));
-        QByteArray range;
-        for (const QByteArray &line : head.split('\n'))
+        QByteArray range, ifRange;
+        for (const QByteArray &line : head.split('\n')) {
             if (line.toLower().startsWith("range:"))
                 range = line.mid(6).trimmed();
+            else if (line.toLower().startsWith("if-range:"))
+                ifRange = line.mid(9).trimmed();
+        }
         m_owner.m_requests << QString::fromUtf8(head.split(' ').value(0)) + " " + path + (range.isEmpty() ? "" : " " + QString::fromUtf8(range));
         if (!m_owner.m_files.contains(path)) {
             socket->write("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
             return;
         }
         const QByteArray whole = m_owner.m_files.value(path);
-        const qint64 from = m_owner.m_ignoreRanges || range.isEmpty() ? 0 : range.mid(6, range.indexOf('-') - 6).toLongLong();
+        const bool form = whole.startsWith(kBoundary);
+        const bool another = form && (ifRange.isEmpty() || !m_owner.m_headers.value(path).contains(ifRange));
+        const qint64 from = m_owner.m_ignoreRanges || another || range.isEmpty() ? 0 : range.mid(6, range.indexOf('-') - 6).toLongLong();
         const bool part = from > 0;
         QByteArray body = whole.mid(from);
         socket->write(part ? "HTTP/1.1 206 Partial Content\r\n" : "HTTP/1.1 200 OK\r\n");
         if (part)
             socket->write("Content-Range: bytes " + QByteArray::number(from) + "-" + QByteArray::number(whole.size() - 1) + "/" + QByteArray::number(whole.size()) + "\r\n");
-        socket->write("Content-Type: " + QByteArray(path.endsWith(".json") ? "application/json" : "application/octet-stream") + "\r\nContent-Length: " +
+        const QByteArray type = form ? "multipart/form-data; boundary=" + QByteArray(kBoundary).mid(2) : "application/octet-stream";
+        socket->write("Content-Type: " + (path.endsWith(".json") ? "application/json" : type) + "\r\nContent-Length: " +
                       QByteArray::number(body.size()) + "\r\n" + m_owner.m_headers.value(path) + "\r\n");
         if (head.startsWith("HEAD "))
             return;
         const bool image = !path.endsWith(".json");
         if (image && m_owner.m_stall) {
-            socket->write(body.left(1000));
-            m_held.append({socket, body.mid(1000)});
+            socket->write(body.left(m_owner.m_stallAfter));
+            m_held.append({socket, body.mid(m_owner.m_stallAfter)});
         } else if (image && m_owner.m_cutTimes > 0 && body.size() > m_owner.m_cutAfter) {
             --m_owner.m_cutTimes;
             socket->write(body.left(m_owner.m_cutAfter));
@@ -143,6 +151,16 @@ void ImageServer::putLink(const QString &path, const QByteArray &fingerprint, co
     m_headers.insert("/" + path, "LXD-Image-Hash: " + fingerprint + "\r\nLXD-Image-URL: " + url + "\r\n");
 }
 
+void ImageServer::putForm(const QString &path, const QByteArray &metadata, const QByteArray &rootfs, const QByteArray &etag)
+{
+    const auto part = [](const QByteArray &name, const QByteArray &content) {
+        return kBoundary + QByteArray("\r\nContent-Disposition: form-data; name=\"") + name + "\"; filename=\"" + name + "\"\r\n\r\n" + content + "\r\n";
+    };
+    put(path, part("metadata", metadata) + part("rootfs", rootfs) + kBoundary + "--\r\n");
+    const QMutexLocker lock(&m_mutex);
+    m_headers.insert("/" + path, etag.isEmpty() ? QByteArray() : "ETag: \"" + etag + "\"\r\n");
+}
+
 void ImageServer::clear()
 {
     const QMutexLocker lock(&m_mutex);
@@ -166,10 +184,11 @@ void ImageServer::ignoreRanges(bool ignore)
     m_ignoreRanges = ignore;
 }
 
-void ImageServer::stall(bool stall)
+void ImageServer::stall(bool stall, qint64 after)
 {
     const QMutexLocker lock(&m_mutex);
     m_stall = stall;
+    m_stallAfter = after;
     if (!stall)
         static_cast<Loop *>(m_thread.get())->release();
 }

@@ -33,13 +33,15 @@ public:
     void put(const QString &path, const QByteArray &content);
     /// A page that says in the head of its answer where an image is.
     void putLink(const QString &path, const QByteArray &fingerprint, const QByteArray &url);
+    /// An image in two files as the API of daemons sends it: one form. With `etag`, it may be had from the middle, too.
+    void putForm(const QString &path, const QByteArray &metadata, const QByteArray &rootfs, const QByteArray &etag);
     void clear();
     /// Of what is longer than that, only so many bytes come of each answer, `times` times; then the connection is cut.
     void cutAfter(qint64 bytes, int times);
     /// Whole files are sent, whatever part is asked for.
     void ignoreRanges(bool ignore);
-    /// Answers stand still after their first 1000 bytes until false.
-    void stall(bool stall);
+    /// Answers stand still after their first `after` bytes until false.
+    void stall(bool stall, qint64 after = 1000);
     /// "GET /path bytes=5-" of every request since the last call.
     QStringList takeRequests();
 
@@ -55,6 +57,7 @@ private:
     int m_cutTimes = 0;
     bool m_ignoreRanges = false;
     bool m_stall = false;
+    qint64 m_stallAfter = 0;
     QStringList m_requests;
     std::unique_ptr<QThread> m_thread;
 };

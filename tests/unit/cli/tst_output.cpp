@@ -213,6 +213,42 @@ private slots:
         QVERIFY(got["metadata"] == bodies[0]);
         QVERIFY(got["rootfs"] == bodies[1]);
     }
+    void formsGoOnWhereverTheyWereCut()
+    {
+        const std::string type = "multipart/form-data; boundary=b", metadata = "one\r\n-", rootfs = "two\r\n--c\r\n";
+        const auto part = [](const std::string &name, const std::string &content) {
+            return "--b\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + content + "\r\n";
+        };
+        const std::string whole = part("metadata", metadata) + part("rootfs", rootfs) + "--b--\r\n";
+        for (std::size_t cut = 0; cut < whole.size(); ++cut) {
+            std::vector<std::string> got;
+            std::vector<std::uint64_t> starts;
+            const client::Sink sink = [&](std::string_view bytes) -> Status {
+                got.back().append(bytes);
+                return {};
+            };
+            std::optional<client::FormReader> reader;
+            const auto open = [&](const std::string &, const std::string &) -> Result<client::Sink> {
+                got.emplace_back();
+                starts.push_back(reader->position());
+                return sink;
+            };
+            reader.emplace(type, open);
+            VERIFY_OK(reader->feed(whole.substr(0, cut)));
+            const std::size_t from = got.empty() ? 0 : starts.back() + got.back().size();
+            QVERIFY(from <= cut);
+            if (got.empty())
+                reader.emplace(type, open);
+            else
+                reader.emplace(type, open, sink, from);
+            VERIFY_OK(reader->feed(whole.substr(from)));
+            VERIFY_OK(reader->finish());
+            QCOMPARE(got.size(), std::size_t{2});
+            QVERIFY(got[0] == metadata && got[1] == rootfs);
+            QCOMPARE(starts[0], whole.find(metadata));
+            QCOMPARE(starts[1], whole.find(rootfs));
+        }
+    }
     void textIsClippedByColumns()
     {
         QCOMPARE(displayWidth("日本"), std::size_t{4});
