@@ -1,5 +1,6 @@
 #include "helper/program.h"
 
+#include "base/text.h"
 #include "kernel/process.h"
 #include "kernel/program.h"
 #include "kernel/sys.h"
@@ -52,6 +53,14 @@ bool drain(const Fd &fd, std::string &into, std::size_t most)
 }
 
 } // namespace
+
+Result<Fd> openProgram(const std::string &name)
+{
+    for (const char *folder : {"/usr/bin/", "/usr/sbin/", "/usr/local/bin/"})
+        if (auto program = sys::open(folder + name, O_PATH))
+            return program;
+    return Error(Code::NotFound, "program " + quoted(name) + " is not installed");
+}
 
 std::string pathOf(const Fd &fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
 

@@ -17,6 +17,9 @@ struct Ran {
     std::string words; ///< Its standard error.
 };
 
+/// Where the host has it: /usr/bin, /usr/sbin or /usr/local/bin. Before the helper shuts itself in; NotFound.
+Result<Fd> openProgram(const std::string &name);
+
 /// Runs `program` to its end with `arguments` (the first is its name), no environment, and `inherited` open. `watch` is
 /// asked now and then, if it is given, and its error ends the program. Unavailable: it could not be started.
 Result<Ran> runProgram(const Fd &program, const std::vector<std::string> &arguments, const std::vector<int> &inherited,

@@ -24,18 +24,9 @@ using namespace images;
 
 /// Above what is received: btrfs-receive(8) finds its subvolumes by the mount they are below.
 constexpr const char *kArriving = "arriving";
-constexpr const char *kPrograms[] = {"/usr/bin/btrfs", "/usr/sbin/btrfs", "/usr/local/bin/btrfs"};
 
 /// Owners, modes, attributes and nodes of all kinds; and marking a subvolume as received.
 constexpr unsigned kCapabilities[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP, CAP_MKNOD, CAP_SYS_ADMIN};
-
-Result<Fd> openBtrfs()
-{
-    for (const char *path : kPrograms)
-        if (auto program = sys::open(path, O_PATH))
-            return program;
-    return Error(Code::Unsupported, "the archive holds streams of btrfs, and btrfs is not installed (apt-get install btrfs-progs)");
-}
 
 /// Its last words: what went before is what it did.
 Error failed(const Ran &ran)
@@ -53,7 +44,9 @@ Status receiveInto(const std::string &folder)
 {
     TRY(checkObjectName("folder", folder));
     const Fd stream(kFirstFd);
-    const Fd program = TRY(openBtrfs());
+    const auto program = openProgram("btrfs");
+    if (!program)
+        return Error(Code::Unsupported, "the archive holds streams of btrfs, and btrfs is not installed (apt-get install btrfs-progs)");
     const Target target{kArriving, kTargetFd};
     TRY_IN("sandbox", enterProgramRoot(&target, [](std::vector<Part> &) { return Status(); }, [](const Fd &) { return Status(); }));
     const rlimit none{};
@@ -64,7 +57,7 @@ Status receiveInto(const std::string &folder)
     for (const unsigned capability : kCapabilities)
         keep |= 1ULL << capability;
     TRY(shutInProgram(keep));
-    const Ran ran = TRY(runProgram(program, {"btrfs", "receive", "-e", "/" + target.at + "/" + folder}, {}, [] { return Status(); }));
+    const Ran ran = TRY(runProgram(*program, {"btrfs", "receive", "-e", "/" + target.at + "/" + folder}, {}, [] { return Status(); }));
     return ran.exitCode == 0 ? Status() : Status(failed(ran));
 }
 

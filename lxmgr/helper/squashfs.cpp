@@ -21,7 +21,6 @@ namespace
 {
 
 constexpr const char *kContent = ".content";
-constexpr const char *kPrograms[] = {"/usr/bin/unsquashfs", "/usr/sbin/unsquashfs", "/usr/local/bin/unsquashfs"};
 
 /// A small file of the image; "" if there is none.
 Result<std::string> fileOf(const Fd &program, const Fd &file, const std::string &name)
@@ -124,9 +123,8 @@ Status moveUnified(const Fd &content, const Fd &target)
 
 Result<Fd> openUnsquashfs()
 {
-    for (const char *path : kPrograms)
-        if (auto program = sys::open(path, O_PATH))
-            return program;
+    if (auto program = openProgram("unsquashfs"))
+        return program;
     return Error(Code::Unsupported, "this image holds a squashfs, and unsquashfs is not installed (apt-get install squashfs-tools)");
 }
 

@@ -20,16 +20,7 @@ using namespace images;
 namespace
 {
 
-constexpr const char *kPrograms[] = {"/usr/bin/mksquashfs", "/usr/sbin/mksquashfs", "/usr/local/bin/mksquashfs"};
 constexpr std::size_t kLongestReply = 64 * 1024;
-
-Result<Fd> openProgram()
-{
-    for (const char *path : kPrograms)
-        if (auto program = sys::open(path, O_PATH))
-            return program;
-    return Error(Code::Unsupported, "compression \"squashfs\" takes mksquashfs, which is not installed (apt-get install squashfs-tools)");
-}
 
 /// Among its remarks on headers it does not know stands what ended it.
 Error failed(const Ran &ran)
@@ -72,13 +63,15 @@ Result<SquashfsWriter::Written> write(const Fd &program, const Fd &to, const Fd 
 
 Result<SquashfsWriter> SquashfsWriter::start(const Fd &to)
 {
-    const Fd program = TRY(openProgram());
+    const auto program = openProgram("mksquashfs");
+    if (!program)
+        return Error(Code::Unsupported, "compression \"squashfs\" takes mksquashfs, which is not installed (apt-get install squashfs-tools)");
     program::Pipe archive = TRY(program::Pipe::create());
     program::Pipe report = TRY(program::Pipe::create());
     // Whoever ends this process ends that one, too (enterSandbox), and with it the program.
     if (TRY(sys::call("fork", {}, [] { return ::fork(); })) == 0) {
         archive.write.reset(); // or the end of the archive would never be seen
-        serve(program, to, archive.read, report.write);
+        serve(*program, to, archive.read, report.write);
     }
     SquashfsWriter writer;
     writer.m_input = std::move(archive.write);
