@@ -659,7 +659,8 @@ constexpr Command kCommands[] = {
     {"project create", "", "<project> [<key>=<value>...]", Group::Objects, &projectCreate,
      "Create a project",
      "It has images, profiles and custom volumes of its own, and a profile 'default' that is empty at first; features.images=false, "
-     "features.profiles=false and features.storage.volumes=false let it use those of project default. Networks and pools are the host's.",
+     "features.profiles=false and features.storage.volumes=false let it use those of project default. Networks and pools are the host's; "
+     "features.networks=true keeps project default's networks from it.",
      {{"lxmgr project create team1 restricted=true limits.instances=20", ""},
       {"lxmgr project create team2 limits.memory=16GiB limits.disk=200GiB", "Each instance then needs limits.memory and a size of its root disk."},
       {"lxmgr project create scratch -c features.images=false -c features.profiles=false", ""}},

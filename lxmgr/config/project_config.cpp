@@ -95,9 +95,8 @@ Status checkWord(std::string_view name, const std::string &value)
 Status parseKey(ProjectConfig &config, const std::string &name, const std::string &value)
 {
     TRY(parseKeyOf<ProjectConfig>(config, kProjectKeys, "project key", kUnsupportedProjectKeys, name, value));
-    if (name == "features.networks" && config.ownNetworks.value_or(false))
-        return Error(Code::Unsupported, "features.networks=true is not supported: a network is an interface of the host, which has one of each name for all "
-                                        "projects (restricted.networks.access says which ones a project may use)");
+    if (name == "features.networks.zones" && !value.empty() && TRY_IN(name, parseBool(value)))
+        return Error(Code::Unsupported, name + "=" + value + " is not supported by this version (false): there are no network zones");
     return checkWord(name, value);
 }
 

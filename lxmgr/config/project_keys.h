@@ -11,7 +11,8 @@ namespace lxmgr::config
 // clang-format off
 inline constexpr Key<ProjectConfig> kProjectKeys[] = {
     {"features.images",          field<&ProjectConfig::ownImages>,   Apply::Live, "true",  "Images of its own; with false it uses those of project default, and adds to them. Changed while the project is empty."},
-    {"features.networks",        field<&ProjectConfig::ownNetworks>, Apply::Live, "false", "Networks of its own; true is not supported: all projects share the host's."},
+    {"features.networks",        field<&ProjectConfig::ownNetworks>, Apply::Live, "false", "Networks and ACLs of its own: with true it has none, for all bridges are in project default, and its NICs name an interface of the host (parent). Changed while the project is empty."},
+    {"features.networks.zones",  field<&ProjectConfig::absent>,      Apply::Live, "false", "There are no network zones: false is all it can say."},
     {"features.profiles",        field<&ProjectConfig::ownProfiles>, Apply::Live, "true",  "Profiles of its own; with false it uses those of project default. Changed while the project is empty."},
     {"features.storage.volumes", field<&ProjectConfig::ownVolumes>,  Apply::Live, "true",  "Custom volumes of its own; with false it uses those of project default, whose limits.disk counts them, and who may use the project may do with them what he likes. Changed while the project is empty."},
     {"limits.containers",        field<&ProjectConfig::limitsContainers>, Apply::Live, "", "The most instances it may have."},

@@ -113,6 +113,7 @@ inline constexpr std::string_view kExtensions[] = {
     "projects",
     "projects_limits",
     "projects_limits_disk_pool",
+    "projects_networks",
     "projects_restrictions",
     "project_usage",
     "image_types",

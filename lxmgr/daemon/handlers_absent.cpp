@@ -1,5 +1,6 @@
 // What clients ask every server for and this one has none of: they get what a server without any says, not "not found".
 #include "daemon/context.h"
+#include "daemon/project_networks.h"
 
 #include "base/text.h"
 
@@ -17,6 +18,7 @@ Status none(Context &, Request &, const Responder &responder)
 
 Status noneOfNetwork(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     TRY(context.networks.find(request.param("name")));
     responder.sync("[]");
     return {};

@@ -1,11 +1,13 @@
 // Forwards of networks, access control lists, and what the doctor finds.
 #include "daemon/context.h"
 #include "daemon/lists.h"
+#include "daemon/project_networks.h"
 
 #include "api/envelope.h"
 #include "api/network_rules.h"
 #include "api/operations.h"
 #include "base/text.h"
+#include "instances/policy.h"
 #include "network/network.h"
 
 namespace lxmgr::daemon
@@ -48,6 +50,7 @@ api::NetworkForward toApi(const store::NetworkForward &row)
 
 Status forwardList(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     const std::string &network = request.param("name");
     const auto rows = TRY(context.networks.forwards(network));
     const auto url = [&](const store::NetworkForward &row) { return urlOfForward(network, row.listenAddress); };
@@ -57,6 +60,7 @@ Status forwardList(Context &context, Request &request, const Responder &responde
 
 Status forwardCreate(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     const auto post = TRY(request.json<api::NetworkForwardPut>());
     store::NetworkForward row;
     row.listenAddress = post.listenAddress;
@@ -71,6 +75,7 @@ Status forwardCreate(Context &context, Request &request, const Responder &respon
 
 Status forwardGet(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     const std::string json = api::toJson(toApi(TRY(context.networks.findForward(request.param("name"), request.param("address")))));
     responder.sync(json, api::etagOf(json));
     return {};
@@ -78,6 +83,7 @@ Status forwardGet(Context &context, Request &request, const Responder &responder
 
 Status forwardChange(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     store::NetworkForward row = TRY(context.networks.findForward(request.param("name"), request.param("address")));
     TRY(api::checkEtag(request.ifMatch(), api::etagOf(api::toJson(toApi(row)))));
     const auto put = TRY(request.json<api::NetworkForwardPut>());
@@ -93,6 +99,7 @@ Status forwardChange(Context &context, Request &request, const Responder &respon
 
 Status forwardDelete(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     TRY(context.networks.removeForward(request.param("name"), request.param("address")));
     publish(context, request, "network-forward-deleted", urlOfForward(request.param("name"), request.param("address")));
     responder.sync();
@@ -118,9 +125,15 @@ api::NetworkAcl toApi(const UsedAcl &acl)
 
 std::string etagOfAcl(const store::NetworkAcl &row) { return api::etagOf(api::toJson(toApi(UsedAcl{row, {}}))); }
 
+/// Where the lists lie that the request is about: they belong to the networks.
+Result<std::string> aclProject(Context &context, const Request &request)
+{
+    return TRY(instances::hasOwnNetworks(context.db, request.project())) ? request.project() : std::string(store::kDefaultProject);
+}
+
 Result<store::NetworkAcl> findAcl(Context &context, const Request &request)
 {
-    auto row = store::findAcl(context.db, store::kDefaultProject, request.param("name"));
+    auto row = store::findAcl(context.db, TRY(aclProject(context, request)), request.param("name"));
     if (!row && row.error().code == Code::NotFound)
         return Error(Code::NotFound, "Network ACL not found");
     return row;
@@ -130,7 +143,7 @@ Status aclList(Context &context, Request &request, const Responder &responder)
 {
     auto users = TRY(context.networks.aclUsers());
     std::vector<UsedAcl> acls;
-    for (store::NetworkAcl &row : TRY(store::listAcls(context.db, store::kDefaultProject))) {
+    for (store::NetworkAcl &row : TRY(store::listAcls(context.db, TRY(aclProject(context, request))))) {
         std::vector<std::string> own = std::move(users[row.name]);
         acls.push_back({std::move(row), std::move(own)});
     }
@@ -142,6 +155,7 @@ Status aclList(Context &context, Request &request, const Responder &responder)
 Status aclCreate(Context &context, Request &request, const Responder &responder)
 {
     const auto post = TRY(request.json<api::NetworkAclPut>());
+    TRY(checkMakesNetworks(context, request, "access control list"));
     store::NetworkAcl row;
     row.name = post.name;
     row.description = post.description.value_or("");
@@ -201,6 +215,7 @@ Status aclDelete(Context &context, Request &request, const Responder &responder)
 
 Status networkDoctor(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     const network::Network network = TRY(context.networks.find(request.param("name")));
     std::string json;
     api::JsonWriter writer(json);

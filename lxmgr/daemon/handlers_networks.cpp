@@ -1,12 +1,14 @@
 // Networks: managed bridges, and the host's own interfaces beside them.
 #include "daemon/context.h"
 #include "daemon/convert.h"
+#include "daemon/project_networks.h"
 
 #include "api/envelope.h"
 #include "api/instance_state.h"
 #include "api/networks.h"
 #include "api/operations.h"
 #include "base/text.h"
+#include "instances/policy.h"
 #include "network/interfaces.h"
 #include "network/network.h"
 
@@ -93,7 +95,8 @@ api::Network shown(const Request &request, api::Network network)
 
 Status networkList(Context &context, Request &request, const Responder &responder)
 {
-    const auto managed = TRY(store::listNetworks(context.db, store::kDefaultProject));
+    const bool own = TRY(instances::hasOwnNetworks(context.db, request.project()));
+    const auto managed = TRY(store::listNetworks(context.db, own ? request.project() : store::kDefaultProject));
     Users users = request.recursion() == 0 ? Users() : TRY(networkUsers(context));
     std::string json;
     api::JsonWriter writer(json);
@@ -104,7 +107,8 @@ Status networkList(Context &context, Request &request, const Responder &responde
         else
             writeJson(writer, network);
     };
-    for (const network::Interface &interface : request.caller.trusted() ? TRY(network::hostInterfaces()) : std::vector<network::Interface>{})
+    // The host's interfaces are shown where its networks are, as LXD does.
+    for (const network::Interface &interface : request.caller.trusted() && !own ? TRY(network::hostInterfaces()) : std::vector<network::Interface>{})
         if (std::ranges::find(managed, interface.name, &store::Network::name) == managed.end() && interface.kind != "veth")
             write(unmanaged(interface));
     for (const store::Network &row : managed)
@@ -117,6 +121,7 @@ Status networkList(Context &context, Request &request, const Responder &responde
 /// NotFound also for an interface of the host that is no network of ours.
 Result<store::Network> findManaged(Context &context, const Request &request)
 {
+    TRY(checkHasNetworks(context, request));
     auto row = store::findNetwork(context.db, store::kDefaultProject, request.param("name"));
     if (row || row.error().code != Code::NotFound)
         return row;
@@ -135,6 +140,7 @@ std::string etagOfNetwork(const store::Network &row)
 
 Status networkGet(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     const auto row = findManaged(context, request);
     if (row) {
         Users users = TRY(networkUsers(context));
@@ -155,6 +161,7 @@ Status networkCreate(Context &context, Request &request, const Responder &respon
     const auto post = TRY(request.json<api::NetworkPut>());
     if (!post.type.empty() && post.type != "bridge")
         return Error(Code::Unsupported, "network type " + quoted(post.type) + " is not supported by this version (bridge)");
+    TRY(checkMakesNetworks(context, request, "network"));
     store::Network row;
     row.name = post.name;
     row.description = post.description.value_or("");
@@ -211,6 +218,7 @@ Status networkDelete(Context &context, Request &request, const Responder &respon
 
 Status networkState(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     if (!request.caller.trusted())
         (void)TRY(findManaged(context, request));
     const auto interface = network::hostInterface(request.param("name"));
@@ -251,6 +259,7 @@ std::string_view leaseType(network::Lease::Type type)
 
 Status networkLeases(Context &context, Request &request, const Responder &responder)
 {
+    TRY(checkHasNetworks(context, request));
     const network::Network network = TRY(context.networks.find(request.param("name")));
     std::string json;
     api::JsonWriter writer(json);
@@ -277,5 +286,20 @@ constexpr HandlerRow kRows[] = {
 } // namespace
 
 std::span<const HandlerRow> networkHandlers() { return kRows; }
+
+Status checkHasNetworks(Context &context, const Request &request)
+{
+    return TRY(instances::hasOwnNetworks(context.db, request.project())) ? Error(Code::NotFound, "Network not found") : Status();
+}
+
+Status checkMakesNetworks(Context &context, const Request &request, const std::string &what)
+{
+    if (!TRY(instances::hasOwnNetworks(context.db, request.project())))
+        return {};
+    return Error(Code::Invalid, "project " + quoted(request.project()) + " has networks of its own (features.networks=true), and no " + what +
+                                    " can be made there: bridges, and what belongs to them, are in project default")
+        .hint("make it there (--project default) and give NICs its bridge as parent=, or, while project " + request.project() +
+              " is empty: lxmgr project set " + request.project() + " features.networks=false");
+}
 
 } // namespace lxmgr::daemon

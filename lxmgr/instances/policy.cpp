@@ -150,7 +150,29 @@ Status checkProjectPolicy(store::Database &db, const std::string &project, const
     const store::Project row = TRY(store::findProject(db, project));
     if (row.config.empty())
         return {};
+    TRY(checkNetworks(db, project, expanded.devices));
     return checkPolicy(project, TRY(config::parseProjectConfig(row.config)), expanded, effective);
+}
+
+Result<bool> hasOwnNetworks(store::Database &db, const std::string &project)
+{
+    if (project == store::kDefaultProject)
+        return false;
+    return TRY(config::parseProjectConfig(TRY(store::findProject(db, project)).config)).ownNetworks.value_or(false);
+}
+
+Status checkNetworks(store::Database &db, const std::string &project, const DeviceMap &devices)
+{
+    for (const auto &[name, keys] : devices) {
+        const auto network = keys.find("network");
+        if (network == keys.end() || network->second.empty() || !TRY(hasOwnNetworks(db, project)))
+            continue;
+        return Error(Code::Invalid, "device " + quoted(name) + ": project " + quoted(project) + " has networks of its own (features.networks=true), and " +
+                                        quoted(network->second) + " is none of them: all are in project default")
+            .hint("nictype=bridged parent=" + network->second + " in place of network=, or, while the project is empty: lxmgr project set " + project +
+                  " features.networks=false");
+    }
+    return {};
 }
 
 Status checkProjectAllows(store::Database &db, const std::string &project, std::string_view what)

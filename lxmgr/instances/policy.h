@@ -12,6 +12,10 @@ namespace lxmgr::instances
 
 /// checkPolicy() with what the project's row says.
 Status checkProjectPolicy(store::Database &db, const std::string &project, const config::Expanded &expanded, const config::Effective &effective);
+/// features.networks: then the project has none at all. A managed network is a bridge of the host, and those are in project default.
+Result<bool> hasOwnNetworks(store::Database &db, const std::string &project);
+/// Invalid where the project has networks of its own and a NIC names one.
+Status checkNetworks(store::Database &db, const std::string &project, const DeviceMap &devices);
 /// Forbidden where the project is restricted and allows no `what`: "snapshots" or "backups".
 Status checkProjectAllows(store::Database &db, const std::string &project, std::string_view what);
 /// Forbidden where the project is restricted and may not fetch images from there; before anything is sent.

@@ -159,9 +159,12 @@ Result<std::vector<Manager::ProfileUser>> Manager::usersOf(const std::string &pr
     return users;
 }
 
-/// A size in a pool that counts none is refused when it is given, not when somebody uses the profile.
+/// A network that is not the project's, and a size in a pool that counts none, are refused when they are given, not when somebody uses
+/// the profile.
 Status Manager::checkProfileSize(const store::Profile &after)
 {
+    const std::string home = TRY(store::homeOf(m_s.db, after.project, store::Shared::Profiles));
+    TRY_IN("profile " + quoted(after.name), checkNetworks(m_s.db, home, after.devices));
     const auto wanted = TRY(sizeIn(after.devices));
     const std::string name = poolIn(after.devices);
     if (!wanted || wanted->count == 0 || name.empty())

@@ -55,28 +55,37 @@ Status addDefaultProfile(Database &db, const Project &project)
     return run(db, "INSERT INTO profiles (project_id, name, description) VALUES (?, 'default', ?)", project.id, "Default profile of project " + project.name);
 }
 
-/// Its volumes would be others from one moment to the next.
-Status checkNoVolumes(Database &db, const Project &project)
+/// What its own profiles name would be another's from one moment to the next.
+Status checkNoDevices(Database &db, const Project &project, const std::vector<std::string> &keys, const std::string &what)
 {
     for (const Profile &profile : TRY(listProfiles(db, project.name)))
         for (const auto &[name, device] : profile.devices)
-            if (profile.project == project.name && device.contains("pool") && device.contains("source")) // and not one that it shares
-                return Error(Code::WrongState, "project " + quoted(project.name) + " has profile " + quoted(profile.name) +
-                                                   " with a storage volume (remove device " + quoted(name) + " first)");
+            if (profile.project == project.name && std::ranges::all_of(keys, [&](const std::string &key) { return device.contains(key); }))
+                return Error(Code::WrongState, "project " + quoted(project.name) + " has profile " + quoted(profile.name) + " with " + what +
+                                                   " (remove device " + quoted(name) + " first)");
     return {};
+}
+
+bool ownsNetworks(const Project &project)
+{
+    const auto found = project.config.find("features.networks");
+    return found != project.config.end() && parseBool(found->second).value_or(false);
 }
 
 /// Its own profiles go or come with the feature.
 Status changeFeatures(Database &db, const Project &before, const Project &after)
 {
     const auto changes = [&](Shared what) { return shares(before, what) != shares(after, what); };
-    if (std::ranges::none_of(kFeatures, changes, &Feature::what))
+    const bool networks = ownsNetworks(before) != ownsNetworks(after);
+    if (!networks && std::ranges::none_of(kFeatures, changes, &Feature::what))
         return {};
     if (after.name == kDefaultProject)
         return Error(Code::Forbidden, "features.*: what project default has is what others share");
     TRY_IN("features.* change while a project is empty only", checkEmpty(db, after));
     if (changes(Shared::Volumes))
-        TRY(checkNoVolumes(db, after));
+        TRY(checkNoDevices(db, after, {"pool", "source"}, "a storage volume"));
+    if (networks)
+        TRY(checkNoDevices(db, after, {"network"}, "a network"));
     if (!changes(Shared::Profiles))
         return {};
     if (!shares(after, Shared::Profiles))

@@ -41,6 +41,7 @@ private slots:
     void volumesAreThoseOfDefault();
     void volumesOfDefaultAreDefaultsToPayFor();
     void volumesBecomeOthersOnlyWhereNobodyMinds();
+    void networksOfItsOwnAreNone();
     void dryRunsOfProfilesKnowTheLimits();
 
 private:
@@ -211,7 +212,8 @@ void TestProjects::keysAreKeptOrRefusedByName_data()
     row("restricted.nonsense=1", "unknown project key");
     row("restricted.devices.disk.paths=srv", "absolute path");
     row("restricted.idmap.uid=0", "other than 0");
-    row("features.networks=true", "one of each name");
+    row("features.networks=true", "");
+    row("features.networks.zones=false", "");
     row("features.networks.zones=true", "not supported by this version");
     row("limits.networks=3", "project default");
     row("limits.virtual-machines=0", "");
@@ -551,6 +553,41 @@ void TestProjects::volumesBecomeOthersOnlyWhereNobodyMinds()
         QVERIFY2(!own.ok() && own.err.contains("default"), own.told());
     }
     must({"storage", "volume", "delete", "default", "data"});
+}
+
+/// As a standalone LXD without OVN has it.
+void TestProjects::networksOfItsOwnAreNone()
+{
+    must({"network", "create", "npbr0", "ipv4.address=10.97.5.1/24", "ipv6.address=none"});
+    must({"network", "acl", "create", "npacl"});
+    {
+        const Team project(*this, {"features.networks=true"});
+        for (const char *list : {"networks", "network-acls"}) {
+            const Reply reply = m_box.rest("GET", QByteArray("/1.0/") + list + "?project=team");
+            QVERIFY2(reply.raw.contains("\"metadata\":[]"), reply.raw);
+            QVERIFY(m_box.rest("GET", QByteArray("/1.0/") + list + "?project=default").raw.contains("/np"));
+        }
+        for (const char *url : {"networks/npbr0", "networks/lo", "networks/lo/state", "networks/npbr0/state", "networks/npbr0/leases", "networks/npbr0/forwards",
+                                "network-acls/npacl"})
+            QVERIFY2(m_box.rest("GET", QByteArray("/1.0/") + url + "?project=team").raw.contains("\"error_code\":404"), url);
+        refused({"network", "create", "npbr1"}, {"project 'team' has networks of its own", "--project default", "features.networks=false"});
+        refused({"network", "delete", "npbr0"}, {"Network not found"});
+        refused({"network", "acl", "create", "a1"}, {"project 'team' has networks of its own"});
+        refused({"init", "--empty", "t1", "-d", "eth0,type=nic", "-d", "eth0,network=npbr0"}, {"'npbr0'", "nictype=bridged parent=npbr0"});
+        refused({"profile", "device", "add", "default", "eth0", "nic", "network=npbr0"}, {"profile 'default'", "nictype=bridged parent=npbr0"});
+        RUN_OK(team({"profile", "device", "add", "default", "eth0", "nic", "nictype=bridged", "parent=npbr0"}));
+        RUN_OK(team({"launch", "busybox", "t1"}));
+        refused({"config", "device", "add", "t1", "eth1", "nic", "network=npbr0"}, {"nictype=bridged parent=npbr0"});
+        refused({"project", "set", "team", "features.networks=false"}, {"not empty"});
+        RUN_OK(team({"delete", "--force", "--purge", "t1"}));
+        RUN_OK(team({"profile", "device", "remove", "default", "eth0"}));
+        must({"project", "set", "team", "features.networks=false"});
+        RUN_OK(team({"profile", "device", "add", "default", "eth0", "nic", "network=npbr0"}));
+        refused({"project", "set", "team", "features.networks=true"}, {"profile 'default' with a network", "device 'eth0'"});
+        RUN_OK(team({"profile", "device", "remove", "default", "eth0"}));
+    }
+    must({"network", "acl", "delete", "npacl"});
+    must({"network", "delete", "npbr0"});
 }
 
 void TestProjects::dryRunsOfProfilesKnowTheLimits()

@@ -58,7 +58,8 @@ void TestProjectConfig::keysAreRefusedByName_data()
     row("restricted.idmap.gid", "9-8", Code::Invalid);
     row("limits.memory", "50%", Code::Invalid);
     row("limits.disk.pool.", "1GiB", Code::Unsupported);
-    row("features.networks", "true", Code::Unsupported);
+    row("features.networks.zones", "true", Code::Unsupported);
+    row("features.networks.zones", "sometimes", Code::Invalid);
 }
 
 void TestProjectConfig::keysAreRefusedByName()
