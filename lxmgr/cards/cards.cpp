@@ -29,7 +29,8 @@ constexpr const char *kGateways[] = {"169.254.0.1", "fe80::1"};
 
 std::string gatewayOf(const Nic &card, int family)
 {
-    const auto own = std::ranges::find_if(card.hostAddresses, [&](const std::string &text) { return (text.find(':') == std::string::npos) == (family == AF_INET); });
+    const auto isOfFamily = [&](const std::string &text) { return (text.find(':') == std::string::npos) == (family == AF_INET); };
+    const auto own = std::ranges::find_if(card.hostAddresses, isOfFamily);
     return own == card.hostAddresses.end() ? kGateways[family == AF_INET ? 0 : 1] : *own;
 }
 

@@ -14,7 +14,7 @@ namespace
 {
 
 const QStringList kVerbs = {"launch", "list", "exec", "status", "terminal", "push", "pull", "edit", "config", "device", "profile",
-                            "snapshot", "restore", "copy", "publish", "export", "import", "console", "monitor", "template", "rebuild", "project", "remote", "rest"};
+                            "snapshot", "restore", "copy", "publish", "export", "import", "console", "monitor", "template", "rebuild", "project", "trust", "remote", "rest"};
 
 constexpr const char *kHttps = "https://127.0.0.1:8443";
 
@@ -301,12 +301,12 @@ void TestClients::goThroughADay(const QString &name, const QString &program, boo
     expect({"config", "trust", "list-tokens"}, "friend");
     expect({"config", "trust", "revoke-token", "friend"});
     expect({"config", "trust", "list-tokens", "-f", "csv"}, "");
-    expect({"config", "trust", "list"}, "client");
     {
         (void)identityOf(name + "-friend");
+        expect({"config", "trust", "list"}, "client");
         const QString certificate = m_box.rest("GET", "/1.0/certificates").body["metadata"].toArray().last().toString().section('/', -1);
-        expect({"config", "trust", "show", certificate}, "restricted: false");
-        expect({"config", "trust", "edit", certificate}, {}, "name: renamed\ntype: client\nrestricted: false\nprojects: []\n");
+        expect({"config", "trust", "show", certificate}, "restricted: true");
+        expect({"config", "trust", "edit", certificate}, {}, "name: renamed\ntype: client\nrestricted: true\nprojects: [default]\n");
         expect({"config", "trust", "show", certificate}, "name: renamed");
     }
     end();

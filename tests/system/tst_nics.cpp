@@ -149,14 +149,14 @@ void TestNics::routedOnesAreReachedFromBeyondTheHost()
 
 void TestNics::theHostsEndOfRoutedOnesCanBeChosen()
 {
-    const QString device = "eth0,type=nic,nictype=routed,host_name=rt-t1,ipv4.address=198.51.100.7,ipv4.routes=203.0.113.0/24,ipv4.host_address=192.0.2.250,"
+    const QString device = "eth0,type=nic,nictype=routed,name=pub0,host_name=rt-t1,ipv4.address=198.51.100.7,ipv4.routes=203.0.113.0/24,ipv4.host_address=192.0.2.250,"
                            "ipv4.host_table=100,ipv6.address=fd42:7::7,ipv6.host_address=fe80::42,ipv6.host_table=101,queue.tx.length=77";
     launch("t1", {"-d", device});
-    QVERIFY2(guest("t1", "ip route").contains("default via 192.0.2.250 dev eth0"), guest("t1", "ip route"));
-    QVERIFY2(guest("t1", "ip -6 route").contains("default via fe80::42 dev eth0"), guest("t1", "ip -6 route"));
+    QVERIFY2(guest("t1", "ip route").contains("default via 192.0.2.250 dev pub0"), guest("t1", "ip route"));
+    QVERIFY2(guest("t1", "ip -6 route").contains("default via fe80::42 dev pub0"), guest("t1", "ip -6 route"));
     QVERIFY(reaches("t1", "192.0.2.250"));
-    QCOMPARE(guest("t1", "cat /sys/class/net/eth0/tx_queue_len"), "77");
-    QCOMPARE(host("cat /sys/class/net/rt-t1/tx_queue_len"), "77");
+    QCOMPARE(guest("t1", "cat /sys/class/net/pub0/tx_queue_len"), "77");
+    QVERIFY(host("ip link show rt-t1").contains(" qlen 77"));
     const QByteArray table = "198.51.100.7 dev rt-t1 proto static scope link 203.0.113.0/24 via 198.51.100.7 dev rt-t1 proto static";
     QCOMPARE(host("ip route show table 100"), table);
     QVERIFY2(host("ip route").contains(table), host("ip route"));

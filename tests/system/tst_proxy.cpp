@@ -104,7 +104,6 @@ private slots:
     void itGoesWithTheGuest();
     void theShippedAgentWorks();
     void natIsDoneByTheFirewall();
-    void natOfIPv6IsDoneByTheFirewall();
     void natAndForwardsAreToldApart_data();
     void natAndForwardsAreToldApart();
     void theDoctorTellsWhatAProxyDoesNotGet();
@@ -600,30 +599,6 @@ void TestProxy::natIsDoneByTheFirewall()
     must({"delete", "--force", "t1", "t2"});
     QCOMPARE(tables(), before);
     RUN_OK(run({"ip", "address", "del", "192.0.2.7/32", "dev", "lo"}));
-}
-
-void TestProxy::natOfIPv6IsDoneByTheFirewall()
-{
-    const QByteArray subnet = m_box.text({"network", "get", "lxmgrbr0", "ipv6.address"});
-    const QString fixed = QString::fromUtf8(subnet.left(subnet.lastIndexOf(':'))) + ":77";
-    RUN_OK(run({"ip", "address", "add", "2001:db8::7/128", "dev", "lo"}));
-    start("t1", {"-d", "eth0,ipv6.address=" + fixed});
-    start("t2");
-    // This image asks no DHCPv6 server for it.
-    QCOMPARE(inside("t1", {"ip", "-6", "address", "add", fixed + "/64", "dev", "eth0"}), "");
-    for (const char *name : {"t1", "t2"})
-        QTRY_VERIFY_WITH_TIMEOUT(inside(name, {"ip", "-6", "route"}).contains("default") && !inside(name, {"ip", "-6", "address"}).contains("tentative"), 60000);
-    answerInside({"tcp", "::", "80"});
-    const QByteArray before = tables();
-    add({"p", "proxy", "nat=true", "listen=tcp:[2001:db8::7]:8080", "connect=tcp:[::]:80"});
-    QCOMPARE(forwarder("p"), 0);
-    QCOMPARE(ask({"tcp", "2001:db8::7", "8080", "x"}), "80 x"); // from the host itself
-    QCOMPARE(askInside({"tcp", "2001:db8::7", "8080", "x"}, "t2"), "80 x");
-    QCOMPARE(askInside({"tcp", "2001:db8::7", "8080", "x"}, "t1"), "80 x");
-    must({"config", "device", "remove", "t1", "p"});
-    QCOMPARE(tables(), before);
-    must({"delete", "--force", "t1", "t2"});
-    RUN_OK(run({"ip", "address", "del", "2001:db8::7/128", "dev", "lo"}));
 }
 
 void TestProxy::natAndForwardsAreToldApart_data()

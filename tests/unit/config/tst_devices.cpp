@@ -207,7 +207,7 @@ private slots:
             {"type=nic network=n parent=br0",                           "device 'd': parent: does not go together with network"                                                  },
             {"type=nic nictype=bridged",                                "device 'd': parent: is missing: a nic has network=<managed network>, or "
                                          "nictype=bridged and parent=<bridge of the host>"                                               },
-            {"type=nic nictype=token parent=x",                         "device 'd': nictype: 'token' is not a kind of nic (bridged, macvlan, p2p, physical, routed)"                                            },
+            {"type=nic nictype=token parent=x",                         "device 'd': nictype: 'token' is not a kind of nic (bridged, macvlan, p2p, physical, routed, sriov)"                                            },
             {"type=nic network=n hwaddr=01:00:00:00:00:00",             "device 'd': hwaddr: '01:00:00:00:00:00' is not the MAC "
                                                             "address of one interface (first byte even, not all zero)"},
             {"type=nic network=n name=../x",                            "device 'd': name: '../x' is not an interface name (1 to 15 of letters, "
@@ -221,7 +221,7 @@ private slots:
             {"type=nic nictype=macvlan parent=e host_name=x",
              "device 'd': host_name: is not for nictype=macvlan (it is for bridged, p2p, routed)"                                                                                },
             {"type=nic nictype=p2p parent=e",
-             "device 'd': parent: is not for nictype=p2p (it is for bridged, macvlan, physical, routed)"                                                                         },
+             "device 'd': parent: is not for nictype=p2p (it is for bridged, macvlan, physical, routed, sriov)"                                                                         },
             {"type=nic network=n mode=vepa",                            "device 'd': mode: is not for nictype=bridged (it is for macvlan)"                                       },
             {"type=nic nictype=bridged parent=b ipv6.address=fd42::1",  "device 'd': ipv6.address: needs a managed network"                                                      },
             {"type=nic network=n limits.max=10Mbyte",                   "device 'd': limits.max: '10Mbyte' is not a bit rate, such as 500kbit, 10Mbit or 1Gbit"                  },

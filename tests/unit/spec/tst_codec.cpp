@@ -53,7 +53,7 @@ LaunchSpec fullSpec()
     spec.setup.hosts = "127.0.1.1 box";
     spec.nics = {
         {"eth0", "vethA", "eth0", "br0", "00:16:3e:00:00:01", 1400, Nic::Kind::Physical, "eno1", 4, {"192.0.2.7", "fd42::7"}, {2, 10},
-         {"198.51.100.0/24"}, 1'000'000, 2'000'000, true, 7, "00:16:3e:00:00:02", 1450, true}
+         {"198.51.100.0/24"}, 1'000'000, 2'000'000, true, {"192.0.2.1"}, 100, 101, 500, true, 7, "00:16:3e:00:00:02", 1450, true}
     };
     spec.proxies.resize(1);
     spec.proxies[0].device = "http";
