@@ -26,6 +26,7 @@ private slots:
     void disksStayBelowTheirFolders();
     void linksThatChangeLeadNowhere();
     void someIdsMayBeMapped();
+    void interceptionsHaveTheirRule();
     void keysAreKeptOrRefusedByName_data();
     void keysAreKeptOrRefusedByName();
     void limitsAreOfAllTogether_data();
@@ -197,6 +198,22 @@ void TestProjects::someIdsMayBeMapped()
     RUN_OK(team({"config", "set", "t1", "raw.idmap=uid 2000-2009 10-19"}));
     must({"project", "set", "team", "restricted.idmap.gid=1000"});
     RUN_OK(team({"config", "set", "t1", "raw.idmap=both 1000 1000"}));
+}
+
+void TestProjects::interceptionsHaveTheirRule()
+{
+    const Team project(*this, {"restricted=true"});
+    RUN_OK(team({"create", "busybox", "t1"}));
+    const QStringList mknod = {"config", "set", "t1", "security.syscalls.intercept.mknod=true"};
+    const QStringList scheduler = {"config", "set", "t1", "security.syscalls.intercept.sched_setscheduler=true"};
+    refused(mknod, {"restricted.containers.interception"});
+    refused(scheduler, {"restricted.containers.lowlevel"});
+    RUN_OK(team({"config", "set", "t1", "security.syscalls.intercept.sched_setscheduler=false"}));
+    must({"project", "set", "team", "restricted.containers.interception=allow"});
+    RUN_OK(team(mknod));
+    refused(scheduler, {"restricted.containers.lowlevel"}); // it reaches the host's processors
+    must({"project", "set", "team", "restricted.containers.lowlevel=allow"});
+    RUN_OK(team(scheduler));
 }
 
 void TestProjects::keysAreKeptOrRefusedByName_data()
