@@ -29,7 +29,7 @@ struct CertificatesPost {
     bool restricted = false;
     std::optional<std::vector<std::string>> projects;
     bool token = false;        ///< Make a token instead.
-    std::string password;      ///< Of a stranger: the token, as clients of LXD 5.0 send it.
+    std::string password;      ///< Of a stranger: core.trust_password, or the token, as clients of LXD 5.0 send it.
     std::string trustToken;    ///< The same, as clients of Incus do.
 };
 template <> struct Fields<CertificatesPost> {

@@ -148,7 +148,7 @@ Result<Added> reach(client::Tunnel &tunnel, const std::vector<std::string> &addr
 Status introduce(client::Client &client, const std::string &name, std::string token)
 {
     if (token.empty())
-        token = TRY(ask("Token of " + name + ", made there by 'lxmgr config trust add': "));
+        token = TRY(ask("Token of " + name + ", made there by 'lxmgr config trust add' (or its password): "));
     if (token.empty())
         return Error(Code::Forbidden, name + " does not trust this client").hint("make a token there: lxmgr config trust add <name>");
     api::Json body = api::Json::object();

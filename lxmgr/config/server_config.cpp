@@ -68,6 +68,15 @@ std::string Codec<ImageServers>::format(const ImageServers &value)
     return text.empty() ? "none" : text;
 }
 
+Result<PasswordHash> Codec<PasswordHash>::parse(std::string_view text)
+{
+    if (!text.starts_with("$scrypt$"))
+        return Error(Code::Invalid, "the password is not kept as a hash"); // never with the text: it may be the password
+    return PasswordHash{std::string(text)};
+}
+
+std::string Codec<PasswordHash>::format(const PasswordHash &value) { return value.text; }
+
 std::vector<ImageServerName> ServerConfig::imageServerList() const
 {
     // The usual ones are a constant, which parses (tst_server_config).

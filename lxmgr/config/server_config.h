@@ -38,6 +38,18 @@ template <> struct Codec<ImageServers> {
     static std::string format(const ImageServers &value);
 };
 
+/// core.trust_password as it is kept: what tls::hashPassword() made of it.
+struct PasswordHash {
+    std::string text;
+    bool operator==(const PasswordHash &) const = default;
+};
+template <> struct Codec<PasswordHash> {
+    static constexpr std::string_view kType = "password";
+    static Result<PasswordHash> parse(std::string_view text);
+    static std::string format(const PasswordHash &value);
+};
+inline constexpr std::string_view kTrustPassword = "core.trust_password";
+
 struct ServerConfig {
     std::optional<std::string> backupsCompression; ///< Read by images::parseExportCompression().
     std::optional<AbsolutePath> backupsPassphraseFile;
@@ -50,6 +62,7 @@ struct ServerConfig {
     std::optional<ImageServers> imageServers;
     std::optional<SnapshotExpiry> remoteTokenExpiry;
     std::optional<bool> trustCaCertificates;
+    std::optional<PasswordHash> trustPassword;
     std::optional<KeepFor> trashExpiry;
     std::map<std::string, std::string> user;
     bool operator==(const ServerConfig &) const = default;

@@ -13,8 +13,11 @@
 #include "config/server_config.h"
 #include "store/server_config.h"
 #include "tls/certificate.h"
+#include "tls/password.h"
 
 #include <QTimer>
+
+#include <mutex>
 
 namespace lxmgr::daemon
 {
@@ -180,17 +183,37 @@ Result<api::CertificatesPost> redeem(Context &context, const std::string &text)
     return kNo;
 }
 
+/// core.trust_password; Forbidden where none is set, too.
+Status checkPassword(Context &context, const std::string &password)
+{
+    const config::ServerConfig config = TRY(config::parseServerConfig(TRY(store::serverConfig(context.db))));
+    const bool right = !password.empty() && config.trustPassword && tls::isPassword(password, config.trustPassword->text);
+    return right ? Status() : Status(Error(Code::Forbidden, "not authorized"));
+}
+
+/// What a stranger is to be trusted with: what his token was made for, or, with the password, what he asks for.
+Result<api::CertificatesPost> admit(Context &context, const std::string &address, const api::CertificatesPost &post)
+{
+    // One guess at a time: however many come together, no more are tried than are counted.
+    static std::mutex oneByOne;
+    const std::lock_guard lock(oneByOne);
+    TRY(context.trust.checkFailures(address));
+    auto meant = redeem(context, post.trustToken.empty() ? post.password : post.trustToken);
+    if (meant)
+        return meant;
+    if (!checkPassword(context, post.password)) {
+        TRY(context.trust.countFailure(address));
+        return std::move(meant.error());
+    }
+    return post;
+}
+
 Status createByStranger(Context &context, Request &request, const Responder &responder, const api::CertificatesPost &post)
 {
     if (request.peer.certificate.empty())
         return Error(Code::Invalid, "the client shows no certificate");
-    TRY(context.trust.checkFailures(request.peer.address));
-    const Result<api::CertificatesPost> meant = redeem(context, post.trustToken.empty() ? post.password : post.trustToken);
-    if (!meant) {
-        TRY(context.trust.countFailure(request.peer.address));
-        return meant.error();
-    }
-    store::Certificate row = TRY(fromPost(context, *meant));
+    const api::CertificatesPost meant = TRY(admit(context, request.peer.address, post));
+    store::Certificate row = TRY(fromPost(context, meant));
     if (row.name.empty())
         row.name = post.name;
     return add(context, request, responder, std::move(row), request.peer.certificate); // never one that he does not hold the key of

@@ -15,6 +15,7 @@
 #include "instances/warnings.h"
 #include "kernel/files.h"
 #include "store/server_config.h"
+#include "tls/password.h"
 #include "version.h"
 
 #include <QTimer>
@@ -86,11 +87,14 @@ Result<api::Environment> environmentOf(Context &context, const std::string &proj
     return environment;
 }
 
+/// What readers are shown in place of a password.
+constexpr std::string_view kHidden = "true";
+
 Result<api::Json> serverConfig(Context &context)
 {
     api::Json config = api::Json::object();
     for (const auto &[key, value] : TRY(store::serverConfig(context.db)))
-        config[key] = value;
+        config[key] = key == config::kTrustPassword ? std::string(kHidden) : value;
     return config;
 }
 
@@ -123,11 +127,33 @@ void publishChange(Context &context, const Request &request)
     context.events.hostLifecycle(event);
 }
 
+/// A password in `config` becomes its hash. What readers are shown in place of one keeps the one in `stored`, so that a client can
+/// write back what it read.
+Status hidePassword(StringMap &config, const StringMap &stored)
+{
+    const std::string key(config::kTrustPassword);
+    const auto given = config.find(key);
+    const auto kept = stored.find(key);
+    if (given == config.end() || (kept != stored.end() && given->second == kept->second))
+        return {};
+    if (given->second == kHidden) {
+        if (kept == stored.end())
+            return Error(Code::Invalid, key + ": 'true' is what is shown in place of a password, and none is set");
+        given->second = kept->second;
+    } else if (given->second.empty()) {
+        config.erase(given);
+    } else {
+        given->second = TRY(tls::hashPassword(given->second));
+    }
+    return {};
+}
+
 Status serverChange(Context &context, Request &request, const Responder &responder)
 {
     const auto put = TRY(request.json<api::ServerPut>());
     TRY(api::checkEtag(request.ifMatch(), api::etagOf(TRY(serverConfig(context)).dump())));
-    StringMap config = request.id() == api::RouteId::ServerPut ? StringMap{} : TRY(store::serverConfig(context.db));
+    const StringMap stored = TRY(store::serverConfig(context.db));
+    StringMap config = request.id() == api::RouteId::ServerPut ? StringMap{} : stored;
     const api::Json::Object *keys = put.config.asObject();
     for (const auto &[key, value] : keys ? *keys : api::Json::Object{}) {
         // Numbers and truths are taken as text, as other servers do.
@@ -137,6 +163,7 @@ Status serverChange(Context &context, Request &request, const Responder &respond
         else
             config[key] = text ? *text : value.dump();
     }
+    TRY(hidePassword(config, stored));
     const config::ServerConfig typed = TRY(config::parseServerConfig(config));
     TRY_IN("backups.compression_algorithm", images::parseExportCompression(typed.backupsCompression.value_or("")));
     TRY_IN("backups.retention", backup::parseRetention(typed.backupsRetention.value_or("")));

@@ -122,13 +122,13 @@ Status Trust::checkFailures(const std::string &address) const
         for (const auto when : found->second)
             recent += now - when < std::chrono::minutes(1);
     if (recent >= kMostFailures)
-        return Error(Code::Forbidden, "not authorized: too many wrong tokens from " + hostOf(address) + " (wait a minute)");
+        return Error(Code::Forbidden, "not authorized: too many wrong tokens or passwords from " + hostOf(address) + " (wait a minute)");
     return {};
 }
 
 Status Trust::countFailure(const std::string &address)
 {
-    log::warning("a wrong token came from " + address);
+    log::warning("a wrong token or password came from " + address);
     const auto now = std::chrono::steady_clock::now();
     {
         const std::lock_guard lock(m_mutex);

@@ -32,7 +32,7 @@ public:
     /// After a change of projects' names.
     Status reload();
 
-    /// A wrong token or secret from `address`. Forbidden once there were too many from there in the last minute.
+    /// A wrong token or password from `address`. Forbidden once there were too many from there in the last minute.
     Status countFailure(const std::string &address);
     Status checkFailures(const std::string &address) const;
 

@@ -78,7 +78,10 @@ Result<std::string> ImageServer::metadata(const std::string &path)
 {
     client::Request request;
     request.mostBody = kLargestList;
-    return TRY(client::openEnvelope(TRY(m_site.ask(path, std::move(request))))).metadata;
+    client::Response response = TRY(m_site.ask(path, std::move(request)));
+    if (response.head.status == 404) // with the API's body or, where something stands in front of it, with any
+        return Error(Code::NotFound, path.substr(0, path.find('?')) + " is not there");
+    return TRY(client::openEnvelope(std::move(response))).metadata;
 }
 
 Result<std::vector<Offer>> ImageServer::list()

@@ -30,6 +30,7 @@ private slots:
     void takenAddressesAreNamed();
     void theTunnelComesBack();
     void anAuthorityVouchesForClients();
+    void thePasswordMakesTrusted();
     void aCrowdStallsNobody();
     void changesAreWrittenDown();
 
@@ -409,6 +410,57 @@ void TestTrust::anAuthorityVouchesForClients()
     QVERIFY(restart());
     QCOMPARE(trusted("stranger"), "trusted");
     forget("stranger");
+}
+
+/// core.trust_password, for clients that know no tokens.
+void TestTrust::thePasswordMakesTrusted()
+{
+    const QString password = "a planted \"secret\"";
+    const auto join = [&](const QString &user, const QString &said) { return as(user, {"remote", "add", "far", "https://127.0.0.1:8443", "--accept-certificate", "--token", said}); };
+    const Run none = join("early", password);
+    QVERIFY2(!none.ok() && none.err.contains("not authorized"), none.told());
+    const Run shown = m_box.cli({"config", "set", "core.trust_password=true"});
+    QVERIFY2(!shown.ok() && shown.err.contains("shown in place of a password"), shown.told());
+    must({"config", "set", "core.trust_password", password});
+    // It is shown to nobody, and what is shown can be written back.
+    QCOMPARE(m_box.text({"config", "get", "core.trust_password"}), QByteArray("true"));
+    const QByteArray all = m_box.text({"config", "show"});
+    QVERIFY2(all.contains("core.trust_password: \"true\""), all);
+    must({"config", "edit"}, all);
+    must({"config", "set", "user.other=1"});
+    const Run wrong = join("visitor", password + "x");
+    QVERIFY2(!wrong.ok() && wrong.err.contains("not authorized"), wrong.told());
+    RUN_OK(join("visitor", password));
+    RUN_OK(as("visitor", {"project", "create", "far:whole"}));
+    RUN_OK(as("visitor", {"project", "delete", "far:whole"}));
+    // He gets what he holds the key of, and as little as he asks for.
+    const auto post = [&](const QString &user, const QString &from, const QString &body) {
+        const QString folder = m_box.directory() + "/conf-" + user;
+        return curl({"--interface", from, "--cert", folder + "/client.crt", "--key", folder + "/client.key", "-d", body, "https://127.0.0.1:8443/1.0/certificates"});
+    };
+    const QString right = "\"password\":\"a planted \\\"secret\\\"\"";
+    const QByteArray modest = post("early", "127.0.0.1", "{\"type\":\"client\",\"name\":\"modest\",\"restricted\":true,\"projects\":[\"default\"]," + right + "}");
+    QVERIFY2(modest.contains("\"type\":\"sync\""), modest);
+    QVERIFY(m_box.text({"config", "trust", "list", "-f", "csv", "-c", "nr"}).contains("modest,YES"));
+    // Guesses that come together are tried ten times, from this address; then the right one is refused, too.
+    (void)as("guesser", {"remote", "add", "far", "https://127.0.0.1:8443", "--accept-certificate", "--token", "x"});
+    const QString folder = m_box.directory() + "/conf-guesser";
+    const Run guesses = run({"sh", "-c", "for i in $(seq 14); do curl -sk --max-time 20 --interface 127.0.0.2 --cert \"$0/client.crt\" --key \"$0/client.key\" -d '{\"type\":\"client\",\"password\":\"guess\"}' "
+                                         "https://127.0.0.1:8443/1.0/certificates & done; wait", folder});
+    QCOMPARE(guesses.out.count("\"error_code\":403"), 14);
+    QCOMPARE(guesses.out.count("\"not authorized\""), 9); // the tenth hears already that it was the last
+    const QByteArray late = post("guesser", "127.0.0.2", "{\"type\":\"client\"," + right + "}");
+    QVERIFY2(late.contains("too many"), late);
+    QVERIFY(post("guesser", "127.0.0.3", "{\"type\":\"client\",\"name\":\"guesser\"," + right + "}").contains("\"type\":\"sync\""));
+    // Neither password nor guess is written down anywhere.
+    const Run found = run({"grep", "-rlFs", "-D", "skip", "a planted", m_box.stateDir()});
+    QVERIFY2(found.out.isEmpty(), found.out);
+    must({"config", "unset", "core.trust_password"});
+    QCOMPARE(m_box.text({"config", "get", "core.trust_password"}), QByteArray());
+    QVERIFY(!join("later", password).ok());
+    for (const QByteArray &line : m_box.text({"config", "trust", "list", "-f", "csv", "-c", "F"}).split('\n'))
+        must({"config", "trust", "remove", QString::fromUtf8(line)});
+    must({"config", "unset", "user.other"});
 }
 
 /// Connections that say nothing, and some that say a byte now and then, on both ways in.

@@ -388,7 +388,7 @@ void TestUndo::mistakesAreNamed()
     QCOMPARE(m_box.cli({"undo", "delete"}).status, 2);
     QCOMPARE(m_box.cli({"config", "set", "trash.expiry=3q"}).status, 4);
     QCOMPARE(m_box.cli({"config", "set", "trash.expires=3d"}).status, 4);
-    QCOMPARE(m_box.cli({"config", "set", "core.trust_password=x"}).status, 9);
+    QCOMPARE(m_box.cli({"config", "set", "core.metrics_address=:8444"}).status, 9);
     must({"create", "busybox", "t1"});
     must({"config", "set", "t1", "user.x=1"});
     QCOMPARE(m_box.cli({"undo", "apply", number(), "t2"}).status, 4);

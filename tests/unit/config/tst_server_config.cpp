@@ -56,7 +56,8 @@ void TestServerConfig::keysAreRefusedByName_data()
     row("trash.expire", "3d", Code::Invalid, "did you mean 'trash.expiry'?");
     row("trash.expiry", "3q", Code::Invalid, "trash.expiry: ");
     row("backups.repository", "relative", Code::Invalid, "backups.repository: ");
-    row("core.trust_password", "x", Code::Unsupported, "'core.trust_password'");
+    row("core.metrics_address", "x", Code::Unsupported, "'core.metrics_address'");
+    row("core.trust_password", "plain", Code::Invalid, "core.trust_password: the password is not kept as a hash");
     row("user.", "x", Code::Invalid, "'user.'");
 }
 
