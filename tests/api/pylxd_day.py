@@ -1,11 +1,12 @@
-# A day of pylxd's: one line "<verb> ok" or "<verb> <what went wrong>" for each thing it does. Arguments: image, https URL, certificate, key.
+# A day of pylxd's: one line "<verb> ok" or "<verb> <what went wrong>" for each thing it does. Arguments: image, https URL, certificate, key,
+# certificate and key of a stranger, and the password that makes him trusted.
 import os
 import sys
 import tempfile
 
 import pylxd
 
-image, url, certificate, key = sys.argv[1:5]
+image, url, certificate, key, their_certificate, their_key, secret = sys.argv[1:8]
 client = pylxd.Client()
 guests = getattr(client, "instances", None) or client.containers  # 2.2 has the older word only
 guest = None
@@ -173,6 +174,13 @@ def project():
     client.api.projects["crew"].delete()
 
 
+def password():
+    far = pylxd.Client(endpoint=url, cert=(their_certificate, their_key))
+    check(not far.trusted, "trusted without the password")
+    far.authenticate(secret)
+    check(far.trusted, "not trusted with the password")
+
+
 def remote():
     far = pylxd.Client(endpoint=url, cert=(certificate, key))
     check(far.trusted, "not trusted")
@@ -200,7 +208,8 @@ def rest():
 for verb, run in [("launch", launch), ("list", list_), ("exec", exec_), ("status", status), ("push", push), ("pull", pull),
                   ("edit", edit), ("config", config), ("device", device), ("profile", profile), ("snapshot", snapshot),
                   ("restore", restore), ("copy", copy), ("publish", publish), ("export", export), ("import", import_),
-                  ("console", console), ("monitor", monitor), ("project", project), ("remote", remote), ("rest", rest)]:
+                  ("console", console), ("monitor", monitor), ("project", project), ("password", password),
+                  ("remote", remote), ("rest", rest)]:
     try:
         run()
         print(verb, "ok", flush=True)

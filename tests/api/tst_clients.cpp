@@ -14,9 +14,10 @@ namespace
 {
 
 const QStringList kVerbs = {"launch", "list", "exec", "status", "terminal", "push", "pull", "edit", "config", "device", "profile",
-                            "snapshot", "restore", "copy", "publish", "export", "import", "console", "monitor", "template", "rebuild", "project", "trust", "remote", "rest"};
+                            "snapshot", "restore", "copy", "publish", "export", "import", "console", "monitor", "template", "rebuild", "project", "trust", "password", "remote", "rest"};
 
 constexpr const char *kHttps = "https://127.0.0.1:8443";
+constexpr const char *kPassword = "a password";
 
 QString programOfIncus()
 {
@@ -47,6 +48,10 @@ private:
     void prepare() override;
     /// A folder with client.crt and client.key, which are trusted.
     QString identityOf(const QString &name);
+    /// The same of a client that is trusted with nothing.
+    QString strangerOf(const QString &name);
+    /// Takes back the trust that was given last.
+    void forgetLast();
     QProcessEnvironment environment() const;
     Run client(const QStringList &argv, const QByteArray &input = {});
     /// The command-line clients differ in the few words `incus` has changed.
@@ -84,6 +89,7 @@ Run TestClients::client(const QStringList &argv, const QByteArray &input)
 void TestClients::prepare()
 {
     must({"config", "set", "core.https_address=127.0.0.1:8443"});
+    must({"config", "set", "core.trust_password", kPassword});
     QFile certificate(m_box.directory() + "/server.crt");
     QVERIFY(certificate.open(QIODevice::WriteOnly));
     certificate.write(m_box.rest("GET", "/1.0").body["metadata"].toObject()["environment"].toObject()["certificate"].toString().toUtf8());
@@ -97,6 +103,22 @@ QString TestClients::identityOf(const QString &name)
     options.environment.insert("LXMGR_CONF", folder);
     const Run added = run({Sandbox::program("lxmgr"), "remote", "add", "far", QString::fromUtf8(m_box.text({"config", "trust", "add", name, "-q"}))}, options);
     return added.ok() ? folder : QString::fromUtf8(added.told());
+}
+
+QString TestClients::strangerOf(const QString &name)
+{
+    RunOptions options;
+    options.environment = m_box.environment();
+    const QString folder = m_box.directory() + "/stranger-" + name;
+    options.environment.insert("LXMGR_CONF", folder);
+    const Run added = run({Sandbox::program("lxmgr"), "remote", "add", "far", kHttps, "--accept-certificate", "--token", "wrong"}, options);
+    return added.err.contains("not authorized") ? folder : QString::fromUtf8(added.told());
+}
+
+void TestClients::forgetLast()
+{
+    const Reply all = m_box.rest("GET", "/1.0/certificates");
+    m_box.rest("DELETE", all.body["metadata"].toArray().last().toString().toUtf8());
 }
 
 QByteArray TestClients::failuresOf(const QString &name) const
@@ -310,6 +332,17 @@ void TestClients::goThroughADay(const QString &name, const QString &program, boo
         expect({"config", "trust", "show", certificate}, "name: renamed");
     }
     end();
+    if (!isIncus) { // its newer client knows tokens only
+        begin("password");
+        const QStringList add = {"remote", "add", "pw", kHttps, "--accept-certificate"};
+        expect(add + QStringList{"--password=wrong"}, "not authorized", {}, 1);
+        expect(add + QStringList{QString("--password=") + kPassword});
+        expect({"list", "pw:", "-f", "csv", "-c", "ns"}, "g1,RUNNING");
+        expect({"config", "get", "pw:", "core.trust_password"}, "true");
+        expect({"remote", "remove", "pw"});
+        forgetLast();
+        end();
+    }
     begin("remote"); // over HTTPS
     expect({"remote", "add", "far", QString::fromUtf8(m_box.text({"config", "trust", "add", name, "-q"}))});
     expect({"remote", "list", "-f", "csv"}, "https://127.0.0.1:8443");
@@ -370,13 +403,15 @@ void TestClients::pylxd()
     const QString python = "/usr/bin/python3"; // the one that Debian's packages are for
     if (!client({python, "-c", "import pylxd"}).ok())
         QSKIP("needs package python3-pylxd");
-    const QString identity = identityOf("pylxd");
-    const Run day = client({python, LXMGR_SOURCE_DIR "/tests/api/pylxd_day.py", "busybox", kHttps, identity + "/client.crt", identity + "/client.key"});
+    const QString identity = identityOf("pylxd"), stranger = strangerOf("pylxd");
+    const Run day = client({python, LXMGR_SOURCE_DIR "/tests/api/pylxd_day.py", "busybox", kHttps, identity + "/client.crt", identity + "/client.key",
+                            stranger + "/client.crt", stranger + "/client.key", kPassword});
+    forgetLast();
     RUN_OK(day);
     for (const QByteArray &line : day.out.split('\n'))
         if (kVerbs.contains(line.left(line.indexOf(' ')))) // the library prints warnings of its own
             record("pylxd", line.left(line.indexOf(' ')), line.mid(line.indexOf(' ') + 1));
-    QCOMPARE(m_table["pylxd"].size(), 21);
+    QCOMPARE(m_table["pylxd"].size(), 22);
     const QByteArray failures = failuresOf("pylxd");
     QVERIFY2(failures.isEmpty(), failures.constData());
 }
@@ -420,6 +455,12 @@ void TestClients::ansible()
     module("remote", "lxd_container", "{" + shown + R"("name": "a1", "state": "started"})", true);
     QCOMPARE(m_box.stateOf("a1"), QByteArray("RUNNING"));
     module("remote", "lxd_container", "{" + shown + R"("name": "a1", "state": "stopped", "force_stop": true})", true);
+    const QString stranger = strangerOf("ansible");
+    module("password", "lxd_container", R"({"client_cert": ")" + stranger + R"(/client.crt", "client_key": ")" + stranger + R"(/client.key", "trust_password": ")" + kPassword +
+                                            R"(", "name": "a1", "state": "started"})", true);
+    QCOMPARE(m_box.stateOf("a1"), QByteArray("RUNNING"));
+    module("remote", "lxd_container", "{" + shown + R"("name": "a1", "state": "stopped", "force_stop": true})", true);
+    forgetLast();
     url = "unix:" + m_box.socket();
     module("rest", "lxd_container", R"({"name": "a1", "state": "absent"})", true);
     QCOMPARE(m_box.stateOf("a1"), QByteArray());
