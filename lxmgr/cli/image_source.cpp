@@ -24,7 +24,7 @@ Result<servers::ImageServer> serverOf(Context &context, const std::string &name)
 {
     const Remotes &remotes = *TRY(context.remotes());
     const Remote remote = TRY(remotes.get(name));
-    return servers::ImageServer::at({remote.address, servers::Protocol::Simplestreams, TRY(remotes.certificateOf(name))}, {});
+    return servers::ImageServer::at({remote.address, servers::Protocol::Simplestreams, TRY(remotes.certificateOf(name)), {}}, {});
 }
 
 Result<std::string> secretFor(client::Client &client, const std::string &fingerprint)
@@ -192,6 +192,7 @@ Result<ImageOrigin> originOf(Context &context, const std::string &name, const st
     origin.server = place.addresses.front();
     origin.others.assign(place.addresses.begin() + 1, place.addresses.end());
     origin.certificate = place.certificate;
+    origin.project = client.options().project;
     if (!origin.image->isPublic)
         origin.secret = TRY(secretFor(client, origin.fingerprint));
     else if (!origin.fingerprint.starts_with(image))

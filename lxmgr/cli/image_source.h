@@ -16,7 +16,7 @@ Result<api::Image> imageOfServer(Context &context, const std::string &remote, co
 
 /// An image as the source of a copy or of an instance.
 struct ImageOrigin {
-    std::string server, protocol, alias, fingerprint, secret, certificate;
+    std::string server, protocol, alias, fingerprint, secret, certificate, project;
     std::vector<std::string> others; ///< More addresses of the server.
     std::optional<api::Image> image; ///< What it is, where that had to be asked.
     bool reachable = true;           ///< false: it answers nobody on the network, so that the image has to be carried.
@@ -31,6 +31,7 @@ template <class Source> void nameOrigin(Source &source, const ImageOrigin &origi
     source.fingerprint = origin.fingerprint;
     source.secret = origin.secret;
     source.certificate = origin.certificate;
+    source.project = origin.project;
 }
 
 enum class Want {

@@ -35,7 +35,7 @@ template <class Source> Result<instances::RemoteImage> named(Context &context, c
         TRY(servers::parseProtocol(source.protocol));
     const bool secret = !source.secret.empty();
     const instances::RemoteImage wanted{source.server, source.protocol, source.alias.empty() || secret ? source.fingerprint : source.alias, source.secret,
-                                        source.certificate};
+                                        source.certificate, source.project};
     TRY(wanted.check());
     TRY(instances::checkImageServer(context.db, request.project(), wanted.server));
     return wanted;
@@ -223,7 +223,7 @@ Status expectPush(Context &context, const Request &request, const api::ImagesPos
 Status copyImage(Context &context, const Request &request, const api::ImagesPost &post, const Responder &responder)
 {
     const bool byUrl = post.source.type == "url";
-    const instances::RemoteImage wanted = byUrl ? instances::RemoteImage{post.source.url, "url", {}, {}, {}} : TRY(named(context, request, post.source));
+    const instances::RemoteImage wanted = byUrl ? instances::RemoteImage{post.source.url, "url", {}, {}, {}, {}} : TRY(named(context, request, post.source));
     if (byUrl) {
         TRY(wanted.check());
         TRY(instances::checkImageServer(context.db, request.project(), wanted.server));

@@ -125,15 +125,9 @@ api::NetworkAcl toApi(const UsedAcl &acl)
 
 std::string etagOfAcl(const store::NetworkAcl &row) { return api::etagOf(api::toJson(toApi(UsedAcl{row, {}}))); }
 
-/// Where the lists lie that the request is about: they belong to the networks.
-Result<std::string> aclProject(Context &context, const Request &request)
-{
-    return TRY(instances::hasOwnNetworks(context.db, request.project())) ? request.project() : std::string(store::kDefaultProject);
-}
-
 Result<store::NetworkAcl> findAcl(Context &context, const Request &request)
 {
-    auto row = store::findAcl(context.db, TRY(aclProject(context, request)), request.param("name"));
+    auto row = store::findAcl(context.db, TRY(projectOfNetworks(context, request)), request.param("name"));
     if (!row && row.error().code == Code::NotFound)
         return Error(Code::NotFound, "Network ACL not found");
     return row;
@@ -143,7 +137,7 @@ Status aclList(Context &context, Request &request, const Responder &responder)
 {
     auto users = TRY(context.networks.aclUsers());
     std::vector<UsedAcl> acls;
-    for (store::NetworkAcl &row : TRY(store::listAcls(context.db, TRY(aclProject(context, request))))) {
+    for (store::NetworkAcl &row : TRY(store::listAcls(context.db, TRY(projectOfNetworks(context, request))))) {
         std::vector<std::string> own = std::move(users[row.name]);
         acls.push_back({std::move(row), std::move(own)});
     }

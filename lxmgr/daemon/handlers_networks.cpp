@@ -95,8 +95,9 @@ api::Network shown(const Request &request, api::Network network)
 
 Status networkList(Context &context, Request &request, const Responder &responder)
 {
-    const bool own = TRY(instances::hasOwnNetworks(context.db, request.project()));
-    const auto managed = TRY(store::listNetworks(context.db, own ? request.project() : store::kDefaultProject));
+    const std::string project = TRY(projectOfNetworks(context, request));
+    const bool own = project != store::kDefaultProject;
+    const auto managed = TRY(store::listNetworks(context.db, project));
     Users users = request.recursion() == 0 ? Users() : TRY(networkUsers(context));
     std::string json;
     api::JsonWriter writer(json);
@@ -286,6 +287,17 @@ constexpr HandlerRow kRows[] = {
 } // namespace
 
 std::span<const HandlerRow> networkHandlers() { return kRows; }
+
+Result<std::string> projectOfNetworks(Context &context, const Request &request)
+{
+    const bool lists = request.id() == api::RouteId::NetworkList || request.id() == api::RouteId::NetworkAclList;
+    if (!lists || !request.query.flag("all-projects"))
+        return TRY(instances::hasOwnNetworks(context.db, request.project())) ? request.project() : std::string(store::kDefaultProject);
+    for (const std::string &project : request.caller.projects)
+        if (!TRY(instances::hasOwnNetworks(context.db, project)))
+            return std::string(store::kDefaultProject);
+    return request.caller.trusted() || request.caller.projects.empty() ? std::string(store::kDefaultProject) : *request.caller.projects.begin();
+}
 
 Status checkHasNetworks(Context &context, const Request &request)
 {

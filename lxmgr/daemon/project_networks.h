@@ -6,6 +6,9 @@
 namespace lxmgr::daemon
 {
 
+/// Where the networks and access control lists lie that the request is about. Of all projects: in project default, unless the caller is
+/// at home only in such that have networks of their own.
+Result<std::string> projectOfNetworks(Context &context, const Request &request);
 /// NotFound in such a project.
 Status checkHasNetworks(Context &context, const Request &request);
 /// Invalid in such a project, with the cure: no `what` can be made there.

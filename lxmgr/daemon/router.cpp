@@ -81,7 +81,7 @@ bool foreignPage(const Request &request)
 bool listsAllProjects(api::RouteId route)
 {
     using enum api::RouteId;
-    constexpr api::RouteId kThese[] = {InstanceList, Events, OperationList, VolumeList, VolumeListOfType, ProfileList, ImageList};
+    constexpr api::RouteId kThese[] = {InstanceList, Events, OperationList, VolumeList, VolumeListOfType, ProfileList, ImageList, NetworkList, NetworkAclList};
     return std::ranges::find(kThese, route) != std::end(kThese);
 }
 

@@ -31,7 +31,7 @@ std::string titleOf(const std::string &server) { return "image server " + quoted
 
 Result<servers::ImageServer> serverOf(const RemoteImage &wanted, const servers::Patience &patience)
 {
-    return servers::ImageServer::at({wanted.server, TRY(servers::parseProtocol(wanted.protocol)), wanted.certificate}, patience);
+    return servers::ImageServer::at({wanted.server, TRY(servers::parseProtocol(wanted.protocol)), wanted.certificate, wanted.ofDefault() ? "" : wanted.project}, patience);
 }
 
 /// An upload as what a download fills.
@@ -76,7 +76,7 @@ bool isWorthNoMore(const Error &error)
 Status RemoteImage::check() const
 {
     if (protocol == kByUrl)
-        return servers::ImageServer::at({server, servers::Protocol::Simplestreams, {}}, patient(-1)).has_value()
+        return servers::ImageServer::at({server, servers::Protocol::Simplestreams, {}, {}}, patient(-1)).has_value()
                    ? Status()
                    : Status(Error(Code::Invalid, quoted(server) + " is no address that begins with https://"));
     TRY(serverOf(*this, patient(-1)));
@@ -150,7 +150,7 @@ Result<store::Image> ImageService::fetch(const std::string &project, servers::Im
     if (details.filename.empty())
         details.filename = fingerprint;
     std::optional<images::Image> image;
-    const std::string source = server.site().url() + " " + server.secret();
+    const std::string source = server.source();
     TRY(m_downloads.once(fingerprint, source, server.site().patience().cancelFd, progress, [&](Progress &shared) -> Status {
         image = TRY(download(server, offer, shared));
         return {};
@@ -176,16 +176,18 @@ Result<store::Image> ImageService::copyFrom(const std::string &project, const Re
         progress.report("asking " + wanted.server);
         const servers::Linked linked = TRY(servers::linkedImage(wanted.server, patience));
         TRY(checkImageServer(m_db, project, linked.origin)); // it may lie elsewhere than the page
-        servers::ImageServer server = TRY(servers::ImageServer::at({linked.origin, servers::Protocol::Simplestreams, {}}, patience));
+        servers::ImageServer server = TRY(servers::ImageServer::at({linked.origin, servers::Protocol::Simplestreams, {}, {}}, patience));
         return TRY_IN(quoted(wanted.server), fetch(project, server, linked.offer, details, progress));
     }
     servers::ImageServer server = TRY(serverOf(wanted, patience));
     progress.report("asking " + wanted.server);
     const servers::Offer offer = TRY_IN(titleOf(wanted.server), wanted.secret.empty() ? server.find(wanted.name) : server.get(wanted.name, wanted.secret));
-    // By its fingerprint it is always the same one: there will be nothing newer.
-    const bool byName = wanted.secret.empty() && !offer.image.fingerprint.starts_with(wanted.name);
+    // By its fingerprint it is always the same one: there will be nothing newer. In which project it was is not kept.
+    const bool byName = wanted.secret.empty() && wanted.ofDefault() && !offer.image.fingerprint.starts_with(wanted.name);
     details.origin = store::ImageOrigin{wanted.server, wanted.protocol.empty() ? "lxd" : wanted.protocol, byName ? wanted.name : "", wanted.certificate,
                                         store::unixMillis()};
+    if (details.autoUpdate && !wanted.ofDefault() && !details.cached)
+        return Error(Code::Unsupported, "auto_update: images are kept up to date from project default of other servers only");
     if (details.autoUpdate && !byName && !details.cached)
         return Error(Code::Invalid, "auto_update: an image that is asked for by its fingerprint never changes (name its alias)");
     details.autoUpdate = details.autoUpdate && byName;
@@ -195,7 +197,7 @@ Result<store::Image> ImageService::copyFrom(const std::string &project, const Re
 Result<std::optional<store::Image>> ImageService::knownRemote(const std::string &project, const RemoteImage &wanted)
 {
     std::optional<store::Image> none;
-    if (!wanted.secret.empty() || TRY(serverConfig()).autoUpdateHours() == 0)
+    if (!wanted.secret.empty() || !wanted.ofDefault() || TRY(serverConfig()).autoUpdateHours() == 0)
         return none;
     auto row = store::findImageByOrigin(m_db, project, {wanted.server, wanted.protocol.empty() ? "lxd" : wanted.protocol, wanted.name, {}, 0});
     return row ? std::optional(std::move(*row)) : none;
@@ -275,7 +277,7 @@ Result<store::Image> ImageService::fromServers(const std::string &project, const
     const Interrupt interrupt = TRY(Interrupt::of(progress));
     for (const config::ImageServerName &each : list) {
         progress.report("asking image server " + each.name);
-        auto server = servers::ImageServer::at({each.url, servers::Protocol::Simplestreams, {}}, hasty(interrupt.fd()));
+        auto server = servers::ImageServer::at({each.url, servers::Protocol::Simplestreams, {}, {}}, hasty(interrupt.fd()));
         if (!server)
             return server.error();
         std::string found;

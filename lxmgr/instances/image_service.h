@@ -55,7 +55,10 @@ struct RemoteImage {
     std::string name; ///< An alias, a fingerprint or the beginning of one.
     std::string secret; ///< For one that is not public: its fingerprint is then given.
     std::string certificate; ///< PEM
+    std::string project;     ///< Of that server, where it has such; empty: default.
 
+    /// Whether it is in the project that is asked where none is named.
+    bool ofDefault() const { return project.empty() || project == "default"; }
     /// Invalid, Unsupported: what cannot be asked at all.
     Status check() const;
 };

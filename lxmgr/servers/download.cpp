@@ -217,7 +217,6 @@ Status download(ImageServer &server, const Offer &offer, Target &target, Progres
     const auto total = static_cast<std::uint64_t>(std::max<std::int64_t>(offer.image.size, 0));
     Meter meter(progress, total, target.ofAll());
     Attempt attempt(server, target, progress, meter, target.ofAll(), total);
-    const std::string secret = server.secret().empty() ? "" : "?secret=" + http::percentEncode(server.secret());
     int tries = 0;
     for (;;) {
         if (progress.cancelled())
@@ -226,7 +225,7 @@ Status download(ImageServer &server, const Offer &offer, Target &target, Progres
         const std::uint64_t before = target.received();
         Status done;
         if (offer.files.empty())
-            done = attempt.run("1.0/images/" + offer.image.fingerprint + "/export" + secret, std::nullopt);
+            done = attempt.run(server.exportPath(offer.image.fingerprint), std::nullopt);
         else if (before < offer.files[part].size)
             done = attempt.run(offer.files[part].path, offer.files[part].size);
         if (done && (offer.files.empty() || part + 1 == offer.files.size()))
@@ -240,7 +239,7 @@ Status download(ImageServer &server, const Offer &offer, Target &target, Progres
             return done;
         const bool further = target.part() == part ? target.received() > before : target.part() > part;
         tries = further ? 1 : tries + 1;
-        if (tries == kMostTries || !secret.empty()) // a secret is good for one time
+        if (tries == kMostTries || server.needsSecret()) // a secret is good for one time
             return done;
         pause(kFirstPause << tries, server.site().patience().cancelFd);
     }

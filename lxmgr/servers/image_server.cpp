@@ -59,7 +59,9 @@ Result<ImageServer> ImageServer::at(const Address &address, Patience patience)
     patience.oldTls = address.protocol == Protocol::Simplestreams;
     if (address.protocol == Protocol::Api && address.url.starts_with("http://"))
         return Error(Code::Invalid, quoted(address.url) + ": the address of a server begins with https://");
-    return ImageServer(TRY(Site::at(address.url, address.certificate, patience)), address.protocol);
+    if (address.protocol != Protocol::Api && !address.project.empty())
+        return Error(Code::Invalid, "a server of simplestreams has no projects (" + quoted(address.project) + ")");
+    return ImageServer(TRY(Site::at(address.url, address.certificate, patience)), address.protocol, address.project);
 }
 
 Result<std::vector<Offer>> ImageServer::streams()
@@ -84,12 +86,25 @@ Result<std::string> ImageServer::metadata(const std::string &path)
     return TRY(client::openEnvelope(std::move(response))).metadata;
 }
 
+std::string ImageServer::inProject(const std::string &path, const std::string &secret) const
+{
+    std::string whole = path;
+    for (const auto &[name, value] : {std::pair<const char *, const std::string &>{"project=", m_project}, {"secret=", secret}})
+        if (!value.empty())
+            whole.append(whole.find('?') == std::string::npos ? "?" : "&").append(name).append(http::percentEncode(value));
+    return whole;
+}
+
+std::string ImageServer::exportPath(const std::string &fingerprint) const { return inProject("1.0/images/" + fingerprint + "/export", m_secret); }
+
+std::string ImageServer::source() const { return m_site.url() + " " + m_project + " " + m_secret; }
+
 Result<std::vector<Offer>> ImageServer::list()
 {
     if (m_protocol == Protocol::Simplestreams)
         return streams();
     std::vector<Offer> all;
-    for (auto &image : TRY(client::Client::parse<std::vector<api::Image>>(TRY(metadata("1.0/images?recursion=1")))))
+    for (auto &image : TRY(client::Client::parse<std::vector<api::Image>>(TRY(metadata(inProject("1.0/images?recursion=1", {}))))))
         all.push_back({std::move(image), {}});
     return all;
 }
@@ -98,7 +113,7 @@ Result<Offer> ImageServer::find(const std::string &given)
 {
     const std::string name = given.empty() ? "default" : given;
     if (m_protocol == Protocol::Api) {
-        const auto alias = metadata("1.0/images/aliases/" + http::percentEncode(name));
+        const auto alias = metadata(inProject("1.0/images/aliases/" + http::percentEncode(name), {}));
         if (alias)
             return get(TRY(client::Client::parse<api::ImageAliasEntry>(*alias)).target, {});
         if (alias.error().code != Code::NotFound || !isHex(name))
@@ -131,8 +146,7 @@ Result<Offer> ImageServer::get(const std::string &fingerprint, const std::string
     if (!isHex(fingerprint) || fingerprint.size() > 64)
         return Error(Code::Invalid, quoted(fingerprint) + " is no fingerprint");
     m_secret = secret;
-    const std::string query = secret.empty() ? "" : "?secret=" + http::percentEncode(secret);
-    const auto answer = metadata("1.0/images/" + fingerprint + query);
+    const auto answer = metadata(inProject("1.0/images/" + fingerprint, secret));
     if (!answer)
         return answer.error().code == Code::NotFound ? hasNo(fingerprint) : answer.error();
     Offer offer{TRY(client::Client::parse<api::Image>(*answer)), {}};

@@ -15,6 +15,7 @@ struct Address {
     std::string url;
     Protocol protocol = Protocol::Simplestreams;
     std::string certificate; ///< PEM, the only one believed; empty: what certification authorities vouch for.
+    std::string project;     ///< Of a server with the API: whose images; empty: those of its project default.
 };
 
 class ImageServer
@@ -33,15 +34,22 @@ public:
 
     Protocol protocol() const { return m_protocol; }
     Site &site() { return m_site; }
-    const std::string &secret() const { return m_secret; }
+    /// Where the files of an image of a server with the API are, as it was asked for last.
+    std::string exportPath(const std::string &fingerprint) const;
+    /// What tells this source of an image from others: server, project and secret.
+    std::string source() const;
+    bool needsSecret() const { return !m_secret.empty(); }
 
 private:
-    ImageServer(Site site, Protocol protocol) : m_site(std::move(site)), m_protocol(protocol) {}
+    ImageServer(Site site, Protocol protocol, std::string project) : m_site(std::move(site)), m_protocol(protocol), m_project(std::move(project)) {}
+    /// `path`, in the project and with `secret`.
+    std::string inProject(const std::string &path, const std::string &secret) const;
     Result<std::vector<Offer>> streams();
     Result<std::string> metadata(const std::string &path);
 
     Site m_site;
     Protocol m_protocol;
+    std::string m_project;
     std::string m_secret; ///< Of the image that was asked for last.
 };
 

@@ -68,6 +68,7 @@ private:
     void sql(const QByteArray &statement);
     Run lxc(const QStringList &args);
     Run far(const QStringList &args);
+    void imagesOfAnotherProject();
     bool startFar();
     void stopFar();
 
@@ -609,6 +610,33 @@ void TestImageServers::stopFar()
     QVERIFY(m_far.waitForFinished(20'000));
 }
 
+/// One image private and one public, each in a project of its server that is not default.
+void TestImageServers::imagesOfAnotherProject()
+{
+    RUN_OK(far({"project", "create", "crew"}));
+    QFile file(m_work + "/crew.tar.gz");
+    QVERIFY(file.open(QIODevice::WriteOnly) && file.write(unified("crew")) > 0);
+    file.close();
+    RUN_OK(far({"image", "import", file.fileName(), "--alias", "ours", "--project", "crew"}));
+    const QByteArray print = far({"image", "list", "-f", "csv", "-c", "F", "--project", "crew"}).out.trimmed();
+    must({"remote", "add", "crew", "https://127.0.0.1:8447", "--accept-certificate", "--project", "crew"});
+    must({"image", "copy", "crew:ours", "local:", "--alias", "ours"});
+    QCOMPARE(m_box.text({"image", "list", "ours", "-f", "csv", "-c", "F"}), print);
+    must({"image", "delete", "ours"});
+    RUN_OK(far({"query", "-X", "PATCH", "-d", "{\"public\":true}", "/1.0/images/" + QString::fromUtf8(print) + "?project=crew"}));
+    const Run updated = m_box.cli({"image", "copy", "crew:ours", "local:", "--auto-update"});
+    QVERIFY2(!updated.ok() && updated.err.contains("project default"), updated.told());
+    must({"image", "copy", "crew:ours", "local:", "--alias", "ours"});
+    QCOMPARE(property("ours", "Auto update"), QByteArray("disabled"));
+    must({"launch", "crew:ours", "t9"});
+    QCOMPARE(inside("t9", {"cat", "/etc/tag"}), QByteArray("crew"));
+    const Run elsewhere = m_box.cli({"image", "copy", "far:ours", "local:"});
+    QVERIFY2(!elsewhere.ok() && elsewhere.err.contains("no image is called 'ours'"), elsewhere.told());
+    must({"delete", "--force", "--purge", "t9"});
+    must({"image", "delete", "ours"});
+    must({"remote", "remove", "crew"});
+}
+
 void TestImageServers::imagesGoFromDaemonToDaemon()
 {
     QVERIFY(startFar());
@@ -640,6 +668,7 @@ void TestImageServers::imagesGoFromDaemonToDaemon()
     QCOMPARE(property("mine", "Public"), QByteArray("yes"));
     QVERIFY(m_box.text({"image", "refresh", "mine"}).contains("newest"));
     QVERIFY(!m_box.cli({"image", "copy", "far:nosuch", "local:"}).ok());
+    imagesOfAnotherProject();
     if (!QStandardPaths::findExecutable("lxc").isEmpty()) {
         must({"image", "delete", "whole"});
         RUN_OK(lxc({"remote", "add", "far", QString::fromUtf8(far({"config", "trust", "add", "lxc", "--unrestricted", "-q"}).out.trimmed())}));

@@ -582,7 +582,8 @@ void TestProjects::networksOfItsOwnAreNone()
         for (const char *list : {"networks", "network-acls"}) {
             const Reply reply = m_box.rest("GET", QByteArray("/1.0/") + list + "?project=team");
             QVERIFY2(reply.raw.contains("\"metadata\":[]"), reply.raw);
-            QVERIFY(m_box.rest("GET", QByteArray("/1.0/") + list + "?project=default").raw.contains("/np"));
+            for (const char *query : {"?project=default", "?project=team&all-projects=true"})
+                QVERIFY(m_box.rest("GET", QByteArray("/1.0/") + list + query).raw.contains("/np"));
         }
         for (const char *url : {"networks/npbr0", "networks/lo", "networks/lo/state", "networks/npbr0/state", "networks/npbr0/leases", "networks/npbr0/forwards",
                                 "network-acls/npacl"})
