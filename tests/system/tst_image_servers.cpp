@@ -48,6 +48,7 @@ private slots:
     void lxcTakesImagesFromServers();
     void imagesGoFromDaemonToDaemon();
     void aSplitImageSurvivesItsDaemon();
+    void aPrivateImageGoesOnWithTheNextSecret();
     void imagesAreCarriedOver();
 
 private:
@@ -726,6 +727,32 @@ void TestImageServers::aSplitImageSurvivesItsDaemon()
         QVERIFY(contentOf(m_work + "/form") == form.mid(from));
     }
     QVERIFY(ask({"Range: bytes=" + QString::number(form.size()) + "-", "If-Range: " + QString::fromUtf8(etag)}).contains(" 416 "));
+    removeImages();
+    stopFar();
+}
+
+/// A secret is good for one time: what a cut line has left is gone on with by the next copy, with a secret of its own.
+void TestImageServers::aPrivateImageGoesOnWithTheNextSecret()
+{
+    QVERIFY(startFar());
+    const QString fingerprint = QString::fromUtf8(far({"image", "list", "whole", "-f", "csv", "-c", "F"}).out.trimmed());
+    const qint64 size = QFile(m_work + "/whole.tar.gz").size();
+    const QString certificate = QJsonDocument::fromJson(far({"query", "/1.0"}).out).object()["environment"].toObject()["certificate"].toString();
+    QVERIFY(size > 350'000 && fingerprint.size() == 64);
+    CutLine line(8447, 200'000);
+    const auto copy = [&] {
+        const QByteArray made = far({"query", "-X", "POST", "/1.0/images/" + fingerprint + "/secret"}).out;
+        const QString secret = QString::fromUtf8(made.mid(made.indexOf("\"secret\":\"") + 10, 64));
+        return ended(m_box.rest("POST", "/1.0/images", {{"source", QJsonObject{{"type", "image"}, {"mode", "pull"}, {"server", QString("https://127.0.0.1:%1").arg(line.port())},
+                                                                                    {"protocol", "lxd"}, {"fingerprint", fingerprint}, {"secret", secret}, {"certificate", certificate}}}}));
+    };
+    const Reply cut = copy();
+    QVERIFY2(line.isCut() && !cut.raw.contains("\"err\":\"\""), cut.raw);
+    line.mend();
+    const Reply done = copy();
+    QVERIFY2(done.raw.contains("\"err\":\"\""), done.raw);
+    QCOMPARE(property(fingerprint, "Public"), QByteArray("no"));
+    QVERIFY2(line.carried() > size && line.carried() < size + 50'000, QByteArray::number(line.carried()) + " for " + QByteArray::number(size));
     removeImages();
     stopFar();
 }
