@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "config/server_config.h"
 #include "daemon/extensions.h"
-#include "daemon/resources.h"
+#include "hardware/hardware.h"
 #include "instances/warnings.h"
 #include "kernel/files.h"
 #include "store/server_config.h"
@@ -295,9 +295,10 @@ Status operationWebsocket(Context &context, Request &request, const Responder &r
 
 // --- the host, and what this server has none of ---
 
-Status resources(Context &, Request &, const Responder &responder)
+Status resources(Context &, Request &request, const Responder &responder)
 {
-    responder.sync(TRY(readResources()).dump());
+    api::Resources found = hardware::read({});
+    responder.sync(request.caller.trusted() ? found : hardware::anonymous(std::move(found)));
     return {};
 }
 

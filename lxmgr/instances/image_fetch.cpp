@@ -31,7 +31,8 @@ std::string titleOf(const std::string &server) { return "image server " + quoted
 
 Result<servers::ImageServer> serverOf(const RemoteImage &wanted, const servers::Patience &patience)
 {
-    return servers::ImageServer::at({wanted.server, TRY(servers::parseProtocol(wanted.protocol)), wanted.certificate, wanted.ofDefault() ? "" : wanted.project}, patience);
+    const servers::Protocol protocol = TRY(servers::parseProtocol(wanted.protocol));
+    return servers::ImageServer::at({wanted.server, protocol, wanted.certificate, wanted.ofDefault() ? "" : wanted.project}, patience);
 }
 
 /// An upload as what a download fills.
@@ -316,7 +317,7 @@ Result<store::Image> ImageService::refresh(const std::string &project, const std
     const store::ImageOrigin &origin = *old.origin;
     TRY(store::setImageChecked(m_db, old.id, store::unixMillis()));
     const Interrupt interrupt = TRY(Interrupt::of(progress));
-    servers::ImageServer server = TRY(serverOf({origin.server, origin.protocol, origin.alias, {}, origin.certificate}, patient(interrupt.fd())));
+    servers::ImageServer server = TRY(serverOf({origin.server, origin.protocol, origin.alias, {}, origin.certificate, {}}, patient(interrupt.fd())));
     const servers::Offer offer = TRY_IN(titleOf(origin.server), server.find(origin.alias));
     if (offer.image.fingerprint == old.fingerprint)
         return old;

@@ -1,9 +1,9 @@
 #include "kernel/sysfs.h"
 
 #include "base/text.h"
-#include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
+#include "kernel/sysfs_files.h"
 
 #include <algorithm>
 #include <charconv>
@@ -17,28 +17,6 @@ namespace
 {
 
 constexpr int kMaxDepth = 16;
-
-/// The content of a file of /sys; absent where it cannot be read.
-std::optional<std::string> attribute(const Fd &folder, const std::string &name)
-{
-    const auto text = files::read(folder, name);
-    return text ? std::optional(std::string(trimmed(*text))) : std::nullopt;
-}
-
-std::string lastPart(const std::string &path) { return path.substr(path.rfind('/') + 1); }
-
-/// Of a link, the last part of what it leads to; "" where there is none.
-std::string linkName(const Fd &folder, const std::string &name)
-{
-    const auto target = sys::readlinkat(folder, name);
-    return target ? lastPart(*target) : std::string();
-}
-
-std::optional<std::uint32_t> number(const std::optional<std::string> &text)
-{
-    const auto value = text ? parseUnsigned(*text, 0, UINT32_MAX) : Result<std::uint64_t>(Error(Code::NotFound, ""));
-    return value ? std::optional(static_cast<std::uint32_t>(*value)) : std::nullopt;
-}
 
 std::optional<std::uint32_t> octal(const std::string &text)
 {
@@ -69,21 +47,6 @@ std::optional<Node> nodeOf(const Fd &folder)
     node.major = *major;
     node.minor = *minor;
     return node;
-}
-
-/// Folders in `path` of /sys, links to them followed; none where the host has no such thing.
-Result<std::vector<std::pair<std::string, Fd>>> foldersIn(const std::string &path)
-{
-    std::vector<std::pair<std::string, Fd>> found;
-    auto folder = sys::open(path, O_RDONLY | O_DIRECTORY);
-    if (!folder && folder.error().errnum == ENOENT)
-        return found;
-    std::vector<std::string> names = TRY(path::list(TRY(std::move(folder))));
-    std::ranges::sort(names);
-    for (const std::string &name : names)
-        if (auto inner = sys::open(path + "/" + name, O_RDONLY | O_DIRECTORY))
-            found.emplace_back(name, std::move(*inner));
-    return found;
 }
 
 template <class T> bool fits(const std::optional<T> &wanted, const std::optional<T> &is) { return !wanted || wanted == is; }
@@ -121,13 +84,6 @@ std::vector<Node> sorted(std::vector<Node> nodes)
     std::ranges::sort(nodes, {}, &Node::path);
     nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
     return nodes;
-}
-
-/// "0x8086" is "8086" elsewhere.
-std::optional<std::string> pciId(const Fd &folder, const std::string &name)
-{
-    const auto text = attribute(folder, name);
-    return text && text->starts_with("0x") ? std::optional(text->substr(2)) : text;
 }
 
 } // namespace

@@ -370,6 +370,7 @@ void TestClients::goThroughADay(const QString &name, const QString &program, boo
     }
     expect({"storage", "volume", "list", "default"}, "g1");
     expect({"warning", "list"});
+    expect({"info", "--resources"}, "Memory:");
     expect({"operation", "list"});
     expect({"query", "/1.0/virtual-machines"}, "[]");
     expect({"query", "/1.0/cluster/members"}, "not clustered", {}, 1);

@@ -101,6 +101,7 @@ private slots:
     void headersAreGuarded();
     void everyFileSaysWhatItIsFor();
     void linesAreOfReadableWidth();
+    void typesAreDefinedOnce();
 };
 
 void TestLayers::everyRoomIsNamedInTheMap()
@@ -184,6 +185,33 @@ void TestLayers::linesAreOfReadableWidth()
             if (const QString line = file.lines[i].trimmed(); file.lines[i].size() > 160 && !line.startsWith('{') && !line.startsWith('"'))
                 wide << place(file, i);
     QVERIFY2(wide.isEmpty(), qPrintable(wide.join('\n')));
+}
+
+/// Two structs of one name in one namespace make a program that the linker takes and that crashes: each translation unit has its own
+/// idea of the functions that belong to them (C++ [basic.def.odr]).
+void TestLayers::typesAreDefinedOnce()
+{
+    static const QRegularExpression kSpace("^namespace ([\\w:]+)$"), kType("^(?:struct|class|enum class|union) (\\w+)(?: final)?(?: : [^;]*)?(?: \\{.*)?$");
+    QMap<QString, QString> seen;
+    QStringList twice;
+    for (const SourceFile &file : sources()) {
+        if (!file.path.endsWith(".h"))
+            continue;
+        QString space;
+        for (qsizetype i = 0; i < file.lines.size(); ++i) {
+            if (const auto opened = kSpace.match(file.lines[i]); opened.hasMatch())
+                space = opened.captured(1);
+            const auto type = kType.match(file.lines[i]);
+            if (!type.hasMatch() || (i > 0 && file.lines[i - 1].startsWith("template")))
+                continue;
+            const QString name = space + "::" + type.captured(1);
+            if (seen.contains(name))
+                twice << place(file, i) + ": " + name + " is in " + seen[name] + ", too";
+            seen[name] = file.path;
+        }
+    }
+    QVERIFY(seen.size() > 300);
+    QVERIFY2(twice.isEmpty(), qPrintable(twice.join('\n')));
 }
 
 QTEST_GUILESS_MAIN(TestLayers)
