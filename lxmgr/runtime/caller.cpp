@@ -49,21 +49,29 @@ Result<std::uint64_t> statusBits(const std::string &status, std::string_view nam
     return std::strtoull(fields[0].c_str(), nullptr, base);
 }
 
+Status stillWaits(const Caller &caller)
+{
+    return caller.waits() ? Status() : Status(Error(Code::NotFound, "the caller has died", ESRCH));
+}
+
 } // namespace
 
 Result<Caller> pinCaller(const Scene &scene, const Fd &listener, const notify::Call &call)
 {
     constexpr std::size_t kFileSystem = 3; // real, effective, saved, of files
     Caller caller;
+    caller.listener = &listener;
+    caller.call = call.id;
     caller.proc = TRY(sys::open("/proc/" + std::to_string(call.thread), O_PATH | O_DIRECTORY));
-    if (!notify::waits(listener, call.id)) // the number may have been another's when it was opened
-        return Error(Code::NotFound, "the caller has died", ESRCH);
+    TRY(stillWaits(caller)); // the number may have been another's when it was opened
     const std::string status = TRY(files::read(caller.proc, "status"));
     caller.uid = static_cast<uid_t>(TRY(statusNumber(status, "Uid:", kFileSystem)));
     caller.gid = static_cast<gid_t>(TRY(statusNumber(status, "Gid:", kFileSystem)));
     for (const std::string &group : statusFields(status, "Groups:"))
         caller.groups.push_back(static_cast<gid_t>(TRY(parseUnsigned(group, 0, UINT32_MAX))));
     caller.capabilities = TRY(statusBits(status, "CapEff:", 16));
+    caller.boundingSet = TRY(statusBits(status, "CapBnd:", 16));
+    caller.noNewPrivileges = TRY(statusBits(status, "NoNewPrivs:", 10)) != 0;
     caller.umask = static_cast<mode_t>(TRY(statusBits(status, "Umask:", 8)));
     const std::vector<std::string> numbers = statusFields(status, "NSpid:"); // from ours to its own
     if (numbers.empty())
@@ -71,6 +79,7 @@ Result<Caller> pinCaller(const Scene &scene, const Fd &listener, const notify::C
     caller.ownNumber = static_cast<pid_t>(TRY(parseUnsigned(numbers.back(), 1, INT32_MAX)));
     const auto space = TRY(sys::fstatat(caller.proc, "ns/user", 0));
     caller.isGuests = space.st_dev == scene.nsDevice && space.st_ino == scene.nsInode;
+    TRY(stillWaits(caller));
     return caller;
 }
 
@@ -88,8 +97,10 @@ Result<std::string> readText(const Caller &caller, std::uint64_t address, std::s
         const std::string_view part(buffer.data(), static_cast<std::size_t>(got));
         const std::size_t end = part.find('\0');
         text += part.substr(0, end);
-        if (end != std::string_view::npos)
+        if (end != std::string_view::npos) {
+            TRY(stillWaits(caller));
             return text;
+        }
         address += static_cast<std::uint64_t>(got);
     }
     return Error(Code::Invalid, "the caller's text is too long", ENAMETOOLONG);
@@ -100,7 +111,7 @@ Status readBytes(const Caller &caller, std::uint64_t address, void *into, std::s
     const Fd memory = TRY(sys::openat(caller.proc, "mem", O_RDONLY));
     if (::pread(memory.get(), into, size, static_cast<off_t>(address)) != static_cast<ssize_t>(size))
         return Error(Code::Invalid, "the caller's memory", EFAULT);
-    return {};
+    return stillWaits(caller);
 }
 
 Status setEffective(std::uint64_t wanted)
@@ -122,6 +133,7 @@ Result<Place> placeOf(const Caller &caller, int folder)
     if (!base && base.error().errnum == ENOENT && folder != AT_FDCWD)
         return Error(Code::Invalid, "no such descriptor", EBADF);
     place.base = TRY(std::move(base));
+    TRY(stillWaits(caller));
     return place;
 }
 

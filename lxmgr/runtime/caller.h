@@ -30,17 +30,26 @@ struct Caller {
     gid_t gid = 0; ///< Those that files are looked at and made with, on the host.
     std::vector<gid_t> groups;
     std::uint64_t capabilities = 0;
+    std::uint64_t boundingSet = 0;
+    bool noNewPrivileges = false;
     mode_t umask = 022;
     pid_t ownNumber = 0;   ///< In its own pid namespace.
     bool isGuests = false; ///< In the guest's own user namespace, not in one that was made inside.
 
+    const Fd *listener = nullptr;
+    std::uint64_t call = 0;
+
+    /// Neither dead nor interrupted. Only what was read or opened before an answer of yes is of the caller as it called: one that
+    /// waits no more can run another program, with rights of another's.
+    bool waits() const { return notify::waits(*listener, call); }
     bool has(unsigned capability) const { return (capabilities >> capability & 1) != 0; }
 };
 
 /// NotFound where it waits no more.
 Result<Caller> pinCaller(const Scene &scene, const Fd &listener, const notify::Call &call);
 
-/// Up to its end, which is there within `most` bytes; EFAULT and ENAMETOOLONG else.
+/// Up to its end, which is there within `most` bytes; EFAULT and ENAMETOOLONG else. NotFound where it waits no more, as in the
+/// next two.
 Result<std::string> readText(const Caller &caller, std::uint64_t address, std::size_t most);
 /// EFAULT where they are not all there.
 Status readBytes(const Caller &caller, std::uint64_t address, void *into, std::size_t size);
