@@ -15,8 +15,6 @@ namespace lxmgr::runtime
 namespace
 {
 
-constexpr std::chrono::seconds kPatience(5);
-
 /// Up to the child's last word.
 Status listenTo(spec::Channel &child, const std::function<void(spec::Packet &)> &take)
 {
@@ -36,7 +34,7 @@ Status listenTo(spec::Channel &child, const std::function<void(spec::Packet &)> 
 
 } // namespace
 
-Status inChild(const std::function<Status(spec::Channel &)> &work, const std::function<void(spec::Packet &)> &take)
+Status inChild(const std::function<Status(spec::Channel &)> &work, const std::function<void(spec::Packet &)> &take, std::chrono::seconds patience)
 {
     auto [ours, theirs] = TRY(spec::Channel::pair());
     const auto body = [&, &ours = ours, &theirs = theirs] {
@@ -48,7 +46,7 @@ Status inChild(const std::function<Status(spec::Channel &)> &work, const std::fu
     };
     const process::Child child = TRY(process::clone(0, Fd(), body));
     theirs = spec::Channel();
-    ours.setDeadline(std::chrono::steady_clock::now() + kPatience);
+    ours.setDeadline(std::chrono::steady_clock::now() + patience);
     Status done = listenTo(ours, take);
     process::killChild(child.pid); // it has answered, or never will
     (void)process::wait(child.pid);

@@ -5,6 +5,7 @@
 #include "runtime/launch.h"
 #include "spec/channel.h"
 
+#include <chrono>
 #include <functional>
 
 namespace lxmgr::runtime
@@ -12,7 +13,8 @@ namespace lxmgr::runtime
 
 /// `work` in a child with one thread, which may enter namespaces; what it sends before it ends is given to `take`. Its error is
 /// ours. A guest that holds it up (a path in a file system of its own) makes it an error after some seconds, not a wait.
-Status inChild(const std::function<Status(spec::Channel &)> &work, const std::function<void(spec::Packet &)> &take = {});
+Status inChild(const std::function<Status(spec::Channel &)> &work, const std::function<void(spec::Packet &)> &take = {},
+               std::chrono::seconds patience = std::chrono::seconds(5));
 
 /// The calling process: in the guest's mounts, as its root, so that nothing is made or moved with rights that the guest has not.
 /// Not in its pid namespace: nobody inside sees the process.
