@@ -152,12 +152,17 @@ void checkTogether(const InstanceConfig &config, Findings &findings)
             "security.syscalls.allow does not go together with security.syscalls.deny, deny_compat and deny_default");
     if (config.privileged.value_or(false) && (config.idmapBase || config.idmapSize || config.idmapIsolated || config.rawIdmap))
         invalid("security.idmap.* and raw.idmap do not go together with security.privileged=true: there is no id map then");
-    for (const std::optional<bool> *own : {&config.interceptMknod, &config.interceptScheduler, &config.interceptSetxattr})
+    for (const std::optional<bool> *own : {&config.interceptMknod, &config.interceptMount, &config.interceptScheduler, &config.interceptSetxattr})
         if (config.privileged.value_or(false) && own->value_or(false)) {
-            invalid("security.syscalls.intercept.mknod, .sched_setscheduler and .setxattr do not go together with security.privileged=true: "
+            invalid("security.syscalls.intercept.mknod, .mount, .sched_setscheduler and .setxattr do not go together with security.privileged=true: "
                     "it may do these itself");
             break;
         }
+    for (const std::string &type : config.mountAllowed.value_or(FileSystemList{}).names)
+        for (const auto &[other, program] : config.mountFuse.value_or(FuseList{}).programs)
+            if (type == other)
+                findings.add(Error(Code::Invalid,
+                                   quoted(type) + " is in both security.syscalls.intercept.mount.allowed and .mount.fuse: it can go one way only"));
     if (config.swapPriority && config.memorySwap && !config.memorySwap->allowed)
         invalid("limits.memory.swap.priority does not go together with limits.memory.swap=false: nothing is swapped then");
 }

@@ -53,7 +53,10 @@ struct InstanceConfig {
     std::optional<bool> idmapIsolated;
     std::optional<std::uint32_t> idmapSize;
     std::optional<IdMapList> rawIdmap;
-    std::optional<bool> interceptMknod, interceptScheduler, interceptSetxattr, interceptSysinfo;
+    std::optional<bool> interceptMknod, interceptMount, interceptScheduler, interceptSetxattr, interceptSysinfo;
+    std::optional<FileSystemList> mountAllowed;
+    std::optional<FuseList> mountFuse;
+    std::optional<bool> mountShift;
     std::optional<LineList> syscallsAllow;
     std::optional<LineList> syscallsDeny;
     std::optional<bool> syscallsDenyCompat;

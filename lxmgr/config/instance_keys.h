@@ -59,6 +59,10 @@ inline constexpr Key<C> kInstanceKeys[] = {
     {"security.syscalls.deny_compat", field<&C::syscallsDenyCompat>,  Apply::Restart, "false",      "Refuse system calls of another word size (i386 on x86_64)."},
     {"security.syscalls.deny_default",field<&C::syscallsDenyDefault>, Apply::Restart, "true",       "Refuse the system calls on the default list."},
     {"security.syscalls.intercept.mknod",    field<&C::interceptMknod>,    Apply::Restart, "false", "Let it make the device nodes null, zero, full, random, urandom, tty, console and 0:0 (what overlay says that a file is gone by)."},
+    {"security.syscalls.intercept.mount",         field<&C::interceptMount>, Apply::Restart, "false", "Let it mount the file systems of the next two keys from block devices that it has."},
+    {"security.syscalls.intercept.mount.allowed", field<&C::mountAllowed>,   Apply::Restart, "",      "Those that the kernel mounts, with commas between: ext2, ext3, ext4, squashfs, xfs. A device that the guest may write to can then attack the kernel."},
+    {"security.syscalls.intercept.mount.fuse",    field<&C::mountFuse>,      Apply::Restart, "",      "Those that a program of the guest mounts by FUSE: ext4=fuse2fs, with commas between."},
+    {"security.syscalls.intercept.mount.shift",   field<&C::mountShift>,     Apply::Restart, "false", "Ids on those that the kernel mounts are the guest's; else the host's, of which it has none."},
     {"security.syscalls.intercept.sched_setscheduler", field<&C::interceptScheduler>, Apply::Restart, "false", "Let its root set real-time priorities and the policies of its users' threads: it may keep the host's processors busy."},
     {"security.syscalls.intercept.setxattr", field<&C::interceptSetxattr>, Apply::Restart, "false", "Let it say trusted.overlay.opaque=y of a folder."},
     {"security.syscalls.intercept.sysinfo",  field<&C::interceptSysinfo>,  Apply::Restart, "false", "sysinfo(2) tells its own memory, processes and time since its start."},
@@ -84,7 +88,7 @@ inline constexpr std::string_view kUnsupportedInstanceKeys[] = {
     "security.agent.metrics", "security.bpffs.*", "security.csm", "security.devlxd.images",
     "security.guestapi.images", "security.iommu",
     "security.secureboot", "security.sev", "security.sev.*", "security.syscalls.intercept.bpf",
-    "security.syscalls.intercept.bpf.devices", "security.syscalls.intercept.mount", "security.syscalls.intercept.mount.*",
+    "security.syscalls.intercept.bpf.devices",
     "smbios11.*", "systemd.credential-binary.*", "systemd.credential.*", "ubuntu_pro.guest_attach",
 };
 static_assert(std::ranges::is_sorted(kUnsupportedInstanceKeys));

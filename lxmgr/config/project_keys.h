@@ -28,7 +28,7 @@ inline constexpr Key<ProjectConfig> kProjectKeys[] = {
     {"restricted.backups",               field<&ProjectConfig::backups>,      Apply::Live, "block", "Exports and backups: block or allow."},
     {"restricted.cluster.target",        field<&ProjectConfig::absent>,       Apply::Live, "block", "There are no clusters: block is all it can say."},
     {"restricted.containers.interception", field<&ProjectConfig::interception>, Apply::Live, "block", "security.syscalls.intercept.*, but for those that the key below is about: block or allow."},
-    {"restricted.containers.lowlevel",   field<&ProjectConfig::lowlevel>,     Apply::Live, "block", "Keys that reach into the host: raw.*, boot.host_*, linux.kernel_modules, limits.kernel.*, security.syscalls.* (of intercept: sched_setscheduler): block or allow."},
+    {"restricted.containers.lowlevel",   field<&ProjectConfig::lowlevel>,     Apply::Live, "block", "Keys that reach into the host: raw.*, boot.host_*, linux.kernel_modules, limits.kernel.*, security.syscalls.* (of intercept: mount.allowed, mount.shift, sched_setscheduler): block or allow."},
     {"restricted.containers.nesting",    field<&ProjectConfig::nesting>,      Apply::Live, "block", "security.nesting: block or allow."},
     {"restricted.containers.privilege",  field<&ProjectConfig::privilege>,    Apply::Live, "unprivileged", "security.privileged: unprivileged or isolated (never), allow."},
     {"restricted.devices.disk",          field<&ProjectConfig::disk>,         Apply::Live, "managed", "Disks: block (the root alone), managed (volumes of pools), allow (paths of the host too)."},

@@ -295,6 +295,49 @@ Result<ModuleList> Codec<ModuleList>::parse(std::string_view text)
 }
 std::string Codec<ModuleList>::format(const ModuleList &value) { return join(value.names, ","); }
 
+Result<FileSystemList> Codec<FileSystemList>::parse(std::string_view text)
+{
+    FileSystemList list;
+    for (const std::string &part : split(text, ',')) {
+        const std::string_view name = trimmed(part);
+        if (std::ranges::find(kMountableFileSystems, name) == std::end(kMountableFileSystems))
+            return bad(name, "is not a file system that can be mounted for a guest: ext2, ext3, ext4, squashfs or xfs "
+                             "(others by a program of the guest: security.syscalls.intercept.mount.fuse)");
+        if (std::ranges::find(list.names, name) == list.names.end())
+            list.names.emplace_back(name);
+    }
+    return list;
+}
+std::string Codec<FileSystemList>::format(const FileSystemList &value) { return join(value.names, ","); }
+
+Result<FuseList> Codec<FuseList>::parse(std::string_view text)
+{
+    constexpr std::string_view kWhat = "is not FILESYSTEM=PROGRAM (ext4=fuse2fs), a name or a path from the root inside";
+    const auto isName = [](char c) { return isDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.' || c == '+'; };
+    constexpr std::size_t kMost = 32, kLongest = 255, kLongestType = 63;
+    FuseList list;
+    for (const std::string &part : split(text, ',')) {
+        const std::string_view entry = trimmed(part);
+        const std::size_t equals = entry.find('=');
+        const std::string_view type = entry.substr(0, equals), program = equals == std::string_view::npos ? "" : entry.substr(equals + 1);
+        const bool isPath = program.starts_with('/');
+        if (type.empty() || type.size() > kLongestType || !std::ranges::all_of(type, isName) || program.empty() || program.size() > kLongest ||
+            program.starts_with('-') || !std::ranges::all_of(program, [&](char c) { return isName(c) || (c == '/' && isPath); }))
+            return bad(entry, kWhat);
+        if (std::ranges::find(list.programs, type, [](const auto &each) { return std::string_view(each.first); }) != list.programs.end())
+            return bad(type, "is there twice");
+        list.programs.emplace_back(type, program);
+    }
+    return list.programs.size() <= kMost ? Result<FuseList>(std::move(list)) : bad(text, "has more than 32 file systems");
+}
+std::string Codec<FuseList>::format(const FuseList &value)
+{
+    std::vector<std::string> parts;
+    for (const auto &[type, program] : value.programs)
+        parts.push_back(type + "=" + program);
+    return join(parts, ",");
+}
+
 namespace
 {
 

@@ -84,6 +84,17 @@ struct ModuleList {
     std::vector<std::string> names;
     bool operator==(const ModuleList &) const = default;
 };
+/// security.syscalls.intercept.mount.allowed: of kMountableFileSystems, with commas between.
+inline constexpr std::string_view kMountableFileSystems[] = {"ext2", "ext3", "ext4", "squashfs", "xfs"};
+struct FileSystemList {
+    std::vector<std::string> names;
+    bool operator==(const FileSystemList &) const = default;
+};
+/// security.syscalls.intercept.mount.fuse: "ext4=fuse2fs,ntfs=/bin/ntfs-3g".
+struct FuseList {
+    std::vector<std::pair<std::string, std::string>> programs; ///< By file system, none twice.
+    bool operator==(const FuseList &) const = default;
+};
 struct MacAddress {
     std::string text; ///< Lower case, "10:66:6a:00:00:01", unicast.
     bool operator==(const MacAddress &) const = default;
@@ -190,6 +201,8 @@ LXMGR_CODEC(KernelLimit, "soft[:hard]");
 LXMGR_CODEC(LineList, "lines");
 LXMGR_CODEC(IdMapList, "lines of ids");
 LXMGR_CODEC(ModuleList, "names");
+LXMGR_CODEC(FileSystemList, "file systems");
+LXMGR_CODEC(FuseList, "programs");
 LXMGR_CODEC(MacAddress, "MAC address");
 LXMGR_CODEC(InfinibandAddress, "InfiniBand address");
 LXMGR_CODEC(InterfaceName, "interface name");

@@ -718,6 +718,13 @@ Result<spec::LaunchSpec> plan(const PlanInput &input)
     spec.boundingSet = boundingSet(instance.idRange.size == 0);
     spec.seccomp = input.seccomp;
     spec.intercepts = input.intercepts;
+    if (config.interceptMount.value_or(false)) {
+        for (const std::string &type : config.mountAllowed.value_or(config::FileSystemList{}).names)
+            spec.interceptedMounts.push_back({type, ""});
+        for (const auto &[type, program] : config.mountFuse.value_or(config::FuseList{}).programs)
+            spec.interceptedMounts.push_back({type, program});
+        spec.shiftMounts = config.mountShift.value_or(false);
+    }
     spec.rootfs.hasNodes = config.interceptMknod.value_or(false);
     spec.oomScoreAdj = config.oomPriority.value_or(0);
     spec.rlimits = TRY(planResources(config));

@@ -95,9 +95,13 @@ struct Judge {
             return refusal(name, "restricted.containers.privilege", "allow");
         if (name == "security.nesting" && on && !allowed(project.nesting))
             return refusal(name, "restricted.containers.nesting", "allow");
-        if (name == "security.syscalls.intercept.sched_setscheduler" && !on)
+        // Those whose harm is not the project's alone.
+        static constexpr std::string_view kDeep[] = {"sched_setscheduler", "mount.allowed", "mount.shift"};
+        constexpr std::string_view kIntercept = "security.syscalls.intercept.";
+        const bool isDeep = name.starts_with(kIntercept) && std::ranges::find(kDeep, std::string_view(name).substr(kIntercept.size())) != std::end(kDeep);
+        if (isDeep && !on)
             return {};
-        if (name.starts_with("security.syscalls.intercept.") && name != "security.syscalls.intercept.sched_setscheduler") {
+        if (name.starts_with(kIntercept) && !isDeep) {
             if (on && !allowed(project.interception))
                 return refusal(name, "restricted.containers.interception", "allow");
             return {};

@@ -12,6 +12,7 @@
 #include "instances/templates.h"
 #include "instances/tpms.h"
 #include "instances/warnings.h"
+#include "kernel/mount_call.h"
 #include "kernel/seccomp.h"
 #include "kernel/sys.h"
 
@@ -57,7 +58,27 @@ seccomp::Intercepts interceptsOf(const config::InstanceConfig &config)
     return {.mknod = config.interceptMknod.value_or(false),
             .setxattr = config.interceptSetxattr.value_or(false),
             .sysinfo = config.interceptSysinfo.value_or(false),
-            .scheduler = config.interceptScheduler.value_or(false)};
+            .scheduler = config.interceptScheduler.value_or(false),
+            .mount = config.interceptMount.value_or(false) && (config.mountAllowed || config.mountFuse)};
+}
+
+static_assert(std::ranges::equal(config::kMountableFileSystems, mount::kCallTypes));
+
+/// That the kernel has them, or can load them now.
+Status checkMountable(const config::InstanceConfig &config)
+{
+    if (!config.interceptMount.value_or(false))
+        return {};
+    for (const std::string &type : config.mountAllowed.value_or(config::FileSystemList{}).names) {
+        auto opened = sys::fsopen(type);
+        if (opened)
+            continue;
+        if (opened.error().errnum == ENODEV)
+            return Error(Code::Unsupported, "security.syscalls.intercept.mount.allowed: this kernel has no file system " + quoted(type), ENODEV)
+                .hint("load its module on the host, or name it in security.syscalls.intercept.mount.fuse with a program of the guest");
+        return std::move(opened.error());
+    }
+    return {};
 }
 
 } // namespace
@@ -140,6 +161,7 @@ Status Manager::startLocked(const InstanceKey &key)
     const std::vector<cgroup::IoLimit> disks = TRY_IN("start " + quoted(key.name), ioLimits(row, now));
     const std::vector<cgroup::Write> writes = TRY_IN("start " + quoted(key.name), planLimits(now, cgroup::PlanFor::Fresh, disks));
     const std::string filter = TRY(seccomp::compile(seccompOf(now.config)));
+    TRY_IN("start " + quoted(key.name), checkMountable(now.config));
     const std::string intercepts = TRY_IN("start " + quoted(key.name), seccomp::compileIntercepts(interceptsOf(now.config)));
     const DiskSources sources = TRY_IN("start " + quoted(key.name), diskSources(key.project, now.devices));
     const std::vector<NicPlan> nics = TRY(planNics(now));

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "kernel/mount_call.h"
 #include "kernel/sys.h"
 
 #include <cerrno>
@@ -248,6 +249,15 @@ Status askForAttributes(const Filter &filter)
     return {};
 }
 
+/// New mounts alone. A file system that is opened by fsopen(2) is never seen here, so programs are told that there is no such
+/// call, and take the other way: mount(8) and systemd do.
+Status askForMounts(const Filter &filter)
+{
+    TRY(addRule(filter, "mount", SCMP_ACT_NOTIFY, {{3, SCMP_CMP_MASKED_EQ, mount::kOtherCalls, 0}}));
+    TRY(addRule(filter, "mount", SCMP_ACT_NOTIFY, {{3, SCMP_CMP_MASKED_EQ, mount::kMagicMask | mount::kOtherCalls, mount::kMagic}}));
+    return addRule(filter, "fsopen", SCMP_ACT_ERRNO(ENOSYS));
+}
+
 } // namespace
 
 Result<std::string> compileIntercepts(const Intercepts &intercepts)
@@ -270,6 +280,8 @@ Result<std::string> compileIntercepts(const Intercepts &intercepts)
         TRY(addRule(filter, "sysinfo", SCMP_ACT_NOTIFY));
     if (intercepts.scheduler)
         TRY(addRule(filter, "sched_setscheduler", SCMP_ACT_NOTIFY));
+    if (intercepts.mount)
+        TRY(askForMounts(filter));
     return exported(filter);
 }
 

@@ -24,7 +24,7 @@ Result<std::string> compile(const Policy &policy);
 
 /// Calls that somebody else carries out for the guest.
 struct Intercepts {
-    bool mknod = false, setxattr = false, sysinfo = false, scheduler = false;
+    bool mknod = false, setxattr = false, sysinfo = false, scheduler = false, mount = false;
     auto operator<=>(const Intercepts &) const = default;
 };
 /// A filter that asks for these, "" for none. The decision is that of who answers: here is what it can be for.

@@ -8,6 +8,7 @@
 #include "runtime/caller.h"
 #include "runtime/handshake.h"
 #include "runtime/inside.h"
+#include "runtime/mounting.h"
 #include "spec/spawn.h"
 
 #include <algorithm>
@@ -190,6 +191,7 @@ Result<notify::Answer> setScheduler(const Scene &scene, const Caller &caller, co
 struct Handler {
     int number;
     Result<notify::Answer> (*run)(const Scene &, const Caller &, const notify::Call &);
+    std::chrono::seconds patience = kPatience;
 };
 constexpr Handler kHandlers[] = {
 #ifdef SYS_mknod
@@ -201,6 +203,7 @@ constexpr Handler kHandlers[] = {
     {SYS_fsetxattr, &setAttribute },
     {SYS_sysinfo,   &tellResources},
     {SYS_sched_setscheduler, &setScheduler},
+    {SYS_mount,     &mountForGuest, kMountPatience + kPatience},
 };
 
 Result<notify::Answer> handled(const Scene &scene, const Fd &listener, const notify::Call &call)
@@ -320,7 +323,9 @@ private:
             (void)notify::answer(listener, (*call)->id, {0, EAGAIN, false});
             return;
         }
-        m_workers.push_back({std::move(*child), &listener, (*call)->id, Clock::now() + kPatience});
+        const auto handler = std::ranges::find(kHandlers, (*call)->number, &Handler::number);
+        const auto patience = handler == std::end(kHandlers) ? kPatience : handler->patience;
+        m_workers.push_back({std::move(*child), &listener, (*call)->id, Clock::now() + patience});
     }
 
     const Scene &m_scene;

@@ -75,6 +75,8 @@ template <> struct Fields<CgroupWrite> { static constexpr auto rows = std::tuple
     Field{4, &CgroupWrite::required}}; };
 template <> struct Fields<ResourceLimit> { static constexpr auto rows = std::tuple{
     Field{1, &ResourceLimit::resource}, Field{2, &ResourceLimit::soft}, Field{3, &ResourceLimit::hard}}; };
+template <> struct Fields<InterceptedMount> { static constexpr auto rows = std::tuple{
+    Field{1, &InterceptedMount::type}, Field{2, &InterceptedMount::program}}; };
 template <> struct Fields<LaunchSpec> { static constexpr auto rows = std::tuple{
     Field{1, &LaunchSpec::project}, Field{2, &LaunchSpec::instance}, Field{3, &LaunchSpec::runDir},
     Field{4, &LaunchSpec::consoleLog}, Field{5, &LaunchSpec::cgroup}, Field{6, &LaunchSpec::cgroupWrites},
@@ -84,7 +86,8 @@ template <> struct Fields<LaunchSpec> { static constexpr auto rows = std::tuple{
     Field{16, &LaunchSpec::sysctls}, Field{17, &LaunchSpec::boundingSet}, Field{18, &LaunchSpec::seccomp},
     Field{19, &LaunchSpec::rlimits}, Field{20, &LaunchSpec::oomScoreAdj}, Field{21, &LaunchSpec::nesting},
     Field{22, &LaunchSpec::consoleBuffer}, Field{23, &LaunchSpec::patience}, Field{24, &LaunchSpec::setup},
-    Field{40, &LaunchSpec::proxies}, Field{41, &LaunchSpec::intercepts}, Field{42, &LaunchSpec::tpms}}; };
+    Field{40, &LaunchSpec::proxies}, Field{41, &LaunchSpec::intercepts}, Field{42, &LaunchSpec::tpms},
+    Field{43, &LaunchSpec::interceptedMounts}, Field{44, &LaunchSpec::shiftMounts}}; };
 
 template <> struct Fields<Failure> { static constexpr auto rows = std::tuple{
     Field{1, &Failure::code}, Field{2, &Failure::errnum}, Field{3, &Failure::message}}; };

@@ -198,6 +198,13 @@ struct ResourceLimit {
     std::uint64_t soft = 0, hard = 0;
 };
 
+/// A file system that is mounted for the guest (security.syscalls.intercept.mount).
+struct InterceptedMount {
+    std::string type;
+    std::string program; ///< Of the guest, which mounts it by FUSE; "": the kernel's own.
+    bool operator==(const InterceptedMount &) const = default;
+};
+
 struct LaunchSpec {
     std::string project;
     std::string instance;
@@ -225,6 +232,8 @@ struct LaunchSpec {
     std::vector<Proxy> proxies;
     std::vector<Tpm> tpms;
     std::string intercepts;                ///< struct sock_filter[]: the system calls that the monitor's side carries out; "" for none.
+    std::vector<InterceptedMount> interceptedMounts;
+    bool shiftMounts = false;              ///< Their ids are the guest's, not the host's.
     std::uint32_t patience = 30'000;       ///< Milliseconds from clone to init; a start that takes longer is undone.
 };
 

@@ -6,6 +6,7 @@
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -487,6 +488,50 @@ static int resources(int argc, char **argv)
     return 0;
 }
 
+static const char *orNull(const char *text) { return *text ? text : NULL; }
+
+/* mount SOURCE TARGET TYPE FLAGS DATA: mount(2) as it is */
+static int mountIt(int argc, char **argv)
+{
+    if (argc < 5)
+        return 2;
+    return outcome(mount(orNull(argv[0]), argv[1], argv[2], strtoul(argv[3], NULL, 0), orNull(argv[4])));
+}
+
+static char gText[2][2][256]; /* what the words change between */
+static char gNow[2][256];
+
+static void *change(void *unused)
+{
+    for (unsigned i = 0;; i++)
+        for (int word = 0; word < 2; word++)
+            memcpy(gNow[word], gText[word][(i >> word) % 2], sizeof gNow[word]);
+    return unused;
+}
+
+/* changing N SOURCE SOURCE2 TYPE TYPE2 TARGET: mounts N times while a thread changes the words, and unmounts; prints how often it could */
+static int changing(int argc, char **argv)
+{
+    if (argc < 6)
+        return 2;
+    for (int i = 0; i < 4; i++)
+        snprintf(gText[i / 2][i % 2], sizeof gText[0][0], "%s", argv[i + 1]);
+    memcpy(gNow[0], gText[0][0], sizeof gNow[0]);
+    memcpy(gNow[1], gText[1][0], sizeof gNow[1]);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, change, NULL) != 0)
+        return 1;
+    int done = 0;
+    for (int i = 0; i < atoi(argv[0]); i++)
+        if (mount(gNow[0], argv[5], gNow[1], 0, NULL) == 0) {
+            done++;
+            if (umount(argv[5]) != 0)
+                return outcome(-1);
+        }
+    printf("%d\n", done);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int policy;
@@ -520,13 +565,13 @@ static const struct {
               {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count},
               {"ask", ask},   {"sink", sink}, {"pour", pour}, {"frames", frames}, {"hear", hear},
               {"answer", answer}, {"request", request}, {"node", node}, {"nodes", nodes}, {"attribute", attribute}, {"resources", resources},
-              {"schedule", schedule}};
+              {"schedule", schedule}, {"mount", mountIt}, {"changing", changing}};
 
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < sizeof kWords / sizeof kWords[0]; i++)
         if (!strcmp(argv[1], kWords[i].name))
             return kWords[i].run(argc - 2, argv + 2);
-    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request|node|nodes|attribute|resources|schedule\n");
+    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request|node|nodes|attribute|resources|schedule|mount|changing\n");
     return 2;
 }

@@ -206,14 +206,21 @@ void TestProjects::interceptionsHaveTheirRule()
     RUN_OK(team({"create", "busybox", "t1"}));
     const QStringList mknod = {"config", "set", "t1", "security.syscalls.intercept.mknod=true"};
     const QStringList scheduler = {"config", "set", "t1", "security.syscalls.intercept.sched_setscheduler=true"};
-    refused(mknod, {"restricted.containers.interception"});
+    const QStringList fuse = {"config", "set", "t1", "security.syscalls.intercept.mount.fuse=ext4=fuse2fs"};
+    const QStringList file = {"config", "set", "t1", "security.syscalls.intercept.mount.allowed=xfs"};
+    const QStringList shift = {"config", "set", "t1", "security.syscalls.intercept.mount.shift=true"};
+    for (const QStringList &harmless : {mknod, fuse})
+        refused(harmless, {"restricted.containers.interception"});
     refused(scheduler, {"restricted.containers.lowlevel"});
     RUN_OK(team({"config", "set", "t1", "security.syscalls.intercept.sched_setscheduler=false"}));
     must({"project", "set", "team", "restricted.containers.interception=allow"});
     RUN_OK(team(mknod));
-    refused(scheduler, {"restricted.containers.lowlevel"}); // it reaches the host's processors
+    RUN_OK(team(fuse));
+    for (const QStringList &deep : {scheduler, file, shift}) // they reach the host's processors and its kernel's file systems
+        refused(deep, {"restricted.containers.lowlevel"});
     must({"project", "set", "team", "restricted.containers.lowlevel=allow"});
-    RUN_OK(team(scheduler));
+    for (const QStringList &deep : {scheduler, file, shift})
+        RUN_OK(team(deep));
 }
 
 void TestProjects::keysAreKeptOrRefusedByName_data()

@@ -76,6 +76,8 @@ LaunchSpec fullSpec()
     spec.rlimits = {
         {7, 1024, 4096}
     };
+    spec.interceptedMounts = {{"ext4", ""}, {"ntfs", "ntfs-3g"}};
+    spec.shiftMounts = true;
     spec.oomScoreAdj = -7;
     spec.nesting = true;
     return spec;
@@ -106,6 +108,7 @@ private slots:
         QVERIFY(back->rootfs.kind == Rootfs::Kind::Overlay);
         QVERIFY(back->proxies == spec.proxies);
         QVERIFY(back->tpms == spec.tpms);
+        QVERIFY(back->interceptedMounts == spec.interceptedMounts && back->shiftMounts);
         QCOMPARE(encode(*back), encode(spec));
     }
 
