@@ -28,6 +28,7 @@ private slots:
     void onlyItsOwnDevicesAreMounted();
     void placesOfMountsMeanWhatTheyMeanInside();
     void changingArgumentsGainNothing();
+    void stopsWhileMountsAreUnderWay();
     void mountsAreDoneByItsOwnProgram();
     void mountsGoOnUnlessAskedFor();
     void goesOnWithoutDaemonAndWithAStoppedMonitor();
@@ -454,6 +455,30 @@ void TestIntercepts::changingArgumentsGainNothing()
     QCOMPARE(inside("t1", {"sh", "-c", "for i in $(seq 40); do /probe mount /dev/disk /mnt ext4 0 '' >/dev/null & kill -9 $! 2>/dev/null; done; wait; "
                            "while umount /mnt 2>/dev/null; do :; done; /probe mount /dev/disk /mnt ext4 0 ''"}), QByteArray("done"));
     QCOMPARE(interceptors("t1").size(), 1);
+}
+
+void TestIntercepts::stopsWhileMountsAreUnderWay()
+{
+    const auto end = qScopeGuard([&] { detachAll(); });
+    launchWithMounts({"allowed=ext4", "shift=true"});
+    QStringList devices;
+    for (const char *name : {"one", "two"}) {
+        devices << newDisk(name, {"mkfs.ext4", "-q"});
+        give(devices.last(), QString("/dev/") + name);
+        const QString words = QString("mkdir -p /mnt/%1; setsid /probe changing 100000000 /dev/%1 /dev/%1 ext4 ext4 /mnt/%1 >/dev/null 2>&1 &").arg(name);
+        QCOMPARE(inside("t1", {"sh", "-c", words}), QByteArray());
+    }
+    const auto mountsOf = [](const QString &device) { return QDir("/proc/fs/ext4/" + device.mid(5)).exists(); };
+    for (const QString &device : devices)
+        QTRY_VERIFY_WITH_TIMEOUT(mountsOf(device), 20'000);
+    must({"stop", "--force", "t1"});
+    QCOMPARE(interceptors("t1").size(), 0);
+    for (const QString &device : devices) // nobody has them mounted or open any more
+        QTRY_VERIFY_WITH_TIMEOUT(!mountsOf(device), 20'000);
+    RUN_OK(run(QStringList{"losetup", "-d"} + devices));
+    for (const QString &device : devices)
+        QTRY_VERIFY_WITH_TIMEOUT(!QFile::exists("/sys/block/" + device.mid(5) + "/loop/backing_file"), 20'000);
+    m_disks.clear();
 }
 
 void TestIntercepts::mountsAreDoneByItsOwnProgram()
