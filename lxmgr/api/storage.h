@@ -62,16 +62,19 @@ template <> struct Fields<StorageVolume> {
 /// What a new volume is made from.
 struct StorageVolumeSource {
     std::string name; ///< "<volume>" or "<volume>/<snapshot>".
-    std::string type; ///< "": empty; copy
+    std::string type; ///< "": empty; copy, migration
     std::string pool, project, mode;
     bool volumeOnly = false, refresh = false;
+    std::string operation, certificate; ///< Of migration: where the other server offers it, and by which certificate it is known.
+    std::optional<StringMap> secrets;
 };
 template <> struct Fields<StorageVolumeSource> {
     using T = StorageVolumeSource;
     static constexpr auto rows = std::tuple{
         Field{"name", &T::name},       Field{"type", &T::type}, Field{"pool", &T::pool},
         Field{"project", &T::project}, Field{"mode", &T::mode}, Field{"volume_only", &T::volumeOnly},
-        Field{"refresh", &T::refresh},
+        Field{"refresh", &T::refresh}, Field{"operation", &T::operation, OmitEmpty{}}, Field{"certificate", &T::certificate, OmitEmpty{}},
+        Field{"secrets", &T::secrets, OmitEmpty{}},
     };
 };
 
@@ -102,16 +105,18 @@ template <> struct Fields<StorageVolumePut> {
                                             Field{"restore", &T::restore, E}};
 };
 
-/// POST …/volumes/custom/<v>: another name, pool or project.
+/// POST …/volumes/custom/<v>: another name, pool or project; or, with migration, another server.
 struct StorageVolumePost {
     std::string name, pool, project;
-    bool migration = false;
+    bool migration = false, volumeOnly = false;
+    Json target; ///< Where the other server waits for it; null: it fetches it.
 };
 template <> struct Fields<StorageVolumePost> {
     using T = StorageVolumePost;
     static constexpr OmitEmpty E{};
     static constexpr auto rows = std::tuple{Field{"name", &T::name}, Field{"pool", &T::pool, E},
-                                            Field{"project", &T::project, E}, Field{"migration", &T::migration, E}};
+                                            Field{"project", &T::project, E}, Field{"migration", &T::migration, E},
+                                            Field{"volume_only", &T::volumeOnly, E}, Field{"target", &T::target, E}};
 };
 
 struct StorageVolumeSnapshot {

@@ -1,5 +1,4 @@
-// Copying and moving between two hosts: both daemons are told what to do, and this program stands between them where neither
-// can reach the other.
+// Copying and moving instances between two hosts; what both daemons are told is in transfer.h.
 #pragma once
 
 #include "base/result.h"
@@ -19,7 +18,7 @@ Result<bool> isOneHost(Context &context, const Arguments &arguments, const std::
 
 Result<int> copyBetween(Context &context, const Arguments &arguments, const std::string &to);
 Result<int> moveBetween(Context &context, const Arguments &arguments, const std::string &to);
-/// Flags that mean something only then.
+/// Flags that mean something only between two.
 Status checkOneHost(const Arguments &arguments);
 
 } // namespace lxmgr::cli

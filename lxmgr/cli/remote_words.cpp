@@ -17,7 +17,7 @@ constexpr std::string_view kObjects[] = {"acl",      "alias",       "api-path", 
 // Of these a colon may be part of the name itself ("debian:12"): what is no remote is left as it stands.
 constexpr std::string_view kWithColons[] = {"alias", "filter", "image", "template"};
 // Both ends may be on hosts of their own.
-constexpr std::string_view kBetweenHosts[] = {"copy", "image copy", "move"};
+constexpr std::string_view kBetweenHosts[] = {"copy", "image copy", "move", "storage volume copy", "storage volume move"};
 // The image has a server of its own, the command another.
 constexpr std::string_view kFromImage[] = {"create", "launch"};
 // What an image server can be asked.

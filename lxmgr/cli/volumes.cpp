@@ -67,18 +67,6 @@ std::string volumePath(const std::string &pool, const std::string &volume,
     return path;
 }
 
-/// "<pool>/<volume>[/<snapshot>]".
-struct Place {
-    std::string pool, volume, snapshot;
-};
-Result<Place> placeOf(const std::string &word)
-{
-    const std::vector<std::string> parts = split(word, '/');
-    if (parts.size() < 2 || parts.size() > 3 || parts[0].empty() || parts[1].empty())
-        return Error(Code::Usage, quoted(word) + " is not <pool>/<volume>");
-    return Place{parts[0], parts[1], parts.size() == 3 ? parts[2] : ""};
-}
-
 /// "[<device>] [<path>]": a path begins with "/".
 Status attach(Context &context, const Arguments &arguments, std::string_view collection)
 {
@@ -241,44 +229,6 @@ Result<int> volumeDetach(Context &context, const Arguments &arguments)
 Result<int> volumeDetachProfile(Context &context, const Arguments &arguments)
 {
     TRY(detach(context, arguments, "/1.0/profiles"));
-    return 0;
-}
-
-Result<int> volumeCopy(Context &context, const Arguments &arguments)
-{
-    const Place from = TRY(placeOf(arguments.word(0))), to = TRY(placeOf(arguments.word(1)));
-    if (!to.snapshot.empty())
-        return Error(Code::Usage, quoted(arguments.word(1)) + " is not <pool>/<volume>");
-    api::StorageVolumesPost post;
-    post.name = to.volume;
-    post.type = "custom";
-    post.contentType = "filesystem";
-    post.source.type = "copy";
-    post.source.name = from.volume + (from.snapshot.empty() ? "" : "/" + from.snapshot);
-    post.source.pool = from.pool;
-    post.source.volumeOnly = arguments.has("volume-only");
-    post.source.refresh = arguments.has("refresh");
-    std::string path = client::path(kPools, {to.pool, "volumes", "custom"});
-    if (const auto project = arguments.value("target-project")) {
-        TRY(checkObjectName("project", *project));
-        post.source.project = context.globals().project.empty() ? "default" : context.globals().project;
-        path += "?project=" + *project;
-    }
-    TRY(runWithProgress(context, "POST", path, api::toJson(post), "Copying " + from.volume));
-    return 0;
-}
-
-Result<int> volumeMove(Context &context, const Arguments &arguments)
-{
-    const Place from = TRY(placeOf(arguments.word(0))), to = TRY(placeOf(arguments.word(1)));
-    if (!to.snapshot.empty() || !from.snapshot.empty())
-        return Error(Code::Usage, "a snapshot cannot be moved: <pool>/<volume> <pool>/<volume>");
-    api::StorageVolumePost post;
-    post.name = to.volume;
-    post.pool = to.pool == from.pool ? "" : to.pool;
-    post.project = arguments.value("target-project", "");
-    TRY(runWithProgress(context, "POST", volumePath(from.pool, from.volume), api::toJson(post),
-                        "Moving " + from.volume));
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "api/images.h"
 #include "api/instances.h"
 #include "api/operations.h"
+#include "api/storage.h"
 #include "daemon/https.h"
 #include "daemon/operations.h"
 #include "daemon/server.h"
@@ -11,6 +12,7 @@
 #include "instances/backups.h"
 #include "instances/manager.h"
 #include "instances/volume_exchange.h"
+#include "instances/volume_transfer.h"
 
 #include <atomic>
 
@@ -31,6 +33,7 @@ struct Context {
     instances::Manager &manager;
     instances::Backups &backups;
     instances::VolumeExchange &volumeExchange;
+    instances::VolumeTransfer &volumeTransfer;
     Operations &operations;
     Events &events;
     Server &server;
@@ -111,6 +114,10 @@ std::span<const HandlerRow> warningHandlers();
 Status migrateOut(Context &context, const Request &request, const Responder &responder, const instances::SendRequest &wanted, const api::Json &target);
 /// One comes from there, to be `target`.
 Status migrateIn(Context &context, const Request &request, const Responder &responder, const api::InstancesPost &post, instances::CreateRequest target);
+/// The same of custom volumes.
+Status migrateVolumeOut(Context &context, const Request &request, const Responder &responder, const instances::VolumeSend &wanted, const api::Json &target);
+Status migrateVolumeIn(Context &context, const Request &request, const Responder &responder, const api::StorageVolumeSource &source,
+                       const store::Volume &target);
 /// The instance was brought up to date with another. lxc then gives it the definition of that, with what is the daemon's own; the
 /// first change soon after leaves that as it is.
 void noteRefreshed(const instances::InstanceKey &key);

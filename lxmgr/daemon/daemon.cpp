@@ -199,9 +199,10 @@ private:
         m_manager = TRY(instances::Manager::create(std::move(services)));
         m_guestApi = TRY(GuestApi::create(*m_manager, m_options.paths));
         m_volumeExchange = std::make_unique<instances::VolumeExchange>(m_options.paths, *m_db, *m_volumes, *m_exports);
+        m_volumeTransfer = std::make_unique<instances::VolumeTransfer>(m_options.paths, *m_volumes);
         m_backups = std::make_unique<instances::Backups>(m_options.paths, *m_db, *m_manager);
         m_context.reset(new Context{m_options.paths, *m_db, *m_pools, *m_volumes, *m_networks, *m_images, *m_undo, *m_exports, *m_manager,
-                                    *m_backups, *m_volumeExchange,
+                                    *m_backups, *m_volumeExchange, *m_volumeTransfer,
                                     *m_operations, *m_events, *m_server, *m_trust, *m_https,
                                     false, {}, {}, {}});
         m_fileSessions = std::make_unique<FileSessions>(*m_server);
@@ -435,6 +436,7 @@ private:
     std::unique_ptr<images::ImageStore> m_imageFiles;
     std::unique_ptr<instances::ImageService> m_images;
     std::unique_ptr<instances::VolumeExchange> m_volumeExchange;
+    std::unique_ptr<instances::VolumeTransfer> m_volumeTransfer;
     std::unique_ptr<Events> m_events;
     std::unique_ptr<FileSessions> m_fileSessions;
     std::unique_ptr<Trust> m_trust;

@@ -161,6 +161,8 @@ inline constexpr std::string_view kExtensions[] = {
     "storage_api_volume_rename",
     "storage_api_volume_snapshots",
     "storage_api_local_volume_handling",
+    "storage_api_remote_volume_handling",
+    "storage_api_remote_volume_snapshots",
     "storage_api_project",
     "storage_volumes_all_projects",
     "storage_volume_project_move",
@@ -229,6 +231,7 @@ inline constexpr std::string_view kExtensions[] = {
     "lxmgr_snapshot_mount",
     "lxmgr_storage",
     "lxmgr_templates",
+    "lxmgr_volume_migration", // the same of custom volumes
     "lxmgr_undo",
     "lxmgr_wait",
 };

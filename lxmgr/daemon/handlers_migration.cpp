@@ -1,6 +1,7 @@
-// Instances between this server and others: what leaves waits to be fetched or is brought there, what comes is fetched or waited
+// Instances and volumes between this server and others: what leaves waits to be fetched or is brought there, what comes is fetched or waited
 // for. The client that started both sides has told each where the other is, or stands between them itself.
 #include "api/instances.h"
+#include "api/storage.h"
 #include "base/text.h"
 #include "daemon/context.h"
 #include "daemon/streams.h"
@@ -34,6 +35,39 @@ Result<FarStreams> targetOf(const api::Json &target)
             if (secret.asString())
                 secrets[name] = *secret.asString();
     return TRY_IN("target", farStreams(target.text("operation"), target.text("certificate"), std::move(secrets)));
+}
+
+/// What leaves: `target` is where another server waits for it; null: it fetches it.
+Status leave(Context &context, const Request &request, const Responder &responder, TaskOptions options, const api::Json &target, const StreamWork &work)
+{
+    options.mayCancel = true;
+    options.progressKey = "fs_progress";
+    if (target.isNull()) {
+        responder.async(offerStreams(context, std::move(options), work)->snapshot(), request.project());
+        return {};
+    }
+    const FarStreams far = TRY(targetOf(target));
+    const auto task = context.operations.run(std::move(options), [far, work](Task &running) { return withFarStreams(far, running, work); });
+    responder.async(task->snapshot(), request.project());
+    return {};
+}
+
+/// What comes: waited for ("push"), or fetched from where `source` says.
+template <class Source>
+Status arrive(Context &context, const Request &request, const Responder &responder, TaskOptions options, const Source &source, const StreamWork &work)
+{
+    options.mayCancel = true;
+    options.progressKey = "fs_progress";
+    if (source.mode == "push") {
+        responder.async(offerStreams(context, std::move(options), work)->snapshot(), request.project());
+        return {};
+    }
+    if (source.mode != "pull" && !source.mode.empty())
+        return Error(Code::Invalid, "source: mode " + quoted(source.mode) + " is none of pull and push");
+    const FarStreams far = TRY_IN("source", farStreams(source.operation, source.certificate, source.secrets.value_or(StringMap{})));
+    const auto task = context.operations.run(std::move(options), [far, work](Task &running) { return withFarStreams(far, running, work); });
+    responder.async(task->snapshot(), request.project());
+    return {};
 }
 
 constexpr auto kSoon = std::chrono::seconds(60);
@@ -70,16 +104,7 @@ Status migrateOut(Context &context, const Request &request, const Responder &res
     options.project = key.project;
     options.description = wanted.snapshot.empty() ? "Migrating instance" : "Transferring snapshot";
     options.resources = instanceResources(key);
-    options.mayCancel = true;
-    options.progressKey = "fs_progress";
-    if (target.isNull()) {
-        responder.async(offerStreams(context, std::move(options), work)->snapshot(), request.project());
-        return {};
-    }
-    const FarStreams far = TRY(targetOf(target));
-    const auto task = context.operations.run(std::move(options), [far, work](Task &running) { return withFarStreams(far, running, work); });
-    responder.async(task->snapshot(), request.project());
-    return {};
+    return leave(context, request, responder, std::move(options), target, work);
 }
 
 Status migrateIn(Context &context, const Request &request, const Responder &responder, const api::InstancesPost &post, instances::CreateRequest target)
@@ -104,18 +129,52 @@ Status migrateIn(Context &context, const Request &request, const Responder &resp
     options.project = key.project;
     options.description = source.refresh ? "Refreshing instance" : "Creating instance";
     options.resources = instanceResources(key);
-    options.mayCancel = true;
-    options.progressKey = "fs_progress";
-    if (source.mode == "push") {
-        responder.async(offerStreams(context, std::move(options), work)->snapshot(), request.project());
+    return arrive(context, request, responder, std::move(options), source, work);
+}
+
+// --- volumes ---
+
+Status migrateVolumeOut(Context &context, const Request &request, const Responder &responder, const instances::VolumeSend &wanted, const api::Json &target)
+{
+    TRY(context.volumes.find(wanted.source));
+    if (!wanted.snapshot.empty())
+        TRY(context.volumes.snapshot(wanted.source, wanted.snapshot));
+    TaskOptions options;
+    options.project = request.project();
+    options.description = wanted.snapshot.empty() ? "Migrating storage volume" : "Transferring snapshot";
+    options.resources = {
+        {"storage_volumes", {urlOfCustomVolume({wanted.source.pool, request.project(), wanted.source.name})}}
+    };
+    return leave(context, request, responder, std::move(options), target, [&context, wanted](Task &task, const instances::MigrationChannel &channel) -> Status {
+        instances::VolumeSend now = wanted;
+        now.inUse = TRY(volumeInUse(context, wanted.source));
+        return context.volumeTransfer.send(now, channel, task);
+    });
+}
+
+Status migrateVolumeIn(Context &context, const Request &request, const Responder &responder, const api::StorageVolumeSource &source,
+                       const store::Volume &target)
+{
+    instances::VolumeReceive wanted{target, !source.volumeOnly, source.refresh};
+    const instances::VolumeKey key = instances::keyOfVolume(target);
+    const bool there = store::findVolume(context.db, key.pool, key.project, key.name).has_value();
+    if (there && !source.refresh)
+        return Error(Code::AlreadyExists, instances::titleOf(key) + " exists already");
+    if (there)
+        TRY(context.manager.checkVolumeIdle(key, request.project(), "stop it before refreshing it"));
+    TaskOptions options;
+    options.project = request.project();
+    options.description = there ? "Refreshing storage volume" : "Creating storage volume";
+    options.resources = {
+        {"storage_volumes", {urlOfCustomVolume({key.pool, request.project(), key.name})}}
+    };
+    const StreamWork work = [&context, wanted, key, there, by = request.peer.requestor()](Task &task, const instances::MigrationChannel &channel) -> Status {
+        if (const auto warnings = TRY(context.volumeTransfer.receive(wanted, channel, task)); !warnings.empty())
+            task.setMetadata("warnings", api::Json(join(warnings, "; ")));
+        announceVolume(context, by, there ? "storage-volume-updated" : "storage-volume-created", key);
         return {};
-    }
-    if (source.mode != "pull" && !source.mode.empty())
-        return Error(Code::Invalid, "source: mode " + quoted(source.mode) + " is none of pull and push");
-    const FarStreams far = TRY_IN("source", farStreams(source.operation, source.certificate, source.secrets.value_or(StringMap{})));
-    const auto task = context.operations.run(std::move(options), [far, work](Task &running) { return withFarStreams(far, running, work); });
-    responder.async(task->snapshot(), request.project());
-    return {};
+    };
+    return arrive(context, request, responder, std::move(options), source, work);
 }
 
 } // namespace lxmgr::daemon

@@ -319,9 +319,13 @@ Status volumeCreate(Context &context, Request &request, const Responder &respond
     row.config = post.config;
     if (post.source.type == "copy")
         return copyVolume(context, request, responder, row, post.source);
+    if (post.source.type == "migration") {
+        TRY(checkObjectName("storage volume", row.name));
+        return migrateVolumeIn(context, request, responder, post.source, row);
+    }
     if (!post.source.type.empty() && post.source.type != "none")
         return Error(Code::Unsupported,
-                     "a source of type " + quoted(post.source.type) + " is not supported by this version (copy)");
+                     "a source of type " + quoted(post.source.type) + " is not supported by this version (copy, migration)");
     TRY(context.volumes.create(row));
     const VolumeKey key{row.pool, row.project, row.name};
     publish(context, request.peer.requestor(), "storage-volume-created", key);
@@ -385,7 +389,7 @@ Status volumePost(Context &context, Request &request, const Responder &responder
     const auto post = TRY(request.json<api::StorageVolumePost>());
     TRY(context.volumes.find(key));
     if (post.migration)
-        return Error(Code::Unsupported, "moving storage volumes between servers is not supported by this version");
+        return migrateVolumeOut(context, request, responder, {key, {}, !post.volumeOnly}, post.target);
     TRY(checkProject(request, post.project));
     TRY(refuseUsed(context, request, key));
     const VolumeKey named{post.pool.empty() ? key.pool : post.pool, post.project.empty() ? request.project() : post.project,
@@ -535,7 +539,9 @@ Status snapshotChange(Context &context, Request &request, const Responder &respo
 Status snapshotPost(Context &context, Request &request, const Responder &responder)
 {
     const VolumeKey key = TRY(customVolumeOf(context, request));
-    const auto post = TRY(request.json<api::RenamePost>());
+    const auto post = TRY(request.json<api::SnapshotPost>());
+    if (post.migration)
+        return migrateVolumeOut(context, request, responder, {TRY(customVolumeOf(context, request)), request.param("snapshot"), false}, post.target);
     const std::string from = request.param("snapshot");
     TRY(context.volumes.snapshot(key, from));
     return run(context, request, responder, "Renaming storage volume snapshot",

@@ -483,10 +483,7 @@ private:
     Status takeSnapshotRows(const store::Instance &row, const store::Instance &source, storage::Driver &pool);
     Status refresh(const CopyRequest &request, const store::Instance &source, Progress &progress);
     Status finishRefresh(store::Instance row, const store::Instance &source, const store::Operation &journal);
-    static const std::string &serverId();
     Result<Offer> offerOf(const store::Instance &row, const SendRequest &request, storage::Driver &pool);
-    Status sendStates(const store::Instance &row, const Offer &offer, const std::vector<std::string> &now, storage::Driver &pool,
-                      MigrationLine &line, const MigrationChannel &channel, Progress &progress);
     struct Taking;
     Status takeState(Taking &taking, storage::Driver &pool, const std::string &state, const std::optional<std::string> &before,
                      const std::vector<Fd> &base, const Fd &to);

@@ -13,17 +13,14 @@
 #include "instances/migration.h"
 #include "instances/names.h"
 #include "instances/root_disk.h"
-#include "instances/state_progress.h"
+#include "instances/states.h"
 #include "kernel/files.h"
 #include "kernel/sys.h"
-#include "migrate/job.h"
 #include "storage/tree.h"
 
 #include <algorithm>
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace lxmgr::instances
 {
@@ -34,9 +31,6 @@ namespace
 /// In the journal in place of a source that is an instance of this host.
 constexpr const char *kFromElsewhere = "/:";
 constexpr const char *kRowsStep = "rows"; ///< From here on a refresh goes forward.
-
-/// A folder that is open, by a path that a helper can open too.
-std::string pathOf(const Fd &folder) { return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(folder.get()); }
 
 /// What lies beside a root file system that is made from no image here.
 Result<storage::Scratch> besideOf(storage::Driver &pool, const Offer &offer)
@@ -73,21 +67,10 @@ struct Manager::Taking {
 Status Manager::takeState(Taking &taking, storage::Driver &pool, const std::string &state, const std::optional<std::string> &before,
                           const std::vector<Fd> &base, const Fd &to)
 {
-    TRY(failpoint("migrate.take.state"));
-    migrate::TreeJob job;
-    for (const Fd &layer : base)
-        job.layers.push_back(pathOf(layer));
-    job.devices = taking.devices;
-    StateProgress told(taking.progress, "receiving " + (state.empty() ? taking.offer.name : state));
-    TRY(taking.line.ask({state, before}));
-    const auto taken = migrate::runTaker(m_s.paths.helper, job, taking.channel.data, to, TRY(importLimits(pool)), told);
-    if (!taken) {
-        ::shutdown(taking.channel.data.get(), SHUT_RDWR); // the other side may be in the middle of it
-        return taking.line.reasonFor(taken.error());
-    }
-    TRY(taking.line.awaitSent());
-    taking.leftOut += taken->leftOut;
-    for (const images::DeviceEntry &device : taken->devices)
+    const StateTaker taker{m_s.paths.helper, taking.offer, taking.line, taking.channel, taking.progress, taking.devices};
+    const migrate::TreeResult taken = TRY(instances::takeState(taker, {state, before}, base, to, TRY(importLimits(pool))));
+    taking.leftOut += taken.leftOut;
+    for (const images::DeviceEntry &device : taken.devices)
         TRY(makeDevice(to, device));
     return failpoint("migrate.take.taken");
 }
@@ -304,7 +287,7 @@ Result<std::vector<std::string>> Manager::receiveInstance(const ReceiveRequest &
     MigrationLine line(channel.control, interrupt.fd());
     std::vector<std::string> warnings;
     Status done = [&]() -> Status {
-        TRY(line.greet());
+        TRY(line.greet(Carried::Instance));
         const Offer offer = TRY(line.takeOffer());
         const InstanceKey key{request.target.project, request.target.name};
         if (offer.server == serverId() && key == InstanceKey{offer.project, offer.name})
@@ -323,10 +306,7 @@ Result<std::vector<std::string>> Manager::receiveInstance(const ReceiveRequest &
         (void)line.done(); // all is here and recorded, whether the other side still hears it or not
         return warnings;
     }
-    Error error = line.reasonFor(std::move(done.error()));
-    line.fail(error);
-    ::shutdown(channel.data.get(), SHUT_RDWR);
-    return error;
+    return endTransfer(line, channel, std::move(done)).error();
 }
 
 } // namespace lxmgr::instances

@@ -6,15 +6,13 @@
 #include "base/text.h"
 #include "instances/migration.h"
 #include "instances/packing.h"
-#include "instances/state_progress.h"
+#include "instances/states.h"
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
-#include "migrate/job.h"
 
 #include <algorithm>
 #include <fcntl.h>
-#include <sys/socket.h>
 
 namespace lxmgr::instances
 {
@@ -24,17 +22,6 @@ namespace
 
 constexpr std::size_t kLongestTemplate = 1 << 20;
 constexpr std::size_t kMostTemplates = 100;
-
-/// The other side gets to know the reason first, where there is still a way.
-Status ended(MigrationLine &line, const MigrationChannel &channel, Status done)
-{
-    if (done)
-        return done;
-    Error error = line.reasonFor(std::move(done.error()));
-    line.fail(error);
-    ::shutdown(channel.data.get(), SHUT_RDWR);
-    return error;
-}
 
 Status addTemplates(const std::string &folder, Offer &offer)
 {
@@ -51,12 +38,6 @@ Status addTemplates(const std::string &folder, Offer &offer)
 }
 
 } // namespace
-
-const std::string &Manager::serverId()
-{
-    static const std::string id = newUuid();
-    return id;
-}
 
 Result<Offer> Manager::offerOf(const store::Instance &row, const SendRequest &request, storage::Driver &pool)
 {
@@ -75,39 +56,12 @@ Result<Offer> Manager::offerOf(const store::Instance &row, const SendRequest &re
     return offer;
 }
 
-/// Sends what is asked for until the other side has all of it.
-Status Manager::sendStates(const store::Instance &row, const Offer &offer, const std::vector<std::string> &now, storage::Driver &pool,
-                           MigrationLine &line, const MigrationChannel &channel, Progress &progress)
-{
-    const auto layers = [&](const std::string &snapshot) -> Result<std::vector<std::string>> {
-        if (std::ranges::find(offer.snapshots, snapshot, &store::Snapshot::name) == offer.snapshots.end())
-            return Error(Code::NotFound, "Snapshot not found: " + quoted(snapshot) + " of " + quoted(row.name));
-        return layersOf(TRY(pool.snapshotRoot(row.project, row.name, snapshot)));
-    };
-    while (const auto asked = TRY(line.nextAsked())) {
-        migrate::TreeJob job;
-        job.layers = asked->state.empty() ? now : TRY(layers(asked->state));
-        // Of layers on it the lowest is the image itself; all else has no state to compare with.
-        if (asked->before == kImageState) {
-            if (now.size() > 1 && TRY(pool.volumeImage(row.project, row.name)) == offer.image)
-                job.before = {now.back()};
-        } else if (asked->before)
-            job.before = TRY(layers(*asked->before));
-        StateProgress told(progress, "sending " + (asked->state.empty() ? row.name : asked->state));
-        TRY(asked->state.empty() ? failpoint("migrate.send.now") : failpoint("migrate.send.state"));
-        TRY_IN(asked->state.empty() ? "files of " + quoted(row.name) : "snapshot " + quoted(asked->state),
-               migrate::runSender(m_s.paths.helper, job, channel.data, told));
-        TRY(line.sent());
-    }
-    return {};
-}
-
 Status Manager::sendInstance(const SendRequest &request, const MigrationChannel &channel, Progress &progress)
 {
     const Interrupt interrupt = TRY(Interrupt::of(progress));
     MigrationLine line(channel.control, interrupt.fd());
-    return ended(line, channel, [&]() -> Status {
-        TRY(line.greet());
+    return endTransfer(line, channel, [&]() -> Status {
+        TRY(line.greet(Carried::Instance));
         const InstanceKey &key = request.source;
         const auto lock = lockFor(key);
         std::unique_lock guard(*lock);
@@ -125,7 +79,13 @@ Status Manager::sendInstance(const SendRequest &request, const MigrationChannel 
             guard.unlock();
         }
         TRY(line.offer(offer));
-        return sendStates(row, offer, tree.layers, *pool, line, channel, progress);
+        StatesToSend states{m_s.paths.helper, offer, tree.layers, {}, [&](const std::string &snapshot) -> Result<std::vector<std::string>> {
+                                return layersOf(TRY(pool->snapshotRoot(row.project, row.name, snapshot)));
+                            }};
+        // Of layers on it the lowest is the image itself; all else has no state to compare with.
+        if (tree.layers.size() > 1 && TRY(pool->volumeImage(row.project, row.name)) == offer.image)
+            states.image = {tree.layers.back()};
+        return sendStates(states, line, channel, progress);
     }());
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "base/types.h"
+#include "instances/journal.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -14,7 +15,7 @@ namespace lxmgr::instances
 namespace
 {
 
-constexpr std::string_view kForm = "lxmgr-migration ";
+constexpr std::string_view kInstanceForm = "lxmgr-migration ", kVolumeForm = "lxmgr-volume-migration ";
 constexpr std::string_view kVersion = "1";
 constexpr std::size_t kLongestVersion = 8;
 constexpr std::size_t kLongestWords = 32 << 20;
@@ -26,7 +27,7 @@ enum Word : std::uint64_t { kOffer = 1, kAsk, kSent, kDone, kFailed };
 
 Error otherForm()
 {
-    return Error(Code::Unsupported, "the other server is no lxmgr: LXD and Incus hand instances over in forms of their own")
+    return Error(Code::Unsupported, "the other server is no lxmgr: LXD and Incus hand instances and volumes over in forms of their own")
         .hint("export it there and import it here: lxmgr import reads what lxc export and incus export write, and they read what lxmgr export writes");
 }
 
@@ -181,10 +182,17 @@ Status MigrationLine::get(char *bytes, std::size_t size)
     return {};
 }
 
-Status MigrationLine::greet()
+const std::string &serverId()
 {
-    TRY(put(std::string(kForm) + std::string(kVersion) + "\n"));
-    for (const char expected : kForm) {
+    static const std::string id = newUuid();
+    return id;
+}
+
+Status MigrationLine::greet(Carried what)
+{
+    const std::string_view form = what == Carried::Instance ? kInstanceForm : kVolumeForm;
+    TRY(put(std::string(form) + std::string(kVersion) + "\n"));
+    for (const char expected : form) {
         char c = 0;
         if (const Status got = get(&c, 1); !got)
             return got.error().code == Code::Unavailable ? Error(got.error()).hint("is it an lxmgr? LXD and Incus hang up on one") : got.error();
@@ -199,7 +207,7 @@ Status MigrationLine::greet()
     }
     if (version == kVersion)
         return {};
-    return Error(Code::Unsupported, "the other server hands instances over in form " + quoted(escaped(version)) + ", this one in form " + quoted(kVersion))
+    return Error(Code::Unsupported, "the other server hands over in form " + quoted(escaped(version)) + ", this one in form " + quoted(kVersion))
         .hint("bring both to the same version of lxmgr");
 }
 
@@ -243,7 +251,7 @@ Status MigrationLine::offer(const Offer &offer)
     const std::string bytes = std::move(pieces).take();
     if (bytes.size() > kLongestWords)
         return Error(Code::Unsupported, quoted(offer.name) + " has more snapshots than can be told of at once")
-            .hint("delete some, or leave them out: --instance-only");
+            .hint("delete some, or leave them out: --instance-only, --volume-only");
     return say(kOffer, bytes);
 }
 

@@ -1,7 +1,7 @@
-// What two daemons say to each other while an instance goes from one to the other: on the control stream the words below, on
+// What two daemons say to each other while an instance or a volume goes from one to the other: on the control stream the words below, on
 // the data stream what their helpers say (migrate/stream.h), for one state after the other, as the taker asks for them.
 //
-//   both     kGreeting; each hears at once whether the other speaks this
+//   both     the greeting; each hears at once whether the other speaks this
 //   sender   the Offer
 //   taker    ask(state), and the taker's helper at work on the data stream
 //   sender   Sent, once its helper has sent all of it
@@ -29,10 +29,16 @@ struct MigrationChannel {
     Fd data;
 };
 
-/// What the sender has.
+/// Each has a greeting of its own, so that the one is never taken for the other.
+enum class Carried { Instance, Volume };
+
+/// Of this run of the daemon: a transfer between two names of one host is recognized by it.
+const std::string &serverId();
+
+/// What the sender has. Of a volume there are neither image, metadata nor templates, and its config is the client's to carry.
 struct Offer {
-    std::string server; ///< Of this run of the sending daemon.
-    std::string project, name;
+    std::string server;        ///< serverId() there.
+    std::string project, name; ///< Of a volume "<pool>/<project>".
     std::string snapshot; ///< Of it, "" for the instance as it is.
     std::string image;    ///< Fingerprint of what it was made from, "" for none.
     std::int64_t createdAt = 0;
@@ -56,7 +62,7 @@ public:
     MigrationLine(const Fd &socket, int cancelFd) : m_socket(socket), m_cancelFd(cancelFd) {}
 
     /// Unsupported: the other side speaks another form, or another version of this one.
-    Status greet();
+    Status greet(Carried what);
     Status offer(const Offer &offer);
     Result<Offer> takeOffer();
     Status ask(const Asked &asked);

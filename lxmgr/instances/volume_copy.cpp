@@ -20,6 +20,7 @@ namespace
 {
 
 constexpr const char *kOnlyFiles = "files";
+constexpr const char *kRowsStep = "rows"; ///< From here on a renewal goes forward.
 
 bool wantsAll(const Volumes::Source &from) { return !from.snapshot && from.with == storage::WithSnapshots::Yes; }
 
@@ -168,6 +169,74 @@ Status Volumes::recoverRefresh(const store::Operation &journal)
         if (swapped && find({arguments.at(2), arguments.at(3), arguments.at(4)}))
             return finishRefresh(*row, journal);
         if (swapped)
+            TRY(pool->swapVolumes(row->project, row->name, beside));
+        TRY(pool->deleteVolume(row->project, beside));
+    }
+    return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure, "interrupted by daemon restart");
+}
+
+// --- the same of what comes from elsewhere
+
+Status Volumes::renew(const VolumeKey &key, const std::optional<std::vector<store::VolumeSnapshot>> &snapshots, const MakeTrees &makeTrees)
+{
+    const auto lock = lockFor(key);
+    const std::lock_guard guard(*lock);
+    const store::Volume row = TRY(find(key));
+    store::Volume beside = row;
+    beside.name = "refresh-" + newUuid().substr(0, 8);
+    const Pools::Use pool = TRY(m_pools.custom(row.pool));
+    const store::Operation journal = newJournal(kVolumeRenew, row.project, row.name, row.pool + "/" + beside.name);
+    TRY(store::beginOperation(m_db, journal));
+    Undo undo;
+    undo.add("renewal journal", makingRoom(m_db, [&] { return store::finishOperation(m_db, journal.id, store::OperationStatus::Failure); }));
+    undo.add("renewal tree", makingRoom(m_db, [&] { return pool->deleteVolume(beside.project, beside.name); }));
+    TRY(failpoint("volume-renew.record"));
+    TRY_IN("refresh of " + titleOf(key), m_undo.withRoom(row.pool, [&] { return makeTrees(*pool, beside); }));
+    TRY(limitNew(row, keyOfVolume(beside), *pool));
+    TRY(failpoint("volume-renew.made"));
+    TRY(store::addOperationStep(m_db, journal.id, {"swap", TRY(identityOf(*pool, beside.project, beside.name))}));
+    TRY_IN("refresh of " + titleOf(key), pool->swapVolumes(row.project, row.name, beside.name));
+    undo.add("renewal swap", makingRoom(m_db, [&] { return pool->swapVolumes(row.project, row.name, beside.name); }));
+    TRY(failpoint("volume-renew.swapped"));
+    {
+        const store::FreeingSpace freeing(m_db);
+        TRY(m_db.transaction([&]() -> Status {
+            for (const store::VolumeSnapshot &old : snapshots ? TRY(store::listVolumeSnapshots(m_db, row.id)) : std::vector<store::VolumeSnapshot>())
+                TRY(store::deleteVolumeSnapshot(m_db, old.id));
+            for (store::VolumeSnapshot snapshot : snapshots.value_or(std::vector<store::VolumeSnapshot>())) {
+                snapshot.volumeId = row.id;
+                snapshot.status = store::VolumeStatus::Ready;
+                TRY(store::insertVolumeSnapshot(m_db, snapshot));
+            }
+            return store::addOperationStep(m_db, journal.id, {kRowsStep, ""});
+        }));
+    }
+    undo.keep(); // from here on it goes forward
+    TRY(failpoint("volume-renew.rows"));
+    return finishRenew(row, journal);
+}
+
+/// Each step may be repeated: recovery calls this again.
+Status Volumes::finishRenew(const store::Volume &row, const store::Operation &journal)
+{
+    const store::FreeingSpace freeing(m_db);
+    TRY(TRY(m_pools.custom(row.pool))->deleteVolume(row.project, split(journal.arguments, '/').at(1)));
+    TRY(makingRoom(m_db, [&] { return writeDocument(row); })());
+    TRY(store::finishOperation(m_db, journal.id, store::OperationStatus::Success));
+    return failpoint("volume-renew.done");
+}
+
+/// As with a refresh; once the rows say so, the new files are it.
+Status Volumes::recoverRenew(const store::Operation &journal)
+{
+    const std::vector<std::string> arguments = split(journal.arguments, '/');
+    const std::string &beside = arguments.at(1);
+    if (const auto row = find({arguments.at(0), journal.project, journal.object})) {
+        if (std::ranges::find(journal.steps, kRowsStep, &store::OperationStep::name) != journal.steps.end())
+            return finishRenew(*row, journal);
+        const Pools::Use pool = TRY(m_pools.custom(row->pool));
+        const auto identity = identityOf(*pool, row->project, row->name);
+        if (!journal.steps.empty() && identity && *identity == journal.steps.back().undo)
             TRY(pool->swapVolumes(row->project, row->name, beside));
         TRY(pool->deleteVolume(row->project, beside));
     }

@@ -134,6 +134,8 @@ Status Volumes::recoverOperation(const store::Operation &journal)
         return recoverRename(journal);
     if (journal.type == kVolumeRefresh)
         return recoverRefresh(journal);
+    if (journal.type == kVolumeRenew)
+        return recoverRenew(journal);
     if (journal.type == kVolumeResize)
         return recoverResize(journal);
     return journal.type == kVolumeMove ? recoverMove(journal) : Status();

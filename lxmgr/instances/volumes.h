@@ -77,6 +77,9 @@ public:
     /// A volume with the content of another or of a snapshot, in the same pool or another. The caller has made sure that no
     /// running instance has what is refreshed.
     Status copy(const Source &from, store::Volume wanted, Progress &progress);
+    /// Brings the volume to what `makeTrees` makes of it beside it, under another name that it gets to know in its row. `snapshots`: those
+    /// that come with it; none: it keeps its own. The caller has made sure that no running instance has it.
+    Status renew(const VolumeKey &key, const std::optional<std::vector<store::VolumeSnapshot>> &snapshots, const MakeTrees &makeTrees);
     Status update(const VolumeKey &key, const std::string &description, const StringMap &config);
     /// The caller has made sure that nobody uses it; so with the three next.
     Status rename(const VolumeKey &key, const std::string &to);
@@ -144,6 +147,8 @@ private:
     Status takeSnapshotRows(const store::Volume &row, const VolumeKey &source);
     Status refresh(const Source &from, const store::Volume &row, Progress &progress);
     Status finishRefresh(const store::Volume &row, const store::Operation &journal);
+    Status finishRenew(const store::Volume &row, const store::Operation &journal);
+    Status recoverRenew(const store::Operation &journal);
     Status finishMove(const store::Operation &journal, const VolumeKey &from, const VolumeKey &to);
     // Undoing.
     std::optional<store::UndoEntry> undoOf(store::UndoKind kind, const store::Volume &row, const std::string &snapshot = {});

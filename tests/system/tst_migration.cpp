@@ -11,6 +11,8 @@
 
 #include <csignal>
 
+#include <algorithm>
+
 using namespace lxmgr::test;
 
 class TestMigration : public SystemTest
@@ -29,6 +31,12 @@ private slots:
     void lxcDrivesBoth_data();
     void lxcDrivesBoth();
     void lxcMoves();
+    void volumesGoEveryWay_data();
+    void volumesGoEveryWay();
+    void volumesAreRefreshed();
+    void volumesMove();
+    void lxcDrivesVolumes_data();
+    void lxcDrivesVolumes();
     void namesOfOneHostAreFound();
     void withoutAnAddressAnotherWayIsTaken();
     void secretsAndCertificatesAreLookedAt();
@@ -58,6 +66,13 @@ private:
     /// Snapshots and files of the guest are there as they are here.
     void isSame(const QString &here, const QString &there, const QStringList &snapshots);
     static quint64 bytesOnLoopback();
+    /// Volume "data" here with a snapshot, other files since, and a guest "t1" that has it and runs.
+    void makeVolume();
+    void tidyVolumes();
+    /// Custom ones and their snapshots, a line each.
+    static QByteArray volumesOf(Sandbox &host);
+    /// What `host` has of a volume, as a guest sees it.
+    QByteArray contentOf(Sandbox &host, const QString &volume);
 
     Sandbox m_far;
     Holdings m_farBefore;
@@ -87,6 +102,10 @@ void TestMigration::prepare()
         RUN_OK(lxc({"remote", "add", "b", QString::fromUtf8(farText({"config", "trust", "add", "lxc", "-q", "--unrestricted"}))}));
     }
     // What comes with the first copy is there before the first comparison.
+    for (Sandbox *host : {&m_box, &m_far}) {
+        RUN_OK(host->cli({"storage", "volume", "create", "default", "first"}));
+        RUN_OK(host->cli({"storage", "volume", "delete", "default", "first", "--purge"}));
+    }
     must({"create", "busybox", "first", "-p", "plain"});
     must({"copy", "first", "b:"});
     must({"delete", "--purge", "first"});
@@ -343,6 +362,149 @@ void TestMigration::lxcMoves()
     QCOMPARE(m_box.stateOf("t1"), QByteArray());
     QCOMPARE(farText({"list", "-f", "csv", "-c", "nsS"}), QByteArray("t2,STOPPED,2"));
     tidyFar();
+}
+
+void TestMigration::makeVolume()
+{
+    must({"storage", "volume", "create", "default", "data", "user.note=kept"});
+    must({"launch", "busybox", "t1", "-p", "plain"});
+    must({"storage", "volume", "attach", "default", "data", "t1", "/mnt"});
+    RUN_OK(exec("t1", {"sh", "-c", "mkdir /mnt/deep && echo one > /mnt/deep/one && chown 1000:100 /mnt/deep && head -c 600000 /dev/urandom > /mnt/random"}));
+    must({"storage", "volume", "snapshot", "create", "default", "data", "s0"});
+    RUN_OK(exec("t1", {"sh", "-c", "echo two > /mnt/two && rm /mnt/deep/one && sync"}));
+}
+
+void TestMigration::tidyVolumes()
+{
+    tidyFar();
+    deleteAll();
+    for (Sandbox *host : {&m_box, &m_far})
+        for (const QByteArray &name : volumesOf(*host).split('\n'))
+            if (!name.isEmpty() && !name.contains('/'))
+                RUN_OK(host->cli({"storage", "volume", "delete", "default", QString::fromUtf8(name), "--purge"}));
+    for (Sandbox *host : {&m_box, &m_far})
+        (void)host->cli({"undo", "delete", "--all"});
+}
+
+QByteArray TestMigration::volumesOf(Sandbox &host)
+{
+    QByteArrayList names;
+    for (const QByteArray &line : host.text({"storage", "volume", "list", "default", "-f", "csv", "-c", "tn"}).split('\n'))
+        if (line.startsWith("custom"))
+            names += line.mid(line.indexOf(',') + 1);
+    std::ranges::sort(names);
+    return names.join('\n');
+}
+
+QByteArray TestMigration::contentOf(Sandbox &host, const QString &volume)
+{
+    (void)host.cli({"delete", "--force", "--purge", "looker"});
+    QByteArray told;
+    for (const QStringList &command : {QStringList{"launch", "busybox", "looker", "-p", "plain"}, {"storage", "volume", "attach", "default", volume, "looker", "/mnt"},
+                                       {"exec", "looker", "--", "sh", "-c", "cd /mnt && find . -type f | sort | xargs sha256sum | cut -c1-12,65- && stat -c '%u %g %a %n' . deep"}}) {
+        const Run run = host.cli(command);
+        if (!run.ok())
+            return run.told();
+        told = run.out;
+    }
+    (void)host.cli({"delete", "--force", "--purge", "looker"});
+    return told;
+}
+
+void TestMigration::volumesGoEveryWay_data() { copiesGoEveryWay_data(); }
+
+void TestMigration::volumesGoEveryWay()
+{
+    QFETCH(QString, mode);
+    makeVolume();
+    must({"storage", "volume", "copy", "default/data", "b:default/data", "--mode", mode}); // of a guest that runs
+    QCOMPARE(m_box.stateOf("t1"), QByteArray("RUNNING"));
+    QCOMPARE(volumesOf(m_far), QByteArray("data\ndata/s0"));
+    QCOMPARE(farText({"storage", "volume", "get", "default", "data", "user.note"}), QByteArray("kept"));
+    // A snapshot becomes a volume.
+    must({"storage", "volume", "copy", "default/data/s0", "b:default/old", "--mode", mode});
+    const Run again = m_box.cli({"storage", "volume", "copy", "default/data", "b:default/data", "--mode", mode});
+    QVERIFY2(again.status == 5 && again.err.contains("exists already"), again.told());
+    // And back; here there are guests to look into them.
+    must({"storage", "volume", "copy", "b:default/data", "default/back", "--mode", mode});
+    must({"storage", "volume", "copy", "b:default/old", "default/old", "--mode", mode});
+    QCOMPARE(volumesOf(m_box), QByteArray("back\nback/s0\ndata\ndata/s0\nold"));
+    const QByteArray here = contentOf(m_box, "data"), old = contentOf(m_box, "old");
+    QVERIFY2(here.contains("./two") && here.contains("1000 100"), here);
+    QVERIFY2(old.contains("./deep/one") && !old.contains("./two"), old);
+    QCOMPARE(contentOf(m_box, "back"), here);
+    must({"storage", "volume", "snapshot", "restore", "default", "back", "s0"});
+    QCOMPARE(contentOf(m_box, "back"), old);
+    tidyVolumes();
+}
+
+void TestMigration::volumesAreRefreshed()
+{
+    makeVolume();
+    must({"storage", "volume", "copy", "default/data", "b:default/data"});
+    RUN_OK(exec("t1", {"sh", "-c", "head -c 200000 /dev/urandom > /mnt/newest && sync"}));
+    must({"storage", "volume", "snapshot", "create", "default", "data", "s1"});
+    must({"storage", "volume", "snapshot", "delete", "default", "data", "s0", "--purge"});
+    const quint64 before = bytesOnLoopback();
+    must({"storage", "volume", "copy", "default/data", "b:default/data", "--refresh"});
+    const quint64 moved = bytesOnLoopback() - before;
+    QVERIFY2(moved > 200'000 && moved < 500'000, QByteArray::number(moved)); // not the 600 kB that are there
+    QCOMPARE(volumesOf(m_far), QByteArray("data\ndata/s1"));
+    must({"storage", "volume", "copy", "b:default/data", "default/back"});
+    QCOMPARE(contentOf(m_box, "back"), contentOf(m_box, "data"));
+    // Not under a guest that runs, and not onto itself.
+    const Run used = m_box.cli({"storage", "volume", "copy", "b:default/data", "default/data", "--refresh"});
+    QVERIFY2(used.status == 6 && used.err.contains("stop it before refreshing it"), used.told());
+    const Run itself = m_box.cli({"storage", "volume", "copy", "default/back", "a:default/back", "--mode", "relay", "--refresh"});
+    QVERIFY2(!itself.ok() && itself.err.contains("cannot be copied onto itself"), itself.told());
+    must({"storage", "volume", "copy", "default/back", "a:default/other"}); // one daemon
+    tidyVolumes();
+}
+
+void TestMigration::volumesMove()
+{
+    makeVolume();
+    const Run used = m_box.cli({"storage", "volume", "move", "default/data", "b:default/data"});
+    QVERIFY2(used.status == 6 && used.err.contains("is used by") && used.err.contains("detach"), used.told());
+    must({"config", "device", "remove", "t1", "data"});
+    must({"storage", "volume", "move", "default/data", "b:default/there"});
+    QCOMPARE(volumesOf(m_box), QByteArray());
+    QCOMPARE(volumesOf(m_far), QByteArray("there\nthere/s0"));
+    const Run snapshot = m_box.cli({"storage", "volume", "move", "b:default/there/s0", "default/x"});
+    QVERIFY2(snapshot.status == 2, snapshot.told());
+    // An instance is no volume, whatever the two daemons are told.
+    const Reply offered = m_box.rest("POST", "/1.0/instances/t1", {{"migration", true}});
+    const QJsonObject secrets = offered.body["metadata"].toObject()["metadata"].toObject();
+    const QJsonObject environment = m_box.rest("GET", "/1.0").body["metadata"].toObject()["environment"].toObject();
+    const Reply taken = m_far.rest("POST", "/1.0/storage-pools/default/volumes/custom",
+                                   {{"name", "x"}, {"source", QJsonObject{{"type", "migration"}, {"mode", "pull"}, {"secrets", secrets}, {"certificate", environment["certificate"]},
+                                                                          {"operation", "https://127.0.0.1:8443" + offered.body["operation"].toString()}}}});
+    const QByteArray wrong = m_far.rest("GET", taken.body["operation"].toString().toUtf8() + "/wait").body["metadata"].toObject()["err"].toString().toUtf8();
+    QVERIFY2(wrong.contains("forms of their own"), wrong);
+    QVERIFY(!volumesOf(m_far).split('\n').contains("x"));
+    tidyVolumes();
+}
+
+void TestMigration::lxcDrivesVolumes_data() { copiesGoEveryWay_data(); }
+
+void TestMigration::lxcDrivesVolumes()
+{
+    QFETCH(QString, mode);
+    if (QStandardPaths::findExecutable("lxc").isEmpty())
+        QSKIP("needs the lxc client of package lxd-client");
+    makeVolume();
+    RUN_OK(lxc({"storage", "volume", "copy", "a:default/data", "b:default/copy", "--mode", mode}));
+    QCOMPARE(volumesOf(m_far), QByteArray("copy\ncopy/s0"));
+    QCOMPARE(farText({"storage", "volume", "get", "default", "copy", "user.note"}), QByteArray("kept"));
+    RUN_OK(exec("t1", {"sh", "-c", "echo three > /mnt/three && sync"}));
+    RUN_OK(lxc({"storage", "volume", "copy", "a:default/data", "b:default/copy", "--mode", mode, "--refresh"}));
+    must({"config", "device", "remove", "t1", "data"});
+    RUN_OK(lxc({"storage", "volume", "move", "a:default/data", "b:default/moved", "--mode", mode}));
+    QCOMPARE(volumesOf(m_far), QByteArray("copy\ncopy/s0\nmoved\nmoved/s0"));
+    QCOMPARE(volumesOf(m_box), QByteArray());
+    must({"storage", "volume", "copy", "b:default/copy", "default/back", "--volume-only"});
+    QVERIFY(contentOf(m_box, "back").contains("./three"));
+    tidyVolumes();
 }
 
 void TestMigration::namesOfOneHostAreFound()

@@ -293,7 +293,7 @@ void TestTrust::volumesAreWorkedOnThroughAProject()
     // He does with them what he likes, and waits for what he has begun.
     RUN_OK(member({"storage", "volume", "create", "far:default", "mine"}));
     RUN_OK(member({"storage", "volume", "snapshot", "create", "far:default", "mine", "s0"}));
-    RUN_OK(member({"storage", "volume", "copy", "far:default/mine", "default/other"}));
+    RUN_OK(member({"storage", "volume", "copy", "far:default/mine", "far:default/other"}));
     RUN_OK(member({"storage", "volume", "snapshot", "restore", "far:default", "mine", "s0"}));
     RUN_OK(member({"storage", "volume", "delete", "far:default", "mine"}));
     const Run undo = member({"undo", "list", "far:", "-f", "csv"});
