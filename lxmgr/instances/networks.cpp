@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/socket.h>
 
 namespace lxmgr::instances
 {
@@ -332,17 +333,46 @@ Status Networks::checkUnknown(const std::string &name)
 namespace
 {
 
-/// The addresses that nics of `devices` were given on the network lie in its subnets.
+/// A card's managed network and the addresses it has there; empty where it has none.
+struct FixedAddresses {
+    std::string network, ipv4, ipv6;
+    bool asked4 = false, asked6 = false; ///< By DHCP: where the filter keeps the guest to its address, it may have set that itself.
+    bool operator==(const FixedAddresses &) const = default;
+};
+
+FixedAddresses fixedAddresses(const config::Device &device)
+{
+    const auto *nic = device.as<config::NicDevice>();
+    if (!nic || !nic->network)
+        return {};
+    const auto first = [](const auto &list) { return list ? list->items.front() : std::string(); };
+    return {nic->network->text, first(nic->ipv4Address), first(nic->ipv6Address), nic->ipv4Address && !nic->ipv4Filtering.value_or(false),
+            nic->ipv6Address && !nic->ipv6Filtering.value_or(false)};
+}
+
+Status checkAssigned(const network::Network &network, const FixedAddresses &own)
+{
+    TRY(network::checkReservation(network, {"", "", own.ipv4, own.ipv6}));
+    if (own.asked4)
+        TRY_IN("ipv4.address", network::checkGives(network, AF_INET));
+    if (own.asked6)
+        TRY_IN("ipv6.address", network::checkGives(network, AF_INET6));
+    return {};
+}
+
+/// The addresses that nics of `devices` were given on the network are its to give.
 Status checkAddressesOf(const network::Network &network, const std::string &owner, const DeviceMap &devices)
 {
     const auto valueOf = [](const StringMap &keys, const std::string &key) {
         const auto found = keys.find(key);
         return found == keys.end() ? std::string() : found->second;
     };
-    for (const auto &[device, keys] : devices)
-        if (valueOf(keys, "network") == network.name)
-            TRY_IN("device " + quoted(device) + " of " + owner,
-                   network::checkReservation(network, {"", "", valueOf(keys, "ipv4.address"), valueOf(keys, "ipv6.address")}));
+    for (const auto &[name, keys] : devices) {
+        if (valueOf(keys, "network") != network.name)
+            continue;
+        const config::Device device = TRY(config::parseDevice(name, keys));
+        TRY_IN("device " + quoted(name) + " of " + owner, checkAssigned(network, fixedAddresses(device)));
+    }
     return {};
 }
 
@@ -475,19 +505,16 @@ Result<store::Network> Networks::rowOf(const std::string &name) const
 namespace
 {
 
-/// A NIC's managed network and the address it has there; empty where it has none.
-std::pair<std::string, std::string> fixedAddress(const config::Device &device)
+/// The one of both addresses that one of `devices` has, too; "" for none.
+std::string sharedAddress(const DeviceMap &devices, const FixedAddresses &own)
 {
-    const auto *nic = device.as<config::NicDevice>();
-    return nic && nic->network && nic->ipv4Address ? std::pair(nic->network->text, nic->ipv4Address->items.front()) : std::pair<std::string, std::string>();
-}
-
-bool hasAddress(const DeviceMap &devices, const std::string &network, const std::string &address)
-{
-    return std::ranges::any_of(devices, [&](const auto &device) {
-        const auto own = device.second.find("network"), fixed = device.second.find("ipv4.address");
-        return own != device.second.end() && own->second == network && fixed != device.second.end() && fixed->second == address;
-    });
+    for (const auto &[device, keys] : devices)
+        for (const auto &[key, address] : {std::pair{"ipv4.address", &own.ipv4}, {"ipv6.address", &own.ipv6}}) {
+            const auto network = keys.find("network"), fixed = keys.find(key);
+            if (!address->empty() && network != keys.end() && network->second == own.network && fixed != keys.end() && fixed->second == *address)
+                return *address;
+        }
+    return {};
 }
 
 } // namespace
@@ -496,17 +523,16 @@ Status Networks::checkNics(const std::string &project, const std::string &instan
                            const std::vector<config::Device> &before)
 {
     for (const config::Device &device : devices) {
-        const auto [network, address] = fixedAddress(device);
-        const bool known = std::ranges::any_of(before, [&, &net = network, &own = address](const config::Device &old) {
-            return fixedAddress(old) == std::pair(net, own);
-        });
-        if (address.empty() || known)
+        const FixedAddresses own = fixedAddresses(device);
+        const bool known = std::ranges::any_of(before, [&](const config::Device &old) { return fixedAddresses(old) == own; });
+        if ((own.ipv4.empty() && own.ipv6.empty()) || known)
             continue;
-        TRY_IN("device " + quoted(device.name), network::checkReservation(TRY(find(network)), {"", "", address, ""}));
+        TRY_IN("device " + quoted(device.name), checkAssigned(TRY(find(own.network)), own));
         for (const store::Instance &other : TRY(store::listInstances(m_db, "")))
-            if ((other.project != project || other.name != instance) && hasAddress(other.devices, network, address))
-                return Error(Code::AlreadyExists, "device " + quoted(device.name) + ": address " + quoted(address) + " of network " + quoted(network) +
-                                                      " is that of instance " + quoted(other.name))
+            if (const std::string shared = sharedAddress(other.devices, own);
+                (other.project != project || other.name != instance) && !shared.empty())
+                return Error(Code::AlreadyExists, "device " + quoted(device.name) + ": address " + quoted(shared) + " of network " +
+                                                      quoted(own.network) + " is that of instance " + quoted(other.name))
                     .hint("choose another one, or none for one that is free");
     }
     return {};

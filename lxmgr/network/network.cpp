@@ -517,6 +517,21 @@ Status checkReservation(const Network &network, const Reservation &wanted)
     return {};
 }
 
+Status checkGives(const Network &network, int family)
+{
+    const BridgeConfig config = TRY(parseConfig(network.config));
+    const FamilyConfig &of = config.family(family);
+    const std::string cure = "; or set the address inside, and keep it to that one with security.ipv" + std::string(family == AF_INET ? "4" : "6") +
+                             "_filtering=true";
+    if (!of.dhcp)
+        return Error(Code::Invalid, "Network " + quoted(network.name) + " gives nobody an address: it has no DHCP")
+            .hint("unset ipv" + std::string(family == AF_INET ? "4" : "6") + ".dhcp of the network" + cure);
+    if (family == AF_INET6 && !of.stateful)
+        return Error(Code::Invalid, "Network " + quoted(network.name) + " gives nobody an IPv6 address: its guests make their own of its prefix")
+            .hint("lxmgr network set " + network.name + " ipv6.dhcp.stateful=true" + cure);
+    return {};
+}
+
 Status reserve(const Network &network, const Reservation &reservation)
 {
     Reservation wanted = reservation;

@@ -86,6 +86,8 @@ struct Reservation {
 };
 /// Its addresses lie in the network's subnets and are not the bridge's own. Names and MAC may be empty.
 Status checkReservation(const Network &network, const Reservation &reservation);
+/// Invalid where the network's server never gives an address of that family (AF_INET, AF_INET6) that is chosen for a card.
+Status checkGives(const Network &network, int family);
 /// AlreadyExists when another MAC holds the name or the address on this network.
 Status reserve(const Network &network, const Reservation &reservation);
 /// Forgets name and lease of `mac`. Idempotent.

@@ -19,6 +19,7 @@ private slots:
     void changesLeaveGuestsConnected();
     void aFailedChangeIsUndone();
     void fixedAddressesHoldAChangeBack();
+    void fixedIpv6AddressesAreThoseThatAreGiven();
     void usedNetworksStay();
     void renamedNetworksWork();
     void externalInterfacesBecomePorts();
@@ -219,6 +220,32 @@ void TestNetworks::fixedAddressesHoldAChangeBack()
     }
     must({"config", "device", "set", "t2", "eth0", "ipv4.address=10.77.0.10"});
     must({"config", "set", "t1", "user.x=1"}); // its own is no hindrance
+}
+
+void TestNetworks::fixedIpv6AddressesAreThoseThatAreGiven()
+{
+    must({"network", "create", "net1", "ipv4.address=none", "ipv6.address=fd42:77::1/64"});
+    const auto refused = [&](const QStringList &command, const QByteArray &words) {
+        const Run run = m_box.cli(command);
+        const bool said = !run.ok() && run.err.contains(words);
+        if (!said)
+            qWarning() << command << run.told();
+        return said;
+    };
+    const QStringList first{"create", "busybox", "t1", "-n", "net1", "-d"};
+    // Nobody gives it one here, unless it is told to take it itself.
+    QVERIFY(refused(first + QStringList{"eth0,ipv6.address=fd42:77::9"}, "lxmgr network set net1 ipv6.dhcp.stateful=true"));
+    QCOMPARE(m_box.stateOf("t1"), QByteArray());
+    must(first + QStringList{"eth0,ipv6.address=fd42:77::9,security.ipv6_filtering=true"});
+    must({"delete", "t1"});
+    must({"network", "set", "net1", "ipv6.dhcp.stateful=true"});
+    must(first + QStringList{"eth0,ipv6.address=fd42:77::9"});
+    QVERIFY(refused({"network", "set", "net1", "ipv6.dhcp.stateful=false"}, "device 'eth0' of instance 't1'"));
+    QVERIFY(refused({"network", "set", "net1", "ipv6.dhcp=false"}, "it has no DHCP"));
+    for (const auto &[wrong, words] : {std::pair{"fd42:78::9", "is not in a subnet"}, {"fd42:77::1", "the bridge's own"}, {"fd42:77::9", "that of instance 't1'"}}) {
+        QVERIFY(refused({"create", "busybox", "t2", "-n", "net1", "-d", QString("eth0,ipv6.address=") + wrong}, words));
+        QCOMPARE(m_box.stateOf("t2"), QByteArray());
+    }
 }
 
 void TestNetworks::usedNetworksStay()

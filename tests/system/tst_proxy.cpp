@@ -104,6 +104,7 @@ private slots:
     void itGoesWithTheGuest();
     void theShippedAgentWorks();
     void natIsDoneByTheFirewall();
+    void natIsDoneByTheFirewallForIpv6();
     void natAndForwardsAreToldApart_data();
     void natAndForwardsAreToldApart();
     void theDoctorTellsWhatAProxyDoesNotGet();
@@ -599,6 +600,39 @@ void TestProxy::natIsDoneByTheFirewall()
     must({"delete", "--force", "t1", "t2"});
     QCOMPARE(tables(), before);
     RUN_OK(run({"ip", "address", "del", "192.0.2.7/32", "dev", "lo"}));
+}
+
+void TestProxy::natIsDoneByTheFirewallForIpv6()
+{
+    RUN_OK(run({"ip", "-6", "address", "add", "2001:db8::7/128", "dev", "lo"}));
+    must({"network", "create", "lxmgrt2", "ipv4.address=none", "ipv6.address=fd42:77:9::1/64", "ipv6.dhcp.stateful=true"});
+    start("t1", {"-d", "eth0,network=lxmgrt2,ipv6.address=fd42:77:9::77"});
+    start("t2", {"-d", "eth0,network=lxmgrt2,ipv6.address=fd42:77:9::78"});
+    // Busybox has no DHCPv6: what its client would do with the answer.
+    for (const QString name : {"t1", "t2"})
+        QCOMPARE(inside(name, {"sh", "-c", "ip -6 address add fd42:77:9::7" + QString(name == "t1" ? "7" : "8") + "/64 dev eth0"}), "");
+    answerInside({"tcp", "::", "80", "81"});
+    answerInside({"udp", "::", "53"});
+    const QByteArray before = tables();
+    add({"p", "proxy", "nat=true", "listen=tcp:[2001:db8::7]:8080-8081", "connect=tcp:[fd42:77:9::77]:80-81"});
+    add({"q", "proxy", "nat=true", "listen=udp:[2001:db8::7]:53", "connect=udp:[::]:53"});
+    QCOMPARE(forwarder("p"), 0);
+    QCOMPARE(ask({"tcp", "2001:db8::7", "8080", "x"}), "80 x"); // from the host itself
+    QCOMPARE(ask({"tcp", "2001:db8::7", "8081", "x"}), "81 x");
+    QCOMPARE(ask({"udp", "2001:db8::7", "53", "x"}), "53 x");
+    QCOMPARE(askInside({"tcp", "2001:db8::7", "8080", "x"}, "t2"), "80 x"); // from a neighbour
+    QCOMPARE(askInside({"tcp", "2001:db8::7", "8080", "x"}, "t1"), "80 x"); // from the guest itself
+    QCOMPARE(askInside({"udp", "2001:db8::7", "53", "x"}, "t1"), "53 x");
+    must({"config", "device", "remove", "t1", "p"});
+    QVERIFY(!ask({"tcp", "2001:db8::7", "8080", "x"}).contains("80 x"));
+    must({"delete", "--force", "t1", "t2"});
+    QCOMPARE(tables(), before);
+    // Where nobody gives a guest its address, nothing leads to it: said when it is chosen.
+    must({"network", "unset", "lxmgrt2", "ipv6.dhcp.stateful"});
+    const QByteArray said = refusal({"create", "busybox", "t1", "-d", "eth0,network=lxmgrt2,ipv6.address=fd42:77:9::77"});
+    QVERIFY2(said.contains("ipv6.dhcp.stateful=true"), said);
+    must({"network", "delete", "lxmgrt2"});
+    RUN_OK(run({"ip", "-6", "address", "del", "2001:db8::7/128", "dev", "lo"}));
 }
 
 void TestProxy::natAndForwardsAreToldApart_data()
