@@ -26,7 +26,7 @@ inline constexpr Key<C> kInstanceKeys[] = {
     {"image.*",                       field<&C::image>,               Apply::Live,    "",           "Property of the image it was made from."},
     {"limits.cpu",                    field<&C::cpu>,                 Apply::Live,    "all",        "How many CPUs it may use (2), or which (0-3 or 1,5)."},
     {"limits.cpu.allowance",          field<&C::cpuAllowance>,        Apply::Live,    "100%",       "CPU time: 50% is a share under contention, 25ms/100ms a hard limit."},
-    {"limits.cpu.nodes",              field<&C::cpuNodes>,            Apply::Live,    "all",        "NUMA nodes (0 or 0-1) whose CPUs and memory it uses; limits.cpu counts among these."},
+    {"limits.cpu.nodes",              field<&C::cpuNodes>,            Apply::Live,    "all",        "NUMA nodes (0 or 0-1) whose CPUs and memory it uses, or balanced: the one that the fewest are bound to; limits.cpu counts among these."},
     {"limits.cpu.priority",           field<&C::cpuPriority>,         Apply::Live,    "10",         "0 to 10: each step below 10 takes a tenth of its share away where CPUs are contended."},
     {"limits.disk.priority",          field<&C::diskPriority>,        Apply::Live,    "5",          "0 to 10: its part of a contended disk that is shared out by weight (bfq or io.cost)."},
     {"limits.hugepages.1GB",          field<&C::hugepages1GB>,        Apply::Live,    "no limit",   "Most memory in huge pages of this size, where the host has such."},

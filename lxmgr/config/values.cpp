@@ -149,14 +149,21 @@ std::string Codec<CpuLimit>::format(const CpuLimit &value)
     return value.set.size() == 1 ? std::to_string(value.set[0]) + "-" + std::to_string(value.set[0]) : formatNumbers(value.set);
 }
 
+namespace
+{
+constexpr std::string_view kBalanced = "balanced";
+} // namespace
+
 Result<NodeList> Codec<NodeList>::parse(std::string_view text)
 {
+    if (text == kBalanced)
+        return NodeList{};
     const auto nodes = parseNumbers(text);
     if (!nodes)
-        return bad(text, "is no list of NUMA nodes (0, 0-1 or 0,2)");
+        return bad(text, "is no list of NUMA nodes (0, 0-1 or 0,2), nor balanced");
     return NodeList{*nodes};
 }
-std::string Codec<NodeList>::format(const NodeList &value) { return formatNumbers(value.nodes); }
+std::string Codec<NodeList>::format(const NodeList &value) { return value.nodes.empty() ? std::string(kBalanced) : formatNumbers(value.nodes); }
 
 Result<CpuAllowance> Codec<CpuAllowance>::parse(std::string_view text)
 {

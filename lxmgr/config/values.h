@@ -20,9 +20,9 @@ struct CpuLimit {
     bool operator==(const CpuLimit &) const = default;
 };
 
-/// limits.cpu.nodes: NUMA nodes by their numbers.
+/// limits.cpu.nodes: NUMA nodes by their numbers, or "balanced".
 struct NodeList {
-    std::vector<std::uint32_t> nodes; ///< Sorted, no doubles, at least one.
+    std::vector<std::uint32_t> nodes; ///< Sorted, no doubles; empty: the one that the fewest guests are bound to.
     bool operator==(const NodeList &) const = default;
 };
 

@@ -61,6 +61,8 @@ Result<std::vector<cgroup::Write>> Manager::planLimits(const config::Effective &
     const cgroup::HostFacts host = TRY(cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase));
     cgroup::Limits limits = limitsOf(effective.config, effective.devices, {m_s.paths, effective.config.volatileKeys, running});
     limits.io = std::move(io);
+    if (running)
+        limits.group = running->cgroup.substr(running->cgroup.rfind('/') + 1);
     return cgroup::planLimits(limits, *m_layout, host, scope);
 }
 

@@ -16,8 +16,11 @@ void Manager::placed(const InstanceKey &key, const config::InstanceConfig &confi
     if (config.cpu) {
         cgroup::CpuPins &pins = m_pins[key] = {config.cpu->count, config.cpu->set, {}};
         if (config.cpuNodes)
-            if (const auto host = cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase))
-                pins.among = cgroup::cpusOn(config.cpuNodes->nodes, host->cpus, host->nodes()).value_or(std::vector<unsigned>{});
+            if (const auto host = cgroup::HostFacts::read(*m_layout, m_s.paths.cgroupBase)) {
+                const bool balanced = config.cpuNodes->nodes.empty(); // then where it was bound to at its start
+                const auto nodes = balanced ? host->guestNodes()[storage::volumeName(key.project, key.name)] : config.cpuNodes->nodes;
+                pins.among = cgroup::cpusOn(nodes, host->cpus, host->nodes()).value_or(std::vector<unsigned>{});
+            }
     }
     if (had || config.cpu)
         balanceCpus();

@@ -594,6 +594,7 @@ cgroup::Limits limitsOf(const config::InstanceConfig &config, const std::vector<
     }
     if (config.cpuNodes)
         limits.cpuNodes = config.cpuNodes->nodes;
+    limits.balancedNode = config.cpuNodes && config.cpuNodes->nodes.empty();
     if (config.cpuAllowance) {
         if (config.cpuAllowance->percent > 0)
             limits.cpuPercent = config.cpuAllowance->percent;

@@ -56,15 +56,37 @@ std::vector<unsigned> loadOf(const HostFacts &host, const std::vector<unsigned> 
     return load;
 }
 
+/// Of the nodes that have both CPUs and memory for guests: the one it runs on already, else the one that the fewest are bound to.
+Result<std::vector<unsigned>> balancedNode(const Planning &plan)
+{
+    const auto guests = plan.host.guestNodes ? plan.host.guestNodes() : std::map<std::string, std::vector<unsigned>>();
+    const std::vector<unsigned> memory = plan.host.memoryNodes ? plan.host.memoryNodes() : std::vector<unsigned>();
+    std::map<unsigned, unsigned> load;
+    for (const auto &[node, unused] : plan.host.nodes())
+        if (std::ranges::find(memory, node) != memory.end() && cpusOn({node}, plan.host.cpus, plan.host.nodes()))
+            load[node] = 0;
+    if (load.empty())
+        return Error(Code::Unsupported, "limits.cpu.nodes: no NUMA node has both CPUs and memory for guests");
+    for (const auto &[name, nodes] : guests) {
+        if (name == plan.limits.group && nodes.size() == 1 && load.contains(nodes.front()))
+            return nodes;
+        for (const unsigned node : nodes)
+            if (const auto found = load.find(node); found != load.end() && name != plan.limits.group)
+                ++found->second;
+    }
+    return std::vector<unsigned>{std::ranges::min_element(load, {}, [](const auto &each) { return each.second; })->first};
+}
+
 Status planCpuSet(Planning &plan)
 {
     const Limits &limits = plan.limits;
-    const bool limited = limits.cpuCount || !limits.cpuSet.empty(), nodes = !limits.cpuNodes.empty();
+    const bool limited = limits.cpuCount || !limits.cpuSet.empty(), nodes = !limits.cpuNodes.empty() || limits.balancedNode;
     if (!limited && !nodes && !(plan.live && plan.layout.has("cpuset")))
         return {};
     if (limited || nodes)
         TRY(plan.need(limited ? "limits.cpu" : "limits.cpu.nodes", "cpuset"));
-    const std::vector<unsigned> usable = nodes ? TRY(cpusOn(limits.cpuNodes, plan.host.cpus, plan.host.nodes())) : plan.host.cpus;
+    const std::vector<unsigned> chosen = limits.balancedNode ? TRY(balancedNode(plan)) : limits.cpuNodes;
+    const std::vector<unsigned> usable = nodes ? TRY(cpusOn(chosen, plan.host.cpus, plan.host.nodes())) : plan.host.cpus;
     std::vector<unsigned> cpus = usable;
     if (!limits.cpuSet.empty()) {
         cpus = limits.cpuSet;
@@ -86,7 +108,7 @@ Status planCpuSet(Planning &plan)
     if (nodes && !plan.layout.unified("cpuset"))
         plan.refine("cpuset", "cpuset.memory_migrate", "1");
     if (nodes)
-        plan.add("cpuset", "cpuset.mems", formatCpuList(limits.cpuNodes));
+        plan.add("cpuset", "cpuset.mems", formatCpuList(chosen));
     else if (plan.live && plan.host.memoryNodes)
         plan.add("cpuset", "cpuset.mems", formatCpuList(plan.host.memoryNodes()));
     return {};
@@ -421,19 +443,29 @@ DiskShares diskSharesOfHost(const Layout &layout)
     return shares;
 }
 
+/// What `file` says of each guest below `base`, where that is less than `all` there are.
+std::map<std::string, std::vector<unsigned>> boundGuests(const Layout &layout, const std::string &base, const std::string &file, std::size_t all)
+{
+    std::map<std::string, std::vector<unsigned>> found;
+    const Hierarchy *cpuset = layout.find("cpuset");
+    const std::string folder = cpuset ? cpuset->mountPoint + "/" + base : "";
+    const Result<Fd> guests = sys::open(folder, O_RDONLY | O_DIRECTORY);
+    const Result<std::vector<std::string>> names = guests ? folders(*guests) : std::vector<std::string>();
+    for (const std::string &name : names ? *names : std::vector<std::string>()) {
+        const Result<std::string> text = files::read(folder + "/" + name + "/" + file);
+        const Result<std::vector<unsigned>> bound = parseCpuList(text ? trimmed(*text) : "");
+        if (bound && !bound->empty() && bound->size() < all)
+            found[name] = *bound;
+    }
+    return found;
+}
+
 std::vector<unsigned> countPinned(const Layout &layout, const std::string &base, const std::vector<unsigned> &cpus)
 {
     std::map<unsigned, unsigned> load;
-    const Hierarchy *cpuset = layout.find("cpuset");
-    const Result<Fd> guests = sys::open(cpuset ? cpuset->mountPoint + "/" + base : "", O_RDONLY | O_DIRECTORY);
-    const Result<std::vector<std::string>> names = guests ? folders(*guests) : std::vector<std::string>();
-    for (const std::string &name : names ? *names : std::vector<std::string>()) {
-        const Result<std::string> text = files::read(cpuset->mountPoint + "/" + base + "/" + name + "/cpuset.cpus");
-        const Result<std::vector<unsigned>> pinned = parseCpuList(text ? trimmed(*text) : "");
-        if (pinned && pinned->size() < cpus.size()) // All of them: not pinned.
-            for (const unsigned cpu : *pinned)
-                ++load[cpu];
-    }
+    for (const auto &[name, pinned] : boundGuests(layout, base, "cpuset.cpus", cpus.size()))
+        for (const unsigned cpu : pinned)
+            ++load[cpu];
     std::vector<unsigned> counts;
     for (const unsigned cpu : cpus)
         counts.push_back(load[cpu]);
@@ -458,6 +490,7 @@ Result<HostFacts> HostFacts::read(const Layout &layout, const std::string &base)
     facts.cpuLoad = [layout, base, cpus = facts.cpus] { return countPinned(layout, base, cpus); };
     facts.nodes = [cpus = facts.cpus] { return nodesOfHost(cpus); };
     facts.memoryNodes = [layout] { return usableMemory(layout); };
+    facts.guestNodes = [layout, base] { return boundGuests(layout, base, "cpuset.mems", usableMemory(layout).size()); };
     facts.hugepageSizes = &hugepagesOfHost;
     facts.diskShares = [layout] { return diskSharesOfHost(layout); };
     const std::string memory = TRY(files::read("/proc/meminfo"));

@@ -26,6 +26,8 @@ struct Limits {
     std::optional<unsigned> cpuCount;           ///< limits.cpu "2": pinned to the least used CPUs.
     std::vector<unsigned> cpuSet;               ///< limits.cpu "0-3": pinned to these.
     std::vector<unsigned> cpuNodes;             ///< limits.cpu.nodes: the CPUs and the memory of these NUMA nodes.
+    bool balancedNode = false;                  ///< limits.cpu.nodes "balanced": of the one that the fewest guests are bound to.
+    std::string group;                          ///< Its folder below the base, where it runs: it stays on its node.
     std::optional<unsigned> cpuPercent;         ///< limits.cpu.allowance "50%": soft share.
     std::optional<CpuQuota> cpuQuota;           ///< limits.cpu.allowance "25ms/100ms": hard.
     std::optional<unsigned> cpuPriority;        ///< limits.cpu.priority, 0 to 10: part of the share that is left.
@@ -59,8 +61,10 @@ struct HostFacts {
     std::function<std::vector<unsigned>()> cpuLoad;
     /// The CPUs of each NUMA node. Asked only for limits.cpu.nodes.
     std::function<NodeCpus()> nodes;
-    /// The nodes whose memory guests may use. Asked only to take limits.cpu.nodes back.
+    /// The nodes whose memory guests may use. Asked only to take limits.cpu.nodes back, or to balance.
     std::function<std::vector<unsigned>()> memoryNodes;
+    /// Of every guest that is bound to less than all nodes, which; by its folder. Asked only to balance.
+    std::function<std::map<std::string, std::vector<unsigned>>()> guestNodes;
     Bytes memory, swap, freeSwap;
     bool swapAccounting = true; ///< v1: memory.memsw.* is there.
     std::uint64_t pidMax = 32'768;

@@ -157,7 +157,7 @@ private slots:
             {"limits.cpu.allowance",              "25/100"       },
             {"limits.cpu.allowance",              "25ms/2000ms"  },
             {"limits.cpu.allowance",              "0ms/100ms"    },
-            {"limits.cpu.nodes",                  "balanced"     },
+            {"limits.cpu.nodes",                  "balance"      },
             {"limits.cpu.nodes",                  "1-0"          },
             {"limits.cpu.priority",               "11"           },
             {"limits.cpu.priority",               "-1"           },

@@ -333,6 +333,29 @@ private slots:
         QCOMPARE(plan(limits, v2(), PlanFor::Live).mid(0, 2), (QStringList{":cpuset.cpus=0-3", ":cpuset.mems=0-2"}));
     }
 
+    void aBalancedGuestGetsTheEmptiestNodeAndStays()
+    {
+        m_host.nodes = [] { return NodeCpus{{0, {0, 1}}, {1, {2, 3}}, {2, {8, 9}}, {3, {}}}; };
+        m_host.memoryNodes = [] { return std::vector<unsigned>{0, 1, 2}; };
+        std::map<std::string, std::vector<unsigned>> guests;
+        m_host.guestNodes = [&] { return guests; };
+        Limits limits;
+        limits.balancedNode = true;
+        const auto mems = [&] { return plan(limits, v2()).value(1); };
+        QCOMPARE(mems(), QString(":cpuset.mems=0"));
+        guests = {{"a", {0}}, {"b", {0, 1}}, {"c", {0}}}; // node 2 has no CPU that may be used
+        QCOMPARE(plan(limits, v2()).mid(0, 2), (QStringList{":cpuset.cpus=2-3", ":cpuset.mems=1"}));
+        limits.group = "a"; // runs: it is not moved for others
+        QCOMPARE(mems(), QString(":cpuset.mems=0"));
+        limits.group = "b"; // on one of its two, and it does not count itself
+        guests = {{"b", {0, 1}}, {"c", {0}}};
+        QCOMPARE(mems(), QString(":cpuset.mems=1"));
+        limits.cpuCount = 1;
+        QCOMPARE(plan(limits, v2()).first(), QString(":cpuset.cpus=3"));
+        m_host.memoryNodes = [] { return std::vector<unsigned>{2}; };
+        VERIFY_FAILS(Code::Unsupported, planLimits(limits, v2(), m_host));
+    }
+
     void nodesThatDoNotFitAreRefused()
     {
         m_host.nodes = [] { return NodeCpus{{0, {0, 1}}, {1, {2, 3}}, {2, {8, 9}}}; };
