@@ -991,7 +991,7 @@ constexpr Command kCommands[] = {
      {kShowFormat}},
     {"network acl show-log", "", "<acl>", Group::Objects, &aclShowLog,
      "Say where the log of an access control list is",
-     "Rules with state=logged, and security.acls.default.*.logged, write to the kernel's log of the host, not to one of their own: this is refused, with the command that shows it there.",
+     "Rules with state=logged, and security.acls.default.*.logged, write to the kernel's log of the host (20 lines each at once, then 10 a second), not to one of their own: this is refused, with the command that shows it there.",
      {{"lxmgr network acl show-log web", ""}},
      {}},
     {"network acl get", "", "<acl> <key>", Group::Objects, &aclGet,

@@ -287,6 +287,12 @@ std::string protocolText(const Rule &rule)
     return text;
 }
 
+/// Of packets that `match` is of: a rule of its own, which lets them go on. A guest must not fill the host's disk with its log.
+std::string logRule(const std::string &match, const std::string &what)
+{
+    return match + " limit rate 10/second burst 20 packets log prefix \"lxmgr acl " + what + ": \"\n";
+}
+
 std::string verdict(const std::string &action) { return action == "allow" ? "accept" : action; }
 
 std::string textOf(const std::string &match, const std::string &name, const Rule &rule)
@@ -299,9 +305,7 @@ std::string textOf(const std::string &match, const std::string &name, const Rule
     if (!rule.destination.empty())
         text += " " + word(rule.family()) + " daddr " + setOf(rule.destination);
     text += protocolText(rule);
-    if (rule.logged)
-        text += " log prefix \"lxmgr acl " + name + ": \"";
-    return text + " " + verdict(rule.action) + "\n";
+    return (rule.logged ? logRule(text, name) : "") + text + " " + verdict(rule.action) + "\n";
 }
 
 /// What guests go in by is what the bridge goes out by.
@@ -414,7 +418,7 @@ Result<std::string> aclRules(const std::string &bridge, const BridgeConfig &conf
                         text += textOf(matchOf(direction, bridge), acl.name, rule);
                 }
     for (const auto &[otherwise, direction] : {std::pair{&config.aclIngress, Direction::Ingress}, {&config.aclEgress, Direction::Egress}})
-        text += matchOf(direction, bridge) + (otherwise->logged ? " log prefix \"lxmgr acl default: \"" : "") + " " +
+        text += (otherwise->logged ? logRule(matchOf(direction, bridge), "default") : "") + matchOf(direction, bridge) + " " +
                 verdict(otherwise->action) + "\n";
     return text;
 }

@@ -263,6 +263,28 @@ void TestFirewalls::listsAreObeyed()
     QVERIFY(!reaches("t1", "198.51.100.2", 7070, 1000));
     must({"network", "acl", "rule", "remove", "web", "egress", "action=drop"});
     QVERIFY(reaches("t1"));
+    // What it logs is in the kernel's log, and a guest cannot fill that: each rule writes 20 lines at most, then 10 a second.
+    {
+        // Of namespaces other than the first the kernel logs nothing unless it is told to.
+        const QStringList first = {"nsenter", "-t", "1", "-n"}, all = {"sysctl", "-n", "net.netfilter.nf_log_all_netns"};
+        const QByteArray was = run(first + all).out.trimmed();
+        const auto setAll = [&](const QByteArray &value) {
+            return run(first + QStringList{"sysctl", "-q", "-w", "net.netfilter.nf_log_all_netns=" + QString::fromUtf8(value)}).ok();
+        };
+        const auto lines = [] { return run({"sh", "-c", "dmesg | grep 'lxmgr acl web: IN=net1' | grep -c 'PROTO=UDP'"}).out.toInt(); };
+        const int before = lines();
+        if (!was.isEmpty() && setAll("1")) {
+            must({"network", "acl", "rule", "add", "web", "egress", "action=drop", "protocol=udp", "destination_port=7071", "state=logged"});
+            const Run sent = exec("t1", {"sh", "-c", "for i in $(seq 200); do echo x | nc -u -w 0 198.51.100.2 7071 & done 2>/dev/null; wait"});
+            const bool told = Sandbox::eventually([&] { return lines() > before; });
+            const int more = lines() - before;
+            QVERIFY(setAll(was));
+            QVERIFY2(told && more < 150, sent.told() + QByteArray::number(more));
+            must({"network", "acl", "rule", "remove", "web", "egress", "action=drop"});
+        }
+        const Run shown = m_box.cli({"network", "acl", "show-log", "web"});
+        QVERIFY2(!shown.ok() && shown.err.contains("lxmgr acl web:"), shown.told());
+    }
     must({"network", "set", "net1", "security.acls.default.ingress.action=allow"});
     must({"network", "acl", "rule", "remove", "web", "ingress"});
     QVERIFY(worldReaches("10.77.0.9", 80));

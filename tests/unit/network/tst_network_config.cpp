@@ -374,14 +374,17 @@ private slots:
         Config config = good();
         config["security.acls"] = "web";
         config["security.acls.default.egress.action"] = "allow";
+        config["security.acls.default.ingress.logged"] = "true";
         const StringMap allow{{"action", "allow"}, {"protocol", "tcp"}, {"destination_port", "80,443"}};
         const StringMap drop{{"action", "drop"}, {"source", "192.0.2.0/24,198.51.100.5-198.51.100.9"}, {"state", "logged"}};
         const StringMap off{{"action", "reject"}, {"protocol", "icmp4"}, {"icmp_type", "8"}, {"state", "disabled"}};
         const StringMap ping{{"action", "reject"}, {"protocol", "icmp4"}, {"icmp_type", "8"}};
         const std::string text = *firewall::rules({"br0", config, "", {}, {{"web", {allow, drop, off}, {ping}}}}, *parseConfig(config));
-        const std::string order = "  oifname \"br0\" meta nfproto ipv4 ip saddr { 192.0.2.0/24, 198.51.100.5-198.51.100.9 } log prefix \"lxmgr acl web: \" drop\n"
+        const std::string matched = "  oifname \"br0\" meta nfproto ipv4 ip saddr { 192.0.2.0/24, 198.51.100.5-198.51.100.9 } ";
+        const std::string order = matched + "limit rate 10/second burst 20 packets log prefix \"lxmgr acl web: \"\n" + matched + "drop\n"
                                   "  iifname \"br0\" meta nfproto ipv4 meta l4proto icmp icmp type 8 reject\n"
                                   "  oifname \"br0\" meta l4proto tcp tcp dport { 80, 443 } accept\n"
+                                  "  oifname \"br0\" limit rate 10/second burst 20 packets log prefix \"lxmgr acl default: \"\n"
                                   "  oifname \"br0\" reject\n"
                                   "  iifname \"br0\" accept\n";
         QVERIFY2(text.find(order) != std::string::npos, text.c_str());
