@@ -8,6 +8,7 @@
 #include "instances/manager.h"
 #include "instances/names.h"
 #include "kernel/files.h"
+#include "kernel/proc.h"
 #include "kernel/program.h"
 #include "kernel/sys.h"
 
@@ -382,19 +383,19 @@ Result<config::CloudStatus> Manager::runCloudScript(const InstanceKey &key, cons
 {
     const std::string folder(config::kCloudFolder);
     const std::string program = folder + "/script";
-    spec::ExecRequest request;
-    request.environment = environmentOf(TRY(describe(key)).expanded.config);
-    request.argv = {"/bin/sh", program};
-    {
+    if (begun) {
         spec::FilesClient inside = TRY(files(key));
-        if (begun) {
-            request.argv = {"/bin/sh", "-c", "while kill -0 \"$1\" 2>/dev/null; do sleep 1; done", "sh"};
-            auto pid = inside.open(folder + "/pid", O_RDONLY);
-            if (!pid)
-                return config::CloudStatus{}; // it was not reached
-            const std::string text = TRY(files::readAll(pid->fd, 64));
-            request.argv.push_back(std::to_string(TRY(parseUnsigned(trimmed(text), 1, INT32_MAX))));
-        } else {
+        auto pid = inside.open(folder + "/pid", O_RDONLY | O_NOFOLLOW);
+        const auto guest = m_running->find(key);
+        if (!pid || !guest)
+            return config::CloudStatus{}; // it was not reached
+        const auto number = TRY(parseUnsigned(trimmed(TRY(files::readAll(pid->fd, 64))), 1, INT32_MAX));
+        const auto goesOn = proc::findInside(guest->initPid, static_cast<pid_t>(number));
+        if (goesOn && !readable(goesOn->get(), stop))
+            return config::CloudStatus{};
+    } else {
+        {
+            spec::FilesClient inside = TRY(files(key));
             TRY(inside.mkdir(folder, 0700, 0, 0, true));
             TRY(inside.mkdir("/var/log", -1, -1, -1, true));
             const auto write = [&](const std::string &path, const std::string &text) -> Status {
@@ -405,16 +406,19 @@ Result<config::CloudStatus> Manager::runCloudScript(const InstanceKey &key, cons
             TRY(write(folder + "/status", ""));
             TRY(write(program, script.text));
         }
+        spec::ExecRequest request;
+        request.environment = environmentOf(TRY(describe(key)).expanded.config);
+        request.argv = {"/bin/sh", program};
+        spec::MonitorClient client = TRY(monitor(key));
+        const Fd null = TRY(nothing());
+        TRY(client.exec(request, null.get(), null.get(), null.get()));
+        if (!readable(client.fd(), stop))
+            return config::CloudStatus{};
+        // From here on what fails does so because the guest has ended, or boots anew and has another /run.
+        const auto exit = client.waitExec();
+        if (exit && !exit->error.empty())
+            return Error(Code::Invalid, exit->error);
     }
-    spec::MonitorClient client = TRY(monitor(key));
-    const Fd null = TRY(nothing());
-    TRY(client.exec(request, null.get(), null.get(), null.get()));
-    if (!readable(client.fd(), stop))
-        return config::CloudStatus{};
-    // From here on what fails does so because the guest has ended, or boots anew and has another /run.
-    const auto exit = client.waitExec();
-    if (exit && !exit->error.empty())
-        return Error(Code::Invalid, exit->error);
     auto inside = files(key);
     const auto status = inside ? inside->open(folder + "/status", O_RDONLY | O_NOFOLLOW) : Result<spec::FilesClient::Opened>(inside.error());
     const auto text = status ? files::readAll(status->fd, kLongestStatus) : Result<std::string>(status.error());

@@ -2,9 +2,11 @@
 
 #include "base/text.h"
 #include "kernel/files.h"
+#include "kernel/path.h"
 #include "kernel/sys.h"
 
 #include <cstdlib>
+#include <fcntl.h>
 #include <sys/syscall.h>
 
 namespace lxmgr::proc
@@ -50,6 +52,24 @@ Result<Stat> stat(pid_t pid)
         return Error(Code::Corrupt, procPath(pid, "stat") + " is not understood");
     return Stat{static_cast<pid_t>(std::strtol(fields[1].c_str(), nullptr, 10)),
                 std::strtoull(fields[19].c_str(), nullptr, 10), fields[0][0]};
+}
+
+Result<Fd> findInside(pid_t init, pid_t inside)
+{
+    const std::string space = TRY(sys::readlinkat(sys::cwd(), procPath(init, "ns/pid")));
+    const Fd all = TRY(sys::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (const std::string &name : TRY(path::list(all))) {
+        const auto pid = parseUnsigned(name, 1, INT32_MAX);
+        Result<Fd> found = pid ? sys::pidfd_open(static_cast<pid_t>(*pid)) : Result<Fd>(pid.error());
+        if (!found) // First, so that what is read next is read of the process it pins.
+            continue;
+        const auto its = sys::readlinkat(all, name + "/ns/pid");
+        const auto status = its && *its == space ? files::read(all, name + "/status") : Result<std::string>(Error());
+        for (const std::string &line : split(status ? *status : "", '\n'))
+            if (const auto numbers = words(line); numbers.size() > 1 && numbers[0] == "NSpid:" && numbers.back() == std::to_string(inside))
+                return found;
+    }
+    return Error(Code::NotFound, "no process " + std::to_string(inside) + " inside");
 }
 
 } // namespace lxmgr::proc

@@ -29,4 +29,8 @@ struct Stat {
 };
 Result<Stat> stat(pid_t pid);
 
+/// The process that has the number `inside` in the pid namespace of `init`, as a pidfd. NotFound: none has (any more).
+/// Looks at every process there is.
+Result<Fd> findInside(pid_t init, pid_t inside);
+
 } // namespace lxmgr::proc
