@@ -4,6 +4,7 @@
 #include "kernel/caps.h"
 #include "kernel/sys.h"
 
+#include <algorithm>
 #include <cstring>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -13,6 +14,18 @@
 
 namespace lxmgr::runtime
 {
+
+void raiseOwnLimits(const std::vector<spec::ResourceLimit> &limits)
+{
+    for (const spec::ResourceLimit &limit : limits) {
+        const auto resource = static_cast<__rlimit_resource_t>(limit.resource);
+        rlimit own{};
+        if (::getrlimit(resource, &own) != 0 || (own.rlim_cur >= limit.soft && own.rlim_max >= limit.hard))
+            continue;
+        own = {std::max<rlim_t>(own.rlim_cur, limit.soft), std::max<rlim_t>(own.rlim_max, limit.hard)};
+        (void)::setrlimit(resource, &own); // the child tells of what it does not get
+    }
+}
 
 Status setLimits(const std::vector<spec::ResourceLimit> &limits)
 {

@@ -14,6 +14,9 @@
 namespace lxmgr::runtime
 {
 
+/// In the monitor, before the clone: what a guest may have beyond us is ours, too. Its processes begin with that, they cannot
+/// raise it, and its user namespace counts by it (Linux 5.14). What cannot be raised is told by setLimits().
+void raiseOwnLimits(const std::vector<spec::ResourceLimit> &limits);
 Status setLimits(const std::vector<spec::ResourceLimit> &limits);
 /// Bounding set within `keep`; inheritable and ambient sets empty.
 Status dropCapabilities(std::uint64_t keep);

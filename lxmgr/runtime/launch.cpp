@@ -11,6 +11,7 @@
 #include "kernel/process.h"
 #include "kernel/sys.h"
 #include "runtime/child.h"
+#include "runtime/confine.h"
 #include "runtime/handshake.h"
 #include "runtime/ids.h"
 #include "runtime/progress.h"
@@ -59,6 +60,7 @@ Status spawn(Parent &parent)
 {
     auto [ours, theirs] = TRY(spec::Channel::pair());
     parent.progress = TRY(Progress::create());
+    raiseOwnLimits(parent.spec.rlimits);
     const std::uint64_t namespaces = kNamespaces | (parent.ids.privileged() ? 0 : CLONE_NEWUSER);
     auto child = process::clone(namespaces, parent.payload, [&, &theirs = theirs, &ours = ours] {
         ours = spec::Channel();
