@@ -105,6 +105,21 @@ Result<LiveState> Manager::state(const InstanceKey &key)
     return bare;
 }
 
+namespace
+{
+
+/// The process of that number, a way into its namespaces; NotFound where it is none of the guest of that control group.
+Result<Fd> pinned(pid_t pid, const std::string &group)
+{
+    Fd pidfd = TRY(sys::pidfd_open(pid)); // First, so that what is read next is read of the process it pins.
+    for (const std::string &line : split(TRY(files::read("/proc/" + std::to_string(pid) + "/cgroup")), '\n'))
+        if ((line + "/").find("/" + group + "/") != std::string::npos)
+            return pidfd;
+    return Error(Code::NotFound, "process " + std::to_string(pid) + " is another's");
+}
+
+} // namespace
+
 Result<LiveState> Manager::state(const Described &described)
 {
     const InstanceKey key{described.row.project, described.row.name};
@@ -115,10 +130,9 @@ Result<LiveState> Manager::state(const Described &described)
         return state;
     if (auto usage = cgroup::usage(*m_layout, cgroupOf(m_s.paths, key.project, key.name)))
         state.usage = *usage;
-    // A pidfd is a way into the namespace too, and never a stranger's: the monitor has held it since the guest's birth.
-    auto client = spec::MonitorClient::connect(spec::monitorSocket(m_s.paths.instanceRunDir(key.project, key.name)));
-    if (const auto info = client ? client->info() : Result<spec::MonitorInfo>(client.error()))
-        if (auto interfaces = network::guestInterfaces(info->initPidfd.get()))
+    // The monitor is not asked: one that does not answer must hold up nobody who looks at all that there are.
+    if (const auto init = pinned(state.guest->initPid, cgroupOf(m_s.paths, key.project, key.name)))
+        if (auto interfaces = network::guestInterfaces(init->get()))
             state.interfaces = std::move(*interfaces);
     return state;
 }

@@ -3,6 +3,7 @@
 
 #include <QJsonArray>
 #include <QLocalSocket>
+#include <csignal>
 
 using namespace lxmgr::test;
 
@@ -17,6 +18,7 @@ private slots:
     void instanceLifeByOperations();
     void createStartInOneRequest();
     void recursionAndFilter();
+    void aListAsksNeitherGuestsNorPools();
     void errorsCarryTheirCode();
     void failedOperationIsRead();
     void bodiesAreChecked_data();
@@ -240,6 +242,36 @@ void TestApi::socketThatComesAfterTheEndIsNoStrangers()
     QVERIFY2(after.endsWith(close), after.toHex());
     (void)openSocket(operation, QString(64, 'a'), answer);
     QCOMPARE(answer, QByteArray("HTTP/1.1 403 Forbidden"));
+}
+
+void TestApi::aListAsksNeitherGuestsNorPools()
+{
+    for (const char *name : {"t1", "t2"})
+        launch(name);
+    const QString trace = m_box.directory() + "/trace";
+    QProcess tracer;
+    tracer.start("strace", {"-f", "-qq", "-e", "trace=%file,connect,setns", "-o", trace, "-p", QString::number(m_box.daemonPid())});
+    if (!tracer.waitForStarted())
+        QSKIP("needs strace");
+    QVERIFY(Sandbox::eventually([&] { return !run({"sh", "-c", "grep -v '^TracerPid:\\s0' /proc/" + QString::number(m_box.daemonPid()) + "/status | grep TracerPid"}).out.isEmpty(); }));
+    const int monitor = m_box.monitorPid("t1"); // one that never answers holds nobody up
+    QCOMPARE(::kill(monitor, SIGSTOP), 0);
+    const auto goesOn = qScopeGuard([&] { ::kill(monitor, SIGCONT); });
+    const Reply names = m_box.rest("GET", "/1.0/instances"), all = m_box.rest("GET", "/1.0/instances?recursion=1");
+    const Run table = m_box.cli({"list", "-f", "csv", "-c", "nst"});
+    ::kill(static_cast<pid_t>(tracer.processId()), SIGINT);
+    QVERIFY(tracer.waitForFinished());
+    QCOMPARE(names.body["metadata"].toArray().size(), 2);
+    QCOMPARE(all.body["metadata"].toArray().size(), 2);
+    QVERIFY2(table.ok() && table.out.count("RUNNING") == 2, table.told());
+    QFile file(trace);
+    QVERIFY(file.open(QIODevice::ReadOnly));
+    for (const QByteArray &line : file.readAll().split('\n'))
+        for (const char *touched : {"/storage-pools", "/instances/", "/proc/", "setns(", "sun_path"})
+            QVERIFY2(!line.contains(touched), line);
+    // Addresses and use are asked of the kernel, and of nobody inside.
+    const Run full = m_box.cli({"list", "-f", "csv"}, {}, 20000);
+    QVERIFY2(full.ok() && full.out.count("RUNNING") == 2, full.told());
 }
 
 QTEST_GUILESS_MAIN(TestApi)
