@@ -209,6 +209,47 @@ static struct sockaddr_in at(const char *address, const char *port)
     return place;
 }
 
+/* direct FILE MS: writes blocks past the page cache, over and over the same 4 MiB, for that long; prints how many KiB */
+static int direct(int argc, char **argv)
+{
+    enum { kBlock = 64 << 10, kBlocks = 64 };
+    const int fd = argc > 1 ? open(argv[0], O_WRONLY | O_CREAT | O_DIRECT, 0600) : -1;
+    void *block = NULL;
+    if (fd < 0 || posix_memalign(&block, 4096, kBlock) != 0)
+        return perror("direct"), 1;
+    memset(block, 7, kBlock);
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    long written = 0;
+    for (; since(&start) < atol(argv[1]); written++)
+        if (pwrite(fd, block, kBlock, (off_t)(written % kBlocks) * kBlock) != kBlock)
+            return perror("pwrite"), 1;
+    printf("%ld\n", written * (kBlock >> 10));
+    return 0;
+}
+
+/* lock MIB: locks that much memory as a user who is not root, whose capability would be above the limit */
+static int lock(int argc, char **argv)
+{
+    const size_t size = (argc > 0 ? strtoul(argv[0], NULL, 10) : 1) << 20;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    puts(memory == MAP_FAILED || setuid(1000) != 0 || mlock(memory, size) != 0 ? strerrorname_np(errno) : "ok");
+    return 0;
+}
+
+/* huge COUNT: maps that many huge pages of 2 MiB and touches each */
+static int huge(int argc, char **argv)
+{
+    const size_t size = (argc > 0 ? strtoul(argv[0], NULL, 10) : 1) << 21;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT, -1, 0);
+    if (memory == MAP_FAILED)
+        return puts(strerrorname_np(errno)), 0;
+    for (size_t at = 0; at < size; at += 1UL << 21)
+        memory[at] = 1;
+    puts("ok");
+    return 0;
+}
+
 /* sink ADDRESS PORT: says "ready", takes one TCP connection and all that comes, then ends it */
 static int sink(int argc, char **argv)
 {
@@ -565,13 +606,13 @@ static const struct {
               {"open", openIt}, {"fds", fds},     {"die", die},   {"count", count},
               {"ask", ask},   {"sink", sink}, {"pour", pour}, {"frames", frames}, {"hear", hear},
               {"answer", answer}, {"request", request}, {"node", node}, {"nodes", nodes}, {"attribute", attribute}, {"resources", resources},
-              {"schedule", schedule}, {"mount", mountIt}, {"changing", changing}};
+              {"schedule", schedule}, {"mount", mountIt}, {"changing", changing}, {"lock", lock}, {"direct", direct}, {"huge", huge}};
 
 int main(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < sizeof kWords / sizeof kWords[0]; i++)
         if (!strcmp(argv[1], kWords[i].name))
             return kWords[i].run(argc - 2, argv + 2);
-    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request|node|nodes|attribute|resources|schedule|mount|changing\n");
+    fprintf(stderr, "probe: eat|forks|spin|call|open|fds|die|count|sink|pour|frames|hear|answer|request|node|nodes|attribute|resources|schedule|mount|changing|lock|direct|huge\n");
     return 2;
 }

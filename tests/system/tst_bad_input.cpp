@@ -66,6 +66,30 @@ void TestBadInput::oneLineAndAStatus_data()
     QTest::newRow("bad device type") << QStringList{"launch", "busybox", "t1", "-d", "x,type=teapot"} << 4 << "teapot";
     QTest::newRow("missing bind source") << QStringList{"launch", "busybox", "t1", "-d", "x,type=disk,source=/no/such/dir,path=/mnt"} << 4 << "/no/such/dir";
     QTest::newRow("missing bridge") << QStringList{"launch", "busybox", "t1", "-d", "eth0,type=nic,nictype=bridged,parent=nobr9"} << 3 << "nobr9";
+    // What would get into a file or a rule that is written from it.
+    const auto injects = [](const char *tag, const QStringList &more, const char *says) {
+        QTest::newRow(tag) << QStringList{"launch", "busybox", "t1"} + more << 4 << says;
+    };
+    injects("line in an interface's name", {"-d", "eth0,name=eth0\ninterface=x"}, "name");
+    injects("quote in an interface's name", {"-d", "eth0,name=a\" accept"}, "name");
+    injects("quote in the name on the host", {"-d", "eth0,host_name=a\" drop"}, "host_name");
+    injects("line in a MAC address", {"-d", "eth0,hwaddr=00:16:3e:00:00:01\n10.0.0.1"}, "hwaddr");
+    injects("line in an address", {"-d", "eth0,ipv4.address=10.0.0.9\n10.0.0.10"}, "ipv4.address");
+    injects("line in a device's name", {"-d", "a\nb,type=none"}, "a");
+    injects("line in a path inside", {"-d", "x,type=disk,source=/etc,path=/a\nb/../.."}, "path");
+    injects("way out in a sysctl's name", {"-c", "linux.sysctl.net/../kernel/core_pattern=x"}, "linux.sysctl");
+    injects("line in a sysctl's name", {"-c", "linux.sysctl.net.ipv4.ip_forward\nkernel.x=1"}, "linux.sysctl");
+    injects("line in a variable's name", {"-c", "environment.A\nB=1"}, "environment");
+    injects("line in a module's name", {"-c", "linux.kernel_modules=a\ninstall x /bin/sh"}, "linux.kernel_modules");
+    injects("line in a system call", {"-c", "security.syscalls.deny=mkdir\n\" x"}, "security.syscalls.deny");
+    injects("line in an id map", {"-c", "raw.idmap=both 1000 1000\n0 0 4294967295"}, "raw.idmap");
+    QTest::newRow("line in a profile's name") << QStringList{"profile", "create", "a\nb"} << 4 << "a";
+    QTest::newRow("line in a snapshot pattern") << QStringList{"launch", "busybox", "t1", "-c", "snapshots.pattern=a\n/b"} << 4 << "snapshots.pattern";
+    QTest::newRow("CPU that is not there") << QStringList{"launch", "busybox", "t1", "-c", "limits.cpu=4095-4095"} << 9 << "limits.cpu";
+    QTest::newRow("node that is not there") << QStringList{"launch", "busybox", "t1", "-c", "limits.cpu.nodes=1000"} << 9 << "limits.cpu.nodes";
+    QTest::newRow("profile twice") << QStringList{"launch", "busybox", "t1", "-p", "default", "-p", "default"} << 5 << "twice";
+    QTest::newRow("no process at all") << QStringList{"launch", "busybox", "t1", "-c", "limits.processes=0"} << 4 << "limits.processes";
+    QTest::newRow("two on one path") << QStringList{"launch", "busybox", "t1", "-d", "a,type=disk,source=/etc,path=/x", "-d", "b,type=disk,source=/usr,path=/x"} << 4 << "/x";
     QTest::newRow("missing import file") << QStringList{"image", "import", "/no/such/file"} << 3 << "/no/such/file";
     QTest::newRow("unknown template") << QStringList{"template", "build", "no-such-template"} << 3 << "no-such-template";
 }

@@ -24,6 +24,7 @@ private slots:
     void propagationIsAsSaid_data();
     void propagationIsAsSaid();
     void limitsAreTheKernels();
+    void ratesAreHeld();
     void limitsComeAndGoWithTheirDisk();
     void limitsThatCannotBeAreRefused();
 
@@ -198,6 +199,26 @@ void TestDisks::limitsAreTheKernels()
     must({"config", "device", "set", "t1", "root", "limits.max=1MiB"});
     QCOMPARE(limit("blkio.throttle.read_bps_device"), device + " 1048576");
     QCOMPARE(limit("blkio.throttle.write_bps_device"), device + " 1048576");
+    deleteAll();
+}
+
+void TestDisks::ratesAreHeld()
+{
+    if (!QFile::exists("/sys/fs/cgroup/blkio/blkio.throttle.read_bps_device") && !QFile::exists("/sys/fs/cgroup/io.stat"))
+        QSKIP("the controller blkio or io is needed");
+    launch("t1", {"-d", "root,limits.read=900MB"}); // a root of its own
+    giveProbe("t1");
+    const auto written = [&] { return inside("t1", {"/probe", "direct", "/file", "2000"}).toLongLong(); }; // KiB in 2 s
+    const qint64 before = written();
+    must({"config", "device", "set", "t1", "root", "limits.write=1MiB"});
+    const qint64 bytes = written();
+    must({"config", "device", "set", "t1", "root", "limits.write=20iops"}); // of 64 KiB
+    const qint64 operations = written();
+    must({"config", "device", "unset", "t1", "root", "limits.write"});
+    const qint64 after = written();
+    const QByteArray told = QString("KiB in 2 s: %1, at 1 MiB a second %2, at 20 operations a second %3, then %4").arg(before).arg(bytes).arg(operations).arg(after).toUtf8();
+    qInfo("%s", told.constData());
+    QVERIFY2(bytes > 0 && bytes < 4096 && operations > 0 && operations < 5120 && after > 2 * bytes, told);
     deleteAll();
 }
 

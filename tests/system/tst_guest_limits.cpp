@@ -21,17 +21,25 @@ private slots:
     void cpuCountPins();
     void guestsAreSpreadOverTheCpus();
     void nodesAreKept();
-    void cpuPriorityIsAShareUnderContention();
+    void softMemoryMayBeExceeded();
+    void memoryMayBeAPartOfTheHosts();
+    void cpuSharesCountUnderContention_data();
+    void cpuSharesCountUnderContention();
+    void kernelLimitsAreTheInits_data();
+    void kernelLimitsAreTheInits();
+    void kernelLimitsAct();
     void swapPriorityIsKeptOrRefused();
     void devicesAreAnAllowList();
     void usageIsReported();
     void limitsCannotBeRaisedFromInside();
     void everyLiveLimitReachesTheKernel_data();
     void everyLiveLimitReachesTheKernel();
+    void aLimitIsChangedFast();
     void limitsBelowWhatIsInUseAreRefused();
     void oomPriorityIsTheInits();
     void hugepagesAreKeptOrRefused();
     void diskPriorityIsKeptOrRefused();
+    void diskPriorityIsTheKernelsWhereADiskIsShared();
 
 private:
     QByteArray kernelValue(const QString &controller, const QString &file);
@@ -118,6 +126,25 @@ void TestLimits::everyLiveLimitReachesTheKernel()
     QCOMPARE(kernelValue(controller, file), before);
 }
 
+void TestLimits::aLimitIsChangedFast()
+{
+    launch("t1");
+    qint64 best = 1'000'000, worst = 0; // µs; the record on disk is among it
+    for (int i = 0; i < 30; ++i) {
+        const QJsonObject change{{"config", QJsonObject{{"limits.processes", QString::number(200 + i)}}}};
+        QElapsedTimer timer;
+        timer.start();
+        const Reply reply = m_box.rest("PATCH", "/1.0/instances/t1", change);
+        const qint64 took = timer.nsecsElapsed() / 1000;
+        QVERIFY2(reply.status == 200, reply.raw);
+        QCOMPARE(kernelValue("pids", "pids.max"), QByteArray::number(200 + i));
+        best = std::min(best, took);
+        worst = std::max(worst, took);
+    }
+    qInfo("a limit is changed in %.1f to %.1f ms", static_cast<double>(best) / 1000, static_cast<double>(worst) / 1000);
+    QVERIFY2(best < 10'000, QByteArray::number(best));
+}
+
 void TestLimits::limitsBelowWhatIsInUseAreRefused()
 {
     launch("t1", {"-c", "limits.memory=256MiB"});
@@ -155,6 +182,9 @@ void TestLimits::oomPriorityIsTheInits()
     launch("t2");
     QCOMPARE(inside("t2", {"cat", "/proc/1/oom_score_adj"}), QByteArray("0"));
     QCOMPARE(inside("t2", {"cat", "/proc/self/oom_score_adj"}), QByteArray("0"));
+    // What the kernel chooses by.
+    const int first = inside("t1", {"cat", "/proc/1/oom_score"}).toInt(), second = inside("t2", {"cat", "/proc/1/oom_score"}).toInt();
+    QVERIFY2(first > second + 100, QByteArray::number(first) + " and " + QByteArray::number(second));
     QFile own(QString("/proc/%1/oom_score_adj").arg(m_box.monitorPid("t2")));
     QVERIFY(own.open(QIODevice::ReadOnly));
     const bool mayBeSpared = run({"sh", "-c", "echo -500 2> /dev/null > /proc/self/oom_score_adj"}).ok(); // not as root of a container
@@ -177,6 +207,17 @@ void TestLimits::hugepagesAreKeptOrRefused()
     must({"config", "set", "t1", "limits.hugepages.2MB=4MiB"});
     const QByteArray v1 = kernelValue("hugetlb", "hugetlb.2MB.limit_in_bytes");
     QCOMPARE(v1.startsWith("no ") ? kernelValue("hugetlb", "hugetlb.2MB.max") : v1, QByteArray("4194304"));
+    // There have to be some to see who gets how many.
+    QFile pool("/proc/sys/vm/nr_hugepages");
+    NEEDS("to set aside huge pages", pool.open(QIODevice::ReadWrite | QIODevice::Unbuffered));
+    const QByteArray was = pool.readAll().trimmed();
+    const auto putBack = qScopeGuard([&] { (void)pool.write(was); });
+    NEEDS("to set aside huge pages", pool.write(QByteArray::number(was.toInt() + 6)) > 0);
+    giveProbe("t1");
+    QCOMPARE(inside("t1", {"/probe", "huge", "2"}), QByteArray("ok"));
+    QVERIFY(inside("t1", {"/probe", "huge", "3"}) != "ok");
+    must({"config", "unset", "t1", "limits.hugepages.2MB"});
+    QCOMPARE(inside("t1", {"/probe", "huge", "3"}), QByteArray("ok"));
 }
 
 void TestLimits::diskPriorityIsKeptOrRefused()
@@ -190,6 +231,32 @@ void TestLimits::diskPriorityIsKeptOrRefused()
     }
     const QByteArray v1 = kernelValue("blkio", "blkio.bfq.weight"), bfq = kernelValue("io", "io.bfq.weight");
     QVERIFY2(v1 == "160" || bfq.contains("160") || kernelValue("io", "io.weight").contains("160"), v1 + bfq);
+}
+
+/// On a disk of its own whose scheduler shares it out.
+void TestLimits::diskPriorityIsTheKernelsWhereADiskIsShared()
+{
+    const QString image = m_box.directory() + "/disk";
+    RUN_OK(run({"truncate", "-s", "64M", image}));
+    const QString loop = QString::fromUtf8(run({"losetup", "--find", "--show", image}).out.trimmed());
+    NEEDS("a loop device", !loop.isEmpty());
+    const QString queue = "/sys/block/" + loop.section('/', -1) + "/queue/";
+    const QByteArray was = run({"sh", "-c", "sed 's/.*\\[\\(.*\\)\\].*/\\1/' " + queue + "scheduler"}).out.trimmed();
+    const auto undone = qScopeGuard([&] {
+        (void)run({"sh", "-c", "echo " + was + " > " + queue + "scheduler; losetup -d " + loop + "; rm -f '" + image + "'"});
+    });
+    NEEDS("the disk scheduler bfq", run({"sh", "-c", "echo bfq > " + queue + "scheduler"}).ok());
+    launch("t1", {"-c", "limits.disk.priority=1"});
+    const auto weight = [&] {
+        const QByteArray v1 = kernelValue("blkio", "blkio.bfq.weight");
+        return v1.startsWith("no ") ? kernelValue("io", "io.bfq.weight").replace("default ", "") : v1;
+    };
+    QCOMPARE(weight(), QByteArray("20"));
+    must({"config", "set", "t1", "limits.disk.priority=10"});
+    QCOMPARE(weight(), QByteArray("200"));
+    must({"config", "unset", "t1", "limits.disk.priority"});
+    QCOMPARE(weight(), QByteArray("100"));
+    deleteAll();
 }
 
 void TestLimits::memoryHogIsKilledAndTheGuestLives()
@@ -260,6 +327,11 @@ void TestLimits::nodesAreKept()
     QCOMPARE(allowed("Cpus"), list.readAll().trimmed());
     const Run refused = m_box.cli({"config", "set", "t1", "limits.cpu.nodes=0,1000"});
     QVERIFY2(!refused.ok() && refused.err.contains("no NUMA node 1000"), refused.told());
+    must({"config", "set", "t1", "limits.cpu.nodes=balanced"}); // it stays
+    QCOMPARE(allowed("Mems"), QByteArray("0"));
+    must({"restart", "--force", "t1"});
+    QCOMPARE(m_box.text({"config", "get", "t1", "limits.cpu.nodes"}), QByteArray("balanced"));
+    QVERIFY2(QRegularExpression("^\\d+$").match(QString::fromUtf8(allowed("Mems"))).hasMatch(), allowed("Mems")); // on one
     must({"config", "set", "t1", "limits.cpu=1"}); // among these
     QVERIFY2(!allowed("Cpus").contains('-'), allowed("Cpus"));
     must({"config", "unset", "t1", "limits.cpu.nodes"});
@@ -293,24 +365,118 @@ void TestLimits::guestsAreSpreadOverTheCpus()
     QVERIFY2(cpus("t3") != cpus("t2"), cpus("t3"));
 }
 
-void TestLimits::cpuPriorityIsAShareUnderContention()
+void TestLimits::softMemoryMayBeExceeded()
 {
+    launch("t1", {"-c", "limits.memory=64MiB", "-c", "limits.memory.enforce=soft"});
+    giveProbe("t1");
+    QCOMPARE(inside("t1", {"/probe", "eat", "150"}), QByteArray("ate"));
+    must({"config", "set", "t1", "limits.memory.enforce=hard"});
+    RUN_ENDS(exec("t1", {"/probe", "eat", "200"}), 137);
+}
+
+void TestLimits::memoryMayBeAPartOfTheHosts()
+{
+    QFile meminfo("/proc/meminfo");
+    QVERIFY(meminfo.open(QIODevice::ReadOnly));
+    const qint64 all = QRegularExpression("MemTotal:\\s+(\\d+)").match(QString::fromUtf8(meminfo.readAll())).captured(1).toLongLong() * 1024;
+    launch("t1", {"-c", "limits.memory=10%"});
+    const QByteArray v1 = kernelValue("memory", "memory.limit_in_bytes");
+    const QByteArray said = v1.startsWith("no ") ? kernelValue("memory", "memory.max") : v1;
+    QVERIFY2(qAbs(said.toLongLong() - all / 10) < 8192, said); // whole pages
+    must({"config", "set", "t1", "limits.memory=20%"});
+    QVERIFY(qAbs((v1.startsWith("no ") ? kernelValue("memory", "memory.max") : kernelValue("memory", "memory.limit_in_bytes")).toLongLong() - all / 5) < 8192);
+}
+
+void TestLimits::kernelLimitsAreTheInits_data()
+{
+    QTest::addColumn<QString>("value");
+    QTest::addColumn<QString>("line"); // of /proc/PID/limits: proc_pid_limits(5)
+    const auto row = [](const char *name, const char *value, const char *line) { QTest::newRow(name) << value << line; };
+    row("as", "4294967296:8589934592", "Max address space 4294967296 8589934592 bytes");
+    row("core", "1048576", "Max core file size 1048576 1048576 bytes");
+    row("cpu", "1000:2000", "Max cpu time 1000 2000 seconds");
+    row("data", "1073741824:unlimited", "Max data size 1073741824 unlimited bytes");
+    row("fsize", "unlimited", "Max file size unlimited unlimited bytes");
+    row("locks", "77", "Max file locks 77 77 locks");
+    row("memlock", "unlimited", "Max locked memory unlimited unlimited bytes");
+    row("nice", "20", "Max nice priority 20 20"); // more than the daemon has, as memlock and rtprio
+    row("nofile", "345:678", "Max open files 345 678 files");
+    row("nproc", "500", "Max processes 500 500 processes");
+    row("rtprio", "5", "Max realtime priority 5 5");
+    row("sigpending", "321", "Max pending signals 321 321 signals");
+}
+
+/// More than one has takes CAP_SYS_RESOURCE, which root of a container lacks.
+static bool mayRaiseLimits() { return run({"sh", "-c", "grep -q '^CapEff.*[13579bdf].\\{6\\}$' /proc/self/status"}).ok(); }
+
+void TestLimits::kernelLimitsAreTheInits()
+{
+    QFETCH(QString, value);
+    QFETCH(QString, line);
+    static const QStringList kRaised{"memlock", "nice", "rtprio"};
+    NEEDS("CAP_SYS_RESOURCE", !kRaised.contains(QTest::currentDataTag()) || mayRaiseLimits());
+    const QString key = QString("limits.kernel.%1").arg(QTest::currentDataTag());
+    launch("t1", {"-c", key + "=" + value});
+    const QByteArray all = inside("t1", {"sh", "-c", "tr -s ' ' < /proc/1/limits"});
+    QVERIFY2(all.contains(line.toUtf8()), all);
+    // What exec runs has them too.
+    QVERIFY(inside("t1", {"sh", "-c", "tr -s ' ' < /proc/self/limits"}).contains(line.toUtf8()));
+    // From the next start on, as is said.
+    const Run later = m_box.cli({"config", "unset", "t1", key});
+    QVERIFY2(later.ok() && later.err.contains(key.toUtf8()), later.told());
+}
+
+void TestLimits::kernelLimitsAct()
+{
+    // Above what the daemon has, also by the count of its user namespace (Linux 5.14).
+    if (mayRaiseLimits()) {
+        launch("t2", {"-c", "limits.kernel.memlock=unlimited"});
+        giveProbe("t2");
+        QCOMPARE(inside("t2", {"/probe", "lock", "64"}), QByteArray("ok"));
+        must({"config", "set", "t2", "limits.kernel.memlock=1048576"});
+        must({"restart", "--force", "t2"});
+    } else {
+        launch("t2", {"-c", "limits.kernel.memlock=1048576"});
+        giveProbe("t2");
+    }
+    QVERIFY(inside("t2", {"/probe", "lock", "64"}) != "ok");
+    launch("t1", {"-c", "limits.kernel.fsize=1048576", "-c", "limits.kernel.nofile=20", "-c", "limits.kernel.as=104857600"});
+    giveProbe("t1");
+    (void)exec("t1", {"dd", "if=/dev/zero", "of=/big", "bs=1M", "count=3"});
+    QCOMPARE(inside("t1", {"stat", "-c", "%s", "/big"}), QByteArray("1048576"));
+    QVERIFY(!exec("t1", {"/probe", "eat", "200"}).ok()); // more than its address space
+    QCOMPARE(inside("t1", {"/probe", "eat", "20"}), QByteArray("ate"));
+    QVERIFY(!exec("t1", {"sh", "-c", "ulimit -n 21"}).ok() || inside("t1", {"sh", "-c", "ulimit -n"}) == "20");
+}
+
+void TestLimits::cpuSharesCountUnderContention_data()
+{
+    QTest::addColumn<QString>("low");
+    QTest::addColumn<QString>("high");
+    QTest::newRow("priority") << "limits.cpu.priority=1" << "limits.cpu.priority=10";
+    QTest::newRow("allowance") << "limits.cpu.allowance=10%" << "limits.cpu.allowance=100%";
+}
+
+void TestLimits::cpuSharesCountUnderContention()
+{
+    QFETCH(QString, low);
+    QFETCH(QString, high);
     // On one CPU, both spinning: the low one gets a small part of the high one's time.
     const QStringList together = QThread::idealThreadCount() > 1 ? QStringList{"-c", "limits.cpu=0-0"} : QStringList{};
-    launch("t1", together + QStringList{"-c", "limits.cpu.priority=1"});
+    launch("t1", together + QStringList{"-c", low});
     launch("t2", together);
     giveProbe("t1");
     giveProbe("t2");
     must({"exec", "t2", "--", "sh", "-c", "(/probe spin 4000 > /spun 2>&1 &) ; exit 0"});
-    const int low = inside("t1", {"/probe", "spin", "2000"}).toInt();
-    QVERIFY2(low < 700, QByteArray::number(low).constData());
-    must({"config", "set", "t1", "limits.cpu.priority=10"});
+    const int little = inside("t1", {"/probe", "spin", "2000"}).toInt();
+    QVERIFY2(little < 700, QByteArray::number(little).constData());
+    must({"config", "set", "t1", high});
     const Run refused = m_box.cli({"config", "set", "t1", "limits.cpu.priority=11"});
     QVERIFY2(!refused.ok() && refused.err.contains("0 to 10"), refused.told());
     QTRY_VERIFY_WITH_TIMEOUT(inside("t2", {"sh", "-c", "cat /spun"}).toInt() > 0, 60000);
     must({"exec", "t2", "--", "sh", "-c", "(/probe spin 3000 > /spun 2>&1 &) ; exit 0"});
     const int even = inside("t1", {"/probe", "spin", "2000"}).toInt();
-    QVERIFY2(even > 2 * low, (QByteArray::number(low) + " then " + QByteArray::number(even)).constData());
+    QVERIFY2(even > 2 * little, (QByteArray::number(little) + " then " + QByteArray::number(even)).constData());
 }
 
 void TestLimits::swapPriorityIsKeptOrRefused()
