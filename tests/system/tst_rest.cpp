@@ -248,13 +248,13 @@ void TestApi::aListAsksNeitherGuestsNorPools()
 {
     for (const char *name : {"t1", "t2"})
         launch(name);
+    const int monitor = m_box.monitorPid("t1"); // one that never answers holds nobody up
     const QString trace = m_box.directory() + "/trace";
     QProcess tracer;
     tracer.start("strace", {"-f", "-qq", "-e", "trace=%file,connect,setns", "-o", trace, "-p", QString::number(m_box.daemonPid())});
     if (!tracer.waitForStarted())
         QSKIP("needs strace");
     QVERIFY(Sandbox::eventually([&] { return !run({"sh", "-c", "grep -v '^TracerPid:\\s0' /proc/" + QString::number(m_box.daemonPid()) + "/status | grep TracerPid"}).out.isEmpty(); }));
-    const int monitor = m_box.monitorPid("t1"); // one that never answers holds nobody up
     QCOMPARE(::kill(monitor, SIGSTOP), 0);
     const auto goesOn = qScopeGuard([&] { ::kill(monitor, SIGCONT); });
     const Reply names = m_box.rest("GET", "/1.0/instances"), all = m_box.rest("GET", "/1.0/instances?recursion=1");
