@@ -2,8 +2,10 @@
 #include "support/require.h"
 #include "support/system_test.h"
 
+#include <QElapsedTimer>
 #include <QJsonArray>
 #include <QRegularExpression>
+#include <algorithm>
 
 using namespace lxmgr::test;
 
@@ -15,6 +17,7 @@ private slots:
     void guestsReachEachOtherByName();
     void startsLeaveNoAddressesOnTheHost();
     void hostReachesAGuest();
+    void theHundredthStartsAsFastAsTheTenth();
     void guestHasOnlyItsOwnLinks();
     void listShowsTheAddress();
     void guestWithoutANetworkHasOnlyLoopback();
@@ -95,6 +98,34 @@ void TestNetwork::hostReachesAGuest()
         got = run({"busybox", "nc", "-w", "2", own, "8080"}).out;
         return got.contains("from-the-guest");
     }));
+}
+
+void TestNetwork::theHundredthStartsAsFastAsTheTenth()
+{
+    constexpr int kCount = 100, kPart = 10;
+    QList<double> curve; // ms a guest, the median of each ten
+    QStringList names;
+    for (int i = 0; i < kCount; i += kPart) {
+        QList<qint64> took;
+        for (int each = 0; each < kPart; ++each) {
+            names << QString("g%1").arg(i + each);
+            must({"create", "busybox", names.last()});
+            QElapsedTimer timer;
+            timer.start();
+            must({"start", names.last()});
+            took << timer.nsecsElapsed() / 1000;
+        }
+        std::ranges::sort(took);
+        curve << static_cast<double>(took[kPart / 2]) / 1000;
+    }
+    QByteArrayList texts;
+    for (const double each : curve)
+        texts << QByteArray::number(each, 'f', 1);
+    const QByteArray told = "ms a start, by tens of guests on the bridge: " + texts.join(' ');
+    qInfo("%s", told.constData());
+    const QList<double> first = curve.mid(0, 3), last = curve.mid(kCount / kPart - 3);
+    QVERIFY2(*std::ranges::min_element(last) < 2 * *std::ranges::max_element(first), told);
+    must(QStringList{"delete", "--force"} + names, {}, 300000);
 }
 
 void TestNetwork::guestHasOnlyItsOwnLinks()
