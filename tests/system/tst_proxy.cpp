@@ -611,6 +611,9 @@ void TestProxy::natIsDoneByTheFirewallForIpv6()
     // Busybox has no DHCPv6: what its client would do with the answer.
     for (const QString name : {"t1", "t2"})
         QCOMPARE(inside(name, {"sh", "-c", "ip -6 address add fd42:77:9::7" + QString(name == "t1" ? "7" : "8") + "/64 dev eth0"}), "");
+    // Connected before that, a socket would have its link-local address for good.
+    for (const QString name : {"t1", "t2"})
+        QTRY_VERIFY_WITH_TIMEOUT(inside(name, {"sh", "-c", "ip -6 route | grep -q ^default && ip -6 address show eth0 | grep fd42:77:9::7 | grep -q -v tentative && echo yes"}) == "yes", 60000);
     answerInside({"tcp", "::", "80", "81"});
     answerInside({"udp", "::", "53"});
     const QByteArray before = tables();
