@@ -315,7 +315,7 @@ Status planDiskPriority(Planning &plan)
         shares = plan.host.diskShares ? plan.host.diskShares() : DiskShares();
     if (priority && !shares.bfq && !(unified && shares.cost))
         return Error(Code::Unsupported, "limits.disk.priority cannot be kept on this host: no disk of it is shared out by weight")
-            .hint("set the disk's scheduler to bfq (/sys/block/DISK/queue/scheduler), or bound rates with limits.read and limits.write of the disk");
+            .hint("set the disk's scheduler to bfq (/sys/block/DISK/queue/scheduler), where the kernel's weighs groups (CONFIG_BFQ_GROUP_IOSCHED), or bound rates with limits.read and limits.write of the disk");
     const std::string weight = std::to_string(priority ? std::max(1U, 20 * *priority) : 100);
     plan.refine(controller, unified ? "io.bfq.weight" : "blkio.bfq.weight", weight);
     plan.writes.back().required = shares.bfq;
@@ -428,7 +428,17 @@ std::vector<std::string> hugepagesOfHost()
     return sizes;
 }
 
-DiskShares diskSharesOfHost(const Layout &layout)
+/// A kernel whose bfq knows no groups has no file of weights for them. Where guests have been, their folder tells; its root never does.
+bool bfqKnowsGroups(const Layout &layout, const std::string &base)
+{
+    const Hierarchy *disks = layout.find(layout.unified("io") ? "io" : "blkio");
+    const std::string folder = disks ? disks->mountPoint + "/" + base : "";
+    if (!disks || !sys::open(folder, O_RDONLY | O_DIRECTORY))
+        return disks != nullptr;
+    return files::read(folder + (disks->unified ? "/io.bfq.weight" : "/blkio.bfq.weight")).has_value();
+}
+
+DiskShares diskSharesOfHost(const Layout &layout, const std::string &base)
 {
     DiskShares shares;
     const Result<Fd> blocks = sys::open("/sys/class/block", O_RDONLY | O_DIRECTORY);
@@ -436,6 +446,7 @@ DiskShares diskSharesOfHost(const Layout &layout)
     for (const std::string &name : names ? *names : std::vector<std::string>())
         if (const Result<std::string> text = files::read(*blocks, name + "/queue/scheduler"))
             shares.bfq = shares.bfq || text->find("[bfq]") != std::string::npos;
+    shares.bfq = shares.bfq && bfqKnowsGroups(layout, base);
     const Hierarchy *unified = layout.find("io");
     if (unified && unified->unified)
         if (const Result<std::string> text = files::read(unified->mountPoint + "/io.cost.qos"))
@@ -492,7 +503,7 @@ Result<HostFacts> HostFacts::read(const Layout &layout, const std::string &base)
     facts.memoryNodes = [layout] { return usableMemory(layout); };
     facts.guestNodes = [layout, base] { return boundGuests(layout, base, "cpuset.mems", usableMemory(layout).size()); };
     facts.hugepageSizes = &hugepagesOfHost;
-    facts.diskShares = [layout] { return diskSharesOfHost(layout); };
+    facts.diskShares = [layout, base] { return diskSharesOfHost(layout, base); };
     const std::string memory = TRY(files::read("/proc/meminfo"));
     facts.memory = meminfo(memory, "MemTotal:");
     facts.swap = meminfo(memory, "SwapTotal:");
