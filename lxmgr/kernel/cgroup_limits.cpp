@@ -315,7 +315,8 @@ Status planDiskPriority(Planning &plan)
         shares = plan.host.diskShares ? plan.host.diskShares() : DiskShares();
     if (priority && !shares.bfq && !(unified && shares.cost))
         return Error(Code::Unsupported, "limits.disk.priority cannot be kept on this host: no disk of it is shared out by weight")
-            .hint("set the disk's scheduler to bfq (/sys/block/DISK/queue/scheduler), where the kernel's weighs groups (CONFIG_BFQ_GROUP_IOSCHED), or bound rates with limits.read and limits.write of the disk");
+            .hint("set the disk's scheduler to bfq (/sys/block/DISK/queue/scheduler), where the kernel's weighs groups (CONFIG_BFQ_GROUP_IOSCHED), "
+                  "or bound rates with limits.read and limits.write of the disk");
     const std::string weight = std::to_string(priority ? std::max(1U, 20 * *priority) : 100);
     plan.refine(controller, unified ? "io.bfq.weight" : "blkio.bfq.weight", weight);
     plan.writes.back().required = shares.bfq;

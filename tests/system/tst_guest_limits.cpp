@@ -142,7 +142,6 @@ void TestLimits::aLimitIsChangedFast()
         worst = std::max(worst, took);
     }
     qInfo("a limit is changed in %.1f to %.1f ms", static_cast<double>(best) / 1000, static_cast<double>(worst) / 1000);
-    QVERIFY2(best < 10'000, QByteArray::number(best));
 }
 
 void TestLimits::limitsBelowWhatIsInUseAreRefused()
