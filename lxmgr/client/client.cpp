@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <poll.h>
 #include <unistd.h>
+#include <utility>
 
 namespace lxmgr::client
 {
@@ -89,6 +90,14 @@ Status Client::connect()
     if (!m_connection || m_connection->spent())
         m_connection = Connection(TRY(reach()));
     return {};
+}
+
+Status Client::connectRunning()
+{
+    const Autostart wanted = std::exchange(m_options.autostart, Autostart::No);
+    Status connected = connect();
+    m_options.autostart = wanted;
+    return connected;
 }
 
 void Client::trace(std::string_view direction, std::string_view line, std::string_view body) const
@@ -174,7 +183,7 @@ Result<api::Operation> Client::wait(const std::string &url, const Watcher &watch
 
 Result<api::Operation> Client::waitForEnd(const std::string &url, const Watcher &watcher)
 {
-    TRY(connect());
+    TRY(connectRunning());
     // On the connection that is open: the answer is the operation's end, and nothing else is asked here until then.
     Connection connection = std::move(*m_connection);
     m_connection.reset();
@@ -192,7 +201,7 @@ Result<api::Operation> Client::waitForEnd(const std::string &url, const Watcher 
 Result<Connection> Client::beginWait(const std::string &url)
 {
     // The connection that the operation was started on has nothing else to do until then.
-    TRY(connect());
+    TRY(connectRunning());
     Connection connection = std::move(*m_connection);
     m_connection.reset();
     TRY(connection.send({"GET", target(std::string(url.substr(0, url.find('?'))) + "/wait"), {}, {}, {}, {}, {}}));

@@ -97,6 +97,8 @@ public:
     void setAutostart(Autostart autostart) { m_options.autostart = autostart; }
 
 private:
+    /// To who is there. A daemon that ended took its operations along: for who waits for one a new daemon would have nothing to tell.
+    Status connectRunning();
     Status connect();
     Result<Fd> reach();
     Result<api::Operation> follow(const std::string &url, const Watcher &watcher, Connection &waiting);

@@ -453,6 +453,23 @@ private slots:
         QCOMPARE(other.target("/1.0/operations/x/wait"), std::string("/1.0/operations/x/wait"));
     }
 
+    /// A daemon that ended took its operations along.
+    void whoWaitsStartsNoDaemon()
+    {
+        if (::geteuid() != 0)
+            QSKIP("only root's client starts one");
+        QTemporaryDir folder;
+        Paths paths;
+        paths.runDir = folder.path().toStdString() + "/run";
+        paths.stateDir = folder.path().toStdString() + "/state";
+        paths.daemon = "/nonexistent/lxmgrd";
+        Client client(Client::Options{.paths = paths, .project = {}, .autostart = Client::Autostart::Yes});
+        VERIFY_FAILS(Code::Unavailable, client.wait("/1.0/operations/x"));
+        QVERIFY(!QDir(folder.path() + "/state").exists());
+        QVERIFY(!client.get<api::Server>("/1.0"));
+        QVERIFY(QDir(folder.path() + "/state/logs").exists()); // it has tried
+    }
+
 private:
     std::unique_ptr<QTemporaryDir> m_folder;
     std::unique_ptr<FakeDaemon> m_daemon;
