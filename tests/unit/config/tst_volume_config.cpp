@@ -82,7 +82,7 @@ void TestVolumeConfig::documentComesBack()
         "Uploads: \"all\"",
         12,
         {{"user.x", "true"}                    },
-        { {"s1", "first", 13, 0, {}}, {"s2", "", 14, 15, {{"user.x", "1"}}, "nightly"}},
+        { {"s1", "first", 13, 0, {}, {}}, {"s2", "", 14, 15, {{"user.x", "1"}}, "nightly"}},
         "620d0de5-6df3-4ca9-b760-b5fb450bf6c2"
     };
     const auto read = readVolumeDocument(writeVolumeDocument(document), "volume.yaml");
