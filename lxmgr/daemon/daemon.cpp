@@ -12,6 +12,7 @@
 #include "daemon/scheduler.h"
 #include "daemon/file_sessions.h"
 #include "instances/warnings.h"
+#include "kernel/lock.h"
 #include "store/copies.h"
 #include "store/server_config.h"
 #include "tls/certificate.h"
@@ -22,7 +23,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <set>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
@@ -42,18 +42,15 @@ Status makeFolder(const std::string &path, mode_t mode)
     return {};
 }
 
-/// flock(2) on <state>/lock: let go by the kernel however this process ends.
+/// <state>/lock: let go by the kernel however this process ends.
 Result<Fd> lockState(const std::string &stateDir)
 {
     const std::string path = stateDir + "/lock";
     Fd lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!lock)
         return Error::fromErrno(errno, "open", path);
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK)
-            return Error(Code::AlreadyExists, "another lxmgrd uses " + quoted(stateDir) + " (stop it first, or set LXMGR_DIR and LXMGR_RUN_DIR)");
-        return Error::fromErrno(errno, "flock", path);
-    }
+    if (!TRY_IN(path, files::lockExclusively(lock)))
+        return Error(Code::AlreadyExists, "another lxmgrd uses " + quoted(stateDir) + " (stop it first, or set LXMGR_DIR and LXMGR_RUN_DIR)");
     return lock;
 }
 

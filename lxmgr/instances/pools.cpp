@@ -4,12 +4,12 @@
 #include "base/text.h"
 #include "instances/warnings.h"
 #include "kernel/files.h"
+#include "kernel/lock.h"
 #include "kernel/sys.h"
 #include "storage/tree.h"
 #include "storage/zfs_pool.h"
 
 #include <algorithm>
-#include <sys/file.h>
 
 namespace lxmgr::instances
 {
@@ -36,11 +36,9 @@ storage::Backing::Kind kindOf(mode_t mode)
 Result<Fd> lockFolder(const std::string &folder)
 {
     Fd lock = TRY(sys::open(folder, O_RDONLY | O_DIRECTORY));
-    if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0)
-        return lock;
-    if (errno == EWOULDBLOCK)
+    if (!TRY_IN(folder, files::lockExclusively(lock)))
         return Error(Code::WrongState, "another lxmgrd uses the folder " + quoted(folder));
-    return Error::fromErrno(errno, "flock", folder);
+    return lock;
 }
 
 } // namespace
