@@ -10,7 +10,6 @@
 #include "cli/snapshots.h"
 #include "cli/transfer.h"
 
-
 namespace lxmgr::cli
 {
 
@@ -120,14 +119,7 @@ Result<Journey> journeyOf(Context &context, const Arguments &arguments, const st
         leave.target = where;
         return api::toJson(leave);
     };
-    const auto arriving = [post](const Handover &handover) {
-        api::InstancesPost arrive = post;
-        arrive.source.mode = handover.mode;
-        arrive.source.operation = handover.operation;
-        arrive.source.certificate = handover.certificate;
-        arrive.source.secrets = handover.secrets;
-        return api::toJson(arrive);
-    };
+    const auto arriving = [post](const Handover &handover) { return bodyWith(post, handover); };
     return Journey{std::move(source), std::move(target), {path, leaving, "/1.0/instances", arriving, std::move(what)}};
 }
 
@@ -158,6 +150,12 @@ Result<bool> isOneHost(Context &context, const Arguments &arguments, const std::
             *fingerprint = server.environment->certificateFingerprint;
     }
     return !fingerprints[0].empty() && fingerprints[0] == fingerprints[1];
+}
+
+std::string projectOf(const client::Client &client)
+{
+    const std::string &project = client.options().project;
+    return project.empty() ? "default" : project;
 }
 
 Status checkOneHost(const Arguments &arguments)

@@ -16,6 +16,9 @@ Result<std::string> destinationOf(Context &context, const Arguments &arguments);
 /// all the same.
 Result<bool> isOneHost(Context &context, const Arguments &arguments, const std::string &to);
 
+/// "default" where none was named.
+std::string projectOf(const client::Client &client);
+
 Result<int> copyBetween(Context &context, const Arguments &arguments, const std::string &to);
 Result<int> moveBetween(Context &context, const Arguments &arguments, const std::string &to);
 /// Flags that mean something only between two.

@@ -30,12 +30,6 @@ Result<api::InstanceSource> sourceOf(const std::string &word)
     return source;
 }
 
-std::string projectOf(const client::Client &client)
-{
-    const std::string &project = client.options().project;
-    return project.empty() ? "default" : project;
-}
-
 /// What it is to be in the project that it goes to.
 Result<api::MovedPut> definitionThere(Context &context, const Arguments &arguments)
 {

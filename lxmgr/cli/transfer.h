@@ -41,6 +41,16 @@ struct Handover {
     std::optional<api::StringMap> secrets;
 };
 
+/// `post` as the body of a request that says so.
+template <class Post> std::string bodyWith(Post post, const Handover &handover)
+{
+    post.source.mode = handover.mode;
+    post.source.operation = handover.operation;
+    post.source.certificate = handover.certificate;
+    post.source.secrets = handover.secrets;
+    return api::toJson(post);
+}
+
 /// Requests to both: where they go, and their bodies.
 struct Parcel {
     std::string from; ///< Path of what leaves.

@@ -31,16 +31,11 @@ Result<Place> placeOf(const std::string &word)
 
 std::string volumePath(const std::string &pool, const std::string &volume) { return client::path(kPools, {pool, "volumes", "custom", volume}); }
 
-std::string projectOf(const client::Client &client)
-{
-    const std::string &project = client.options().project;
-    return project.empty() ? "default" : project;
-}
-
 /// A volume, or a snapshot of one, on its way to another host.
 struct Journey {
     Host source, target;
     Parcel parcel;
+    std::vector<std::string> users; ///< Of the volume.
 };
 
 Result<Journey> journeyOf(Context &context, const Arguments &arguments, const Place &from, const Place &to, const std::string &host, std::string what)
@@ -72,26 +67,19 @@ Result<Journey> journeyOf(Context &context, const Arguments &arguments, const Pl
         leave.target = where;
         return api::toJson(leave);
     };
-    const auto arriving = [post](const Handover &handover) {
-        api::StorageVolumesPost arrive = post;
-        arrive.source.mode = handover.mode;
-        arrive.source.operation = handover.operation;
-        arrive.source.certificate = handover.certificate;
-        arrive.source.secrets = handover.secrets;
-        return api::toJson(arrive);
-    };
+    const auto arriving = [post](const Handover &handover) { return bodyWith(post, handover); };
     const std::string path = volumePath(from.pool, from.volume);
     return Journey{std::move(source), std::move(target),
                    {from.snapshot.empty() ? path : path + client::path("/snapshots", {from.snapshot}), leaving, client::path(kPools, {to.pool, "volumes", "custom"}), arriving,
-                    std::move(what) + from.volume + " to " + host}};
+                    std::move(what) + from.volume + " to " + host},
+                   volume.usedBy};
 }
 
 Result<int> moveToHost(Context &context, const Arguments &arguments, const Place &from, const Place &to, const std::string &host)
 {
     Journey journey = TRY(journeyOf(context, arguments, from, to, host, "Moving "));
-    const auto volume = TRY(journey.source.client.get<api::StorageVolume>(volumePath(from.pool, from.volume)));
-    if (!volume.usedBy.empty())
-        return Error(Code::WrongState, "storage volume " + quoted(from.volume) + " is used by " + join(volume.usedBy, ", ") + " (lxmgr storage volume detach)");
+    if (!journey.users.empty())
+        return Error(Code::WrongState, "storage volume " + quoted(from.volume) + " is used by " + join(journey.users, ", ") + " (lxmgr storage volume detach)");
     TRY(transfer(context, journey.source, journey.target, journey.parcel, arguments.value("mode", "")));
     // All of it is there and recorded: only now does it go here.
     if (const auto deleted = journey.source.client.request("DELETE", volumePath(from.pool, from.volume)); !deleted)

@@ -272,12 +272,7 @@ private:
         // Which projects there are beside his own is not for a stranger or a restricted client to find out.
         const bool outside = !request.caller.mayUse(request.project()) && request.project() != store::kDefaultProject;
         const auto project = store::findProject(*m_db, request.project());
-        if (outside && showsPublicImages(request.id())) {
-            if (!project) {
-                answerAsWithoutImages(request.id(), responder);
-                return;
-            }
-        } else if (!project || outside) {
+        if ((!project || outside) && !(outside && showsPublicImages(request.id()))) {
             responder.error(Error(Code::NotFound, "Project not found: " + quoted(request.project())));
             return;
         }
@@ -290,20 +285,12 @@ private:
             responder.error(done.error());
     }
 
-    /// Images that are public, or whose secret is shown, are for everybody, whatever project they are in.
+    /// Images that are public, or whose secret is shown, are for everybody, whatever project they are in. Their handlers find nothing in
+    /// one that is not there, so that it is told from one that shows nothing by nothing.
     static bool showsPublicImages(api::RouteId route)
     {
         using enum api::RouteId;
         return route == ImageList || route == ImageGet || route == ImageExport || route == ImageAliasGet;
-    }
-
-    /// So that a project that is not there is told from one that shows nothing by nothing.
-    static void answerAsWithoutImages(api::RouteId route, const Responder &responder)
-    {
-        if (route == api::RouteId::ImageList)
-            responder.sync("[]");
-        else
-            responder.error(Error(Code::NotFound, route == api::RouteId::ImageAliasGet ? "Image alias not found" : "Image not found"));
     }
 
     /// What a project shares with another (features.*) is changed by who may change it there.

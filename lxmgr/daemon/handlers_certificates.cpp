@@ -17,6 +17,7 @@
 
 #include <QTimer>
 
+#include <atomic>
 #include <mutex>
 
 namespace lxmgr::daemon
@@ -191,9 +192,29 @@ Status checkPassword(Context &context, const std::string &password)
     return right ? Status() : Status(Error(Code::Forbidden, "not authorized"));
 }
 
+/// However many strangers come, most of the handlers' threads stay for everybody else.
+class AtTheDoor
+{
+public:
+    static constexpr int kMost = 16;
+
+    AtTheDoor() : m_mayWait(s_count.fetch_add(1) < kMost) {}
+    ~AtTheDoor() { s_count.fetch_sub(1); }
+    AtTheDoor(const AtTheDoor &) = delete;
+    AtTheDoor &operator=(const AtTheDoor &) = delete;
+    bool mayWait() const { return m_mayWait; }
+
+private:
+    static inline std::atomic<int> s_count = 0;
+    const bool m_mayWait;
+};
+
 /// What a stranger is to be trusted with: what his token was made for, or, with the password, what he asks for.
 Result<api::CertificatesPost> admit(Context &context, const std::string &address, const api::CertificatesPost &post)
 {
+    const AtTheDoor place;
+    if (!place.mayWait())
+        return Error(Code::Unavailable, "too many clients ask to be trusted at once (try again)");
     // One guess at a time: however many come together, no more are tried than are counted.
     static std::mutex oneByOne;
     const std::lock_guard lock(oneByOne);
@@ -212,6 +233,8 @@ Status createByStranger(Context &context, Request &request, const Responder &res
 {
     if (request.peer.certificate.empty())
         return Error(Code::Invalid, "the client shows no certificate");
+    if (!post.certificate.empty() && TRY(tls::fingerprintOf(TRY(tls::toPem(post.certificate)))) != request.peer.fingerprint)
+        return Error(Code::Invalid, "the certificate of the request is not the one that the client shows (leave it out)");
     const api::CertificatesPost meant = TRY(admit(context, request.peer.address, post));
     store::Certificate row = TRY(fromPost(context, meant));
     if (row.name.empty())

@@ -35,7 +35,9 @@ Result<store::Image> find(Context &context, const Request &request)
 {
     auto image = store::findImage(context.db, request.project(), request.param("fingerprint"));
     const bool shown = image && (visible(request, *image) || secretOf(context, request, *image));
-    if ((!image && image.error().code == Code::NotFound) || (image && !shown))
+    // Nor how many begin as he guesses.
+    const bool hidden = !image && image.error().code == Code::Invalid && !request.caller.mayUse(request.project());
+    if ((!image && image.error().code == Code::NotFound) || hidden || (image && !shown))
         return Error(Code::NotFound, "Image not found");
     return image;
 }

@@ -1,8 +1,10 @@
 // The way in over TLS: strangers, tokens, restricted certificates, projects that keep away from the host, and the record of it all.
 #include "support/system_test.h"
 
+#include <QCryptographicHash>
 #include <QDir>
 #include <QFile>
+#include <QJsonObject>
 #include <QLocalSocket>
 #include <QStandardPaths>
 
@@ -79,11 +81,34 @@ void TestTrust::strangersSeeThePublicPartOnly()
     QVERIFY(curl({"https://127.0.0.1:8443/1.0/images"}).contains("\"metadata\":[]"));
     // Which projects there are shows in nothing.
     must({"project", "create", "hidden"});
-    for (const QString path : {"images?", "images?recursion=1&", "images/abcdef?", "images/abcdef/export?", "images/abcdef?secret=guess&", "images/aliases/x?", "images/aliases/x/y?", "instances?"}) {
+    QByteArray shown;
+    QByteArrayList prints; // two private ones there that begin alike, and one for all to see
+    const QString work = m_box.directory() + "/pictures";
+    QVERIFY(QDir().mkpath(work + "/tree/rootfs"));
+    for (int i = 0; prints.size() < 2; ++i) {
+        QFile metadata(work + "/tree/metadata.yaml"), archive(work + "/picture.tar");
+        QVERIFY(metadata.open(QIODevice::WriteOnly) && metadata.write("architecture: x86_64\ncreation_date: " + QByteArray::number(1000 + i) + "\n") > 0);
+        metadata.close();
+        RUN_OK(run({"tar", "-C", work + "/tree", "-cf", archive.fileName(), "."}));
+        QVERIFY(archive.open(QIODevice::ReadOnly));
+        const QByteArray print = QCryptographicHash::hash(archive.readAll(), QCryptographicHash::Sha256).toHex();
+        if (i == 0) {
+            must({"image", "import", archive.fileName(), "--public"});
+            shown = print;
+        } else if (print.startsWith('a')) {
+            must({"image", "import", archive.fileName(), "--project", "hidden"});
+            prints += print;
+        }
+    }
+    QVERIFY(curl({"https://127.0.0.1:8443/1.0/images?project=nothere&all-projects=true"}).contains("/1.0/images/"));
+    for (const QString path : {"images?", "images?all-projects=true&recursion=1&", "images?filter=nonsense&", "images/a?", "images/a/export?", "images?recursion=1&", "images/abcdef?", "images/abcdef/export?", "images/abcdef?secret=guess&", "images/aliases/x?", "images/aliases/x/y?", "instances?"}) {
         const QByteArray there = curl({"https://127.0.0.1:8443/1.0/" + path + "project=hidden"});
         const QByteArray none = curl({"https://127.0.0.1:8443/1.0/" + path + "project=nothere"});
         QVERIFY2(!there.isEmpty() && QByteArray(there).replace("hidden", "nothere") == none, there + none);
     }
+    for (const QByteArray &print : prints)
+        must({"image", "delete", QString::fromUtf8(print), "--project", "hidden"});
+    must({"image", "delete", QString::fromUtf8(shown)});
     must({"project", "delete", "hidden"});
     // A page of another site gets nothing done with the certificate of whoever looks at it.
     QVERIFY(curl({"-H", "Origin: https://elsewhere.example", "https://127.0.0.1:8443/1.0"}).contains("\"error_code\":403"));
@@ -441,6 +466,9 @@ void TestTrust::thePasswordMakesTrusted()
         return curl({"--interface", from, "--cert", folder + "/client.crt", "--key", folder + "/client.key", "-d", body, "https://127.0.0.1:8443/1.0/certificates"});
     };
     const QString right = "\"password\":\"a planted \\\"secret\\\"\"";
+    const QString other = QString::fromUtf8(m_box.rest("GET", "/1.0").body["metadata"].toObject()["environment"].toObject()["certificate"].toString().toUtf8().replace("\n", "\\n"));
+    const QByteArray anothers = post("early", "127.0.0.1", "{\"type\":\"client\",\"name\":\"anothers\",\"certificate\":\"" + other + "\"," + right + "}");
+    QVERIFY2(anothers.contains("not the one that the client shows"), anothers);
     const QByteArray modest = post("early", "127.0.0.1", "{\"type\":\"client\",\"name\":\"modest\",\"restricted\":true,\"projects\":[\"default\"]," + right + "}");
     QVERIFY2(modest.contains("\"type\":\"sync\""), modest);
     QVERIFY(m_box.text({"config", "trust", "list", "-f", "csv", "-c", "nr"}).contains("modest,YES"));
