@@ -163,6 +163,7 @@ inline constexpr std::string_view kExtensions[] = {
     "storage_api_local_volume_handling",
     "storage_api_remote_volume_handling",
     "storage_api_remote_volume_snapshots",
+    "storage_api_remote_volume_snapshot_copy",
     "storage_api_project",
     "storage_volumes_all_projects",
     "storage_volume_project_move",
