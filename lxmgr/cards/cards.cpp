@@ -339,6 +339,8 @@ Status withdrawOne(int netns, const Nic &card)
         return netns < 0 ? Status() : bringBack(netns, card); // without a pin it never was inside
     TRY(dropHelper(card));
     TRY(removeRoutes(card, card.routes));
+    if (card.kind == Nic::Kind::Veth && card.bridge.empty() && !(card.addresses.empty() && card.routes.empty()))
+        TRY(deleteVeth(card.hostName)); // its routes are free for another guest now, not when the kernel gets to the namespace
     return removeProxies(card);
 }
 

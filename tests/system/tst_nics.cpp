@@ -25,6 +25,7 @@ private slots:
     void macvlansReachEachOther();
     void routedOnesAreReachedFromBeyondTheHost();
     void theHostsEndOfRoutedOnesCanBeChosen();
+    void routesEndWithTheGuest();
     void aCardOfTheHostIsLent();
     void aLentCardComesBack_data();
     void aLentCardComesBack();
@@ -167,6 +168,20 @@ void TestNics::theHostsEndOfRoutedOnesCanBeChosen()
     QCOMPARE(host("ip route show table 100 2>&1"), "");
     must({"stop", "--force", "t1"});
     QCOMPARE(host("ip -6 route show table 101 2>&1"), "");
+}
+
+/// The kernel takes a namespace apart in its own time, and not while somebody looks at it.
+void TestNics::routesEndWithTheGuest()
+{
+    const QString device = "eth0,type=nic,nictype=routed,name=pub0,host_name=rt-%1,ipv4.address=198.51.100.7,ipv6.address=fd42:7::7,ipv6.host_table=101";
+    launch("t1", {"-d", device.arg("t1")});
+    QVERIFY(host("ip -6 route show table 101").contains("fd42:7::7 dev rt-t1"));
+    QFile looksAt(QString("/proc/%1/ns/net").arg(m_box.initPid("t1")));
+    QVERIFY(looksAt.open(QIODevice::ReadOnly));
+    must({"stop", "--force", "t1"});
+    QCOMPARE(host("ip route show 198.51.100.7; ip -6 route show table 101 2>&1"), "");
+    launch("t2", {"-d", device.arg("t2")});
+    QVERIFY(host("ip route show 198.51.100.7").contains("dev rt-t2"));
 }
 
 void TestNics::aCardOfTheHostIsLent()
