@@ -5,6 +5,7 @@
 #include "kernel/files.h"
 #include "kernel/netlink_cards.h"
 #include "kernel/netlink_limits.h"
+#include "kernel/netlink_vlans.h"
 #include "kernel/sys.h"
 
 #include <algorithm>
@@ -200,17 +201,38 @@ Status deleteVeth(const std::string &hostName)
     return !gone && gone.error().code == Code::NotFound ? Status() : gone; // deleted inside: a pair goes together
 }
 
+/// Without vlan= a port is of what the bridge gives all of its ports.
+Status setVlans(const Nic &card)
+{
+    const std::uint32_t usual = card.vlan == 0 ? TRY(netlink::bridgeFacts(card.bridge)).vlanDefault : card.vlan;
+    return netlink::setPortVlans(card.hostName, {usual == Nic::kNoVlan ? 0 : usual, card.vlans});
+}
+
+/// It is in its VLANs before a frame can pass.
+Status joinVlans(const Nic &card)
+{
+    TRY(netlink::setMaster(card.hostName, card.bridge));
+    TRY(setVlans(card));
+    return netlink::setPortUp(card.hostName);
+}
+
 Status createVeth(const Inside &guest, const Nic &card)
 {
     netlink::Veth veth;
     veth.hostName = card.hostName;
     veth.peerName = card.guestName;
     veth.peerPid = guest.pid;
-    veth.bridge = card.bridge;
+    veth.bridge = card.hasVlans() ? "" : card.bridge;
     veth.mac = card.mac;
     veth.mtu = card.mtu;
+    if (card.hasVlans() && veth.mtu == 0)
+        veth.mtu = TRY(netlink::link(card.bridge)).mtu;
     veth.queueLength = card.queueLength;
-    return netlink::createVeth(veth);
+    TRY(netlink::createVeth(veth));
+    Status joined = card.hasVlans() ? joinVlans(card) : Status();
+    if (!joined)
+        (void)deleteVeth(card.hostName); // the first error is the one to report
+    return joined;
 }
 
 /// br_netfilter has the firewall see frames before the bridge does: what it sends on to another address does not come to the host's own
@@ -368,6 +390,8 @@ Status retuneOnce(const Nic &before, const Nic &after)
         TRY(changeRoutes(before, after));
     if (before.isolated != after.isolated)
         TRY(netlink::setIsolated(after.hostName, after.isolated));
+    if (before.vlan != after.vlan || before.vlans != after.vlans)
+        TRY(setVlans(after));
     if (before.hairpin != after.hairpin)
         TRY(netlink::setHairpin(after.hostName, after.hairpin && firewallSeesFrames()));
     return before.ingress != after.ingress || before.egress != after.egress ? limit(after) : Status();

@@ -976,7 +976,7 @@ constexpr Command kCommands[] = {
      {{"--force", "", "Also where several match."}}},
     {"network acl create", "", "<acl> [<key>=<value>...]", Group::Objects, &aclCreate,
      "Create an access control list",
-     "It acts on networks that name it (lxmgr network set lxmgrbr0 security.acls=web): on what goes between their bridge and elsewhere, not on what guests of one bridge send to each other. What no rule is about is rejected there, unless security.acls.default.ingress.action and its likes say otherwise.",
+     "It acts on networks that name it (lxmgr network set lxmgrbr0 security.acls=web), on what goes between their bridge and elsewhere, and on cards that do (lxmgr config device set web1 eth0 security.acls=web), on all they send and get. What no rule is about is rejected, unless security.acls.default.ingress.action and its likes say otherwise.",
      {{"lxmgr network acl create web", ""}},
      {kDescriptionFlag}},
     {"network acl list", "ls", "[<remote>:]", Group::Objects, &aclList,

@@ -145,8 +145,8 @@ std::string networkKeyTable()
     std::string text;
     for (const config::NetworkKeyText &key : config::kNetworkKeys)
         text.append(term(key.name, std::string(key.summary) + (key.fallback.empty() ? "" : " (without: " + std::string(key.fallback) + ")")));
-    text += term("tunnel.<name>.*", "A way to the same network on other hosts: protocol (vxlan), id, local and remote (addresses of two hosts), or group and "
-                                    "interface (a multicast group, without: 239.0.0.1), port (without: 8472) and ttl (without: 1).");
+    text += term("tunnel.<name>.*", "A way to the same network on other hosts: protocol (gre or vxlan), local and remote (addresses of two hosts). With vxlan "
+                                    "also id, group and interface (a multicast group, without: 239.0.0.1, in place of remote), port (without: 8472) and ttl (without: 1).");
     return text + term("user.*", "Free text for people and tools.");
 }
 std::string instanceKeyTable() { return keyTable("instance"); }

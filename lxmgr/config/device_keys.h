@@ -33,10 +33,17 @@ inline constexpr Key<NicDevice> kNicKeys[] = {
     {"nictype",      field<&NicDevice::nictype>,     Apply::Live,    "",               "bridged, macvlan, p2p, physical, routed or sriov: how it is connected."},
     {"parent",       field<&NicDevice::parent>,      Apply::Live,    "",               "The host's bridge (bridged), or its interface (macvlan, physical, sriov; routed: that answers for its addresses)."},
     {"queue.tx.length", field<&NicDevice::queueLength>, Apply::Live, "the kernel's",    "Packets that may wait at either end of it."},
+    {"security.acls", field<&NicDevice::acls>, Apply::Live, "", "Names of access control lists, parted by commas, that all that it sends and gets has to pass (bridged, p2p, routed)."},
+    {"security.acls.default.egress.action",  field<&NicDevice::aclEgressAction>,  Apply::Live, "reject", "What happens to packets from it that no rule of the lists is about: allow, drop or reject."},
+    {"security.acls.default.egress.logged",  field<&NicDevice::aclEgressLogged>,  Apply::Live, "false",  "Whether the kernel's log tells of them."},
+    {"security.acls.default.ingress.action", field<&NicDevice::aclIngressAction>, Apply::Live, "reject", "The same of packets to it; at a bridge, where the kernel answers only what comes in, reject is drop."},
+    {"security.acls.default.ingress.logged", field<&NicDevice::aclIngressLogged>, Apply::Live, "false",  "Whether the kernel's log tells of them."},
     {"security.ipv4_filtering", field<&NicDevice::ipv4Filtering>, Apply::Live, "false", "Only IPv4 packets from its ipv4.address leave the guest, and none of a DHCP server; with security.mac_filtering."},
     {"security.ipv6_filtering", field<&NicDevice::ipv6Filtering>, Apply::Live, "false", "Only IPv6 packets from its ipv6.address leave the guest, and no router advertisements; with security.mac_filtering."},
     {"security.mac_filtering",  field<&NicDevice::macFiltering>,  Apply::Live, "false", "Only frames from its own MAC address leave the guest."},
     {"security.port_isolation", field<&NicDevice::portIsolation>, Apply::Live, "false", "It does not reach other isolated ports of the bridge."},
+    {"vlan",         field<&NicDevice::vlan>,        Apply::Live,    "the bridge's",   "VLAN of the frames that have no tag (bridged); none: such do not pass. A managed network tells VLANs apart from its first guest with this on."},
+    {"vlan.tagged",  field<&NicDevice::taggedVlans>, Apply::Live,    "",               "VLANs whose frames it gets and may send with their tags, such as 5,10-12 (bridged)."},
 };
 static_assert(std::ranges::is_sorted(kNicKeys, {}, &Key<NicDevice>::name));
 
@@ -76,10 +83,17 @@ inline constexpr NicKeyKinds kNicKeyKinds[] = {
     {"network",      static_cast<unsigned>(NicKind::Bridged)},
     {"parent",       NicKind::Bridged | NicKind::Macvlan | NicKind::Physical | NicKind::Routed | NicKind::Sriov},
     {"queue.tx.length", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"security.acls", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"security.acls.default.egress.action",  NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"security.acls.default.egress.logged",  NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"security.acls.default.ingress.action", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
+    {"security.acls.default.ingress.logged", NicKind::Bridged | NicKind::P2p | NicKind::Routed},
     {"security.ipv4_filtering", static_cast<unsigned>(NicKind::Bridged)},
     {"security.ipv6_filtering", static_cast<unsigned>(NicKind::Bridged)},
     {"security.mac_filtering",  static_cast<unsigned>(NicKind::Bridged)},
     {"security.port_isolation", static_cast<unsigned>(NicKind::Bridged)},
+    {"vlan",         static_cast<unsigned>(NicKind::Bridged)},
+    {"vlan.tagged",  static_cast<unsigned>(NicKind::Bridged)},
 };
 
 inline constexpr Key<DiskDevice> kDiskKeys[] = {
@@ -180,7 +194,7 @@ static_assert(std::ranges::is_sorted(kTpmKeys, {}, &Key<TpmDevice>::name));
 inline constexpr std::string_view kUnsupportedNicKeys[] = {
     "attached", "boot.priority", "connected", "gvrp", "ipv4.host_tables", "ipv4.neighbor_probe", "ipv4.routes.external",
     "ipv6.host_tables", "ipv6.neighbor_probe", "ipv6.routes.external", "maas.subnet.ipv4", "maas.subnet.ipv6",
-    "security.*", "vlan", "vlan.tagged", "vrf",
+    "security.*", "vrf",
 };
 inline constexpr std::string_view kUnsupportedDiskKeys[] = {
     "boot.priority", "ceph.*", "initial.*", "io.*", "optional", "size.state",

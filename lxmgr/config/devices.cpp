@@ -153,6 +153,11 @@ void checkNic(const NicDevice &nic, Problems &problems)
         add(problems, "ipv4.routes", "needs ipv4.address, which they go to");
     if (nic.kind() == NicKind::Routed && nic.ipv6Routes && !nic.ipv6Address)
         add(problems, "ipv6.routes", "needs ipv6.address, which they go to");
+    if (!nic.acls)
+        for (const auto &[key, given] : {std::pair{"egress.action", nic.aclEgressAction.has_value()}, {"egress.logged", nic.aclEgressLogged.has_value()},
+                                         {"ingress.action", nic.aclIngressAction.has_value()}, {"ingress.logged", nic.aclIngressLogged.has_value()}})
+            if (given)
+                add(problems, std::string("security.acls.default.") + key, "needs security.acls: the lists that it is beside");
     checkHostEnd("ipv4", nic.ipv4Address.has_value(), nic.ipv4HostAddress, nic.ipv4HostTable, problems);
     checkHostEnd("ipv6", nic.ipv6Address.has_value(), nic.ipv6HostAddress, nic.ipv6HostTable, problems);
     checkMtu(nic.mtu, problems);

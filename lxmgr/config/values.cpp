@@ -1,45 +1,24 @@
 #include "config/values.h"
 
 #include "base/text.h"
+#include "config/value_parts.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <charconv>
 
 namespace lxmgr::config
 {
 
-namespace
-{
-
-constexpr std::size_t kMaxText = 512 * 1024; // cloud-init documents are the largest honest values
-constexpr std::uint32_t kMaxCpu = 8191;      // CONFIG_NR_CPUS on the largest distribution kernels
-constexpr std::uint64_t kLeastMemory = 1 << 20;
-
-Error bad(std::string_view text, std::string_view why)
-{
-    return {Code::Invalid, quoted(text) + " " + std::string(why)};
-}
-
-bool hasControl(std::string_view text)
-{
-    return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
-}
-
-bool isDigit(char c) { return c >= '0' && c <= '9'; }
-bool isLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
-/// "0-2,5" is {0,1,2,5}: sorted, no doubles, at least one.
-Result<std::vector<std::uint32_t>> parseNumbers(std::string_view text)
+Result<std::vector<std::uint32_t>> parseNumbers(std::string_view text, std::uint32_t least, std::uint32_t most)
 {
     std::vector<std::uint32_t> numbers;
     for (const std::string &part : split(text, ',')) {
         const std::size_t dash = part.find('-');
-        const auto first = TRY(parseUnsigned(part.substr(0, dash), 0, kMaxCpu));
-        const auto last = dash == std::string::npos ? first : TRY(parseUnsigned(part.substr(dash + 1), first, kMaxCpu));
+        const auto first = TRY(parseUnsigned(part.substr(0, dash), least, most));
+        const auto last = dash == std::string::npos ? first : TRY(parseUnsigned(part.substr(dash + 1), first, most));
         for (std::uint64_t number = first; number <= last; ++number)
             numbers.push_back(static_cast<std::uint32_t>(number));
-        if (numbers.size() > 2 * kMaxCpu)
+        if (numbers.size() > 2 * std::size_t{most})
             return Error(Code::Invalid, "names too much");
     }
     std::ranges::sort(numbers);
@@ -60,6 +39,18 @@ std::string formatNumbers(const std::vector<std::uint32_t> &numbers)
         from = to + 1;
     }
     return text;
+}
+
+namespace
+{
+
+constexpr std::size_t kMaxText = 512 * 1024; // cloud-init documents are the largest honest values
+constexpr std::uint32_t kMaxCpu = 8191;      // CONFIG_NR_CPUS on the largest distribution kernels
+constexpr std::uint64_t kLeastMemory = 1 << 20;
+
+bool hasControl(std::string_view text)
+{
+    return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
 Result<std::int64_t> parseMillis(std::string_view text, std::uint64_t most)
@@ -85,8 +76,6 @@ std::string formatKernelValue(std::uint64_t value)
 {
     return value == KernelLimit::kUnlimited ? "unlimited" : std::to_string(value);
 }
-
-int hexDigit(char c) { return isDigit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
 } // namespace
 
@@ -135,7 +124,7 @@ Result<CpuLimit> Codec<CpuLimit>::parse(std::string_view text)
         limit.count = static_cast<std::uint32_t>(*count);
         return limit;
     }
-    const auto set = parseNumbers(text);
+    const auto set = parseNumbers(text, 0, kMaxCpu);
     if (!set)
         return bad(text, kWhat);
     limit.set = *set;
@@ -158,7 +147,7 @@ Result<NodeList> Codec<NodeList>::parse(std::string_view text)
 {
     if (text == kBalanced)
         return NodeList{};
-    const auto nodes = parseNumbers(text);
+    const auto nodes = parseNumbers(text, 0, kMaxCpu);
     if (!nodes)
         return bad(text, "is no list of NUMA nodes (0, 0-1 or 0,2), nor balanced");
     return NodeList{*nodes};
@@ -412,174 +401,6 @@ std::string Codec<IdMapList>::format(const IdMapList &value)
         lines.push_back(std::string(!entry.groups ? "uid" : !entry.users ? "gid" : "both") + " " + formatIds(entry.host, entry.count) + " " +
                         formatIds(entry.inside, entry.count));
     return join(lines, "\n");
-}
-
-namespace
-{
-
-/// Two hex digits a byte, colons between them.
-bool isBytes(const std::string &text, std::size_t count)
-{
-    bool good = text.size() == count * 3 - 1;
-    for (std::size_t i = 0; good && i < text.size(); ++i)
-        good = i % 3 == 2 ? text[i] == ':' : hexDigit(text[i]) >= 0;
-    return good;
-}
-
-} // namespace
-
-Result<MacAddress> Codec<MacAddress>::parse(std::string_view text)
-{
-    const std::string mac = lower(text);
-    if (!isBytes(mac, 6))
-        return bad(text, "is not a MAC address (10:66:6a:12:34:56)");
-    if (hexDigit(mac[1]) & 1 || mac == "00:00:00:00:00:00")
-        return bad(text, "is not the MAC address of one interface (first byte even, not all zero)");
-    return MacAddress{mac};
-}
-std::string Codec<MacAddress>::format(const MacAddress &value) { return value.text; }
-
-Result<InfinibandAddress> Codec<InfinibandAddress>::parse(std::string_view text)
-{
-    const std::string address = lower(text);
-    if (!isBytes(address, 8) && !isBytes(address, 20))
-        return bad(text, "is not the address of an InfiniBand port (20 bytes, or the 8 of its GUID: 4a:c8:f9:1b:aa:57:ef:19)");
-    return InfinibandAddress{address};
-}
-std::string Codec<InfinibandAddress>::format(const InfinibandAddress &value) { return value.text; }
-
-Result<InterfaceName> Codec<InterfaceName>::parse(std::string_view text)
-{
-    const auto allowed = [](char c) { return isDigit(c) || isLetter(c) || c == '-' || c == '_' || c == '.'; };
-    if (text.empty() || text.size() > 15 || text.front() == '-' || text.front() == '.' ||
-        !std::ranges::all_of(text, allowed))
-        return bad(text,
-                   "is not an interface name (1 to 15 of letters, digits and -_., starting with a letter, digit or _)");
-    // lo is there already; all and default are folders of their own in /proc/sys/net/ipv4/conf.
-    if (text == "lo" || text == "all" || text == "default")
-        return bad(text, "is an interface name the kernel keeps for itself");
-    return InterfaceName{std::string(text)};
-}
-std::string Codec<InterfaceName>::format(const InterfaceName &value) { return value.text; }
-
-namespace
-{
-
-constexpr std::size_t kMostAddresses = 64;
-
-/// The bytes of an address whose text is the one form of it.
-Result<std::string> addressBytes(std::string_view text, int family)
-{
-    std::string bytes(family == AF_INET ? 4 : 16, '\0');
-    const std::string copy(text);
-    char again[INET6_ADDRSTRLEN] = {};
-    // inet_pton(3) takes no short or octal forms; the text made again must be the same.
-    if (::inet_pton(family, copy.c_str(), bytes.data()) != 1 || ::inet_ntop(family, bytes.data(), again, sizeof again) == nullptr ||
-        lower(copy) != again)
-        return bad(text, family == AF_INET ? "is not an IPv4 address" : "is not an IPv6 address in its short form (fd42::1)");
-    return bytes;
-}
-
-Result<std::string> parseHost(std::string_view text, int family)
-{
-    TRY(addressBytes(text, family));
-    return lower(text);
-}
-
-Result<std::string> parseSubnet(std::string_view text, int family)
-{
-    const std::size_t slash = text.find('/');
-    const unsigned whole = family == AF_INET ? 32 : 128;
-    if (slash == std::string_view::npos)
-        return bad(text, "is not a subnet: the prefix is missing, as in " + std::string(family == AF_INET ? "10.1.2.0/24" : "fd42::/64"));
-    const std::string bytes = TRY(addressBytes(text.substr(0, slash), family));
-    const auto prefix = parseUnsigned(text.substr(slash + 1), 1, whole);
-    if (!prefix)
-        return bad(text, "is not a subnet: its prefix is not from 1 to " + std::to_string(whole));
-    for (unsigned bit = static_cast<unsigned>(*prefix); bit < whole; ++bit)
-        if (bytes[bit / 8] & (0x80 >> (bit % 8)))
-            return bad(text, "is not a subnet: there are bits behind its prefix");
-    return lower(text);
-}
-
-template <class List> Result<List> parseItems(std::string_view text, int family, Result<std::string> (*parse)(std::string_view, int))
-{
-    List list;
-    for (const std::string &part : split(text, ',')) {
-        std::string item = TRY(parse(trimmed(part), family));
-        if (std::ranges::find(list.items, item) != list.items.end())
-            return bad(item, "is given twice");
-        list.items.push_back(std::move(item));
-    }
-    if (list.items.size() > kMostAddresses)
-        return bad(text, "is too long a list (at most " + std::to_string(kMostAddresses) + ")");
-    return list;
-}
-
-} // namespace
-
-Result<Ipv4List> Codec<Ipv4List>::parse(std::string_view text) { return parseItems<Ipv4List>(text, AF_INET, &parseHost); }
-std::string Codec<Ipv4List>::format(const Ipv4List &value) { return join(value.items, ","); }
-Result<Ipv6List> Codec<Ipv6List>::parse(std::string_view text) { return parseItems<Ipv6List>(text, AF_INET6, &parseHost); }
-std::string Codec<Ipv6List>::format(const Ipv6List &value) { return join(value.items, ","); }
-Result<Ipv4Subnets> Codec<Ipv4Subnets>::parse(std::string_view text) { return parseItems<Ipv4Subnets>(text, AF_INET, &parseSubnet); }
-std::string Codec<Ipv4Subnets>::format(const Ipv4Subnets &value) { return join(value.items, ","); }
-Result<Ipv6Subnets> Codec<Ipv6Subnets>::parse(std::string_view text) { return parseItems<Ipv6Subnets>(text, AF_INET6, &parseSubnet); }
-std::string Codec<Ipv6Subnets>::format(const Ipv6Subnets &value) { return join(value.items, ","); }
-
-namespace
-{
-constexpr std::pair<std::string_view, MacvlanMode> kMacvlanModes[] = {
-    {"bridge", MacvlanMode::Bridge}, {"vepa", MacvlanMode::Vepa}, {"private", MacvlanMode::Private}, {"passthru", MacvlanMode::Passthru}};
-} // namespace
-
-namespace
-{
-struct RateUnit {
-    std::string_view name;
-    std::uint64_t factor;
-};
-// Largest first: a value is written in the largest that it is a multiple of.
-constexpr RateUnit kRateUnits[] = {{"Tbit", 1'000'000'000'000}, {"Gbit", 1'000'000'000}, {"Mbit", 1'000'000}, {"kbit", 1'000}, {"bit", 1}, {"", 1}};
-} // namespace
-
-Result<BitRate> Codec<BitRate>::parse(std::string_view text)
-{
-    const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
-    const auto unit = std::ranges::find(kRateUnits, text.substr(digits), &RateUnit::name);
-    const auto number = parseUnsigned(text.substr(0, digits), 0, BitRate::kMost);
-    if (unit == std::end(kRateUnits) || !number)
-        return bad(text, "is not a bit rate, such as 500kbit, 10Mbit or 1Gbit");
-    if (*number > BitRate::kMost / unit->factor || *number * unit->factor < BitRate::kLeast)
-        return bad(text, "is not from 8kbit to 1Tbit");
-    return BitRate{*number * unit->factor};
-}
-std::string Codec<BitRate>::format(const BitRate &value)
-{
-    const auto unit = std::ranges::find_if(kRateUnits, [&](const RateUnit &each) { return value.bits % each.factor == 0; });
-    return std::to_string(value.bits / unit->factor) + std::string(unit->name);
-}
-
-Result<Gateway> Codec<Gateway>::parse(std::string_view text)
-{
-    if (text == "auto")
-        return Gateway::Auto;
-    if (text == "none")
-        return Gateway::None;
-    return bad(text, "is neither auto nor none");
-}
-std::string Codec<Gateway>::format(const Gateway &value) { return value == Gateway::Auto ? "auto" : "none"; }
-
-Result<MacvlanMode> Codec<MacvlanMode>::parse(std::string_view text)
-{
-    for (const auto &[name, mode] : kMacvlanModes)
-        if (name == text)
-            return mode;
-    return bad(text, "is none of bridge, vepa, private, passthru");
-}
-std::string Codec<MacvlanMode>::format(const MacvlanMode &value)
-{
-    return std::string(std::ranges::find(kMacvlanModes, value, &std::pair<std::string_view, MacvlanMode>::second)->first);
 }
 
 Result<AbsolutePath> Codec<AbsolutePath>::parse(std::string_view text)

@@ -133,6 +133,22 @@ struct BitRate {
     bool operator==(const BitRate &) const = default;
 };
 enum class Gateway { Auto, None };
+/// Of frames without a tag (IEEE 802.1Q).
+struct PortVlan {
+    std::uint32_t id = 0; ///< 1 to 4094; 0: none, such frames do not pass.
+    bool operator==(const PortVlan &) const = default;
+};
+struct VlanList {
+    std::vector<std::uint32_t> ids; ///< 1 to 4094, sorted, no doubles; "5,10-12" in text.
+    bool operator==(const VlanList &) const = default;
+};
+/// Names of access control lists, separated by commas, none twice.
+struct AclNames {
+    std::vector<std::string> items;
+    bool operator==(const AclNames &) const = default;
+};
+/// What becomes of a packet.
+enum class AclAction { Allow, Drop, Reject };
 enum class MacvlanMode { Bridge, Vepa, Private, Passthru };
 struct AbsolutePath {
     std::string text; ///< Starts with "/", no "." or ".." part, no double or trailing slash.
@@ -212,6 +228,10 @@ LXMGR_CODEC(Ipv4Subnets, "IPv4 subnets");
 LXMGR_CODEC(Ipv6Subnets, "IPv6 subnets");
 LXMGR_CODEC(BitRate, "bits a second");
 LXMGR_CODEC(Gateway, "auto or none");
+LXMGR_CODEC(PortVlan, "number or none");
+LXMGR_CODEC(VlanList, "numbers");
+LXMGR_CODEC(AclNames, "names");
+LXMGR_CODEC(AclAction, "allow, drop or reject");
 LXMGR_CODEC(MacvlanMode, "bridge, vepa, private or passthru");
 LXMGR_CODEC(AbsolutePath, "absolute path");
 LXMGR_CODEC(ObjectName, "name");
@@ -222,6 +242,9 @@ LXMGR_CODEC(IoLimit, "size or iops");
 LXMGR_CODEC(Propagation, "private, shared, slave or unbindable");
 LXMGR_CODEC(MountOptions, "mount options");
 #undef LXMGR_CODEC
+
+/// Letters, digits, "-_.", as in a log's line.
+Status checkAclName(const std::string &name);
 
 /// One that raw.mount.options may have.
 struct MountOption {

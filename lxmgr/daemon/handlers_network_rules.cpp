@@ -1,5 +1,6 @@
 // Forwards of networks, access control lists, and what the doctor finds.
 #include "daemon/context.h"
+#include "daemon/convert.h"
 #include "daemon/lists.h"
 #include "daemon/project_networks.h"
 
@@ -9,6 +10,7 @@
 #include "base/text.h"
 #include "instances/policy.h"
 #include "network/network.h"
+#include "store/profiles.h"
 
 namespace lxmgr::daemon
 {
@@ -112,14 +114,31 @@ std::string urlOfAcl(const std::string &name) { return api::routePath(api::Route
 
 struct UsedAcl {
     store::NetworkAcl row;
-    std::vector<std::string> users;
+    std::vector<std::string> users; ///< URLs.
 };
+
+/// URLs of networks, and of instances and profiles with a card, that each list is used by.
+Result<std::map<std::string, std::vector<std::string>>> aclUsers(Context &context, const Request &request)
+{
+    std::map<std::string, std::vector<std::string>> users;
+    for (const auto &[acl, networks] : TRY(context.networks.aclUsers()))
+        for (const std::string &network : networks)
+            users[acl].push_back(api::routePath(api::RouteId::NetworkGet, {network}));
+    for (const instances::Described &described : TRY(context.manager.describeAll("")))
+        for (const std::string &acl : instances::listsOf(described.expanded.devices))
+            users[acl].push_back(urlOf("instances", described.row.name, described.row.project));
+    for (const store::Profile &profile : TRY(store::listProfiles(context.db, "")))
+        for (const std::string &acl : instances::listsOf(profile.devices))
+            users[acl].push_back(urlOf("profiles", profile.name, profile.project));
+    for (auto &[acl, urls] : users)
+        urls = visibleUrls(request, std::move(urls));
+    return users;
+}
 
 api::NetworkAcl toApi(const UsedAcl &acl)
 {
     api::NetworkAcl out{acl.row.name, acl.row.description, acl.row.ingress, acl.row.egress, acl.row.config, {}};
-    for (const std::string &network : acl.users)
-        out.usedBy.push_back(api::routePath(api::RouteId::NetworkGet, {network}));
+    out.usedBy = acl.users;
     return out;
 }
 
@@ -135,7 +154,7 @@ Result<store::NetworkAcl> findAcl(Context &context, const Request &request)
 
 Status aclList(Context &context, Request &request, const Responder &responder)
 {
-    auto users = TRY(context.networks.aclUsers());
+    auto users = TRY(aclUsers(context, request));
     std::vector<UsedAcl> acls;
     for (store::NetworkAcl &row : TRY(store::listAcls(context.db, TRY(projectOfNetworks(context, request))))) {
         std::vector<std::string> own = std::move(users[row.name]);
@@ -165,7 +184,7 @@ Status aclCreate(Context &context, Request &request, const Responder &responder)
 Status aclGet(Context &context, Request &request, const Responder &responder)
 {
     const store::NetworkAcl row = TRY(findAcl(context, request));
-    auto users = TRY(context.networks.aclUsers());
+    auto users = TRY(aclUsers(context, request));
     responder.sync(api::toJson(toApi(UsedAcl{row, users[row.name]})), etagOfAcl(row));
     return {};
 }

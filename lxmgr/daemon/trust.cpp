@@ -7,6 +7,8 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
+#include <arpa/inet.h>
 #include <cerrno>
 
 namespace lxmgr::daemon
@@ -25,10 +27,21 @@ Result<std::string> readOptional(const std::string &path)
     return text;
 }
 
-std::string hostOf(const std::string &address) { return address.substr(0, address.rfind(':')); }
-
 bool same(const std::string &a, const std::string &b) { return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
 } // namespace
+
+std::string sourceOf(const std::string &address)
+{
+    std::string host = address.substr(0, address.rfind(':'));
+    if (host.starts_with('[') && host.ends_with(']'))
+        host = host.substr(1, host.size() - 2);
+    in6_addr bytes{};
+    char text[INET6_ADDRSTRLEN] = {};
+    if (::inet_pton(AF_INET6, host.substr(0, host.find('%')).c_str(), &bytes) != 1 || IN6_IS_ADDR_V4MAPPED(&bytes))
+        return host;
+    std::fill(std::begin(bytes.s6_addr) + 8, std::end(bytes.s6_addr), 0);
+    return std::string(::inet_ntop(AF_INET6, &bytes, text, sizeof text)) + "/64";
+}
 
 Result<std::unique_ptr<Trust>> Trust::create(store::Database &db, const std::string &stateDir)
 {
@@ -116,13 +129,13 @@ Status Trust::checkFailures(const std::string &address) const
 {
     const auto now = std::chrono::steady_clock::now();
     const std::lock_guard lock(m_mutex);
-    const auto found = m_failures.find(hostOf(address));
+    const auto found = m_failures.find(sourceOf(address));
     std::size_t recent = 0;
     if (found != m_failures.end())
         for (const auto when : found->second)
             recent += now - when < std::chrono::minutes(1);
     if (recent >= kMostFailures)
-        return Error(Code::Forbidden, "not authorized: too many wrong tokens or passwords from " + hostOf(address) + " (wait a minute)");
+        return Error(Code::Forbidden, "not authorized: too many wrong tokens or passwords from " + sourceOf(address) + " (wait a minute)");
     return {};
 }
 
@@ -134,7 +147,7 @@ Status Trust::countFailure(const std::string &address)
         const std::lock_guard lock(m_mutex);
         if (m_failures.size() >= kMostAddresses)
             m_failures.clear(); // bounded; whoever owns so many addresses gains ten tries
-        auto &times = m_failures[hostOf(address)];
+        auto &times = m_failures[sourceOf(address)];
         times.push_back(now);
         if (times.size() > kMostFailures)
             times.pop_front();

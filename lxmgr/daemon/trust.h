@@ -13,6 +13,10 @@
 namespace lxmgr::daemon
 {
 
+/// Whom failures are counted of: "192.0.2.7" of "192.0.2.7:40000"; of an IPv6 address the first 64 bits, "2001:db8::/64", for whoever
+/// has one of those has all of them (RFC 6177).
+std::string sourceOf(const std::string &address);
+
 class Trust
 {
 public:
@@ -45,7 +49,7 @@ private:
     mutable std::mutex m_mutex;
     bool m_trustAuthority = false;
     std::vector<store::Certificate> m_certificates;
-    std::map<std::string, std::deque<std::chrono::steady_clock::time_point>> m_failures; ///< By the address without its port.
+    std::map<std::string, std::deque<std::chrono::steady_clock::time_point>> m_failures; ///< By sourceOf().
 };
 
 } // namespace lxmgr::daemon

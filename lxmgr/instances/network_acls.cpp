@@ -11,6 +11,8 @@
 #include "kernel/sys.h"
 #include "network/config.h"
 #include "network/rules.h"
+#include "store/instances.h"
+#include "store/profiles.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -96,14 +98,30 @@ Result<std::map<std::string, std::vector<std::string>>> Networks::aclUsers()
     return users;
 }
 
+std::set<std::string> listsOf(const DeviceMap &devices)
+{
+    std::set<std::string> names;
+    for (const auto &[device, keys] : devices)
+        if (const auto found = keys.find("security.acls"); found != keys.end())
+            if (const auto lists = config::Codec<config::AclNames>::parse(found->second))
+                names.insert(lists->items.begin(), lists->items.end());
+    return names;
+}
+
 Status Networks::checkAclUnused(const std::string &name)
 {
-    const auto users = TRY(aclUsers());
-    const auto found = users.find(name);
-    if (found == users.end())
+    std::vector<std::string> users;
+    for (const std::string &network : TRY(aclUsers())[name])
+        users.push_back("network " + quoted(network));
+    for (const store::Instance &row : TRY(store::listInstances(m_db, "")))
+        if (listsOf(row.devices).contains(name))
+            users.push_back("instance " + quoted(row.name));
+    for (const store::Profile &row : TRY(store::listProfiles(m_db, "")))
+        if (listsOf(row.devices).contains(name))
+            users.push_back("profile " + quoted(row.name));
+    if (users.empty())
         return {};
-    return Error(Code::WrongState, "network ACL " + quoted(name) + " is used by network " + join(found->second, ", "))
-        .hint("take it out of their security.acls first");
+    return Error(Code::WrongState, "network ACL " + quoted(name) + " is used by " + join(users, ", ")).hint("take it out of their security.acls first");
 }
 
 Status Networks::bringUsersUp(const std::string &acl)
@@ -111,6 +129,10 @@ Status Networks::bringUsersUp(const std::string &acl)
     auto users = TRY(aclUsers());
     for (const std::string &name : users[acl])
         TRY(bringUp(TRY(networkOf(TRY(rowOf(name))))));
+    const std::lock_guard lock(m_filtersMutex);
+    for (const auto &[owner, filters] : m_filters)
+        if (std::ranges::any_of(filters, [&](const network::PortFilter &filter) { return std::ranges::find(filter.acls, acl) != filter.acls.end(); }))
+            TRY_IN("instance " + quoted(owner), putFilters(owner, filters));
     return {};
 }
 
@@ -149,7 +171,7 @@ Status Networks::renameAcl(const std::string &project, const std::string &name, 
 {
     const std::lock_guard lock(m_mutex);
     store::NetworkAcl row = TRY(store::findAcl(m_db, project, name));
-    TRY(network::checkAclName(newName));
+    TRY(config::checkAclName(newName));
     TRY(checkAclUnused(name));
     if (store::findAcl(m_db, project, newName))
         return Error(Code::AlreadyExists, "network ACL " + quoted(newName) + " already exists");

@@ -134,13 +134,15 @@ Result<network::Network> Networks::networkOf(const store::Network &row) const
     if (row.id != 0)
         for (store::NetworkForward &forward : TRY(store::listForwards(m_db, row.id)))
             network.forwards.push_back({forward.listenAddress, std::move(forward.config), std::move(forward.ports)});
-    for (const std::string &name : TRY(network::parseConfig(row.config)).acls) {
-        auto acl = store::findAcl(m_db, row.project, name);
-        if (!acl)
-            return std::move(acl.error()).in("security.acls");
-        network.acls.push_back({acl->name, std::move(acl->ingress), std::move(acl->egress)});
-    }
+    for (const std::string &name : TRY(network::parseConfig(row.config)).acls)
+        network.acls.push_back(TRY(aclOf(row.project, name)));
     return network;
+}
+
+Result<network::Acl> Networks::aclOf(const std::string &project, const std::string &name) const
+{
+    auto acl = TRY_IN("security.acls", store::findAcl(m_db, project, name));
+    return network::Acl{std::move(acl.name), std::move(acl.ingress), std::move(acl.egress)};
 }
 
 Result<network::Network> Networks::find(const std::string &name)
@@ -523,6 +525,7 @@ Status Networks::checkNics(const std::string &project, const std::string &instan
                            const std::vector<config::Device> &before)
 {
     for (const config::Device &device : devices) {
+        TRY_IN("device " + quoted(device.name), checkFilters(device, before));
         const FixedAddresses own = fixedAddresses(device);
         const bool known = std::ranges::any_of(before, [&](const config::Device &old) { return fixedAddresses(old) == own; });
         if ((own.ipv4.empty() && own.ipv6.empty()) || known)
@@ -536,6 +539,22 @@ Status Networks::checkNics(const std::string &project, const std::string &instan
                     .hint("choose another one, or none for one that is free");
     }
     return {};
+}
+
+Status Networks::checkFilters(const config::Device &device, const std::vector<config::Device> &before) const
+{
+    const auto *nic = device.as<config::NicDevice>();
+    const auto same = [&](const config::Device &old) {
+        const auto *was = old.as<config::NicDevice>();
+        return was && was->acls == nic->acls && was->kind() == nic->kind();
+    };
+    if (nic && (nic->vlan || nic->taggedVlans))
+        TRY(network::checkVlans(nic->network ? nic->network->text : nic->parent ? nic->parent->text : "", nic->network.has_value()));
+    if (!nic || !nic->acls || std::ranges::any_of(before, same))
+        return {};
+    for (const std::string &name : nic->acls->items)
+        TRY(aclOf(store::kDefaultProject, name));
+    return nic->kind() == config::NicKind::Bridged ? network::filters::checkBridgeLists() : Status();
 }
 
 Status Networks::reserve(const std::string &name, const network::Reservation &reservation)
@@ -553,19 +572,46 @@ void Networks::adoptFilters(const std::string &owner)
         m_filters.emplace(owner, std::vector<network::PortFilter>());
 }
 
+Result<network::PortFilter> Networks::withLists(network::PortFilter filter)
+{
+    filter.lists.clear();
+    filter.servers.clear();
+    if (filter.acls.empty())
+        return filter;
+    for (const std::string &name : filter.acls)
+        filter.lists.push_back(TRY_IN("card " + quoted(filter.port), aclOf(store::kDefaultProject, name)));
+    if (const auto row = store::findNetwork(m_db, store::kDefaultProject, filter.bridge)) {
+        const network::BridgeConfig config = TRY(network::parseConfig(row->config));
+        for (const network::FamilyConfig *family : {&config.ipv4, &config.ipv6})
+            if (family->address)
+                filter.servers.push_back(family->address->text());
+    }
+    return filter;
+}
+
+Status Networks::putFilters(const std::string &owner, std::vector<network::PortFilter> filters)
+{
+    for (network::PortFilter &filter : filters)
+        filter = TRY(withLists(std::move(filter)));
+    const auto now = m_filters.find(owner);
+    if (now != m_filters.end() && now->second == filters && network::filters::present(owner, filters))
+        return {};
+    TRY(network::filters::apply(owner, filters));
+    m_filters[owner] = std::move(filters);
+    return {};
+}
+
 Status Networks::setFilters(const std::string &owner, const std::vector<network::PortFilter> &filters)
 {
     const std::lock_guard lock(m_filtersMutex);
-    const auto now = m_filters.find(owner);
-    if (filters.empty() && now == m_filters.end())
+    if (!filters.empty()) {
+        TRY_IN("filters", putFilters(owner, filters));
         return {};
-    if (!filters.empty() && now != m_filters.end() && now->second == filters && network::filters::present(owner, filters))
+    }
+    if (!m_filters.contains(owner))
         return {};
-    TRY_IN("filters", filters.empty() ? network::filters::remove(owner) : network::filters::apply(owner, filters));
-    if (filters.empty())
-        m_filters.erase(owner);
-    else
-        m_filters[owner] = filters;
+    TRY_IN("filters", network::filters::remove(owner));
+    m_filters.erase(owner);
     return {};
 }
 

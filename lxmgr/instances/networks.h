@@ -63,13 +63,14 @@ public:
     // Access control lists; what uses one follows at once.
     Status createAcl(store::NetworkAcl wanted);
     Status changeAcl(store::NetworkAcl wanted);
-    /// WrongState: a network uses it; the same of the next.
+    /// WrongState: a network, an instance's card or a profile's uses it; the same of the next.
     Status renameAcl(const std::string &project, const std::string &name, const std::string &newName);
     Status removeAcl(const std::string &project, const std::string &name);
     /// Names of the networks that each list is used by.
     Result<std::map<std::string, std::vector<std::string>>> aclUsers();
 
-    /// The fixed addresses among `devices` that are not among `before` lie in their networks and are no other instance's.
+    /// The fixed addresses among `devices` that are not among `before` lie in their networks and are no other instance's; the access
+    /// control lists that they name are there, and this kernel can have them where the card is.
     Status checkNics(const std::string &project, const std::string &instance, const std::vector<config::Device> &devices,
                      const std::vector<config::Device> &before);
     /// AlreadyExists: a forward of a network takes what one of them is to get.
@@ -83,7 +84,7 @@ public:
     Status sweepProxies(const std::set<std::string> &owners);
     Status reserve(const std::string &name, const network::Reservation &reservation);
     /// What the cards of an instance ("project/name") let through from now on; none: nothing is looked at. They hold until
-    /// the instance ends, and are made anew where somebody flushes them.
+    /// the instance ends, and are made anew where somebody flushes them, or changes a list that they have.
     Status setFilters(const std::string &owner, const std::vector<network::PortFilter> &filters);
     /// Filters that an earlier daemon set, if any, are known again: they can be taken away.
     void adoptFilters(const std::string &owner);
@@ -107,7 +108,13 @@ private:
     Status checkAclUnused(const std::string &name);
     Status putForward(const std::string &name, const std::function<Status(const store::Network &)> &change,
                       const std::function<Status(const store::Network &)> &undo);
+    /// Networks and cards that use the list get it as it is now.
     Status bringUsersUp(const std::string &acl);
+    /// With the lists that it names. The caller holds m_filtersMutex.
+    Result<network::PortFilter> withLists(network::PortFilter filter);
+    Status putFilters(const std::string &owner, std::vector<network::PortFilter> filters);
+    Status checkFilters(const config::Device &device, const std::vector<config::Device> &before) const;
+    Result<network::Acl> aclOf(const std::string &project, const std::string &name) const;
     void reassertRules();
     Result<store::Network> lostRow(const std::string &name) const;
     Status insertLost(store::Network &row);
@@ -134,6 +141,9 @@ private:
     std::map<std::string, std::vector<network::PortFilter>> m_filters; ///< In force, by owner.
     std::unique_ptr<network::foreign::Watch> m_watch; ///< Last: it uses all the others.
 };
+
+/// Access control lists that cards among them name.
+std::set<std::string> listsOf(const DeviceMap &devices);
 
 inline const std::string kDefaultNetwork = "lxmgrbr0";
 

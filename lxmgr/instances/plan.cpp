@@ -466,6 +466,10 @@ spec::Nic planCard(const config::NicDevice &nic)
     card.isolated = nic.portIsolation.value_or(false);
     if (nic.kind() == config::NicKind::Bridged) {
         card.bridge = nic.network ? nic.network->text : nic.parent ? nic.parent->text : std::string();
+        if (nic.vlan)
+            card.vlan = nic.vlan->id == 0 ? spec::Nic::kNoVlan : nic.vlan->id;
+        if (nic.taggedVlans)
+            card.vlans = nic.taggedVlans->ids;
         return card;
     }
     card.parent = nic.parent ? nic.parent->text : std::string();
@@ -577,6 +581,10 @@ Result<std::vector<NicPlan>> planNics(const config::Effective &effective)
             plan.filter.port = card.hostName;
             plan.filter.bridge = card.bridge;
             plan.filter.mac = card.mac;
+            if (nic->acls)
+                plan.filter.acls = nic->acls->items;
+            plan.filter.egress = {nic->aclEgressAction.value_or(config::AclAction::Reject), nic->aclEgressLogged.value_or(false)};
+            plan.filter.ingress = {nic->aclIngressAction.value_or(config::AclAction::Reject), nic->aclIngressLogged.value_or(false)};
             plan.filter.priority = nic->limitsPriority.value_or(effective.config.networkPriority.value_or(0));
         }
         nics.push_back(std::move(plan));

@@ -110,6 +110,8 @@ void planCardChange(spec::Nic card, spec::ReplugBody &body)
     same.egress = old->egress;
     same.isolated = old->isolated;
     same.hairpin = old->hairpin;
+    same.vlan = old->vlan;
+    same.vlans = old->vlans;
     if (same != *old)
         return body.plug.push_back(std::move(card));
     if (now != *old) {

@@ -104,24 +104,6 @@ Message vethMessage(const Veth &veth, int bridge, std::uint32_t mtu)
     return message;
 }
 
-/// A port needs no address of its own. With one the kernel probes for it, joins its groups and tells everybody of it, and DHCP
-/// servers look at all there are again and advertise to all guests, at each start: with a hundred guests that is a third of one.
-Status setPortUp(const std::string &name)
-{
-    ifinfomsg fixed{};
-    fixed.ifi_index = TRY(indexOf(name));
-    fixed.ifi_flags = fixed.ifi_change = IFF_UP;
-    Message message(RTM_SETLINK, kDo, fixed);
-    const std::size_t families = message.begin(IFLA_AF_SPEC);
-    const std::size_t six = message.begin(AF_INET6);
-    const std::uint8_t none = IN6_ADDR_GEN_MODE_NONE;
-    message.put(IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
-    message.end(six);
-    message.end(families);
-    Status up = changeLink(message, "set up port " + quoted(name));
-    return !up && up.error().errnum == EAFNOSUPPORT ? setUp(name) : up; // a host without IPv6
-}
-
 Status mapExists(Status status)
 {
     if (!status && status.error().errnum == EEXIST)
@@ -203,6 +185,22 @@ Message addressMessage(std::uint16_t type, std::uint16_t flags, int index, const
 }
 
 } // namespace
+
+Status setPortUp(const std::string &name)
+{
+    ifinfomsg fixed{};
+    fixed.ifi_index = TRY(indexOf(name));
+    fixed.ifi_flags = fixed.ifi_change = IFF_UP;
+    Message message(RTM_SETLINK, kDo, fixed);
+    const std::size_t families = message.begin(IFLA_AF_SPEC);
+    const std::size_t six = message.begin(AF_INET6);
+    const std::uint8_t none = IN6_ADDR_GEN_MODE_NONE;
+    message.put(IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
+    message.end(six);
+    message.end(families);
+    Status up = changeLink(message, "set up port " + quoted(name));
+    return !up && up.error().errnum == EAFNOSUPPORT ? setUp(name) : up; // a host without IPv6
+}
 
 Status createVeth(const Veth &veth)
 {
@@ -399,6 +397,7 @@ Result<BridgeFacts> bridgeFacts(const std::string &name)
         facts.stp = data.number<std::uint32_t>(IFLA_BR_STP_STATE) != 0;
         facts.forwardDelay = data.number<std::uint32_t>(IFLA_BR_FORWARD_DELAY);
         facts.vlanFiltering = data.number<std::uint8_t>(IFLA_BR_VLAN_FILTERING) != 0;
+        facts.canFilterVlans = data.has(IFLA_BR_VLAN_DEFAULT_PVID); // IFLA_BR_VLAN_FILTERING is there without, too
         facts.vlanDefault = data.number<std::uint16_t>(IFLA_BR_VLAN_DEFAULT_PVID);
     };
     TRY(socket.dump(Message(RTM_GETLINK, kDo, wanted), "read bridge " + quoted(name), read, [] {}));

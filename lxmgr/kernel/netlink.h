@@ -43,6 +43,9 @@ std::string linkName(int index);
 Status setUp(const std::string &name);
 /// `bridge` "": it is no port any more.
 Status setMaster(const std::string &name, const std::string &bridge);
+/// A port needs no address of its own. With one the kernel probes for it, joins its groups and tells everybody of it, and DHCP
+/// servers look at all there are again and advertise to all guests, at each start: with a hundred guests that is a third of one.
+Status setPortUp(const std::string &name);
 Status setMtu(const std::string &name, std::uint32_t mtu);
 /// 6 bytes, or 20 of an InfiniBand port.
 Status setMac(const std::string &name, const std::string &mac);
@@ -55,6 +58,7 @@ struct BridgeFacts {
     bool stp = false;
     std::uint64_t forwardDelay = 0; ///< Hundredths of a second.
     bool vlanFiltering = false;
+    bool canFilterVlans = false; ///< Whether the kernel has that.
     unsigned vlanDefault = 0;
 };
 /// NotFound: no such link.

@@ -152,20 +152,13 @@ Status readRawDnsmasq(BridgeConfig &config, const std::string &value)
 
 Status readAcls(BridgeConfig &config, const std::string &value)
 {
-    config.acls.clear();
-    for (const std::string &part : split(value, ',')) {
-        const std::string name(trimmed(part));
-        TRY(checkAclName(name));
-        config.acls.push_back(name);
-    }
+    config.acls = TRY(config::Codec<config::AclNames>::parse(value)).items;
     return {};
 }
 
-Status readAction(std::string &into, const std::string &value)
+Status readAction(config::AclAction &into, const std::string &value)
 {
-    if (value != "allow" && value != "drop" && value != "reject")
-        return invalid(quoted(value) + " is not one of allow, drop, reject");
-    into = value;
+    into = TRY(config::Codec<config::AclAction>::parse(value));
     return {};
 }
 
@@ -225,6 +218,11 @@ template <std::optional<Address> Tunnel::*Member> Status readTunnelAddress(Tunne
     return value.find('/') == std::string::npos ? Status() : Status(invalid(quoted(value) + " is not a single address"));
 }
 
+Status checkProtocol(const std::string &value)
+{
+    return value == "gre" || value == "vxlan" ? Status() : Status(invalid(quoted(value) + " is neither gre nor vxlan"));
+}
+
 // clang-format off
 constexpr TunnelKey kTunnelKeys[] = {
     {"group",     &readTunnelAddress<&Tunnel::group>},
@@ -232,7 +230,7 @@ constexpr TunnelKey kTunnelKeys[] = {
     {"interface", [](Tunnel &t, const std::string &v) -> Status { TRY(netlink::checkLinkName(v)); t.interface = v; return {}; }},
     {"local",     &readTunnelAddress<&Tunnel::local>},
     {"port",      [](Tunnel &t, const std::string &v) -> Status { t.port = static_cast<std::uint16_t>(TRY(parseUnsigned(v, 0, 65535))); return {}; }},
-    {"protocol",  [](Tunnel &t, const std::string &v) -> Status { TRY(readOneOf(v, "vxlan")); t.protocol = v; return {}; }},
+    {"protocol",  [](Tunnel &t, const std::string &v) -> Status { TRY(checkProtocol(v)); t.protocol = v; return {}; }},
     {"remote",    &readTunnelAddress<&Tunnel::remote>},
     {"ttl",       [](Tunnel &t, const std::string &v) -> Status { t.ttl = static_cast<std::uint8_t>(TRY(parseUnsigned(v, 1, 255))); return {}; }},
 };
@@ -248,13 +246,18 @@ Status readTunnel(BridgeConfig &config, const std::string &key, const std::strin
     if (parts[1].empty() || parts[1].size() > 11 || !std::ranges::all_of(parts[1], good))
         return invalid(quoted(key) + ": the tunnel's name is not 1 to 11 of letters, digits, \"-_\"");
     Tunnel &tunnel = config.tunnels[parts[1]];
+    tunnel.vxlanOnly |= !value.empty() && parts[2] != "protocol" && parts[2] != "local" && parts[2] != "remote";
     return value.empty() ? Status() : known->read(tunnel, value);
 }
 
 Status checkTunnel(Tunnel &tunnel)
 {
     if (tunnel.protocol.empty())
-        return invalid("protocol is missing (vxlan)");
+        return invalid("protocol is missing (gre or vxlan)");
+    if (tunnel.protocol == "gre" && tunnel.vxlanOnly)
+        return invalid("group, id, interface, port and ttl are for vxlan").hint("gre has local and remote alone");
+    if (tunnel.protocol == "gre" && !tunnel.remote)
+        return invalid("gre needs remote, the address of the other host, and local, that of this one");
     if (tunnel.remote && tunnel.group)
         return invalid("remote and group do not go together");
     if (tunnel.remote && !tunnel.local)
@@ -334,10 +337,11 @@ Result<BridgeConfig> parseConfig(const Config &config)
     }
     for (auto &[name, tunnel] : parsed.tunnels) {
         TRY_IN("tunnel." + name, checkTunnel(tunnel));
-        // What is wrapped has to fit into a packet of 1500 bytes: 50 more with IPv4, 70 with IPv6.
+        // What is wrapped has to fit into a packet of 1500 bytes: by VXLAN 50 more with IPv4, 70 with IPv6; by GRE 38 and, with an option
+        // that the kernel adds, 66.
         const bool six = (tunnel.remote ? tunnel.remote : tunnel.group)->family == AF_INET6;
         if (!config.contains("bridge.mtu"))
-            parsed.mtu = std::min<std::uint32_t>(parsed.mtu, six ? 1430 : 1450);
+            parsed.mtu = std::min<std::uint32_t>(parsed.mtu, tunnel.protocol == "gre" ? (six ? 1434 : 1462) : six ? 1430 : 1450);
     }
     TRY(checkTogether(parsed));
     return parsed;

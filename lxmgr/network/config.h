@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "config/values.h"
 #include "kernel/netlink.h"
 #include "network/network.h"
 
@@ -36,13 +37,21 @@ struct FamilyConfig {
 
 /// A way to the same network on other hosts (tunnel.<name>.*).
 struct Tunnel {
-    std::string protocol; ///< vxlan
+    std::string protocol; ///< vxlan, gre
     std::uint32_t id = 0;
     std::optional<netlink::Address> group, local, remote;
     std::string interface; ///< Of the group.
     std::uint16_t port = 0;
     std::uint8_t ttl = 1;
+    bool vxlanOnly = false; ///< Something that gre has not is given.
     bool operator==(const Tunnel &) const = default;
+};
+
+/// What becomes of packets that no rule of the lists is about.
+struct Otherwise {
+    config::AclAction action = config::AclAction::Reject;
+    bool logged = false;
+    bool operator==(const Otherwise &) const = default;
 };
 
 struct BridgeConfig {
@@ -55,10 +64,6 @@ struct BridgeConfig {
     std::vector<std::string> externalInterfaces; ///< Of the host, to be ports.
     std::string rawDnsmasq;                      ///< Lines of the administrator's.
     std::map<std::string, Tunnel> tunnels;       ///< By their names.
-    struct Otherwise {
-        std::string action = "reject"; ///< allow, drop, reject
-        bool logged = false;
-    };
     std::vector<std::string> acls; ///< Names of lists that what crosses the bridge's border has to pass.
     Otherwise aclIngress, aclEgress;
 

@@ -3,9 +3,11 @@
 #include "base/text.h"
 #include "kernel/netlink.h"
 #include "network/firewall.h"
+#include "network/rules.h"
 
 #include <algorithm>
 #include <cstdio>
+#include <sys/socket.h>
 
 namespace lxmgr::network::filters
 {
@@ -104,7 +106,51 @@ Result<std::string> forwardRule(const PortFilter &filter)
 }
 
 /// What needs a table of the family bridge.
-bool isAtBridge(const PortFilter &filter) { return filter.checks() || (filter.priority != 0 && !filter.bridge.empty()); }
+bool isAtBridge(const PortFilter &filter) { return filter.checks() || (!filter.bridge.empty() && (filter.priority != 0 || !filter.acls.empty())); }
+bool hasBridgeLists(const PortFilter &filter) { return !filter.bridge.empty() && !filter.acls.empty(); }
+bool hasLists(const PortFilter &filter) { return filter.bridge.empty() && !filter.acls.empty(); }
+
+/// Names are asked for whatever the lists say.
+Result<std::string> serverRules(const PortFilter &filter)
+{
+    std::string text;
+    for (const std::string &server : filter.servers) {
+        const netlink::Address address = TRY(netlink::parseAddress(server));
+        const std::string to = std::string("  ") + (address.family == AF_INET ? "ip" : "ip6") + " daddr " + address.text();
+        text += to + " udp dport 53 accept\n" + to + " tcp dport 53 accept\n";
+    }
+    return text;
+}
+
+/// A chain for each direction, and the rules that lead there.
+struct ListChains {
+    std::string chains, in, out;
+};
+
+Status addLists(ListChains &to, const PortFilter &filter, std::size_t number)
+{
+    const bool frames = !filter.bridge.empty();
+    // Lists are about IP; what else is let through would be a way around them, but for what finds neighbours.
+    const std::string others = frames ? "  ether type arp accept\n  ether type != { ip, ip6 } drop\n" : "";
+    const std::string from = "from" + std::to_string(number), into = "to" + std::to_string(number);
+    to.chains += " chain " + from + " {\n" + others + TRY(serverRules(filter)) +
+                 TRY(cardRules(Direction::Egress, filter.lists, filter.egress, true)) + " }\n chain " + into + " {\n" + others +
+                 // The kernel answers frames where they come in, not where they go out (nft(8), reject).
+                 TRY(cardRules(Direction::Ingress, filter.lists, filter.ingress, !frames)) + " }\n";
+    to.in += "  iifname \"" + filter.port + "\" jump " + from + "\n";
+    to.out += "  oifname \"" + filter.port + "\" jump " + into + "\n";
+    return {};
+}
+
+std::string hook(const std::string &name, const std::string &where, const std::string &rules)
+{
+    return rules.empty() ? "" : " chain " + name + " {\n  type filter hook " + where + "; policy accept;\n" + rules + " }\n";
+}
+
+std::string table(const std::string &family, const std::string &owner, const std::string &body)
+{
+    return body.empty() ? "" : "table " + family + " " + tableName(owner) + " {\n" + body + "}\n";
+}
 
 /// Made, so that they can be deleted, whatever was there.
 std::string removal(const std::string &owner, Families families)
@@ -125,6 +171,7 @@ bool hasBridgeTables()
 Result<std::string> rules(const std::string &owner, const std::vector<PortFilter> &filters, Families families)
 {
     std::string chains, in, forward;
+    ListChains frames, packets;
     for (std::size_t i = 0; i < filters.size(); ++i) {
         const PortFilter &filter = filters[i];
         TRY(netlink::checkLinkName(filter.port));
@@ -132,37 +179,57 @@ Result<std::string> rules(const std::string &owner, const std::vector<PortFilter
             in += "  iifname \"" + filter.port + "\" " + priorityText(filter.priority) + "\n";
         if (filter.priority != 0)
             forward += TRY(forwardRule(filter));
+        if (!filter.acls.empty())
+            TRY(addLists(filter.bridge.empty() ? packets : frames, filter, i));
         if (!filter.checks())
             continue;
         chains += TRY(chainOf(filter, i));
         in += "  iifname \"" + filter.port + "\" jump c" + std::to_string(i) + "\n";
     }
+    // Connections of a bridge are known from -200 on; what the lists let pass is what the filters let pass.
     return removal(owner, families) +
-           (in.empty() ? "" : "table bridge " + tableName(owner) + " {\n" + chains +
-                                  " chain in {\n  type filter hook prerouting priority -300; policy accept;\n" + in + " }\n}\n") +
-           (forward.empty() ? "" : "table inet " + tableName(owner) + " {\n chain forward {\n  type filter hook forward priority mangle; policy accept;\n" +
-                                       forward + " }\n}\n");
+           table("bridge", owner, chains + frames.chains + hook("in", "prerouting priority -300", in) + hook("listsin", "prerouting priority 0", frames.in) +
+                                      hook("listsout", "postrouting priority 0", frames.out)) +
+           table("inet", owner, packets.chains + hook("forward", "forward priority mangle", forward) + hook("listsin", "input priority filter", packets.in) +
+                                    hook("listsforward", "forward priority filter", packets.in + packets.out) +
+                                    hook("listsout", "output priority filter", packets.out));
+}
+
+Status checkBridgeLists()
+{
+    if (firewall::change("add table bridge lxmgr_probe\nadd chain bridge lxmgr_probe p { type filter hook prerouting priority 0; }\n"
+                         "add rule bridge lxmgr_probe p ct state established accept\ndelete table bridge lxmgr_probe\n"))
+        return {};
+    return Error(Code::Unsupported, "This kernel does not follow connections through a bridge (nf_conntrack_bridge), which security.acls of a card at one needs")
+        .hint("set security.acls of the network, for what crosses its border, or give the guest a card with nictype=routed");
 }
 
 Status apply(const std::string &owner, const std::vector<PortFilter> &filters)
 {
     Status done = firewall::change(TRY(rules(owner, filters, Families::Both)));
-    if (done || hasBridgeTables())
+    if (done)
         return done;
-    if (std::ranges::any_of(filters, &isAtBridge))
-        return Error(Code::Unsupported, "This kernel has no nf_tables for bridges (nf_tables_bridge), which security.*_filtering of a card, "
-                                       "and limits.priority and limits.network.priority of one at a bridge need");
-    return firewall::change(TRY(rules(owner, filters, Families::Inet)));
+    if (!hasBridgeTables()) {
+        if (std::ranges::any_of(filters, &isAtBridge))
+            return Error(Code::Unsupported, "This kernel has no nf_tables for bridges (nf_tables_bridge), which security.*_filtering of a card, "
+                                           "and security.acls, limits.priority and limits.network.priority of one at a bridge need");
+        return firewall::change(TRY(rules(owner, filters, Families::Inet)));
+    }
+    if (std::ranges::any_of(filters, &hasBridgeLists))
+        TRY(checkBridgeLists());
+    return done;
 }
 
 bool present(const std::string &owner, const std::vector<PortFilter> &filters)
 {
-    const auto atBridge = [&] { return firewall::listChain("bridge", tableName(owner), "in").has_value(); };
-    const auto onTheWay = [&] { return firewall::listChain("inet", tableName(owner), "forward").has_value(); };
+    const auto has = [&](const char *family, const char *chain) { return firewall::listChain(family, tableName(owner), chain).has_value(); };
     if (filters.empty())
-        return atBridge() || onTheWay();
-    const bool forwards = std::ranges::any_of(filters, [](const PortFilter &filter) { return filter.priority != 0; });
-    return (std::ranges::none_of(filters, &isAtBridge) || atBridge()) && (!forwards || onTheWay());
+        return has("bridge", "in") || has("bridge", "listsin") || has("inet", "forward") || has("inet", "listsin");
+    const bool marks = std::ranges::any_of(filters, [](const PortFilter &filter) { return filter.priority != 0; });
+    const bool looks = std::ranges::any_of(filters, [](const PortFilter &filter) { return filter.checks() || (filter.priority != 0 && !filter.bridge.empty()); });
+    return (!looks || has("bridge", "in")) && (!marks || has("inet", "forward")) &&
+           (std::ranges::none_of(filters, &hasBridgeLists) || has("bridge", "listsin")) &&
+           (std::ranges::none_of(filters, &hasLists) || has("inet", "listsin"));
 }
 
 Status remove(const std::string &owner)

@@ -101,7 +101,7 @@ Result<std::string> rules(const Network &network, const BridgeConfig &config)
     const std::string table = "table inet " + tableName(bridge);
     const bool checked = !config.acls.empty();
     const std::string forwards = TRY(forwardRules(network.forwards));
-    const std::string lists = checked ? TRY(aclRules(bridge, config, network.acls)) : "";
+    const std::string lists = checked ? TRY(borderRules(bridge, config, network.acls)) : "";
     // Made, so that it can be deleted, so that it can be made: one transaction, whatever was there.
     return "add " + table + "\ndelete " + table + "\n" + table + " {\n" + (checked ? " chain acl {\n" + lists + " }\n" : "") +
            chain("input", "filter hook input priority filter", familyRules("input", bridge, config, checked)) +

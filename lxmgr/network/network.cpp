@@ -5,7 +5,8 @@
 #include "kernel/files.h"
 #include "kernel/path.h"
 #include "kernel/sys.h"
-#include "kernel/vxlan.h"
+#include "kernel/netlink_tunnels.h"
+#include "kernel/netlink_vlans.h"
 #include "network/config.h"
 #include "network/dnsmasq.h"
 #include "network/firewall.h"
@@ -141,14 +142,20 @@ Status ensureAddresses(const Network &network, const BridgeConfig &config)
 
 std::string tunnelLink(const std::string &bridge, const std::string &name) { return bridge + "-" + name; }
 
+Status createTunnel(const std::string &link, const Tunnel &tunnel)
+{
+    if (tunnel.protocol == "gre")
+        return netlink::createGre({link, *tunnel.local, *tunnel.remote});
+    return netlink::createVxlan({link, tunnel.id, tunnel.remote ? *tunnel.remote : *tunnel.group, tunnel.local, tunnel.interface, tunnel.port, tunnel.ttl});
+}
+
 /// One that is there is as it was made: a changed one is taken away first (releaseInterfaces).
 Status ensureTunnels(const Network &network, const BridgeConfig &config)
 {
     for (const auto &[name, tunnel] : config.tunnels) {
         const std::string link = tunnelLink(network.name, name);
         if (!netlink::linkExists(link))
-            TRY_IN("tunnel." + name, netlink::createVxlan({link, tunnel.id, tunnel.remote ? *tunnel.remote : *tunnel.group, tunnel.local,
-                                                           tunnel.interface, tunnel.port, tunnel.ttl}));
+            TRY_IN("tunnel." + name, createTunnel(link, tunnel));
         if (netlink::linkName(TRY(netlink::link(link)).master) != network.name)
             TRY(netlink::setMaster(link, network.name));
         if (TRY(netlink::link(link)).mtu != config.mtu)
@@ -163,10 +170,37 @@ Status deleteTunnels(const std::string &bridge)
 {
     const Result<netlink::Link> own = netlink::link(bridge);
     for (const netlink::Link &link : own ? TRY(netlink::links()) : std::vector<netlink::Link>())
-        if (link.master == own->index && link.kind == "vxlan" && link.name.starts_with(bridge + "-"))
+        if (link.master == own->index && (link.kind == "vxlan" || link.kind.ends_with("gretap")) && link.name.starts_with(bridge + "-"))
             TRY(netlink::deleteLink(link.name));
     return {};
 }
+
+// VLANs
+
+} // namespace
+
+Status checkVlans(const std::string &bridge, bool managed)
+{
+    if (!netlink::linkExists(bridge))
+        return {};
+    const netlink::BridgeFacts facts = TRY(netlink::bridgeFacts(bridge));
+    if (!facts.canFilterVlans)
+        return Error(Code::Unsupported, "This kernel does not filter a bridge's VLANs (CONFIG_BRIDGE_VLAN_FILTERING), which vlan and vlan.tagged of a card need")
+            .hint("give the guests networks of their own");
+    if (!managed && !facts.vlanFiltering)
+        return Error(Code::WrongState, "bridge " + quoted(bridge) + " does not tell VLANs apart")
+            .hint("ip link set " + bridge + " type bridge vlan_filtering 1");
+    return {};
+}
+
+Status keepVlansApart(const std::string &bridge, bool managed)
+{
+    TRY(checkVlans(bridge, managed));
+    return netlink::linkExists(bridge) && !TRY(netlink::bridgeFacts(bridge)).vlanFiltering ? netlink::filterVlans(bridge) : Status();
+}
+
+namespace
+{
 
 // Sysctls of the bridge
 

@@ -42,6 +42,7 @@ struct Forward {
 struct Acl {
     std::string name;
     std::vector<StringMap> ingress, egress;
+    bool operator==(const Acl &) const = default;
 };
 
 /// A network and where its files lie.
@@ -57,6 +58,10 @@ struct Network {
 /// Under a millisecond when nothing is to be done. Unsupported naming the package where dnsmasq is missing. A kernel without
 /// nf_tables goes without NAT and firewall rules: diagnose() says so.
 Status ensureUp(const Network &network);
+/// A guest is to be a port of some VLAN of it. One of ours tells VLANs apart from then on, one of the host's must do so already.
+/// Unsupported: this kernel has no such filter. Nothing where there is no such bridge.
+Status checkVlans(const std::string &bridge, bool managed);
+Status keepVlansApart(const std::string &bridge, bool managed);
 /// The part of it that others undo: rules, where the bridge is there. Nothing where nobody changed any since.
 Status ensureRules(const Network &network);
 // Forwards to one guest, in a table of its own: they come and go with it.

@@ -152,8 +152,6 @@ Status checkInside(const BridgeConfig &config, const std::string &what, const Ad
 
 // Access control lists
 
-enum class Direction { Ingress, Egress };
-
 struct Subject {
     Address first, last; ///< The same: a subnet or an address.
     bool range = false;
@@ -293,25 +291,50 @@ std::string logRule(const std::string &match, const std::string &what)
     return match + " limit rate 10/second burst 20 packets log prefix \"lxmgr acl " + what + ": \"\n";
 }
 
-std::string verdict(const std::string &action) { return action == "allow" ? "accept" : action; }
+std::string verdict(const std::string &action, bool answers) { return action == "allow" ? "accept" : answers ? action : "drop"; }
 
-std::string textOf(const std::string &match, const std::string &name, const Rule &rule)
+std::string textOf(const std::string &match, const std::string &name, const Rule &rule, bool answers)
 {
     std::string text = match;
-    if (rule.family() != AF_UNSPEC)
-        text += rule.family() == AF_INET ? " meta nfproto ipv4" : " meta nfproto ipv6";
+    if (rule.family() != AF_UNSPEC) // meta nfproto is "bridge" of frames
+        text += rule.family() == AF_INET ? " meta protocol ip" : " meta protocol ip6";
     if (!rule.source.empty())
         text += " " + word(rule.family()) + " saddr " + setOf(rule.source);
     if (!rule.destination.empty())
         text += " " + word(rule.family()) + " daddr " + setOf(rule.destination);
     text += protocolText(rule);
-    return (rule.logged ? logRule(text, name) : "") + text + " " + verdict(rule.action) + "\n";
+    return (rule.logged ? logRule(text, name) : "") + text + " " + verdict(rule.action, answers) + "\n";
 }
 
 /// What guests go in by is what the bridge goes out by.
 std::string matchOf(Direction direction, const std::string &bridge)
 {
     return std::string("  ") + (direction == Direction::Ingress ? "oifname" : "iifname") + " \"" + bridge + "\"";
+}
+
+/// What goes in one direction, and what is done with it where no list says.
+struct Way {
+    Direction direction;
+    std::string match;
+    Otherwise otherwise;
+};
+
+Result<std::string> listsText(const std::vector<Way> &ways, const std::vector<Acl> &acls, bool answers)
+{
+    std::string text;
+    // Across all lists: what is dropped, then what is rejected, then what is let through.
+    for (const std::string_view action : {"drop", "reject", "allow"})
+        for (const Acl &acl : acls)
+            for (const Way &way : ways)
+                for (const StringMap &row : way.direction == Direction::Ingress ? acl.ingress : acl.egress) {
+                    const Rule rule = TRY_IN("network ACL " + quoted(acl.name), parseRule(row));
+                    if (rule.enabled && rule.action == action)
+                        text += textOf(way.match, acl.name, rule, answers);
+                }
+    for (const Way &way : ways)
+        text += (way.otherwise.logged ? logRule(way.match, "default") : "") + way.match + " " +
+                verdict(config::Codec<config::AclAction>::format(way.otherwise.action), answers) + "\n";
+    return text;
 }
 
 } // namespace
@@ -356,17 +379,9 @@ Status checkForward(const BridgeConfig &config, const Forward &forward)
     return {};
 }
 
-Status checkAclName(const std::string &name)
-{
-    const auto good = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.'; };
-    if (name.empty() || name.size() > 63 || !std::isalpha(static_cast<unsigned char>(name.front())) || !std::ranges::all_of(name, good))
-        return invalid("Network ACL name " + quoted(name) + " is not 1 to 63 of letters, digits, \"-_.\", starting with a letter");
-    return {};
-}
-
 Status checkAcl(const Acl &acl)
 {
-    TRY(checkAclName(acl.name));
+    TRY(config::checkAclName(acl.name));
     for (const auto &[rules, direction] : {std::pair{&acl.ingress, "ingress"}, {&acl.egress, "egress"}}) {
         if (rules->size() > kMostRules)
             return invalid(std::string(direction) + ": more than " + std::to_string(kMostRules) + " rules");
@@ -401,26 +416,26 @@ Result<std::string> forwardRules(const std::vector<Forward> &forwards)
     return text + rest;
 }
 
-Result<std::string> aclRules(const std::string &bridge, const BridgeConfig &config, const std::vector<Acl> &acls)
+Result<std::string> borderRules(const std::string &bridge, const BridgeConfig &config, const std::vector<Acl> &acls)
 {
     // Answers, and what IPv6 does not work without.
-    std::string text = "  ct state established,related accept\n"
-                       "  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, "
-                       "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept\n"
-                       "  udp sport 67 udp dport 68 accept\n  udp sport 547 udp dport 546 accept\n";
-    // Across all lists: what is dropped, then what is rejected, then what is let through.
-    for (const std::string_view action : {"drop", "reject", "allow"})
-        for (const Acl &acl : acls)
-            for (const auto &[rules, direction] : {std::pair{&acl.ingress, Direction::Ingress}, {&acl.egress, Direction::Egress}})
-                for (const StringMap &row : *rules) {
-                    const Rule rule = TRY_IN("network ACL " + quoted(acl.name), parseRule(row));
-                    if (rule.enabled && rule.action == action)
-                        text += textOf(matchOf(direction, bridge), acl.name, rule);
-                }
-    for (const auto &[otherwise, direction] : {std::pair{&config.aclIngress, Direction::Ingress}, {&config.aclEgress, Direction::Egress}})
-        text += (otherwise->logged ? logRule(matchOf(direction, bridge), "default") : "") + matchOf(direction, bridge) + " " +
-                verdict(otherwise->action) + "\n";
-    return text;
+    const std::string always = "  ct state established,related accept\n"
+                               "  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, nd-router-advert, "
+                               "mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } accept\n"
+                               "  udp sport 67 udp dport 68 accept\n  udp sport 547 udp dport 546 accept\n";
+    return always + TRY(listsText({{Direction::Ingress, matchOf(Direction::Ingress, bridge), config.aclIngress},
+                                   {Direction::Egress, matchOf(Direction::Egress, bridge), config.aclEgress}}, acls, true));
+}
+
+Result<std::string> cardRules(Direction direction, const std::vector<Acl> &acls, const Otherwise &otherwise, bool answers)
+{
+    const bool in = direction == Direction::Ingress;
+    const std::string always = std::string("  ct state established,related accept\n") +
+                               "  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, " +
+                               (in ? "nd-router-advert, mld-listener-query, " : "") + "mld-listener-report, mld-listener-done, mld2-listener-report } accept\n" +
+                               (in ? "  udp sport 67 udp dport 68 accept\n  udp sport 547 udp dport 546 accept\n"
+                                   : "  udp sport 68 udp dport 67 accept\n  udp sport 546 udp dport 547 accept\n");
+    return always + TRY(listsText({{direction, " ", otherwise}}, acls, answers));
 }
 
 } // namespace lxmgr::network

@@ -21,14 +21,18 @@ Status checkForward(const BridgeConfig &config, const Forward &forward);
 Result<std::string> listenAddress(const BridgeConfig &config, const std::string &text);
 /// Invalid or Unsupported: "egress rule 2: action: …".
 Status checkAcl(const Acl &acl);
-/// Letters, digits, "-_.", as in a log's line.
-Status checkAclName(const std::string &name);
 
 /// Whether what arrives for a port of its address goes on by it: by one of its ports, or to what it has for all others.
 bool takes(const Forward &forward, std::string_view protocol, unsigned port);
 /// Lines for a chain of type nat at prerouting or output.
 Result<std::string> forwardRules(const std::vector<Forward> &forwards);
+
+/// As seen by guests.
+enum class Direction { Ingress, Egress };
 /// The body of the chain that packets to and from the bridge go through.
-Result<std::string> aclRules(const std::string &bridge, const BridgeConfig &config, const std::vector<Acl> &acls);
+Result<std::string> borderRules(const std::string &bridge, const BridgeConfig &config, const std::vector<Acl> &acls);
+/// The body of the chain that what goes in one direction of a guest's card passes. `answers`: a reject may answer there; else it drops.
+/// Names and addresses can be asked for, and neighbours found; not so that the guest offers such itself.
+Result<std::string> cardRules(Direction direction, const std::vector<Acl> &acls, const Otherwise &otherwise, bool answers);
 
 } // namespace lxmgr::network

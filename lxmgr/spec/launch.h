@@ -142,6 +142,10 @@ struct Nic {
     std::uint32_t hostTable4 = 0, hostTable6 = 0; ///< Routing tables that get the routes, too; 0: none.
     std::uint32_t queueLength = 0;                ///< Packets that may wait at either end; 0: the kernel's.
     bool hairpin = false;                  ///< What it sends may come back to it: it is reached by addresses of the host, from itself too.
+    static constexpr std::uint32_t kNoVlan = 4095;
+    std::uint32_t vlan = 0;           ///< Of frames without a tag; kNoVlan: such are dropped; 0: as of any port of the bridge.
+    std::vector<std::uint32_t> vlans; ///< Of frames with a tag.
+    bool hasVlans() const { return vlan != 0 || !vlans.empty(); }
     // Known when it is plugged in.
     std::uint32_t index = 0; ///< Inside, of a card with no end on the host; 0: not known.
     std::string hostMac;     ///< Physical: what it had on the host, and gets back.

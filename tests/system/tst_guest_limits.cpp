@@ -22,6 +22,8 @@ private slots:
     void guestsAreSpreadOverTheCpus();
     void nodesAreKept();
     void softMemoryMayBeExceeded();
+    void swapIsWhatAGuestMayHaveBeside_data();
+    void swapIsWhatAGuestMayHaveBeside();
     void memoryMayBeAPartOfTheHosts();
     void cpuSharesCountUnderContention_data();
     void cpuSharesCountUnderContention();
@@ -375,6 +377,32 @@ void TestLimits::softMemoryMayBeExceeded()
     QCOMPARE(inside("t1", {"/probe", "eat", "150"}), QByteArray("ate"));
     must({"config", "set", "t1", "limits.memory.enforce=hard"});
     RUN_ENDS(exec("t1", {"/probe", "eat", "200"}), 137);
+}
+
+void TestLimits::swapIsWhatAGuestMayHaveBeside_data()
+{
+    QTest::addColumn<QString>("swap");
+    QTest::addColumn<int>("ends"); // what takes 100 MiB where 64 are memory
+    QTest::newRow("as much as there is") << "true" << 0;
+    QTest::newRow("enough") << "128MiB" << 0;
+    QTest::newRow("too little") << "8MiB" << 137;
+    QTest::newRow("none") << "false" << 137;
+}
+
+void TestLimits::swapIsWhatAGuestMayHaveBeside()
+{
+    QFETCH(QString, swap);
+    QFETCH(int, ends);
+    QFile meminfo("/proc/meminfo");
+    QVERIFY(meminfo.open(QIODevice::ReadOnly));
+    if (QRegularExpression("SwapFree:\\s+(\\d+)").match(QString::fromUtf8(meminfo.readAll())).captured(1).toLongLong() < 128 * 1024)
+        QSKIP("this host has less than 128 MiB of free swap, and a test turns on none");
+    launch("t1", {"-c", "limits.memory=64MiB", "-c", "limits.memory.swap=" + swap});
+    giveProbe("t1");
+    RUN_ENDS(exec("t1", {"/probe", "eat", "100"}), ends);
+    // On a guest that runs, the other way.
+    must({"config", "set", "t1", QString("limits.memory.swap=") + (ends == 0 ? "false" : "true")});
+    RUN_ENDS(exec("t1", {"/probe", "eat", "100"}), ends == 0 ? 137 : 0);
 }
 
 void TestLimits::memoryMayBeAPartOfTheHosts()

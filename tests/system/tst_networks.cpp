@@ -391,7 +391,8 @@ void TestNetworks::whatCannotBeIsRefused_data()
     row("a type", {"net1", "--type", "ovn"}, 9, "ovn");
     row("an unknown key", {"net1", "ipv4.adress=none"}, 4, "ipv4.address");
     row("a key of others", {"net1", "bgp.ipv4.nexthop=1.2.3.4"}, 9, "bgp.ipv4.nexthop");
-    row("a tunnel of another kind", {"net1", "tunnel.a.protocol=gre"}, 9, "tunnel.a.protocol");
+    row("a tunnel of another kind", {"net1", "tunnel.a.protocol=ipip"}, 4, "tunnel.a.protocol");
+    row("a tunnel to nowhere", {"net1", "tunnel.a.protocol=gre", "tunnel.a.local=192.0.2.1"}, 4, "needs remote");
     row("half a tunnel", {"net1", "tunnel.a.protocol=vxlan", "tunnel.a.remote=192.0.2.1"}, 4, "local");
     row("too long a tunnel", {"network7", "tunnel.sevenlet.protocol=vxlan", "tunnel.sevenlet.local=192.0.2.2", "tunnel.sevenlet.remote=192.0.2.1"}, 4, "network7-sevenlet");
     row("no prefix", {"net1", "ipv4.address=10.1.2.1"}, 4, "prefix");

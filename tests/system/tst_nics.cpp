@@ -48,6 +48,7 @@ private slots:
     void whatIsSpoofedDoesNotComeThrough();
     void filtersStayInForce();
     void isolatedPortsDoNotReachEachOther();
+    void vlansAreApart();
     void priorityGoesWithWhatTheGuestSends();
     void priorityAloneNeedsNoTableForBridges();
     void profilesBringCards();
@@ -583,6 +584,57 @@ void TestNics::filtersStayInForce()
 }
 
 /// What leaves the host's end of t2's card and what the host routes on, counted by the priority it has there.
+void TestNics::vlansAreApart()
+{
+    must({"network", "create", "net1", "ipv4.address=10.77.0.1/24", "ipv6.address=none"});
+    const QString device = "lan,type=nic,network=net1,name=lan0,host_name=lan-%1,";
+    // One of the host's is not changed for it.
+    RUN_OK(run({"ip", "link", "add", "br9", "type", "bridge"}));
+    const bool can = run({"ip", "-d", "link", "show", "br9"}).out.contains("vlan_default_pvid");
+    const QByteArray others = refusal({"init", "busybox", "t9", "-d", "lan,type=nic,nictype=bridged,parent=br9,vlan=5"});
+    RUN_OK(run({"ip", "link", "delete", "br9"}));
+    if (!can) {
+        QVERIFY2(others.contains("device 'lan'") && others.contains("CONFIG_BRIDGE_VLAN_FILTERING"), others);
+        launch("t1", {"-d", device.arg("t1") + "mtu=1400"});
+        const QByteArray before = m_box.text({"config", "show", "t1"});
+        const QByteArray told = refusal({"config", "device", "set", "t1", "lan", "vlan=5"});
+        QVERIFY2(told.contains("CONFIG_BRIDGE_VLAN_FILTERING"), told);
+        QCOMPARE(m_box.text({"config", "show", "t1"}), before);
+        QSKIP("this kernel does not filter VLANs: that it is refused was seen");
+    }
+    QVERIFY2(others.contains("br9") && others.contains("vlan_filtering 1"), others);
+    const auto addressed = [&](const QString &name, const QString &vlan) {
+        launch(name, {"-d", device.arg(name) + vlan});
+        const QString own = "10.9.0." + name.mid(1);
+        QCOMPARE(guest(name, "ip addr add " + own + "/24 dev lan0; ip link set lan0 up"), "");
+    };
+    const auto reachesNot = [&](const QString &name, const QString &address) { return !exec(name, {"ping", "-c", "1", "-W", "1", address}).ok(); };
+    addressed("t1", "vlan=5");
+    addressed("t2", "vlan=5");
+    addressed("t3", "vlan=6");
+    addressed("t4", "mtu=1400"); // of the bridge's own
+    QVERIFY(reaches("t1", "10.9.0.2"));
+    QVERIFY(reachesNot("t3", "10.9.0.1") && reachesNot("t4", "10.9.0.1") && reachesNot("t3", "10.9.0.4"));
+    QCOMPARE(guest("t4", "ip addr add 10.77.0.200/24 dev lan0"), "");
+    QVERIFY(reaches("t4", "10.77.0.1")); // the host is of that, too
+    // On the card that it has.
+    const QByteArray index = guest("t3", "cat /sys/class/net/lan0/ifindex");
+    must({"config", "device", "set", "t3", "lan", "vlan=5"});
+    QVERIFY(reaches("t3", "10.9.0.1"));
+    must({"config", "device", "unset", "t3", "lan", "vlan"});
+    QVERIFY(reaches("t3", "10.9.0.4"));
+    QVERIFY(reachesNot("t3", "10.9.0.1"));
+    QCOMPARE(guest("t3", "cat /sys/class/net/lan0/ifindex"), index);
+    // With tags, and nothing without.
+    must({"config", "device", "set", "t3", "lan", "vlan=none", "vlan.tagged=5,7-8"});
+    QVERIFY(reachesNot("t3", "10.9.0.4"));
+    QVERIFY(host("bridge -c=never vlan show dev lan-t3").endsWith("5 7-8") || host("bridge -c=never vlan show dev lan-t3").endsWith("5 7 8"));
+    RUN_OK(run({"nsenter", "-t", QString::number(m_box.initPid("t3")), "-n", "sh", "-c",
+                "ip addr flush dev lan0 && ip link add link lan0 name lan0.5 type vlan id 5 && ip addr add 10.9.0.3/24 dev lan0.5 && ip link set lan0.5 up"}));
+    QVERIFY(reaches("t3", "10.9.0.1"));
+    QVERIFY(reachesNot("t3", "10.9.0.4"));
+}
+
 void TestNics::priorityGoesWithWhatTheGuestSends()
 {
     must({"network", "create", "lxmgrt2", "ipv4.address=10.77.9.1/24", "ipv6.address=none"});

@@ -109,7 +109,7 @@ private slots:
         row("bridge.external_interfaces", "vlan7/eth0/7", Code::Unsupported);
         row("raw.dnsmasq", "server=1.2.3.4\x01");
         row("tunnel.a.id", "16777216");
-        row("tunnel.a.protocol", "gre", Code::Unsupported);
+        row("tunnel.a.protocol", "ipip");
         row("tunnel.a.colour", "red");
         row("tunnel.twelveletter.id", "1");
         row("tunnel.a.remote", "10.1.2.3/24");
@@ -153,6 +153,15 @@ private slots:
         QVERIFY(refused("tunnel.a.local", ""));
         QVERIFY(refused("tunnel.b.protocol", "vxlan"));
         QVERIFY(refused("tunnel.b.id", "1"));
+        QVERIFY(refused("tunnel.a.protocol", "gre")); // it has no id
+        QVERIFY(refused("tunnel.b.protocol", "gre")); // to where?
+        Config gre = good();
+        gre.insert({{"tunnel.a.protocol", "gre"}, {"tunnel.a.local", "192.0.2.1"}, {"tunnel.a.remote", "192.0.2.2"}});
+        QCOMPARE(parseConfig(gre)->mtu, 1462U);
+        gre["tunnel.a.local"] = "fd42::1";
+        VERIFY_FAILS(Code::Invalid, parseConfig(gre));
+        gre["tunnel.a.remote"] = "fd42::2";
+        QCOMPARE(parseConfig(gre)->mtu, 1434U);
         config.insert({{"tunnel.b.protocol", "vxlan"}, {"tunnel.b.interface", "eth0"}});
         QCOMPARE(parseConfig(config)->tunnels.at("b").group->text(), std::string("239.0.0.1"));
     }
@@ -380,15 +389,52 @@ private slots:
         const StringMap off{{"action", "reject"}, {"protocol", "icmp4"}, {"icmp_type", "8"}, {"state", "disabled"}};
         const StringMap ping{{"action", "reject"}, {"protocol", "icmp4"}, {"icmp_type", "8"}};
         const std::string text = *firewall::rules({"br0", config, "", {}, {{"web", {allow, drop, off}, {ping}}}}, *parseConfig(config));
-        const std::string matched = "  oifname \"br0\" meta nfproto ipv4 ip saddr { 192.0.2.0/24, 198.51.100.5-198.51.100.9 } ";
+        const std::string matched = "  oifname \"br0\" meta protocol ip ip saddr { 192.0.2.0/24, 198.51.100.5-198.51.100.9 } ";
         const std::string order = matched + "limit rate 10/second burst 20 packets log prefix \"lxmgr acl web: \"\n" + matched + "drop\n"
-                                  "  iifname \"br0\" meta nfproto ipv4 meta l4proto icmp icmp type 8 reject\n"
+                                  "  iifname \"br0\" meta protocol ip meta l4proto icmp icmp type 8 reject\n"
                                   "  oifname \"br0\" meta l4proto tcp tcp dport { 80, 443 } accept\n"
                                   "  oifname \"br0\" limit rate 10/second burst 20 packets log prefix \"lxmgr acl default: \"\n"
                                   "  oifname \"br0\" reject\n"
                                   "  iifname \"br0\" accept\n";
         QVERIFY2(text.find(order) != std::string::npos, text.c_str());
         QVERIFY2(text.find("iifname \"br0\" jump acl") != std::string::npos, text.c_str());
+    }
+
+    void listTextOfCards()
+    {
+        PortFilter card;
+        card.port = "veth1";
+        card.acls = {"web"};
+        card.lists = {{"web", {{{"action", "reject"}, {"protocol", "tcp"}, {"destination_port", "22"}}}, {{{"action", "allow"}, {"destination", "fd42::/64"}}}}};
+        card.egress.action = config::AclAction::Drop;
+        card.ingress.logged = true;
+        QVERIFY(!card.empty() && !card.checks());
+        const auto holds = [](const std::string &text, std::initializer_list<const char *> parts) {
+            std::size_t at = 0;
+            for (const char *part : parts)
+                if ((at = text.find(part, at)) == std::string::npos)
+                    return false;
+            return true;
+        };
+        const std::string routed = *filters::rules("default/t1", {card}, filters::Families::Both);
+        QVERIFY2(routed.find("table bridge lxmgr_nics_3adefault_2ft1 {") == std::string::npos, routed.c_str());
+        QVERIFY2(holds(routed, {"table inet lxmgr_nics_3adefault_2ft1 {", "chain from0 {", "ct state established,related accept", "udp sport 68 udp dport 67 accept",
+                                "meta protocol ip6 ip6 daddr { fd42::/64 } accept\n  drop\n }", "chain to0 {", "meta l4proto tcp tcp dport { 22 } reject\n",
+                                "log prefix \"lxmgr acl default: \"\n  reject\n }", "hook input priority filter", "iifname \"veth1\" jump from0",
+                                "hook forward priority filter", "iifname \"veth1\" jump from0", "oifname \"veth1\" jump to0", "hook output priority filter",
+                                "oifname \"veth1\" jump to0"}), routed.c_str());
+        card.bridge = "br0";
+        card.servers = {"10.20.0.1", "fd42::1"};
+        const std::string bridged = *filters::rules("default/t1", {card}, filters::Families::Both);
+        QVERIFY2(holds(bridged, {"table bridge lxmgr_nics_3adefault_2ft1 {", "chain from0 {", "ether type arp accept", "ether type != { ip, ip6 } drop",
+                                 "ip daddr 10.20.0.1 udp dport 53 accept", "ip6 daddr fd42::1 tcp dport 53 accept", "chain to0 {",
+                                 "tcp dport { 22 } drop\n", "  drop\n }", "hook prerouting priority 0", "iifname \"veth1\" jump from0",
+                                 "hook postrouting priority 0", "oifname \"veth1\" jump to0"}), bridged.c_str());
+        // A guest offers neither addresses nor routers by being let through everywhere.
+        const std::string from = bridged.substr(bridged.find("chain from0"), bridged.find("chain to0") - bridged.find("chain from0"));
+        QVERIFY2(from.find("nd-router-advert") == std::string::npos && from.find("sport 67") == std::string::npos, from.c_str());
+        card.port = "veth1\" accept";
+        VERIFY_FAILS(Code::Invalid, filters::rules("default/t1", {card}, filters::Families::Both));
     }
 
     void serverArguments()

@@ -1,4 +1,5 @@
-// VXLAN (RFC 7348): Ethernet in UDP, to one other host or to a multicast group.
+// Ways to the same network on other hosts: VXLAN (RFC 7348), Ethernet in UDP to one other host or a multicast group, and Ethernet in
+// GRE (RFC 2784) to one other host.
 #pragma once
 
 #include "kernel/netlink.h"
@@ -20,5 +21,13 @@ struct Vxlan {
 /// Made down. AlreadyExists when the name is taken, or another one of this host has id and port. Unsupported where the kernel
 /// has none. Source: linux/if_link.h, IFLA_VXLAN_*.
 Status createVxlan(const Vxlan &vxlan);
+
+struct Gre {
+    std::string name;
+    Address local, remote; ///< Of one family.
+};
+/// Made down. AlreadyExists when the name is taken, or another one of this host leads there. Unsupported where the kernel has none.
+/// Source: linux/if_tunnel.h, IFLA_GRE_*.
+Status createGre(const Gre &gre);
 
 } // namespace lxmgr::netlink

@@ -1,0 +1,23 @@
+// VLANs of bridges (IEEE 802.1Q) by rtnetlink(7): whether a bridge tells them apart, and which each port is of. As bridge(8), vlan.
+#pragma once
+
+#include "kernel/netlink.h"
+
+#include <cstdint>
+
+namespace lxmgr::netlink
+{
+
+inline constexpr std::uint32_t kMostVlan = 4094;
+
+/// Which frames a port lets through.
+struct PortVlans {
+    std::uint32_t untagged = 0;        ///< What frames without a tag are of; 0: such are dropped.
+    std::vector<std::uint32_t> tagged; ///< 1 to kMostVlan.
+};
+/// In place of all it was of. Unsupported where the kernel has no such filter (CONFIG_BRIDGE_VLAN_FILTERING).
+Status setPortVlans(const std::string &port, const PortVlans &vlans);
+/// The bridge keeps frames to their VLANs from now on.
+Status filterVlans(const std::string &bridge);
+
+} // namespace lxmgr::netlink
