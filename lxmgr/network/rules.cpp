@@ -432,7 +432,8 @@ Result<std::string> cardRules(Direction direction, const std::vector<Acl> &acls,
     const bool in = direction == Direction::Ingress;
     const std::string always = std::string("  ct state established,related accept\n") +
                                "  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, " +
-                               (in ? "nd-router-advert, mld-listener-query, " : "") + "mld-listener-report, mld-listener-done, mld2-listener-report } accept\n" +
+                               (in ? "nd-router-advert, mld-listener-query, " : "") +
+                               "mld-listener-report, mld-listener-done, mld2-listener-report } accept\n" +
                                (in ? "  udp sport 67 udp dport 68 accept\n  udp sport 547 udp dport 546 accept\n"
                                    : "  udp sport 68 udp dport 67 accept\n  udp sport 546 udp dport 547 accept\n");
     return always + TRY(listsText({{direction, " ", otherwise}}, acls, answers));

@@ -57,6 +57,8 @@ private:
 /// "The world" is a network namespace beyond this one, where 198.51.100.2 answers on port 7070.
 void TestFirewalls::prepare()
 {
+    // With the kernel's GRE come links of its own into every namespace, now and not in the middle of a test.
+    (void)run({"unshare", "-n", "ip", "link", "add", "far0", "type", "gretap", "local", "192.0.2.1", "remote", "192.0.2.2"});
     m_world.start("unshare", {"-n", "sleep", "1000"});
     QVERIFY(m_world.waitForStarted());
     const QString pid = QString::number(m_world.processId());
