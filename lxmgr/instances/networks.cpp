@@ -546,11 +546,14 @@ Status Networks::checkFilters(const config::Device &device, const std::vector<co
     const auto *nic = device.as<config::NicDevice>();
     const auto same = [&](const config::Device &old) {
         const auto *was = old.as<config::NicDevice>();
-        return was && was->acls == nic->acls && was->kind() == nic->kind();
+        return was && was->kind() == nic->kind() && was->network == nic->network && was->parent == nic->parent && was->acls == nic->acls &&
+               was->vlan == nic->vlan && was->taggedVlans == nic->taggedVlans;
     };
-    if (nic && (nic->vlan || nic->taggedVlans))
+    if (!nic || std::ranges::any_of(before, same))
+        return {};
+    if (nic->vlan || nic->taggedVlans)
         TRY(network::checkVlans(nic->network ? nic->network->text : nic->parent ? nic->parent->text : "", nic->network.has_value()));
-    if (!nic || !nic->acls || std::ranges::any_of(before, same))
+    if (!nic->acls)
         return {};
     for (const std::string &name : nic->acls->items)
         TRY(aclOf(store::kDefaultProject, name));
