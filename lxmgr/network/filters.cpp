@@ -200,7 +200,8 @@ Status checkBridgeLists()
     if (firewall::change("add table bridge lxmgr_probe\nadd chain bridge lxmgr_probe p { type filter hook prerouting priority 0; }\n"
                          "add rule bridge lxmgr_probe p ct state established accept\ndelete table bridge lxmgr_probe\n"))
         return {};
-    return Error(Code::Unsupported, "This kernel does not follow connections through a bridge (nf_conntrack_bridge), which security.acls of a card at one needs")
+    return Error(Code::Unsupported, "This kernel does not follow connections through a bridge (nf_conntrack_bridge), which security.acls of "
+                                    "a card at one needs")
         .hint("set security.acls of the network, for what crosses its border, or give the guest a card with nictype=routed");
 }
 
@@ -226,7 +227,9 @@ bool present(const std::string &owner, const std::vector<PortFilter> &filters)
     if (filters.empty())
         return has("bridge", "in") || has("bridge", "listsin") || has("inet", "forward") || has("inet", "listsin");
     const bool marks = std::ranges::any_of(filters, [](const PortFilter &filter) { return filter.priority != 0; });
-    const bool looks = std::ranges::any_of(filters, [](const PortFilter &filter) { return filter.checks() || (filter.priority != 0 && !filter.bridge.empty()); });
+    const bool looks = std::ranges::any_of(filters, [](const PortFilter &filter) {
+        return filter.checks() || (filter.priority != 0 && !filter.bridge.empty());
+    });
     return (!looks || has("bridge", "in")) && (!marks || has("inet", "forward")) &&
            (std::ranges::none_of(filters, &hasBridgeLists) || has("bridge", "listsin")) &&
            (std::ranges::none_of(filters, &hasLists) || has("inet", "listsin"));

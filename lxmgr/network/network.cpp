@@ -185,7 +185,8 @@ Status checkVlans(const std::string &bridge, bool managed)
         return {};
     const netlink::BridgeFacts facts = TRY(netlink::bridgeFacts(bridge));
     if (!facts.canFilterVlans)
-        return Error(Code::Unsupported, "This kernel does not filter a bridge's VLANs (CONFIG_BRIDGE_VLAN_FILTERING), which vlan and vlan.tagged of a card need")
+        return Error(Code::Unsupported, "This kernel does not filter a bridge's VLANs (CONFIG_BRIDGE_VLAN_FILTERING), which vlan and "
+                                        "vlan.tagged of a card need")
             .hint("give the guests networks of their own");
     if (!managed && !facts.vlanFiltering)
         return Error(Code::WrongState, "bridge " + quoted(bridge) + " does not tell VLANs apart")
