@@ -107,13 +107,16 @@ void TestFirewalls::serve(const QString &name, int port, const QString &word)
     QVERIFY(Sandbox::eventually([&] { return inside(name, {"netstat", "-ltn"}).contains(":" + QByteArray::number(port)); }));
 }
 
+/// Rules that the programs themselves made, as they were printed where these ran.
 Run TestFirewalls::load(const QString &file)
 {
     QFile text(Sandbox::sourceDir() + "/tests/data/firewalls/" + file);
     RunOptions options;
     if (text.open(QIODevice::ReadOnly))
         options.input = text.readAll();
-    return file.endsWith(".nft") ? run({"nft", "-f", "-"}, options) : run({"iptables-nft-restore"}, options);
+    const Run done = run(file.endsWith(".nft") ? QStringList{"nft", "-f", "-"} : QStringList{file.section('.', 1) + "-nft-restore"}, options);
+    const QString six = QString(file).replace(".iptables", ".ip6tables");
+    return done.ok() && six != file && QFile::exists(Sandbox::sourceDir() + "/tests/data/firewalls/" + six) ? load(six) : done;
 }
 
 void TestFirewalls::unload()
@@ -480,7 +483,7 @@ void TestFirewalls::guestsStayConnected()
     unload();
     RUN_OK(load(file));
     QVERIFY(reaches("t1"));
-    QCOMPARE(doctor(), QByteArrayList());
+    QVERIFY(Sandbox::eventually([&] { return doctor().isEmpty(); })); // it lets pass some before ours are in it
     // iptables still understands its own table, and takes changes.
     if (file.endsWith(".iptables")) {
         const Run listed = run({"iptables-nft", "-S"});
