@@ -111,7 +111,8 @@ std::set<std::string> listsOf(const DeviceMap &devices)
 Status Networks::checkAclUnused(const std::string &name)
 {
     std::vector<std::string> users;
-    for (const std::string &network : TRY(aclUsers())[name])
+    auto networks = TRY(aclUsers());
+    for (const std::string &network : networks[name])
         users.push_back("network " + quoted(network));
     for (const store::Instance &row : TRY(store::listInstances(m_db, "")))
         if (listsOf(row.devices).contains(name))
