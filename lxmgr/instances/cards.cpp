@@ -131,12 +131,13 @@ Status Manager::filterNics(const InstanceKey &key, const std::vector<NicPlan> &n
 {
     std::vector<network::PortFilter> filters;
     for (const NicPlan &nic : nics)
-        if (nic.card.hasVlans())
-            TRY_IN("device " + quoted(nic.card.device), network::keepVlansApart(nic.card.bridge, !nic.network.empty()));
-    for (const NicPlan &nic : nics)
         if (!nic.filter.empty())
             filters.push_back(nic.filter);
-    return m_s.networks.setFilters(key.project + "/" + key.name, filters);
+    TRY(m_s.networks.setFilters(key.project + "/" + key.name, filters));
+    for (const NicPlan &nic : nics)
+        if (nic.card.hasVlans())
+            TRY_IN("device " + quoted(nic.card.device), network::keepVlansApart(nic.card.bridge, !nic.network.empty()));
+    return {};
 }
 
 Lent Manager::lentCards(const config::Effective &effective)
