@@ -1,6 +1,7 @@
 // One key against a table of rows: typed, or refused by its name.
 #pragma once
 
+#include "config/findings.h"
 #include "config/key_names.h"
 #include "config/keys.h"
 
@@ -25,6 +26,18 @@ Status parseKeyOf(Owner &config, std::span<const Key<Owner>> rows, const std::st
     if (!value.empty())
         TRY_IN(name, row->field.parse(config, suffix, value));
     return {};
+}
+
+/// All keys of a map by `parse`, called with a Config, name and value; what is wrong with them is in `findings`. Invalid: too many.
+template <class Config, class Parse> Result<Config> parseKeys(const StringMap &keys, Findings &findings, const Parse &parse)
+{
+    constexpr std::size_t kMost = 1024;
+    if (keys.size() > kMost)
+        return Error(Code::Invalid, "more than " + std::to_string(kMost) + " keys");
+    Config typed;
+    for (const auto &[name, value] : keys)
+        findings.add(parse(typed, name, value));
+    return typed;
 }
 
 } // namespace lxmgr::config

@@ -125,12 +125,6 @@ std::string Codec<Ipv6Subnets>::format(const Ipv6Subnets &value) { return join(v
 
 namespace
 {
-constexpr std::pair<std::string_view, MacvlanMode> kMacvlanModes[] = {
-    {"bridge", MacvlanMode::Bridge}, {"vepa", MacvlanMode::Vepa}, {"private", MacvlanMode::Private}, {"passthru", MacvlanMode::Passthru}};
-} // namespace
-
-namespace
-{
 struct RateUnit {
     std::string_view name;
     std::uint64_t factor;
@@ -156,27 +150,22 @@ std::string Codec<BitRate>::format(const BitRate &value)
     return std::to_string(value.bits / unit->factor) + std::string(unit->name);
 }
 
-Result<Gateway> Codec<Gateway>::parse(std::string_view text)
+namespace
 {
-    if (text == "auto")
-        return Gateway::Auto;
-    if (text == "none")
-        return Gateway::None;
-    return bad(text, "is neither auto nor none");
-}
-std::string Codec<Gateway>::format(const Gateway &value) { return value == Gateway::Auto ? "auto" : "none"; }
+constexpr Word<Gateway> kGateways[] = {{"auto", Gateway::Auto}, {"none", Gateway::None}};
+constexpr Word<MacvlanMode> kMacvlanModes[] = {
+    {"bridge", MacvlanMode::Bridge}, {"vepa", MacvlanMode::Vepa}, {"private", MacvlanMode::Private}, {"passthru", MacvlanMode::Passthru}};
+constexpr Word<AclAction> kAclActions[] = {{"allow", AclAction::Allow}, {"drop", AclAction::Drop}, {"reject", AclAction::Reject}};
+} // namespace
 
-Result<MacvlanMode> Codec<MacvlanMode>::parse(std::string_view text)
-{
-    for (const auto &[name, mode] : kMacvlanModes)
-        if (name == text)
-            return mode;
-    return bad(text, "is none of bridge, vepa, private, passthru");
-}
-std::string Codec<MacvlanMode>::format(const MacvlanMode &value)
-{
-    return std::string(std::ranges::find(kMacvlanModes, value, &std::pair<std::string_view, MacvlanMode>::second)->first);
-}
+Result<Gateway> Codec<Gateway>::parse(std::string_view text) { return parseWord(text, kGateways); }
+std::string Codec<Gateway>::format(const Gateway &value) { return formatWord(value, kGateways); }
+
+Result<MacvlanMode> Codec<MacvlanMode>::parse(std::string_view text) { return parseWord(text, kMacvlanModes); }
+std::string Codec<MacvlanMode>::format(const MacvlanMode &value) { return formatWord(value, kMacvlanModes); }
+
+Result<AclAction> Codec<AclAction>::parse(std::string_view text) { return parseWord(text, kAclActions); }
+std::string Codec<AclAction>::format(const AclAction &value) { return formatWord(value, kAclActions); }
 
 namespace
 {
@@ -224,23 +213,5 @@ Result<AclNames> Codec<AclNames>::parse(std::string_view text)
     return list;
 }
 std::string Codec<AclNames>::format(const AclNames &value) { return join(value.items, ","); }
-
-namespace
-{
-constexpr std::pair<std::string_view, AclAction> kAclActions[] = {
-    {"allow", AclAction::Allow}, {"drop", AclAction::Drop}, {"reject", AclAction::Reject}};
-} // namespace
-
-Result<AclAction> Codec<AclAction>::parse(std::string_view text)
-{
-    for (const auto &[name, action] : kAclActions)
-        if (name == text)
-            return action;
-    return bad(text, "is not one of allow, drop, reject");
-}
-std::string Codec<AclAction>::format(const AclAction &value)
-{
-    return std::string(std::ranges::find(kAclActions, value, &std::pair<std::string_view, AclAction>::second)->first);
-}
 
 } // namespace lxmgr::config

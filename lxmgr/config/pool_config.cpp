@@ -4,6 +4,7 @@
 #include "config/documents.h"
 #include "config/findings.h"
 #include "config/key_names.h"
+#include "config/key_parse.h"
 #include "config/pool_keys.h"
 #include "config/volume_config.h"
 
@@ -86,12 +87,9 @@ Result<D> readChecked(std::string_view text, const std::string &file)
 
 Result<PoolConfig> parsePoolConfig(const std::string &driver, const StringMap &config)
 {
-    if (config.size() > 1024)
-        return Error(Code::Invalid, "more than 1024 keys");
-    PoolConfig typed;
     Findings findings;
-    for (const auto &[name, value] : config)
-        findings.add(parseKey(typed, driver, name, value));
+    const auto parse = [&](PoolConfig &into, const std::string &name, const std::string &value) { return parseKey(into, driver, name, value); };
+    PoolConfig typed = TRY(parseKeys<PoolConfig>(config, findings, parse));
     for (const auto &[name, value] : typed.volume)
         findings.add(checkVolumeDefault(name, value));
     findings.add(checkTogether(typed, driver));

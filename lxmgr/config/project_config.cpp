@@ -118,12 +118,8 @@ Result<std::string> folderAbove(const ProjectConfig &project, const std::string 
 
 Result<ProjectConfig> parseProjectConfig(const StringMap &config)
 {
-    if (config.size() > 1024)
-        return Error(Code::Invalid, "more than 1024 keys");
-    ProjectConfig typed;
     Findings findings;
-    for (const auto &[name, value] : config)
-        findings.add(parseKey(typed, name, value));
+    ProjectConfig typed = TRY(parseKeys<ProjectConfig>(config, findings, &parseKey));
     TRY(findings.status());
     return typed;
 }

@@ -91,12 +91,8 @@ std::optional<std::time_t> ServerConfig::keptUntil(std::time_t now) const
 
 Result<ServerConfig> parseServerConfig(const StringMap &config)
 {
-    if (config.size() > 1024)
-        return Error(Code::Invalid, "more than 1024 keys");
-    ServerConfig typed;
     Findings findings;
-    for (const auto &[name, value] : config)
-        findings.add(parseKey(typed, name, value));
+    ServerConfig typed = TRY(parseKeys<ServerConfig>(config, findings, &parseKey));
     TRY(findings.status());
     return typed;
 }

@@ -204,31 +204,20 @@ std::string Codec<MemoryLimit>::format(const MemoryLimit &value)
     return value.percent != 0 ? std::to_string(value.percent) + "%" : formatBytes(value.bytes);
 }
 
-Result<MemoryEnforce> Codec<MemoryEnforce>::parse(std::string_view text)
+namespace
 {
-    if (text == "hard")
-        return MemoryEnforce::Hard;
-    if (text == "soft")
-        return MemoryEnforce::Soft;
-    return bad(text, "is neither hard nor soft");
-}
-std::string Codec<MemoryEnforce>::format(const MemoryEnforce &value)
-{
-    return value == MemoryEnforce::Hard ? "hard" : "soft";
-}
+constexpr Word<MemoryEnforce> kEnforcements[] = {{"hard", MemoryEnforce::Hard}, {"soft", MemoryEnforce::Soft}};
+constexpr Word<ShutdownAction> kShutdownActions[] = {{"stop", ShutdownAction::Stop}, {"force-stop", ShutdownAction::ForceStop}};
+} // namespace
+
+Result<MemoryEnforce> Codec<MemoryEnforce>::parse(std::string_view text) { return parseWord(text, kEnforcements); }
+std::string Codec<MemoryEnforce>::format(const MemoryEnforce &value) { return formatWord(value, kEnforcements); }
 
 Result<ShutdownAction> Codec<ShutdownAction>::parse(std::string_view text)
 {
-    if (text == "stop")
-        return ShutdownAction::Stop;
-    if (text == "force-stop")
-        return ShutdownAction::ForceStop;
-    return bad(text, "is neither stop nor force-stop (stateful-stop needs checkpoints, which are not offered)");
+    return parseWord(text, kShutdownActions, " (stateful-stop needs checkpoints, which are not offered)");
 }
-std::string Codec<ShutdownAction>::format(const ShutdownAction &value)
-{
-    return value == ShutdownAction::Stop ? "stop" : "force-stop";
-}
+std::string Codec<ShutdownAction>::format(const ShutdownAction &value) { return formatWord(value, kShutdownActions); }
 
 Result<MemorySwap> Codec<MemorySwap>::parse(std::string_view text)
 {

@@ -72,12 +72,8 @@ template <class Document> YamlNode commonNode(YamlNode node, const Document &doc
 
 Result<VolumeConfig> parseVolumeConfig(const StringMap &config)
 {
-    if (config.size() > 1024)
-        return Error(Code::Invalid, "more than 1024 keys");
-    VolumeConfig typed;
     Findings findings;
-    for (const auto &[name, value] : config)
-        findings.add(parseKey(typed, name, value));
+    VolumeConfig typed = TRY(parseKeys<VolumeConfig>(config, findings, &parseKey));
     if (!typed.shifted.value_or(true))
         findings.add(Error(Code::Unsupported,
                            "security.shifted: 'false' is not offered: every guest sees the owners in "

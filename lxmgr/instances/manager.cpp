@@ -25,6 +25,12 @@ Result<std::unique_ptr<Manager>> Manager::create(Services services)
     return manager;
 }
 
+Manager::~Manager()
+{
+    if (m_layout)
+        cgroup::removeEmpty(*m_layout, m_s.paths.cgroupBase);
+}
+
 Result<store::Instance> Manager::find(const InstanceKey &key) const
 {
     auto row = store::findInstance(m_s.db, key.project, key.name);

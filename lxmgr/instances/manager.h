@@ -190,6 +190,10 @@ public:
         std::function<void(const InstanceKey &)> serveGuest;
     };
     static Result<std::unique_ptr<Manager>> create(Services services);
+    /// The control group that all instances are in goes with it where none is left in it.
+    ~Manager();
+    Manager(const Manager &) = delete;
+    Manager &operator=(const Manager &) = delete;
 
     // Reading.
     Result<Described> describe(const InstanceKey &key);

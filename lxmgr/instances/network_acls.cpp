@@ -130,11 +130,7 @@ Status Networks::bringUsersUp(const std::string &acl)
     auto users = TRY(aclUsers());
     for (const std::string &name : users[acl])
         TRY(bringUp(TRY(networkOf(TRY(rowOf(name))))));
-    const std::lock_guard lock(m_filtersMutex);
-    for (const auto &[owner, filters] : m_filters)
-        if (std::ranges::any_of(filters, [&](const network::PortFilter &filter) { return std::ranges::find(filter.acls, acl) != filter.acls.end(); }))
-            TRY_IN("instance " + quoted(owner), putFilters(owner, filters));
-    return {};
+    return renewFilters([&](const network::PortFilter &filter) { return std::ranges::find(filter.acls, acl) != filter.acls.end(); });
 }
 
 Status Networks::createAcl(store::NetworkAcl wanted)

@@ -428,17 +428,20 @@ Status Networks::change(const std::string &name, const std::string &description,
     TRY(checkFixedAddresses(wanted));
     for (const network::Forward &forward : wanted.forwards)
         TRY_IN("forward " + quoted(forward.listenAddress), checkForward(row, forward));
+    const auto ofBridge = [&](const network::PortFilter &filter) { return filter.bridge == name; };
     TRY(store::updateNetwork(m_db, row));
     Undo undo;
     undo.add("bring the network back as it was", [&]() -> Status {
         TRY(store::updateNetwork(m_db, before));
         TRY(network::releaseInterfaces(TRY(networkOf(before)), row.config));
         TRY(bringUp(TRY(networkOf(before))));
+        TRY(renewFilters(ofBridge));
         return writeDocument(before);
     });
     TRY(failpoint("network-update.record"));
     TRY(network::releaseInterfaces(TRY(networkOf(row)), before.config));
     TRY(bringUp(TRY(networkOf(row))));
+    TRY(renewFilters(ofBridge)); // they name the addresses that answer for names
     TRY(failpoint("network-update.up"));
     TRY(writeDocument(row));
     undo.keep();
@@ -601,6 +604,15 @@ Status Networks::putFilters(const std::string &owner, std::vector<network::PortF
         return {};
     TRY(network::filters::apply(owner, filters));
     m_filters[owner] = std::move(filters);
+    return {};
+}
+
+Status Networks::renewFilters(const std::function<bool(const network::PortFilter &)> &which)
+{
+    const std::lock_guard lock(m_filtersMutex);
+    for (const auto &[owner, filters] : m_filters)
+        if (std::ranges::any_of(filters, which))
+            TRY_IN("instance " + quoted(owner), putFilters(owner, filters));
     return {};
 }
 

@@ -113,6 +113,8 @@ private:
     /// With the lists that it names. The caller holds m_filtersMutex.
     Result<network::PortFilter> withLists(network::PortFilter filter);
     Status putFilters(const std::string &owner, std::vector<network::PortFilter> filters);
+    /// Of every owner of such a one: with the lists and the network's addresses of now.
+    Status renewFilters(const std::function<bool(const network::PortFilter &)> &which);
     Status checkFilters(const config::Device &device, const std::vector<config::Device> &before) const;
     Result<network::Acl> aclOf(const std::string &project, const std::string &name) const;
     void reassertRules();

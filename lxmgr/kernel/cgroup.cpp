@@ -285,13 +285,21 @@ Status removeFolder(const Fd &parent, const std::string &name, bool unified, Clo
     }
 }
 
-Status removeIn(const Hierarchy &hierarchy, const std::string &path, Clock deadline)
+/// The folder that `path` is in.
+Result<Fd> openParent(const Hierarchy &hierarchy, const std::string &path)
 {
     const std::size_t slash = path.rfind('/');
-    Result<Fd> parent = slash == std::string::npos ? openTop(hierarchy) : openFolder(hierarchy, path.substr(0, slash));
+    return slash == std::string::npos ? openTop(hierarchy) : openFolder(hierarchy, path.substr(0, slash));
+}
+
+std::string lastOf(const std::string &path) { return path.substr(path.rfind('/') + 1); }
+
+Status removeIn(const Hierarchy &hierarchy, const std::string &path, Clock deadline)
+{
+    Result<Fd> parent = openParent(hierarchy, path);
     if (!parent && parent.error().errnum == ENOENT)
         return {};
-    return removeFolder(TRY(std::move(parent)), path.substr(slash + 1), hierarchy.unified, deadline);
+    return removeFolder(TRY(std::move(parent)), lastOf(path), hierarchy.unified, deadline);
 }
 
 // Reading
@@ -484,6 +492,13 @@ Status remove(const Layout &layout, const std::string &path, Millis most)
     for (const Hierarchy &hierarchy : layout.hierarchies())
         TRY_IN("remove control group " + quoted(path), removeIn(hierarchy, path, deadline));
     return {};
+}
+
+void removeEmpty(const Layout &layout, const std::string &path)
+{
+    for (const Hierarchy &hierarchy : layout.hierarchies())
+        if (const Result<Fd> parent = openParent(hierarchy, path))
+            (void)sys::unlinkat(*parent, lastOf(path), AT_REMOVEDIR); // EBUSY: something is in it
 }
 
 bool exists(const Layout &layout, const std::string &path)

@@ -95,6 +95,8 @@ Status thaw(const Layout &layout, const std::string &path);
 /// Removes the folder and all below it from every hierarchy; waits for the last process to be gone up to `most`.
 /// A folder that is not there is fine. WrongState when processes stay.
 Status remove(const Layout &layout, const std::string &path, Millis most = {5'000});
+/// Removes the folder from every hierarchy where no process and no folder is in it, and leaves the others as they are.
+void removeEmpty(const Layout &layout, const std::string &path);
 
 bool exists(const Layout &layout, const std::string &path);
 /// Names of the folders in an open one.

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "kernel/program.h"
+#include "storage/program_meaning.h"
 
 #include <algorithm>
 #include <charconv>
@@ -12,12 +13,7 @@ namespace lxmgr::storage::lvm
 namespace
 {
 
-/// Words of the programs that say what is wrong; the first that is found counts.
-struct Meaning {
-    std::string_view said;
-    Code code;
-    std::string_view hint;
-};
+/// The first that is found counts.
 constexpr Meaning kMeanings[] = {
     {"device-mapper driver missing",   Code::Unsupported,   "this kernel has no device mapper: modprobe dm_mod"        },
     {"device-mapper target",           Code::Unsupported,   "this kernel has no thin volumes: modprobe dm_thin_pool"   },
@@ -88,14 +84,8 @@ const std::vector<std::string> kVolumeColumns = {
 
 Error errorOf(std::string_view program, std::string_view said)
 {
-    const auto meaning = std::ranges::find_if(
-        kMeanings, [&](const Meaning &each) { return said.find(each.said) != std::string_view::npos; });
     const std::string text = onOneLine(said);
-    Error error(Code::Internal, std::string(program) + ": " + (text.empty() ? "failed without a word" : text));
-    if (meaning == std::end(kMeanings))
-        return error;
-    error.code = meaning->code;
-    return meaning->hint.empty() ? error : std::move(error).hint(std::string(meaning->hint));
+    return meant(std::string(program) + ": " + (text.empty() ? "failed without a word" : text), said, kMeanings);
 }
 
 Result<std::string> run(std::string_view program, const std::vector<std::string> &words, const std::string &device)

@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "kernel/program.h"
+#include "storage/program_meaning.h"
 
 #include <algorithm>
 
@@ -11,12 +12,7 @@ namespace lxmgr::storage::zfs
 namespace
 {
 
-/// Words of the programs that say what is wrong; the first that is found counts.
-struct Meaning {
-    std::string_view said;
-    Code code;
-    std::string_view hint;
-};
+/// The first that is found counts.
 constexpr Meaning kMeanings[] = {
     {"modules cannot be auto-loaded",       Code::Unsupported,   "install zfs-dkms, or the kernel's own package of the module"},
     {"modules are not loaded",              Code::Unsupported,   "modprobe zfs"                                               },
@@ -59,14 +55,7 @@ std::string onOneLine(std::string_view said)
 
 Error errorOf(std::string_view program, std::string_view said)
 {
-    std::string text = std::string(program) + ": " + onOneLine(said);
-    for (const Meaning &meaning : kMeanings) {
-        if (said.find(meaning.said) == std::string_view::npos)
-            continue;
-        Error error(meaning.code, std::move(text));
-        return meaning.hint.empty() ? error : std::move(error).hint(meaning.hint);
-    }
-    return {Code::Internal, std::move(text)};
+    return meant(std::string(program) + ": " + onOneLine(said), said, kMeanings);
 }
 
 Result<std::string> run(std::string_view program, const std::vector<std::string> &words)

@@ -173,6 +173,22 @@ private slots:
         VERIFY_OK(create(m_layout, m_path));
     }
 
+    void onlyEmptyOnesGo()
+    {
+        cgroup::removeEmpty(m_layout, m_base);
+        QCOMPARE(cgroup::children(m_layout, m_base), std::vector<std::string>{"guest"});
+        Child child(m_layout, m_path, &sleepForever);
+        VERIFY_OK(child.attached());
+        cgroup::removeEmpty(m_layout, m_path);
+        QCOMPARE(*processes(m_layout, m_path), std::vector<pid_t>{child.pid()});
+        VERIFY_OK(kill(m_layout, m_path));
+        QVERIFY(WIFSIGNALED(child.wait()));
+        VERIFY_OK(remove(m_layout, m_path));
+        cgroup::removeEmpty(m_layout, m_base);
+        QVERIFY(!exists(m_layout, m_base));
+        cgroup::removeEmpty(m_layout, m_base); // nothing there is fine
+    }
+
     void freezeStopsAndThawGoesOn()
     {
         const std::size_t size = 4096;

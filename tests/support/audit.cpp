@@ -44,13 +44,7 @@ QStringList mounts(const AuditScope &scope)
 QStringList cgroups(const AuditScope &scope)
 {
     QStringList found;
-    QStringList hierarchies{"/sys/fs/cgroup"};
-    for (const QString &name : QDir("/sys/fs/cgroup").entryList(QDir::Dirs | QDir::NoDotAndDotDot))
-        hierarchies << "/sys/fs/cgroup/" + name;
-    for (const QString &hierarchy : hierarchies) {
-        const QString base = hierarchy + "/" + scope.cgroupBase;
-        if (!QFileInfo::exists(base))
-            continue;
+    for (const QString &base : cgroupBases(scope)) {
         QDirIterator folders(base, QDir::Dirs | QDir::NoDotAndDotDot, QDirIterator::Subdirectories);
         while (folders.hasNext())
             found << folders.next();
@@ -182,6 +176,18 @@ QMap<int, QString> processesOf(const AuditScope &scope)
         if (ours)
             found.insert(pid, QString::fromUtf8(command));
     }
+    return found;
+}
+
+QStringList cgroupBases(const AuditScope &scope)
+{
+    QStringList found;
+    QStringList hierarchies{"/sys/fs/cgroup"};
+    for (const QString &name : QDir("/sys/fs/cgroup").entryList(QDir::Dirs | QDir::NoDotAndDotDot))
+        hierarchies << "/sys/fs/cgroup/" + name;
+    for (const QString &hierarchy : hierarchies)
+        if (QFileInfo::exists(hierarchy + "/" + scope.cgroupBase))
+            found << hierarchy + "/" + scope.cgroupBase;
     return found;
 }
 

@@ -19,6 +19,8 @@ struct AuditScope {
     bool network = true; ///< Whether the network namespace is its own.
 };
 
+/// The scope's cgroup folder, of each hierarchy where it is.
+QStringList cgroupBases(const AuditScope &scope);
 Holdings takeStock(const AuditScope &scope);
 /// "+ mount: …" for what came, "- mount: …" for what went, in the categories of `before`; empty when nothing changed.
 QStringList difference(const Holdings &before, const Holdings &after);

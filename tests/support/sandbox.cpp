@@ -283,7 +283,8 @@ QStringList Sandbox::destroy()
 {
     if (m_directory.isEmpty())
         return {};
-    if (m_daemon && m_daemon->state() == QProcess::Running)
+    const bool runs = m_daemon && m_daemon->state() == QProcess::Running;
+    if (runs)
         rest("PUT", "/internal/shutdown", QJsonObject{{"force", true}}, 40000);
     stopDaemon();
 
@@ -303,6 +304,8 @@ QStringList Sandbox::destroy()
     for (const QString &mount : remains["mount"])
         forced << "mount: " + mount;
     QStringList cgroups = remains["cgroup"];
+    if (runs)
+        cgroups << cgroupBases(ours); // a daemon that ends leaves none behind that is empty
     for (const QString &cgroup : cgroups)
         forced << "cgroup: " + cgroup;
     const Run sweep = run({"sh", sourceDir() + "/tests/support/sweep.sh", m_directory});

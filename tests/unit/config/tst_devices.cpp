@@ -261,7 +261,7 @@ private slots:
             {"type=nic network=n security.acls=1a",                     "device 'd': security.acls: Network ACL name '1a' is not 1 to 63 of letters, digits, \"-_.\", starting with a letter"},
             {"type=nic network=n security.acls=a,b,a",                  "device 'd': security.acls: 'a' is given twice"},
             {"type=nic network=n security.acls=a security.acls.default.ingress.action=accept",
-             "device 'd': security.acls.default.ingress.action: 'accept' is not one of allow, drop, reject"},
+             "device 'd': security.acls.default.ingress.action: 'accept' is none of allow, drop, reject"},
             {"type=nic network=n security.acls.default.egress.logged=true",
              "device 'd': security.acls.default.egress.logged: needs security.acls: the lists that it is beside"},
             {"type=nic nictype=macvlan parent=e security.acls=a",       "device 'd': security.acls: is not for nictype=macvlan (it is for bridged, p2p, routed)"},
