@@ -67,6 +67,14 @@ template <> struct Fields<BridgeState> {
     };
 };
 
+struct VlanState {
+    std::string lowerDevice;
+    std::uint64_t vid = 0;
+};
+template <> struct Fields<VlanState> {
+    static constexpr auto rows = std::tuple{Field{"lower_device", &VlanState::lowerDevice}, Field{"vid", &VlanState::vid}};
+};
+
 struct NetworkState {
     std::vector<NetworkAddress> addresses;
     NetworkCounters counters;
@@ -75,7 +83,8 @@ struct NetworkState {
     std::string state = "down", type = "broadcast";
     Json bond; ///< Null.
     std::optional<BridgeState> bridge;
-    Json vlan, ovn; ///< Null.
+    std::optional<VlanState> vlan;
+    Json ovn; ///< Null.
 };
 template <> struct Fields<NetworkState> {
     using T = NetworkState;

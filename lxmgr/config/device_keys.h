@@ -42,7 +42,7 @@ inline constexpr Key<NicDevice> kNicKeys[] = {
     {"security.ipv6_filtering", field<&NicDevice::ipv6Filtering>, Apply::Live, "false", "Only IPv6 packets from its ipv6.address leave the guest, and no router advertisements; with security.mac_filtering."},
     {"security.mac_filtering",  field<&NicDevice::macFiltering>,  Apply::Live, "false", "Only frames from its own MAC address leave the guest."},
     {"security.port_isolation", field<&NicDevice::portIsolation>, Apply::Live, "false", "It does not reach other isolated ports of the bridge."},
-    {"vlan",         field<&NicDevice::vlan>,        Apply::Live,    "the bridge's",   "VLAN of the frames that have no tag (bridged); none: such do not pass. A managed network tells VLANs apart from its first guest with this on."},
+    {"vlan",         field<&NicDevice::vlan>,        Apply::Live,    "the bridge's",   "VLAN of the frames that have no tag (bridged); none: such do not pass. A managed network tells VLANs apart from its first guest with this on. Macvlan, physical: that VLAN of the parent, which becomes an interface parent.vlan for as long as a guest is on it."},
     {"vlan.tagged",  field<&NicDevice::taggedVlans>, Apply::Live,    "",               "VLANs whose frames it gets and may send with their tags, such as 5,10-12 (bridged)."},
 };
 static_assert(std::ranges::is_sorted(kNicKeys, {}, &Key<NicDevice>::name));
@@ -92,7 +92,7 @@ inline constexpr NicKeyKinds kNicKeyKinds[] = {
     {"security.ipv6_filtering", static_cast<unsigned>(NicKind::Bridged)},
     {"security.mac_filtering",  static_cast<unsigned>(NicKind::Bridged)},
     {"security.port_isolation", static_cast<unsigned>(NicKind::Bridged)},
-    {"vlan",         static_cast<unsigned>(NicKind::Bridged)},
+    {"vlan",         NicKind::Bridged | NicKind::Macvlan | NicKind::Physical},
     {"vlan.tagged",  static_cast<unsigned>(NicKind::Bridged)},
 };
 

@@ -137,6 +137,8 @@ void checkNic(const NicDevice &nic, Problems &problems)
             "is missing: a nic has network=<managed network>, or nictype=bridged and parent=<bridge of the host>");
     if ((nic.kind() == NicKind::Macvlan || nic.kind() == NicKind::Physical || nic.kind() == NicKind::Sriov) && !nic.parent)
         add(problems, "parent", std::string("is missing: the interface of the host that it is") + (nic.isVirtual() ? " a virtual function of" : ""));
+    if (nic.kind() != NicKind::Bridged && nic.vlan && nic.vlan->id == 0)
+        add(problems, "vlan", "'none' is for a bridge's ports; leave it out for the parent itself");
     if (nic.kind() == NicKind::Bridged && nic.ipv4Address && !nic.network)
         add(problems, "ipv4.address", "needs a managed network");
     if (nic.kind() == NicKind::Bridged && nic.ipv4Address && nic.ipv4Address->items.size() != 1)

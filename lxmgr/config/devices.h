@@ -46,7 +46,7 @@ struct NicDevice {
     std::optional<BitRate> limitsMax;                   ///< Both.
     std::optional<std::uint32_t> limitsPriority;        ///< Unset: the instance's limits.network.priority.
     std::optional<bool> macFiltering, ipv4Filtering, ipv6Filtering, portIsolation;
-    std::optional<PortVlan> vlan;        ///< Bridged: of frames without a tag; unset: as of any port.
+    std::optional<PortVlan> vlan;        ///< Bridged: of frames without a tag; unset: as of any port. Macvlan, physical: of the parent.
     std::optional<VlanList> taggedVlans; ///< Bridged: of frames with one.
     std::optional<AclNames> acls;
     std::optional<AclAction> aclIngressAction, aclEgressAction; ///< Of what no rule of the lists is about; unset: reject.

@@ -123,6 +123,8 @@ inline constexpr std::string_view kExtensions[] = {
     "instance_nic_macvlan_mode",
     "instances_nic_limits_priority",
     "network_sriov",
+    "network_vlan",
+    "network_vlan_physical",
     "container_nic_ipfilter",
     "container_nic_routes",
     "container_nic_routed",

@@ -241,6 +241,8 @@ Status networkState(Context &context, Request &request, const Responder &respond
                 bridge.upperDevices.push_back(port.name);
         state.bridge = std::move(bridge);
     }
+    if (interface->kind == "vlan")
+        state.vlan = api::VlanState{netlink::linkName(interface->peer), interface->vlan};
     responder.sync(state);
     return {};
 }

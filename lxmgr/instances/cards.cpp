@@ -49,12 +49,21 @@ Status checkPhysical(const Nic &card, const std::vector<netlink::Link> &links, c
     return {};
 }
 
+/// One that is to be made is used by nobody.
+Status checkParent(const Nic &card, const std::vector<netlink::Link> &links, const Lent &lent)
+{
+    const auto vlan = vlanOf(card);
+    if (vlan && !lent.contains(card.parent) && !TRY(network::hasVlan(*vlan)))
+        return {};
+    return card.kind == Nic::Kind::Physical ? checkPhysical(card, links, lent) : Status();
+}
+
 Status checkMtu(const Nic &card, const std::vector<netlink::Link> &links)
 {
-    const auto link = std::ranges::find(links, card.parent, &netlink::Link::name);
+    const auto link = std::ranges::find(links, card.vlanOf.empty() ? card.parent : card.vlanOf, &netlink::Link::name);
     if (card.kind != Nic::Kind::Macvlan || link == links.end() || card.mtu <= link->mtu)
         return {};
-    return Error(Code::Invalid, "mtu: " + std::to_string(card.mtu) + " is above that of " + quoted(card.parent) + ", " + std::to_string(link->mtu));
+    return Error(Code::Invalid, "mtu: " + std::to_string(card.mtu) + " is above that of " + quoted(link->name) + ", " + std::to_string(link->mtu));
 }
 
 bool isOn(const std::string &name)
@@ -118,8 +127,8 @@ Status checkCards(const std::vector<Nic> &come, const std::vector<Nic> &gone, co
         const bool comesBack = std::ranges::any_of(gone, [&](const Nic &old) {
             return &old != &card && old.kind == Nic::Kind::Physical && old.parent == card.parent;
         });
-        if (card.kind == Nic::Kind::Physical && !comesBack)
-            TRY_IN(place, checkPhysical(card, links, lent));
+        if (!comesBack)
+            TRY_IN(place, checkParent(card, links, lent));
         TRY_IN(place, checkMtu(card, links));
         TRY_IN(place, checkForwarding(card));
         TRY_IN(place, checkRoutes(card, routes, gone));
@@ -130,14 +139,40 @@ Status checkCards(const std::vector<Nic> &come, const std::vector<Nic> &gone, co
 Status Manager::filterNics(const InstanceKey &key, const std::vector<NicPlan> &nics)
 {
     std::vector<network::PortFilter> filters;
-    for (const NicPlan &nic : nics)
+    std::vector<Nic> cards;
+    for (const NicPlan &nic : nics) {
         if (!nic.filter.empty())
             filters.push_back(nic.filter);
+        cards.push_back(nic.card);
+    }
+    TRY(m_s.networks.setVlans(key.project + "/" + key.name, vlansOf(cards)));
     TRY(m_s.networks.setFilters(key.project + "/" + key.name, filters));
     for (const NicPlan &nic : nics)
         if (nic.card.hasVlans())
             TRY_IN("device " + quoted(nic.card.device), network::keepVlansApart(nic.card.bridge, !nic.network.empty()));
     return {};
+}
+
+std::vector<VlanUse> vlansOf(const std::vector<Nic> &cards)
+{
+    std::vector<VlanUse> uses;
+    for (const Nic &card : cards)
+        if (const auto vlan = vlanOf(card))
+            uses.push_back({card.device, *vlan, card.kind == Nic::Kind::Physical});
+    return uses;
+}
+
+Status Manager::adoptNics(const InstanceKey &key, const Result<config::Effective> &now)
+{
+    const spec::LaunchSpec running = TRY(spec::readLaunchSpec(m_s.paths.instanceRunDir(key.project, key.name)));
+    m_s.networks.adoptVlans(key.project + "/" + key.name, vlansOf(running.nics));
+    if (!now)
+        return now.error();
+    std::vector<NicPlan> nics = TRY(planNics(*now));
+    for (const Nic &card : running.nics) // a change may not have come into force
+        if (!card.vlanOf.empty())
+            nics.push_back({card, {}, {}, {}, {}});
+    return filterNics(key, nics);
 }
 
 Lent Manager::lentCards(const config::Effective &effective)

@@ -442,6 +442,8 @@ private:
     Result<StringMap> chooseFunctions(const config::Effective &wanted, const DeviceMap &before, std::set<std::string> &taken);
     /// What the cards let through from now on.
     Status filterNics(const InstanceKey &key, const std::vector<NicPlan> &nics);
+    /// Of a guest that runs since an earlier daemon: what it is on is known again, and what is recorded by now comes into force.
+    Status adoptNics(const InstanceKey &key, const Result<config::Effective> &now);
     Status reserveNics(const store::Instance &row, const std::vector<NicPlan> &nics);
     Result<store::Snapshot> readySnapshot(const InstanceKey &key, std::int64_t instanceId, const std::string &name);
     Result<std::string> snapshotName(const store::Instance &row, const config::InstanceConfig &config,

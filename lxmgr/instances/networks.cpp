@@ -554,7 +554,9 @@ Status Networks::checkFilters(const config::Device &device, const std::vector<co
     };
     if (!nic || std::ranges::any_of(before, same))
         return {};
-    if (nic->vlan || nic->taggedVlans)
+    if (nic->vlan && nic->kind() != config::NicKind::Bridged)
+        TRY(network::checkVlanSupport());
+    else if (nic->vlan || nic->taggedVlans)
         TRY(network::checkVlans(nic->network ? nic->network->text : nic->parent ? nic->parent->text : "", nic->network.has_value()));
     if (!nic->acls)
         return {};

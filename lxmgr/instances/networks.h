@@ -7,6 +7,7 @@
 #include "network/filters.h"
 #include "network/foreign.h"
 #include "network/network.h"
+#include "network/vlans.h"
 #include "spec/launch.h"
 #include "store/network_rules.h"
 
@@ -19,6 +20,14 @@
 
 namespace lxmgr::instances
 {
+
+/// That an instance is on a VLAN of an interface of the host.
+struct VlanUse {
+    std::string device;
+    network::Vlan vlan;
+    bool whole = false; ///< Its interface itself is in the instance.
+    bool operator==(const VlanUse &) const = default;
+};
 
 class Networks
 {
@@ -88,6 +97,14 @@ public:
     Status setFilters(const std::string &owner, const std::vector<network::PortFilter> &filters);
     /// Filters that an earlier daemon set, if any, are known again: they can be taken away.
     void adoptFilters(const std::string &owner);
+    /// The VLANs of the host's interfaces that an instance ("project/name") is on from now on, in place of those before: their interfaces
+    /// are made with the first instance on them and go with the last; one that was there already stays. WrongState: another instance
+    /// has the interface for itself, or this one wants so; and as network::hasVlan().
+    Status setVlans(const std::string &owner, const std::vector<VlanUse> &wanted);
+    /// It is on them since an earlier daemon.
+    void adoptVlans(const std::string &owner, const std::vector<VlanUse> &vlans);
+    /// Interfaces that were made for instances that are no more go. After all were adopted.
+    void sweepVlans();
     /// Idempotent; an unknown network is no error.
     Status release(const std::string &name, const std::string &mac);
 
@@ -124,6 +141,10 @@ private:
     Status removeDocument(const std::string &name) const;
     Status removeFolder(const std::string &name) const;
     Status sweepFolders();
+    // The caller holds m_vlansMutex.
+    Status checkVlanFree(const std::string &owner, const VlanUse &use) const;
+    Status ensureVlan(const network::Vlan &vlan) const;
+    void dropVlan(const std::string &name) const;
     Status checkUnknown(const std::string &name);
     Status checkFixedAddresses(const network::Network &network) const;
     Status bringUp(const network::Network &network);
@@ -139,6 +160,8 @@ private:
     std::map<std::string, OwnedProxies> m_proxies; ///< Of running instances, by owner.
     mutable std::mutex m_brokenMutex; ///< A list of networks is not held up by one that is just coming up.
     std::set<std::string> m_broken;
+    std::mutex m_vlansMutex;
+    std::map<std::string, std::vector<VlanUse>> m_vlans; ///< By owner.
     std::mutex m_filtersMutex;
     std::map<std::string, std::vector<network::PortFilter>> m_filters; ///< In force, by owner.
     std::unique_ptr<network::foreign::Watch> m_watch; ///< Last: it uses all the others.
@@ -146,6 +169,9 @@ private:
 
 /// Access control lists that cards among them name.
 std::set<std::string> listsOf(const DeviceMap &devices);
+
+/// The VLANs that `cards` are on.
+std::vector<VlanUse> vlansOf(const std::vector<spec::Nic> &cards);
 
 inline const std::string kDefaultNetwork = "lxmgrbr0";
 

@@ -48,6 +48,14 @@ std::uint32_t macvlanMode(config::MacvlanMode mode)
     return MACVLAN_MODE_BRIDGE;
 }
 
+/// The interface of the host that it is on, or is.
+std::string parentOf(const config::NicDevice &nic)
+{
+    if (!nic.parent)
+        return {};
+    return nic.vlan && nic.kind() != config::NicKind::Bridged ? network::Vlan{nic.parent->text, nic.vlan->id}.name() : nic.parent->text;
+}
+
 /// All but its names and its MAC address.
 spec::Nic planCard(const config::NicDevice &nic)
 {
@@ -72,7 +80,11 @@ spec::Nic planCard(const config::NicDevice &nic)
             card.vlans = nic.taggedVlans->ids;
         return card;
     }
-    card.parent = nic.parent ? nic.parent->text : std::string();
+    card.parent = parentOf(nic);
+    if (nic.vlan) {
+        card.vlan = nic.vlan->id;
+        card.vlanOf = nic.parent->text;
+    }
     if (nic.kind() == config::NicKind::Physical || nic.isVirtual())
         card.kind = spec::Nic::Kind::Physical;
     if (nic.kind() == config::NicKind::Macvlan) {
@@ -138,12 +150,17 @@ std::string lentInterface(const config::Device &device, const StringMap &volatil
     if (const auto *nic = device.as<config::NicDevice>()) {
         if (nic->isVirtual())
             return valueOf(volatileKeys, device.name + ".host_name");
-        return nic->kind() == config::NicKind::Physical && nic->parent ? nic->parent->text : std::string();
+        return nic->kind() == config::NicKind::Physical ? parentOf(*nic) : std::string();
     }
     const auto *port = device.as<config::InfinibandDevice>();
     if (!port || !port->parent)
         return {};
     return port->isVirtual() ? valueOf(volatileKeys, device.name + ".host_name") : port->parent->text;
+}
+
+std::optional<network::Vlan> vlanOf(const spec::Nic &card)
+{
+    return card.vlanOf.empty() ? std::nullopt : std::optional(network::Vlan{card.vlanOf, card.vlan});
 }
 
 const std::string *parentOfFunction(const config::Device &device)

@@ -4,9 +4,11 @@
 #include "base/paths.h"
 #include "config/expand.h"
 #include "network/filters.h"
+#include "network/vlans.h"
 #include "spec/launch.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,8 @@ struct NicPlan {
 
 /// Interfaces of the host that are in guests that run, and the names of these.
 using Lent = std::map<std::string, std::string>;
+/// The VLAN that the parent of a card is; none for most.
+std::optional<network::Vlan> vlanOf(const spec::Nic &card);
 /// Whether this host lets the cards `come` be, once `gone` are not there any more.
 Status checkCards(const std::vector<spec::Nic> &come, const std::vector<spec::Nic> &gone, const Lent &lent);
 /// NICs among the devices, with volatile.<device>.hwaddr, .host_name and .name filled in. Invalid: a device names neither.

@@ -45,12 +45,10 @@ Status Manager::adopt(const store::Instance &row)
         const Status limited = now ? limitAgain(row, *now) : Status(now.error());
         if (!limited)
             log::error("instance '" + key.name + "': limits: " + limited.error().message + ", ignoring");
-        if (now) {
+        if (now)
             placed(key, now->config);
-            const auto nics = planNics(*now);
-            if (const Status filtered = nics ? filterNics(key, *nics) : Status(nics.error()); !filtered)
-                log::error("instance '" + key.name + "': " + filtered.error().message + ", ignoring");
-        }
+        if (const Status adopted = adoptNics(key, now); !adopted)
+            log::error("instance '" + key.name + "': its network cards: " + adopted.error().message + ", ignoring");
         if (const Status ruled = adoptNat(key, now); !ruled)
             log::error("instance '" + key.name + "': rules of its proxies: " + ruled.error().message + ", ignoring");
         beginCloudInit(key);
@@ -174,7 +172,12 @@ void Manager::collectLeftovers()
     std::set<std::string> wanted;
     for (const auto &[key, guest] : m_running->all())
         wanted.insert(storage::volumeName(key.project, key.name));
-    wanted.merge(strangers());
+    for (const std::string &name : strangers()) {
+        if (const auto spec = spec::readLaunchSpec(m_s.paths.runDir + "/instances/" + name))
+            m_s.networks.adoptVlans(name, vlansOf(spec->nics));
+        wanted.insert(name);
+    }
+    m_s.networks.sweepVlans();
     if (const Status swept = m_s.networks.sweepProxies(wanted); !swept)
         log::error("rules of proxies: " + swept.error().message + ", ignoring");
     for (const std::string &name : cgroup::children(*m_layout, m_s.paths.cgroupBase)) {

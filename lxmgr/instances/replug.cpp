@@ -148,7 +148,9 @@ std::vector<NicPlan> notAmong(const std::vector<NicPlan> &nics, const std::vecto
 std::vector<NicPlan> withOldPorts(std::vector<NicPlan> now, const std::vector<NicPlan> &old)
 {
     for (const NicPlan &nic : old)
-        if (std::ranges::none_of(now, [&](const NicPlan &other) { return other.filter.port == nic.filter.port; }))
+        if (std::ranges::none_of(now, [&](const NicPlan &other) {
+                return other.filter.port == nic.filter.port && (!nic.filter.port.empty() || other.card.parent == nic.card.parent);
+            }))
             now.push_back(nic);
     return now;
 }

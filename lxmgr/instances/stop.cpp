@@ -91,6 +91,8 @@ void Manager::cleanUp(const InstanceKey &key)
             log::error("instance '" + key.name + "': its network cards: " + back.error().message);
     if (const Status open = m_s.networks.setFilters(key.project + "/" + key.name, {}); !open)
         log::warning("instance '" + key.name + "': " + open.error().message + ", ignoring");
+    if (const Status left = m_s.networks.setVlans(key.project + "/" + key.name, {}); !left)
+        log::warning("instance '" + key.name + "': " + left.error().message + ", ignoring");
     const auto folder = path::openFolder(m_s.paths.runDir + "/instances");
     if (!folder)
         return; // nothing was ever started

@@ -130,8 +130,12 @@ Link parseLink(const nlmsghdr &header)
     link.master = found.number<int>(IFLA_MASTER);
     link.peer = found.number<int>(IFLA_LINK);
     link.running = found.number<std::uint8_t>(IFLA_CARRIER) != 0;
-    if (found.has(IFLA_LINKINFO))
-        link.kind = Attributes<IFLA_INFO_MAX>(found.bytes(IFLA_LINKINFO)).text(IFLA_INFO_KIND);
+    if (found.has(IFLA_LINKINFO)) {
+        const Attributes<IFLA_INFO_MAX> info(found.bytes(IFLA_LINKINFO));
+        link.kind = info.text(IFLA_INFO_KIND);
+        if (link.kind == "vlan")
+            link.vlan = Attributes<IFLA_VLAN_MAX>(info.bytes(IFLA_INFO_DATA)).number<std::uint16_t>(IFLA_VLAN_ID);
+    }
     const auto stats = found.number<rtnl_link_stats64>(IFLA_STATS64);
     link.counters = {stats.rx_bytes,  stats.tx_bytes,  stats.rx_packets, stats.tx_packets,
                      stats.rx_errors, stats.tx_errors, stats.rx_dropped, stats.tx_dropped};

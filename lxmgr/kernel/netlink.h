@@ -96,7 +96,8 @@ struct Link {
     unsigned type = 0;       ///< ARPHRD_*
     bool running = false;    ///< Carrier.
     int master = 0;          ///< Index of the bridge it is a port of.
-    int peer = 0;            ///< IFLA_LINK: index of the other veth end, in its namespace.
+    int peer = 0;            ///< IFLA_LINK: index of the other veth end, in its namespace; of what a macvlan or VLAN is on.
+    unsigned vlan = 0;       ///< Of kind "vlan": which.
     Counters counters;
     std::vector<Address> addresses;
 };

@@ -1,7 +1,7 @@
 #include "kernel/netlink_tunnels.h"
 
 #include "base/text.h"
-#include "kernel/netlink_message.h"
+#include "kernel/netlink_create.h"
 
 #include <arpa/inet.h>
 #include <cerrno>
@@ -36,27 +36,6 @@ void putData(Message &message, const Vxlan &vxlan, std::uint32_t index)
     message.put(IFLA_VXLAN_LEARNING, &learning, sizeof learning);
 }
 
-/// `putData`: what only this kind has.
-template <class PutData> Status create(const std::string &name, const std::string &kind, const std::string &module, const PutData &putData)
-{
-    TRY(checkLinkName(name));
-    Message message(RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
-    message.putString(IFLA_IFNAME, name);
-    const std::size_t info = message.begin(IFLA_LINKINFO);
-    message.putString(IFLA_INFO_KIND, kind);
-    const std::size_t data = message.begin(IFLA_INFO_DATA);
-    putData(message);
-    message.end(data);
-    message.end(info);
-    Socket socket = TRY(Socket::open());
-    Status made = socket.request(message, "create " + kind + " " + quoted(name));
-    if (!made && made.error().errnum == EEXIST)
-        return std::move(made.error()).as(Code::AlreadyExists);
-    if (!made && made.error().errnum == EOPNOTSUPP)
-        return std::move(made.error()).as(Code::Unsupported).hint("the kernel has no " + kind + " (module " + module + ")");
-    return made;
-}
-
 } // namespace
 
 Status createVxlan(const Vxlan &vxlan)
@@ -64,13 +43,13 @@ Status createVxlan(const Vxlan &vxlan)
     std::uint32_t index = 0;
     if (!vxlan.interface.empty() && (index = ::if_nametoindex(vxlan.interface.c_str())) == 0)
         return Error(Code::NotFound, "No network interface " + quoted(vxlan.interface), ENODEV);
-    return create(vxlan.name, "vxlan", "vxlan", [&](Message &message) { putData(message, vxlan, index); });
+    return createLink(vxlan.name, "vxlan", "vxlan", 0, [&](Message &message) { putData(message, vxlan, index); });
 }
 
 Status createGre(const Gre &gre)
 {
     const bool six = gre.remote.family == AF_INET6;
-    return create(gre.name, six ? "ip6gretap" : "gretap", six ? "ip6_gre" : "ip_gre", [&](Message &message) {
+    return createLink(gre.name, six ? "ip6gretap" : "gretap", six ? "ip6_gre" : "ip_gre", 0, [&](Message &message) {
         message.putBytes(IFLA_GRE_LOCAL, gre.local.bytes);
         message.putBytes(IFLA_GRE_REMOTE, gre.remote.bytes);
         const std::uint8_t ttl = 64; // without, that of what is inside, which may be 1

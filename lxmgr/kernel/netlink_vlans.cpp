@@ -1,7 +1,7 @@
 #include "kernel/netlink_vlans.h"
 
 #include "base/text.h"
-#include "kernel/netlink_message.h"
+#include "kernel/netlink_create.h"
 
 #include <cerrno>
 #include <linux/if_bridge.h>
@@ -71,6 +71,22 @@ Status filterVlans(const std::string &bridge)
     message.end(info);
     Socket socket = TRY(Socket::open());
     return socket.request(message, "keep the VLANs of bridge " + quoted(bridge) + " apart");
+}
+
+Status createVlan(const std::string &name, const std::string &parent, std::uint32_t vlan)
+{
+    const auto id = static_cast<std::uint16_t>(vlan);
+    return createLink(name, "vlan", "8021q", static_cast<std::uint32_t>(TRY(link(parent)).index),
+                      [&](Message &message) { message.put(IFLA_VLAN_ID, &id, sizeof id); });
+}
+
+Status checkVlanLinks()
+{
+    // One that says not which is refused as such by a kernel that has them (vlan_validate() of net/8021q).
+    Status made = createLink("vlan-none", "vlan", "8021q", 0, [](Message &) {});
+    if (made)
+        return deleteLink("vlan-none");
+    return made.error().code == Code::Unsupported ? std::move(made) : Status();
 }
 
 } // namespace lxmgr::netlink

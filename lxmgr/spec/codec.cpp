@@ -61,7 +61,7 @@ template <> struct Fields<Nic> { static constexpr auto rows = std::tuple{
     Field{14, &Nic::hostMac}, Field{15, &Nic::hostMtu}, Field{16, &Nic::hostUp},
     Field{17, &Nic::ingress}, Field{18, &Nic::egress}, Field{19, &Nic::isolated}, Field{20, &Nic::hairpin},
     Field{21, &Nic::hostAddresses}, Field{22, &Nic::hostTable4}, Field{23, &Nic::hostTable6}, Field{24, &Nic::queueLength},
-    Field{25, &Nic::vlan}, Field{26, &Nic::vlans}}; };
+    Field{25, &Nic::vlan}, Field{26, &Nic::vlans}, Field{27, &Nic::vlanOf}}; };
 template <> struct Fields<ProxyEnd> { static constexpr auto rows = std::tuple{
     Field{1, &ProxyEnd::kind}, Field{2, &ProxyEnd::address}, Field{3, &ProxyEnd::ports}}; };
 template <> struct Fields<Proxy> { static constexpr auto rows = std::tuple{

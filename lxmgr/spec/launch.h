@@ -143,9 +143,11 @@ struct Nic {
     std::uint32_t queueLength = 0;                ///< Packets that may wait at either end; 0: the kernel's.
     bool hairpin = false;                  ///< What it sends may come back to it: it is reached by addresses of the host, from itself too.
     static constexpr std::uint32_t kNoVlan = 4095;
-    std::uint32_t vlan = 0;           ///< Of frames without a tag; kNoVlan: such are dropped; 0: as of any port of the bridge.
-    std::vector<std::uint32_t> vlans; ///< Of frames with a tag.
-    bool hasVlans() const { return vlan != 0 || !vlans.empty(); }
+    /// Veth: of frames without a tag; kNoVlan: such are dropped; 0: as of any port of the bridge. Macvlan, Physical: of `parent`, on `vlanOf`.
+    std::uint32_t vlan = 0;
+    std::vector<std::uint32_t> vlans; ///< Veth: of frames with a tag.
+    std::string vlanOf;               ///< The interface that `parent` is a VLAN of; empty: it is none.
+    bool hasVlans() const { return kind == Kind::Veth && (vlan != 0 || !vlans.empty()); }
     // Known when it is plugged in.
     std::uint32_t index = 0; ///< Inside, of a card with no end on the host; 0: not known.
     std::string hostMac;     ///< Physical: what it had on the host, and gets back.

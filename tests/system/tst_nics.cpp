@@ -4,6 +4,7 @@
 
 #include <QElapsedTimer>
 #include <QFile>
+#include <QJsonObject>
 #include <QRegularExpression>
 
 #include <csignal>
@@ -49,6 +50,7 @@ private slots:
     void filtersStayInForce();
     void isolatedPortsDoNotReachEachOther();
     void vlansAreApart();
+    void vlansOfCardsComeAndGo();
     void priorityGoesWithWhatTheGuestSends();
     void priorityAloneNeedsNoTableForBridges();
     void profilesBringCards();
@@ -633,6 +635,76 @@ void TestNics::vlansAreApart()
                 "ip addr flush dev lan0 && ip link add link lan0 name lan0.5 type vlan id 5 && ip addr add 10.9.0.3/24 dev lan0.5 && ip link set lan0.5 up"}));
     QVERIFY(reaches("t3", "10.9.0.1"));
     QVERIFY(reachesNot("t3", "10.9.0.4"));
+}
+
+void TestNics::vlansOfCardsComeAndGo()
+{
+    const QString shared = "lan,type=nic,nictype=macvlan,parent=up0,name=lan0,vlan=%1";
+    const auto links = [&] { return host("ls /sys/class/net"); };
+    const QByteArray before = links();
+    if (!run({"sh", "-c", "ip link add link up1 name far5 type vlan id 5"}).ok()) {
+        const QByteArray refused = refusal({"init", "busybox", "t1", "-d", shared.arg(5)});
+        QVERIFY2(refused.contains("device 'lan'") && refused.contains("CONFIG_VLAN_8021Q"), refused);
+        launch("t1");
+        const QByteArray whole = refusal({"config", "device", "add", "t1", "wan", "nic", "nictype=physical", "parent=up0", "vlan=5"});
+        QVERIFY2(whole.contains("device 'wan'") && whole.contains("CONFIG_VLAN_8021Q"), whole);
+        must({"delete", "--force", "t1"});
+        QCOMPARE(links(), before);
+        QSKIP("this kernel has no interfaces for VLANs: that they are refused was seen");
+    }
+    RUN_OK(run({"sh", "-c", "ip addr add 192.0.2.1/24 dev far5 && ip link set far5 up"}));
+    const auto addressed = [&](const QString &name) {
+        QCOMPARE(guest(name, "ip addr add 192.0.2.1" + name.mid(1) + "/24 dev lan0; ip link set lan0 up"), "");
+    };
+    const auto reachesNot = [&](const QString &name, const QString &address) { return !exec(name, {"ping", "-c", "1", "-W", "1", address}).ok(); };
+    for (const auto &[name, vlan] : {std::pair{"t1", 5}, {"t2", 5}, {"t3", 6}}) {
+        launch(name, {"-d", shared.arg(vlan)});
+        addressed(name);
+    }
+    QVERIFY(reaches("t1", "192.0.2.1") && reaches("t1", "192.0.2.12"));
+    QVERIFY(reachesNot("t3", "192.0.2.1") && reachesNot("t3", "192.0.2.11"));
+    // The host says nothing on them, and tells what they are.
+    QCOMPARE(host("cat /proc/sys/net/ipv4/conf/up0.5/arp_ignore /proc/sys/net/ipv6/conf/up0.5/disable_ipv6"), "8 1");
+    const QJsonObject vlan = m_box.rest("GET", "/1.0/networks/up0.5/state").body["metadata"].toObject()["vlan"].toObject();
+    QCOMPARE(vlan, (QJsonObject{{"lower_device", "up0"}, {"vid", 5}}));
+    // Another one, under the running guest.
+    must({"config", "device", "set", "t3", "lan", "vlan=5"});
+    addressed("t3");
+    QVERIFY(reaches("t3", "192.0.2.11"));
+    QVERIFY(!links().contains("up0.6"));
+    // The interface itself, where nobody else is on it.
+    launch("t4", {"-d", "wan,type=nic,nictype=physical,parent=up0,name=lan0,vlan=7"});
+    QVERIFY(guest("t4", "ls /sys/class/net").contains("lan0") && !links().contains("up0.7"));
+    const QByteArray used = refusal({"config", "device", "add", "t4", "two", "nic", "nictype=physical", "parent=up0", "name=two0", "vlan=5"});
+    QVERIFY2(used.contains("VLAN 5 of 'up0'") && used.contains("instance 't"), used);
+    const QByteArray lent = refusal({"config", "device", "set", "t3", "lan", "vlan=7"});
+    QVERIFY2(lent.contains("VLAN 7 of 'up0'") && lent.contains("instance 't4'"), lent);
+    QVERIFY(reaches("t3", "192.0.2.11")); // as it was
+    must({"config", "device", "set", "t4", "wan", "nictype=macvlan", "vlan=5"});
+    QVERIFY(!links().contains("up0.7"));
+    addressed("t4");
+    QVERIFY(reaches("t4", "192.0.2.1"));
+    // One of the host's own, by its name or another.
+    RUN_OK(run({"sh", "-c", "ip link add link up0 name up0.9 type vlan id 9 && ip link add link up0 name mine type vlan id 8"}));
+    const QByteArray mine = refusal({"config", "device", "set", "t4", "wan", "vlan=8"});
+    QVERIFY2(mine.contains("interface 'mine' already") && mine.contains("parent=mine"), mine);
+    must({"config", "device", "set", "t4", "wan", "vlan=9"});
+    must({"delete", "--force", "t4"});
+    QVERIFY(links().contains("up0.9"));
+    RUN_OK(run({"sh", "-c", "ip link delete up0.9 && ip link delete mine"}));
+    // A daemon that comes later knows whose they are, and what nobody is on any more.
+    m_box.killDaemon();
+    QVERIFY(m_box.startDaemon());
+    must({"delete", "--force", "t1"});
+    QVERIFY(reaches("t2", "192.0.2.13"));
+    must({"config", "device", "add", "t2", "wan", "nic", "nictype=physical", "parent=up0", "name=wan0", "vlan=7"});
+    m_box.killDaemon();
+    for (const char *name : {"t2", "t3"})
+        ::kill(m_box.initPid(name), SIGKILL);
+    QVERIFY(m_box.startDaemon());
+    QVERIFY2(Sandbox::eventually([&] { return !links().contains("up0."); }), links());
+    RUN_OK(run({"ip", "link", "delete", "far5"}));
+    QVERIFY(host("ls " + m_box.runDir() + "/vlans").isEmpty());
 }
 
 void TestNics::priorityGoesWithWhatTheGuestSends()

@@ -71,6 +71,8 @@ const Stands kStandFor[] = {
     {"network_firewall_filtering",                    kNetwork,  "ipv4.firewall"},
     {"network_hwaddr",                                kNetwork,  "bridge.hwaddr"},
     {"network_sriov",                                 kNicType,  "sriov"},
+    {"network_vlan",                                  kNic,      "vlan"},
+    {"network_vlan_physical",                         kNic,      "vlan"},
     {"numa_cpu_placement",                            kInstance, "limits.cpu.nodes"},
     {"projects_limits_disk",                          kProject,  "limits.disk"},
     {"projects_limits_disk_pool",                     kProject,  "limits.disk.pool.*"},

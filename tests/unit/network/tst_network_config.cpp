@@ -1,5 +1,6 @@
 // A bridge's configuration, its firewall text, its server's arguments and files: all without touching a network.
 #include "config/network_keys.h"
+#include "kernel/netlink.h"
 #include "network/config.h"
 #include "network/dnsmasq.h"
 #include "network/filters.h"
@@ -7,6 +8,7 @@
 #include "network/foreign.h"
 #include "network/network.h"
 #include "network/rules.h"
+#include "network/vlans.h"
 #include "support/verify.h"
 
 #include <algorithm>
@@ -63,6 +65,15 @@ private slots:
         QVERIFY(both && both->find("table bridge lxmgr_nics_3adefault_2ft1 {") != std::string::npos);
         const auto alone = filters::rules("default/t1", {p2p}, filters::Families::Both);
         QVERIFY(alone && alone->find("table bridge lxmgr_nics_3adefault_2ft1 {") == std::string::npos);
+    }
+
+    void vlansHaveNamesThatFit()
+    {
+        QCOMPARE((Vlan{"eth0", 5}.name()), std::string("eth0.5"));
+        QCOMPARE((Vlan{"enp0s31f6", 4094}.name()), std::string("enp0s31f6.4094"));
+        const std::string longer = Vlan{"enx001122334455", 4094}.name(), other = Vlan{"enx001122334456", 4094}.name();
+        QVERIFY(longer.size() == 15 && longer.ends_with(".4094") && longer != other);
+        VERIFY_OK(netlink::checkLinkName(longer));
     }
 
     void forwardsTakeWhatTheySay()
