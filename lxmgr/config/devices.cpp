@@ -550,7 +550,7 @@ void checkClashes(const std::vector<Device> &devices, Findings &findings)
         if (port != nullptr && port->name)
             names.take(port->name->text, device.name, findings);
         if (nic != nullptr && nic->kind() == NicKind::Physical)
-            cards.take(nic->parent->text, device.name, findings);
+            cards.take(nic->parent->text + (nic->vlan ? ", VLAN " + Codec<PortVlan>::format(*nic->vlan) : ""), device.name, findings);
         if (port != nullptr && !port->isVirtual())
             cards.take(port->parent->text, device.name, findings);
         if (nic != nullptr && nic->hwaddr)

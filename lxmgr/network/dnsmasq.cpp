@@ -349,6 +349,9 @@ std::vector<std::string> arguments(const Network &network, const BridgeConfig &c
         // Names come from us alone: a guest cannot take another's.
         "--dhcp-ignore-names=tag:!known",
     };
+    for (const FamilyConfig *family : {&config.ipv4, &config.ipv6})
+        if (family->address) // --interface says it, too, but of those that are there at its start: another one takes another server
+            argv.push_back("--listen-address=" + family->address->text());
     addNames(argv, network, config);
     if (config.ipv4.address)
         addIpv4(argv, config);

@@ -177,6 +177,9 @@ void TestNetworks::changesLeaveGuestsConnected()
     QCOMPARE(m_box.text({"network", "get", "net1", "user.note"}), QByteArray());
     RUN_OK(run({"busybox", "ping", "-c", "1", "-W", "5", own}));
     // Other addresses: those who run keep theirs until their next lease, the bridge has the new one at once.
+    // Names are asked for at another address of the same subnet, too.
+    must({"network", "set", "net1", "ipv4.address=10.77.0.2/24"});
+    QVERIFY(inside("t1", {"nslookup", "t1.lxmgr", "10.77.0.2"}).contains(own));
     must({"network", "set", "net1", "ipv4.address=10.78.0.1/24"});
     const QByteArray link = run({"ip", "addr", "show", "net1"}).out;
     QVERIFY2(link.contains("10.78.0.1/24") && !link.contains("10.77.0.1"), link);

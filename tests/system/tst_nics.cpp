@@ -640,7 +640,7 @@ void TestNics::vlansAreApart()
 void TestNics::vlansOfCardsComeAndGo()
 {
     const QString shared = "lan,type=nic,nictype=macvlan,parent=up0,name=lan0,vlan=%1";
-    const auto links = [&] { return host("ls /sys/class/net"); };
+    const auto links = [&] { return host("ip -o link | cut -d: -f2 | cut -d@ -f1"); };
     const QByteArray before = links();
     if (!run({"sh", "-c", "ip link add link up1 name far5 type vlan id 5"}).ok()) {
         const QByteArray refused = refusal({"init", "busybox", "t1", "-d", shared.arg(5)});
@@ -698,9 +698,11 @@ void TestNics::vlansOfCardsComeAndGo()
     must({"delete", "--force", "t1"});
     QVERIFY(reaches("t2", "192.0.2.13"));
     must({"config", "device", "add", "t2", "wan", "nic", "nictype=physical", "parent=up0", "name=wan0", "vlan=7"});
+    const int inits[] = {m_box.initPid("t2"), m_box.initPid("t3")};
+    QVERIFY(inits[0] > 1 && inits[1] > 1);
     m_box.killDaemon();
-    for (const char *name : {"t2", "t3"})
-        ::kill(m_box.initPid(name), SIGKILL);
+    for (const int init : inits)
+        ::kill(init, SIGKILL);
     QVERIFY(m_box.startDaemon());
     QVERIFY2(Sandbox::eventually([&] { return !links().contains("up0."); }), links());
     RUN_OK(run({"ip", "link", "delete", "far5"}));
