@@ -220,6 +220,10 @@ void checkHostDisk(const DiskDevice &disk, Problems &problems)
         add(problems, "source", "'tmpfs-overlay:' is not supported yet by this version (tmpfs: is)", Code::Unsupported);
         return;
     }
+    if (disk.source == "tmpfs") {
+        add(problems, "source", "'tmpfs' is not an absolute path (memory is 'tmpfs:')");
+        return;
+    }
     if (disk.size)
         add(problems, "size", "is for the root disk; a folder of the host is as large as what it is on");
     if (!disk.source)

@@ -257,6 +257,7 @@ private slots:
             {"type=nic nictype=p2p ipv4.host_address=192.0.2.1",        "device 'd': ipv4.host_address: is not for nictype=p2p (it is for routed)"                               },
             {"type=nic network=n vlan=4095",                            "device 'd': vlan: '4095' is not the number of a VLAN (1 to 4094), nor none"},
             {"type=nic network=n vlan.tagged=0-5",                      "device 'd': vlan.tagged: '0-5' is no list of VLANs, such as 5,10-12 (1 to 4094)"},
+            {"type=disk path=/x source=tmpfs size=1MiB",                "device 'd': source: 'tmpfs' is not an absolute path (memory is 'tmpfs:')"},
             {"type=nic nictype=routed parent=e vlan=5",                 "device 'd': vlan: is not for nictype=routed (it is for bridged, macvlan, physical)"},
             {"type=nic nictype=macvlan parent=e vlan.tagged=5",         "device 'd': vlan.tagged: is not for nictype=macvlan (it is for bridged)"},
             {"type=nic nictype=physical parent=e vlan=none",            "device 'd': vlan: 'none' is for a bridge's ports; leave it out for the parent itself"},
