@@ -641,7 +641,6 @@ void TestNics::vlansOfCardsComeAndGo()
 {
     const QString shared = "lan,type=nic,nictype=macvlan,parent=up0,name=lan0,vlan=%1";
     const auto links = [&] { return host("ip -o link | cut -d: -f2 | cut -d@ -f1"); };
-    const QByteArray before = links();
     if (!run({"sh", "-c", "ip link add link up1 name far5 type vlan id 5"}).ok()) {
         const QByteArray refused = refusal({"init", "busybox", "t1", "-d", shared.arg(5)});
         QVERIFY2(refused.contains("device 'lan'") && refused.contains("CONFIG_VLAN_8021Q"), refused);
@@ -649,7 +648,7 @@ void TestNics::vlansOfCardsComeAndGo()
         const QByteArray whole = refusal({"config", "device", "add", "t1", "wan", "nic", "nictype=physical", "parent=up0", "vlan=5"});
         QVERIFY2(whole.contains("device 'wan'") && whole.contains("CONFIG_VLAN_8021Q"), whole);
         must({"delete", "--force", "t1"});
-        QCOMPARE(links(), before);
+        QVERIFY2(!links().contains("up0."), links());
         QSKIP("this kernel has no interfaces for VLANs: that they are refused was seen");
     }
     RUN_OK(run({"sh", "-c", "ip addr add 192.0.2.1/24 dev far5 && ip link set far5 up"}));
